@@ -1,0 +1,56 @@
+"""The forward process: from an image to noise (Ho et al. 2020, equations 2 and 4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ddpm_np.diffusion.schedule import Schedule
+
+
+def q_step(schedule: Schedule, x_prev: Any, t: Any, noise: Any) -> Any:
+    """Equation (2), one step: x_t = √(1 − β_t)·x_{t−1} + √β_t·z, a sample of q(x_t | x_{t−1}) for z ~ N(0, I).
+
+    Parameters
+    ----------
+    schedule
+        β₁..β_T.
+    x_prev, noise
+        Arrays or Tensors (N, …): x_{t−1} and z.
+    t
+        Int array (N,), 1..T.
+
+    Returns
+    -------
+    (N, …)
+        x_t, in the dtype of `x_prev`.
+    """
+    return schedule.at(schedule.sqrt_alpha, t, x_prev) * x_prev + schedule.at(schedule.sqrt_beta, t, x_prev) * noise
+
+
+def q_sample(schedule: Schedule, x_0: Any, t: Any, noise: Any) -> Any:
+    """Equation (4), all steps at once: x_t = √ᾱ_t·x₀ + √(1 − ᾱ_t)·ε, a sample of q(x_t | x₀) for ε ~ N(0, I).
+
+    Parameters
+    ----------
+    schedule
+        β₁..β_T.
+    x_0, noise
+        Arrays or Tensors (N, …): the data and ε.
+    t
+        Int array (N,), 0..T; at 0 the result is the data.
+
+    Returns
+    -------
+    (N, …)
+        x_t, in the dtype of `x_0`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ddpm_np.diffusion import Schedule
+    >>> schedule = Schedule.from_betas([9 / 25, 7 / 16])  # √ᾱ₂ = 3/5, √(1 − ᾱ₂) = 4/5
+    >>> q_sample(schedule, np.array([[1.0]]), np.array([2]), np.array([[1.0]])).round(12)
+    array([[1.4]])
+    """
+    mean = schedule.at(schedule.sqrt_alpha_bar, t, x_0) * x_0
+    return mean + schedule.at(schedule.sqrt_one_minus_alpha_bar, t, x_0) * noise

@@ -1,0 +1,23 @@
+"""Differentiable operations: each a definition, forward and vjp in one screen, on any array namespace."""
+
+from ddpm_np.ops.attention import attention, softmax
+from ddpm_np.ops.conv import conv2d
+from ddpm_np.ops.elementwise import (
+    add, astype, clip, cos, divide, exp, expm1, log, log1p, log_ndtr, multiply, negative, pow_, sigmoid, silu, sin,
+    sqrt, square, subtract, tanh, where,
+)
+from ddpm_np.ops.linear import linear, matmul
+from ddpm_np.ops.norm import group_norm, group_norm_silu
+from ddpm_np.ops.record import REGISTRY, Op, kernels, op
+from ddpm_np.ops.reduce import mean, sum_
+from ddpm_np.ops.shape import broadcast_to, concat, getitem, permute_dims, reshape, upsample_nearest
+from ddpm_np.tensor import OPS
+
+OPS.concat = lambda arrays, axis=0: concat(*arrays, axis=axis)  # the array API passes a sequence
+
+__all__ = [
+    "REGISTRY", "Op", "add", "astype", "attention", "broadcast_to", "clip", "concat", "conv2d", "cos", "divide",
+    "exp", "expm1", "getitem", "group_norm", "group_norm_silu", "kernels", "linear", "log", "log1p", "log_ndtr",
+    "matmul", "mean", "multiply", "negative", "op", "permute_dims", "pow_", "reshape", "sigmoid", "silu", "sin",
+    "softmax", "sqrt", "square", "subtract", "sum_", "tanh", "upsample_nearest", "where",
+]

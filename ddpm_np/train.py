@@ -1,0 +1,163 @@
+"""Algorithm 1: the training step, and the only loop over steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ddpm_np import ops
+from ddpm_np.backend import asarray, backend_of, of, to_host
+from ddpm_np.diffusion.loss import simple_loss
+from ddpm_np.diffusion.schedule import Schedule
+from ddpm_np.nn import Module, randomness
+from ddpm_np.optim import EMA, Adam, Flat, clip_flat
+from ddpm_np.tensor import gradients
+from ddpm_np.workers import default_workers, map_in_order
+
+Objective = Callable[[Schedule, Any, Any, Any, Any], Any]  # (schedule, model, x_0, t, noise) -> (N,)
+
+
+class TrainingDiverged(RuntimeError):
+    """A loss or gradient was not finite. The weights are those before it."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is logged: means over the steps since the last record."""
+
+    step: int
+    loss: float
+    grad_norm: float
+    learning_rate: float
+    images_per_second: float
+
+
+class Trainer:
+    """Algorithm 1 on a net: draws, forward, backward, clip, Adam, EMA.
+
+    A step's batch is cut into `shards` of whole images, and their gradients are added in order. Any number of
+    workers takes the shards: the weights come out the same bits.
+
+    Parameters
+    ----------
+    model
+        ``model(x, t) -> Tensor``; its parameters are moved into one array, of which they become views.
+    schedule
+        β₁..β_T.
+    objective
+        (schedule, model, x_0, t, noise) -> one loss an image, (N,); L_simple if not given.
+    lr, betas, eps, warmup, clip, ema
+        As in `Adam`, `clip_flat` (None: no clip) and `EMA`; the defaults are the paper's, for 800,000 steps.
+    seed
+        Of t, the noise and dropout.
+    shards
+        Parts a batch is cut into.
+    workers
+        Threads, on the CPU; None for one a CPU.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ddpm_np.diffusion import linear_schedule
+    >>> from ddpm_np.models import UNet, UNetConfig
+    >>> trainer = Trainer(UNet(UNetConfig.preset("digits")), linear_schedule(1000))
+    >>> sorted(trainer.step(np.zeros((2, 8, 8, 1), np.float32)))
+    ['grad_norm', 'loss']
+    """
+
+    def __init__(self, model: Module, schedule: Schedule, objective: Objective = simple_loss, *, lr: float = 2e-4,
+                 betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, warmup: int = 5000,
+                 clip: float | None = 1.0, ema: float = 0.9999, seed: int = 0, shards: int = 1,
+                 workers: int | None = None):
+        if shards < 1 or (workers is not None and workers < 1):
+            raise ValueError(f"shards and workers must be at least 1, got {shards} and {workers}")
+        if clip is not None and not clip > 0:
+            raise ValueError(f"clip must be positive, or None for no clip, got {clip}")
+        self.model, self.schedule, self.objective = model.train(), schedule, objective
+        self.flat = Flat(model.parameters())
+        self.adam = Adam(self.flat, lr, betas, eps, warmup)
+        self.ema = EMA(model, ema, self.flat)
+        self.clip, self.seed, self.shards, self.workers = clip, seed, shards, workers
+        self.backend = backend_of(self.flat.data)
+        self.steps = 0  # how many have been taken; the next one draws as number `steps`
+
+    def step(self, x_0: Any) -> dict[str, Any]:
+        """One whole step on a batch: t ~ U{1..T}, ε ~ N(0, I), a step down ∇ of the mean objective.
+
+        Parameters
+        ----------
+        x_0
+            Array (N, H, W, C) in [−1, 1], host or device.
+
+        Returns
+        -------
+        dict
+            ``loss`` and ``grad_norm`` (before the clip): 0-d arrays of the model's backend, not waited for. Where
+            ``grad_norm`` is not finite, the weights, moments and average have not changed.
+        """
+        xp, dtype = self.backend.xp, self.flat.data.dtype
+        x_0 = self.backend.to_device(x_0, dtype)  # (N, H, W, C)
+        n = x_0.shape[0]
+        if n == 0:
+            raise ValueError("a batch needs at least one image")
+        workers = (self.workers or default_workers()) if xp.name == "numpy" else 1
+        shards = min(self.shards, n)
+        ends = [n * i // shards for i in range(shards + 1)]
+
+        def shard(first: int, end: int) -> tuple[Any, list[Any]]:
+            size, step = end - first, self.steps
+            t = self.backend.integers(self.seed, "t", step, first, size, 1, self.schedule.T)  # (size,)
+            noise = self.backend.normal(self.seed, "noise", step, first, size, x_0.shape[1:], dtype)
+            with randomness(self.seed, step, first):
+                losses = self.objective(self.schedule, self.model, x_0[first:end], t, noise)  # (size,)
+            loss = ops.sum_(losses) / n
+            return loss.data, gradients(loss, self.flat.parameters)
+
+        loss = xp.zeros((), dtype=xp.float64)
+        pieces = list(zip(ends, ends[1:], strict=False))
+        for i, (part, grads) in enumerate(map_in_order(lambda piece: shard(*piece), pieces, workers)):
+            self.flat.add(grads, first=i == 0)
+            loss = loss + xp.astype(part, xp.float64)
+        norm, ok = clip_flat(self.flat.grad, self.clip)
+        self.adam.update(ok)
+        self.ema.update(ok)
+        self.steps += 1
+        return {"loss": asarray(loss), "grad_norm": norm}
+
+    def run(self, batches: Sequence[Any], steps: int, log_every: int = 100,
+            on_step: Callable[[int], Any] = lambda step: None) -> Iterator[Record]:
+        """Take steps until there have been `steps`; step k trains on ``batches[k][0]``.
+
+        Yields a `Record` every `log_every` steps and at the end; only then is the device waited for. `on_step` is
+        called after each step with its number.
+
+        Raises
+        ------
+        TrainingDiverged
+            At a log, if a loss or gradient since the last one was not finite.
+        """
+        xp = self.backend.xp
+        loss = norm = xp.zeros((), dtype=xp.float64)
+        images, since, first = 0, time.perf_counter(), self.steps
+        while self.steps < steps:
+            x_0 = batches[self.steps][0]
+            rate = self.adam.rate()
+            result = self.step(x_0)
+            loss, norm, images = loss + result["loss"], norm + result["grad_norm"], images + len(x_0)
+            on_step(self.steps)
+            if self.steps % log_every and self.steps < steps:
+                continue
+            count = self.steps - first
+            mean = to_host(xp.stack([xp.asarray(loss), xp.asarray(norm), xp.asarray(rate)]))  # the one wait
+            if not of(mean).all(of(mean).isfinite(mean)):
+                raise TrainingDiverged(
+                    f"a loss or gradient between steps {first + 1} and {self.steps} was not finite: try a smaller "
+                    "learning_rate, a longer warmup, or a smaller clip"
+                )
+            now = time.perf_counter()
+            yield Record(self.steps, float(mean[0]) / count, float(mean[1]) / count, float(mean[2]),
+                         images / (now - since))
+            loss = norm = xp.zeros((), dtype=xp.float64)
+            images, since, first = 0, time.perf_counter(), self.steps

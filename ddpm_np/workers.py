@@ -1,0 +1,60 @@
+"""Work cut into a fixed number of pieces, done by any number of threads, with the same bits.
+
+The pieces come from the caller (a configuration), never from the machine. BLAS runs on one thread inside, with
+any number of workers: its results may depend on its number of threads, and threads that each start more threads
+only stand in each other's way.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+
+
+def default_workers() -> int:
+    """The number of CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@functools.cache
+def _blas() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def single_threaded_blas() -> Any:
+    """A context in which BLAS uses one thread."""
+    return _blas().limit(limits=1, user_api="blas")
+
+
+@functools.cache
+def _executor(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, thread_name_prefix="ddpm_np")
+
+
+def map_in_order(work: Callable[[Piece], Result], pieces: Sequence[Piece], workers: int = 1) -> Iterator[Result]:
+    """Yield ``work(piece)`` for each piece, in the order of `pieces`, done by `workers` threads.
+
+    Each piece runs in a copy of the caller's context (so that `no_grad` and the choice of kernels hold there).
+    An error in a piece is raised here when its turn comes.
+    """
+    with single_threaded_blas():
+        if workers <= 1 or len(pieces) <= 1:
+            yield from map(work, pieces)
+            return
+        waiting = [_executor(workers).submit(contextvars.copy_context().run, work, piece) for piece in pieces]
+        waiting.reverse()
+        try:
+            while waiting:
+                yield waiting.pop().result()  # popped: a result is freed as soon as the caller lets go of it
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -48,11 +48,11 @@ class Flat:
 
     def add(self, gradients: Sequence[Any], first: bool) -> None:
         """Add a list of gradients (None for 0), one a parameter, to `grad`; the `first` list is copied in."""
-        for view, g in zip(self.views(self.grad), gradients, strict=True):
+        for part, g in zip(self.views(self.grad), gradients, strict=True):
             if first:
-                view[...] = 0 if g is None else g
+                part[...] = 0 if g is None else g
             elif g is not None:
-                view += g
+                part[...] += g
 
     def gather(self) -> None:
         """Copy each parameter's `.grad` into `grad`."""

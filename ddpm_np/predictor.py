@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from ddpm_np.backend import freeze, of
@@ -46,7 +47,7 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None) -> P
             with no_grad():
                 return net(x[piece], t[piece]).data
 
-        parts = list(map_in_order(part, [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)], pieces))
+        parts = list(map_in_order(part, [slice(a, b) for a, b in pairwise(ends)], pieces))
         return xp.concat(parts, axis=0) if pieces > 1 else parts[0]
 
     return eps

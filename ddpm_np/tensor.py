@@ -243,22 +243,22 @@ def _walk(output: Tensor, cotangent: Any) -> Iterator[tuple[Tensor, Any, bool]]:
         for edge, part in zip(edges, parts, strict=False):  # an optional input left out has a part and no edge
             if edge is None:
                 continue  # a gradient nobody wants: a part that is a function is not called
-            part = _fit(part() if callable(part) else part, edge, node)
+            add = _fit(part() if callable(part) else part, edge, node)
             if id(edge) in pending:
                 total, owned = pending[id(edge)]
                 if owned:
-                    total += part
+                    total += add
                 else:
-                    total = total + part
+                    total = total + add
                 pending[id(edge)] = (backend.asarray(total), True)
                 continue
-            pending[id(edge)] = (part, False)
+            pending[id(edge)] = (add, False)
             if isinstance(edge, Tensor):
                 leaves[id(edge)] = edge
             else:
                 order += 1
                 heapq.heappush(heap, (-edge.depth, order, edge))
-        del g, vjp, edges, parts, part
+        del g, vjp, edges, parts
     for key, leaf in leaves.items():
         yield (leaf, *pending[key])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from ddpm_np import ops
@@ -116,8 +117,7 @@ class Trainer:
             return loss.data, gradients(loss, self.flat.parameters)
 
         loss = xp.zeros((), dtype=xp.float64)
-        pieces = list(zip(ends, ends[1:], strict=False))
-        for i, (part, grads) in enumerate(map_in_order(lambda piece: shard(*piece), pieces, workers)):
+        for i, (part, grads) in enumerate(map_in_order(lambda ends: shard(*ends), list(pairwise(ends)), workers)):
             self.flat.add(grads, first=i == 0)
             loss = loss + xp.astype(part, xp.float64)
         norm, ok = clip_flat(self.flat.grad, self.clip)

@@ -102,6 +102,6 @@ class Batches:
 
     def _order(self, epoch: int) -> np.ndarray:
         if epoch not in self._orders:
-            self._orders = {e: o for e, o in self._orders.items() if e == epoch - 1}  # a batch spans two at most, mostly
+            self._orders = {e: o for e, o in self._orders.items() if e == epoch - 1}  # a batch may span two
             self._orders[epoch] = epoch_order(len(self.dataset), self.seed, int(epoch))
         return self._orders[epoch]

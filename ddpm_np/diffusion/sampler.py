@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -58,9 +59,8 @@ def ancestral(schedule: Schedule, model: Predictor, x_T: Any, noise_at: Callable
 def sample_with(schedule: Schedule, model: Predictor, x_T: Any, noises: Any, *, variance: Any = "small",
                 clip: bool = False) -> Any:
     """Algorithm 2 with given noise: `noises` (T + 1, N, …), row t used at step t, rows 0 and 1 unused; x₀ (N, …)."""
-    for _, x in ancestral(schedule, model, x_T, lambda t: noises[t], variance=variance, clip=clip):
-        pass
-    return x
+    chain = ancestral(schedule, model, x_T, lambda t: noises[t], variance=variance, clip=clip)
+    return deque(chain, maxlen=1)[0][1]
 
 
 def draw(schedule: Schedule, model: Predictor, n: int, shape: tuple[int, ...], *, seed: int = 0, first: int = 0,

@@ -109,7 +109,7 @@ class Schedule:
         xp = of(x)
         if tuple(t.shape) != (x.shape[0],):
             raise ValueError(f"expected one t an image, shape ({x.shape[0]},), got {tuple(t.shape)}")
-        if xp.name == "numpy" and t.size and not (0 <= t.min() and t.max() <= self.T):
+        if xp.name == "numpy" and t.size and (t.min() < 0 or t.max() > self.T):
             raise ValueError(f"t counts from 1 to T = {self.T}, got values from {t.min()} to {t.max()}")
         rows = xp.take(self._on_device(table, x), t, axis=0)  # (N,)
         return xp.reshape(rows, (x.shape[0],) + (1,) * (x.ndim - 1))

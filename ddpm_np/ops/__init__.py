@@ -3,8 +3,27 @@
 from ddpm_np.ops.attention import attention, softmax
 from ddpm_np.ops.conv import conv2d
 from ddpm_np.ops.elementwise import (
-    add, astype, clip, cos, divide, exp, expm1, log, log1p, log_ndtr, multiply, negative, pow_, sigmoid, silu, sin,
-    sqrt, square, subtract, tanh, where,
+    add,
+    astype,
+    clip,
+    cos,
+    divide,
+    exp,
+    expm1,
+    log,
+    log1p,
+    log_ndtr,
+    multiply,
+    negative,
+    pow_,
+    sigmoid,
+    silu,
+    sin,
+    sqrt,
+    square,
+    subtract,
+    tanh,
+    where,
 )
 from ddpm_np.ops.linear import linear, matmul
 from ddpm_np.ops.norm import group_norm, group_norm_silu

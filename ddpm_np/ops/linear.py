@@ -47,7 +47,7 @@ def linear(x, w, b=None):
         flat = xp.reshape(g, (-1, g.shape[-1]))  # (N·M, E)
 
         def gx():
-            return xp.reshape(xp.matmul(rows(g), w.T), x.shape)
+            return xp.reshape(xp.matmul(flat, w.T), x.shape)
 
         def gw():
             return xp.matmul(xp.reshape(x, (-1, x.shape[-1])).T, flat)  # (D, E)

@@ -1,0 +1,130 @@
+"""Convolution on the CPU: the patches under the kernel as rows of a matrix, a few images at a time, times the kernel.
+
+The rows of an image are multiplied as one matrix an image, so that its bits do not depend on its batch. At stride 1
+the backward pass lays out the patches of the output's gradient once and uses them twice: times the flipped kernel
+they are the input's gradient (a convolution again), and against the input's pixels they are the kernel's.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from ddpm_np.ops.conv import conv2d, output_size, pad
+from ddpm_np.ops.linear import rows
+
+_PATCHES = 1 << 20  # bytes of patches at a time: measured best of 64 KiB, 256 KiB, 1 MiB and all at once
+
+
+def patches(padded, kh, kw, ho, wo, stride, out):
+    """The kh×kw patch under each of ho×wo positions: (n, H+, W+, C) -> out (n, ho·wo, kh·kw·C)."""
+    n, _, _, c = padded.shape
+    s = padded.strides
+    windows = as_strided(padded, (n, ho, wo, kh, kw * c), (s[0], s[1] * stride, s[2] * stride, s[1], s[3]))
+    out.reshape(n, ho, wo, kh, kw * c)[...] = windows
+
+
+def chunks(n, row_bytes):
+    """Slices over n images, as many at a time as keep `_PATCHES` bytes busy."""
+    size = max(1, _PATCHES // max(row_bytes, 1))
+    return (slice(i, min(i + size, n)) for i in range(0, n, size))
+
+
+def _suits(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
+    return x.ndim == 4 and x.dtype == w.dtype and x.dtype.char in "fd" and x.size > 0 and x.shape[3] == w.shape[2]
+
+
+def _is_pointwise(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
+    return _suits(x, w, b) and w.shape[:2] == (1, 1) and stride == 1 and padding == ((0, 0), (0, 0))
+
+
+@conv2d.kernel("numpy", when=_is_pointwise, saves=("x", "w"))
+def pointwise(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
+    """A 1×1 convolution: one matrix product."""
+    c, o = w.shape[2:]
+    y = np.matmul(rows(x), w[0, 0])  # (N, H·W, O)
+    if b is not None:
+        y += b
+
+    def vjp(g):
+        flat = g.reshape(-1, o)  # (N·H·W, O)
+        return (lambda: (flat @ w[0, 0].T).reshape(x.shape), lambda: (x.reshape(-1, c).T @ flat).reshape(w.shape),
+                lambda: flat.sum(axis=0))
+
+    return y.reshape(*x.shape[:3], o), vjp
+
+
+@conv2d.kernel("numpy", when=_suits, saves=("gx_and_gw", "gw_from_patches", "both"))
+def by_patches(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
+    """Any other convolution."""
+    (n, h, width, c), (kh, kw, _, o) = x.shape, w.shape
+    ho, wo = output_size(h, kh, stride, padding[0]), output_size(width, kw, stride, padding[1])
+    if ho < 1 or wo < 1:
+        return conv2d.define(x, w, b, stride=stride, padding=padding)  # which says what is wrong
+    flat_w = np.ascontiguousarray(w).reshape(kh * kw * c, o)
+    row_bytes = ho * wo * kh * kw * c * x.itemsize
+    y = np.empty((n, ho * wo, o), x.dtype)
+    for part in chunks(n, row_bytes):
+        block = _patches_of(x[part], padding, kh, kw, ho, wo, stride)  # (k, ho·wo, kh·kw·C)
+        np.matmul(block, flat_w, out=y[part])
+        if b is not None:
+            y[part] += b
+
+    def gw_from_patches(g):
+        """Patches of x against g: (kh, kw, C, O)."""
+        total = np.zeros((kh * kw * c, o), g.dtype)
+        for part in chunks(n, row_bytes):
+            block = _patches_of(x[part], padding, kh, kw, ho, wo, stride)
+            total += block.reshape(-1, kh * kw * c).T @ g[part].reshape(-1, o)
+        return total.reshape(kh, kw, c, o)
+
+    def gx_and_gw(g):
+        """Patches of g times the flipped kernel, and against x: (N, H, W, C) and (kh, kw, C, O). Stride 1."""
+        back = tuple((k - 1 - before, k - 1 - after) for k, (before, after) in zip((kh, kw), padding, strict=True))
+        flipped = np.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2)).reshape(kh * kw * o, c)
+        gx = np.empty((n, h * width, c), g.dtype)
+        total = np.zeros((c, kh * kw * o), g.dtype)
+        for part in chunks(n, h * width * kh * kw * o * g.itemsize):
+            block = _patches_of(g[part], back, kh, kw, h, width, 1)  # (k, H·W, kh·kw·O)
+            np.matmul(block, flipped, out=gx[part])
+            total += x[part].reshape(-1, c).T @ block.reshape(-1, kh * kw * o)
+        gw = total.reshape(c, kh, kw, o)[:, ::-1, ::-1].transpose(1, 2, 0, 3)
+        return gx.reshape(n, h, width, c), gw
+
+    both = stride == 1 and all(p < k for sides, k in zip(padding, (kh, kw), strict=True) for p in sides)
+
+    def vjp(g):
+        found = {}
+
+        def gx():
+            if both:
+                result, found["gw"] = gx_and_gw(g)
+                return result
+            return _gx_by_taps(g, w, x.shape, stride, padding)
+
+        return gx, (lambda: found["gw"] if found else gw_from_patches(g)), (lambda: g.reshape(-1, o).sum(axis=0))
+
+    return y.reshape(n, ho, wo, o), vjp
+
+
+def _patches_of(x, padding, kh, kw, ho, wo, stride):
+    """The patches of a few images: (k, H, W, C) -> (k, ho·wo, kh·kw·C)."""
+    padded = np.ascontiguousarray(pad(x, padding))
+    out = np.empty((x.shape[0], ho * wo, kh * kw * x.shape[3]), x.dtype)
+    patches(padded, kh, kw, ho, wo, stride, out)
+    return out
+
+
+def _gx_by_taps(g, w, shape, stride, padding):
+    """The input's gradient at any stride: for each tap, g times the tap, added where the tap met the image."""
+    (n, h, width, c), (kh, kw, _, o), (ho, wo) = shape, w.shape, g.shape[1:3]
+    (top, bottom), (left, right) = padding
+    total = np.zeros((n, h + top + bottom, width + left + right, c), g.dtype)
+    each = g.reshape(-1, o) @ np.ascontiguousarray(w).reshape(-1, o).T  # (N·ho·wo, kh·kw·C)
+    each = each.reshape(n, ho, wo, kh, kw, c)
+    for p in range(kh):
+        for q in range(kw):
+            total[:, p : p + stride * (ho - 1) + 1 : stride, q : q + stride * (wo - 1) + 1 : stride] += each[
+                :, :, :, p, q
+            ]
+    return total[:, top : top + h, left : left + width]

@@ -152,8 +152,8 @@ class Linear(Module):
     """y = x W + b on the last axis; W (in, out)."""
 
     def __init__(self, d_in: int, d_out: int, scale: float = 1.0):
-        self.weight = Parameter((d_in, d_out), fan_average_uniform(d_in, d_out, scale))
-        self.bias = Parameter((d_out,), zeros)
+        self.weight: Any = Parameter((d_in, d_out), fan_average_uniform(d_in, d_out, scale))
+        self.bias: Any = Parameter((d_out,), zeros)
 
     def __call__(self, x: Any) -> Tensor:
         return ops.linear(x, self.weight, self.bias)
@@ -168,8 +168,8 @@ class Conv2d(Module):
     def __init__(self, c_in: int, c_out: int, kernel: int = 3, *, stride: int = 1,
                  padding: tuple[tuple[int, int], tuple[int, int]] | None = None, scale: float = 1.0):
         taps = kernel * kernel
-        self.weight = Parameter((kernel, kernel, c_in, c_out), fan_average_uniform(taps * c_in, taps * c_out, scale))
-        self.bias = Parameter((c_out,), zeros)
+        self.weight: Any = Parameter((kernel, kernel, c_in, c_out), fan_average_uniform(taps * c_in, taps * c_out, scale))
+        self.bias: Any = Parameter((c_out,), zeros)
         half = kernel // 2
         self.stride, self.padding = stride, padding or ((half, half), (half, half))
 
@@ -183,8 +183,8 @@ class GroupNorm(Module):
     def __init__(self, channels: int, groups: int = 32, eps: float = 1e-6, *, silu: bool = False):
         if channels % groups:
             raise ValueError(f"{channels} channels do not divide into {groups} groups: choose groups that divide them")
-        self.weight = Parameter((channels,), ones)
-        self.bias = Parameter((channels,), zeros)
+        self.weight: Any = Parameter((channels,), ones)
+        self.bias: Any = Parameter((channels,), zeros)
         self.groups, self.eps, self.silu = groups, eps, silu
 
     def __call__(self, x: Any) -> Tensor:

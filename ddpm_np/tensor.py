@@ -44,6 +44,8 @@ def is_recording() -> bool:
 class _OpTable(Namespace):
     """The namespace of Tensors: the ops, each under its array API name. `ops` fills it."""
 
+    concat: Any  # takes a sequence, as the array API has it
+
     def __init__(self) -> None:
         self.name = "tensor"
 
@@ -69,7 +71,7 @@ class Node:
         self.edges: tuple[Node | Tensor | None, ...] | None = tuple(_edge(x) for x in inputs)
         self.vjp: Callable[[Any], tuple] | None = vjp
         self.shape, self.dtype = output.shape, output.dtype
-        self.depth = 1 + max(edge.depth for edge in self.edges if edge is not None)
+        self.depth: int = 1 + max(edge.depth for edge in self.edges if edge is not None)
 
     def release(self) -> tuple[Callable[[Any], tuple], tuple[Node | Tensor | None, ...]]:
         """The vjp and edges, let go of here: what they keep alive is freed once the caller is done."""

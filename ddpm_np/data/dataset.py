@@ -89,7 +89,7 @@ class Batches:
         """Which images batch k holds, (B,) int64."""
         n = len(self.dataset)
         places = np.arange(k * self.size, (k + 1) * self.size)  # (B,)
-        return np.array([self._order(epoch)[place] for epoch, place in zip(places // n, places % n, strict=True)])
+        return np.array([self._order(int(epoch))[place] for epoch, place in zip(places // n, places % n, strict=True)])
 
     def __getitem__(self, k: int) -> tuple[np.ndarray, np.ndarray | None]:
         """(images (B, H, W, C) float32 in [−1, 1], labels (B,) or None) of batch k."""
@@ -103,5 +103,5 @@ class Batches:
     def _order(self, epoch: int) -> np.ndarray:
         if epoch not in self._orders:
             self._orders = {e: o for e, o in self._orders.items() if e == epoch - 1}  # a batch may span two
-            self._orders[epoch] = epoch_order(len(self.dataset), self.seed, int(epoch))
+            self._orders[epoch] = epoch_order(len(self.dataset), self.seed, epoch)
         return self._orders[epoch]

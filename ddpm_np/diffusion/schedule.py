@@ -94,7 +94,8 @@ class Schedule:
         table
             A float64 host table (T + 1,): one of this schedule's, or any other of that length.
         t
-            Int array (N,) in 0..T, on x's device. Values outside raise on the host; a device is not asked.
+            Int array (N,) in 0..T, on x's device; in 1..T where the table's entry 0 is nan. Values outside raise on
+            the host; a device is not asked.
         x
             Array or Tensor (N, …) of a floating or complex dtype.
 
@@ -103,13 +104,19 @@ class Schedule:
         array (N, 1, …)
             As many dimensions as x.
         """
-        if table.shape != (self.T + 1,):
-            raise ValueError(f"expected a table of T + 1 = {self.T + 1} numbers, got shape {table.shape}")
+        if getattr(table, "shape", None) != (self.T + 1,):
+            raise ValueError(f"expected a table of T + 1 = {self.T + 1} numbers, got "
+                             f"{f'shape {table.shape}' if hasattr(table, 'shape') else repr(table)}")
         x = x.data if of(x).name == "tensor" else x
         xp = of(x)
+        if "int" in str(x.dtype) or "bool" in str(x.dtype):
+            raise TypeError(f"images must be floating numbers, got dtype {x.dtype}: scale them to [-1, 1] first")
+        if "int" not in str(getattr(t, "dtype", "")):
+            raise TypeError(f"t must be an int array of shape ({x.shape[0]},), got {t!r}")
         if tuple(t.shape) != (x.shape[0],):
             raise ValueError(f"expected one t an image, shape ({x.shape[0]},), got {tuple(t.shape)}")
-        if xp.name == "numpy" and t.size and (t.min() < 0 or t.max() > self.T):
+        first = 0 if table[0] == table[0] else 1  # nan: this table begins at t = 1
+        if xp.name == "numpy" and t.size and (t.min() < first or t.max() > self.T):
             raise ValueError(f"t counts from 1 to T = {self.T}, got values from {t.min()} to {t.max()}")
         rows = xp.take(self._on_device(table, x), t, axis=0)  # (N,)
         return xp.reshape(rows, (x.shape[0],) + (1,) * (x.ndim - 1))

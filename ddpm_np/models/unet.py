@@ -196,6 +196,8 @@ class Level(Module):
     def __init__(self, blocks: list[tuple[int, int]], d_time: int, attention: bool, config: UNetConfig):
         self.resnets = [ResidualBlock(c_in, c_out, d_time, config) for c_in, c_out in blocks]
         self.attentions = [Attention(c, config.groups, config.norm_eps, config.heads) for _, c in blocks if attention]
+        self.downsamplers: list[Downsample] = []  # none or one
+        self.upsamplers: list[Upsample] = []
 
     def block(self, i: int, x: Any, temb: Tensor) -> Tensor:
         """Block i, with its attention."""
@@ -290,7 +292,7 @@ class UNet(Module):
             for i in range(len(level.resnets)):
                 h = level.block(i, h, temb)
                 skips.append(h)
-            if hasattr(level, "downsamplers"):
+            if level.downsamplers:
                 h = level.downsamplers[0](h)
                 skips.append(h)
 
@@ -301,7 +303,7 @@ class UNet(Module):
         for level in self.up_blocks:
             for i in range(len(level.resnets)):
                 h = level.block(i, ops.concat(h, skips.pop(), axis=3), temb)
-            if hasattr(level, "upsamplers"):
+            if level.upsamplers:
                 h = level.upsamplers[0](h)
 
         return self.conv_out(self.conv_norm_out(h))

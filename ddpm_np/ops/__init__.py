@@ -32,7 +32,7 @@ from ddpm_np.ops.reduce import mean, sum_
 from ddpm_np.ops.shape import broadcast_to, concat, getitem, permute_dims, reshape, upsample_nearest
 from ddpm_np.tensor import OPS
 
-OPS.concat = lambda arrays, axis=0: concat(*arrays, axis=axis)  # the array API passes a sequence
+OPS.concat = lambda arrays, axis=0: concat(*arrays, axis=axis)
 
 __all__ = [
     "REGISTRY", "Op", "add", "astype", "attention", "broadcast_to", "clip", "concat", "conv2d", "cos", "divide",

@@ -1,9 +1,10 @@
 """The record behind ``@op``: a forward with its vjp, and what the checker, the docs and the tests ask about it.
 
 An op is written as one function of arrays that returns ``(y, vjp)``. Its positional parameters are the arrays
-and, after them, what the array API passes by position (a shape, a dtype, a number); the keyword-only ones are the rest. ``vjp(g)`` returns one entry for each positional input: the
-gradient, a function of no arguments that computes it when it is wanted, or None for an input that has none.
-An op mutates none of its inputs. That definition is the specification; `Op.kernel` registers fast twins.
+and, after them, what the array API passes by position (a shape, a dtype, a number); the keyword-only ones are the
+rest. ``vjp(g)`` returns one entry for each positional parameter: the gradient, a function of no arguments that
+computes it when it is wanted, or None for an input that has none. An op mutates none of its inputs. That definition
+is the specification; `Op.kernel` registers fast twins.
 """
 
 from __future__ import annotations

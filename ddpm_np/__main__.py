@@ -1,0 +1,7 @@
+"""``python -m ddpm_np``."""
+
+import sys
+
+from ddpm_np.cli import main
+
+sys.exit(main())

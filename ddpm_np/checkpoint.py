@@ -1,0 +1,118 @@
+"""A run on disk: one safetensors file, written whole or not at all.
+
+Tensors are named ``model/…`` (weights), ``ema/…`` (their average), ``adam.m/…`` and ``adam.v/…`` (moments). The
+metadata holds the configuration, the step, the package's version, and a SHA-256 over all of it and every tensor.
+Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ddpm_np import __version__
+from ddpm_np.backend import to_host
+from ddpm_np.config import Config
+from ddpm_np.train import Trainer
+
+FORMAT = "ddpm_np checkpoint 1"
+
+
+class CheckpointError(ValueError):
+    """A file that is no checkpoint, or a damaged one."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds: the run's configuration, how many steps and updates it took, and the tensors by name."""
+
+    config: Config
+    step: int
+    updates: int
+    tensors: dict[str, np.ndarray]
+
+    def weights(self, which: str) -> dict[str, np.ndarray]:
+        """The tensors of ``"model"`` or ``"ema"`` under the model's own names."""
+        return {k.removeprefix(f"{which}/"): v for k, v in self.tensors.items() if k.startswith(f"{which}/")}
+
+
+def save(path: str | Path, trainer: Trainer, config: Config) -> None:
+    """Write the run to `path`: to a temporary file beside it, flushed to the disk, then renamed over it."""
+    from safetensors.numpy import save as serialise
+
+    flat, adam = trainer.flat, trainer.adam
+    names = [name for name, _ in trainer.model.named_parameters()]
+    groups = {"model": flat.data, "ema": trainer.ema.data, "adam.m": adam.m, "adam.v": adam.v}
+    tensors = {
+        f"{group}/{name}": np.ascontiguousarray(to_host(view))
+        for group, array in groups.items()
+        for name, view in zip(names, flat.views(array), strict=True)
+    }
+    metadata = {"format": FORMAT, "version": __version__, "step": str(trainer.steps),
+                "updates": str(int(to_host(adam.updates))), "config": json.dumps(config.to_dict(), sort_keys=True)}
+    metadata["sha256"] = _digest(metadata, tensors)
+    write_atomically(Path(path), serialise(tensors, metadata))
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Make `path` hold `content`, all of it or what it held before, whatever happens on the way."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    if hasattr(os, "O_DIRECTORY"):
+        folder = os.open(path.parent, os.O_DIRECTORY)
+        try:
+            os.fsync(folder)  # the rename itself is on the disk only now
+        finally:
+            os.close(folder)
+
+
+def read(path: str | Path) -> Checkpoint:
+    """The checkpoint in a file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    CheckpointError
+        If it is no checkpoint of ours, or not the one that was written.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}: train one with ddpm-np train --out DIR")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is not a whole safetensors file ({error}): use another checkpoint") from error
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(f"{path} was not written by ddpm_np: its format is {metadata.get('format')!r}")
+    if metadata.pop("sha256", None) != _digest(metadata, tensors):
+        raise CheckpointError(f"{path} has changed since it was written (its SHA-256 differs): use another checkpoint")
+    config = Config.from_dict(json.loads(metadata["config"]))
+    return Checkpoint(config, int(metadata["step"]), int(metadata["updates"]), tensors)
+
+
+def _digest(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> str:
+    """SHA-256 over the metadata and over each tensor's name, dtype, shape and bytes."""
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(tensors):
+        array: Any = tensors[name]
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

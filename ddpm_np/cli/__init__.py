@@ -1,0 +1,66 @@
+"""The command line: ``ddpm-np`` and ``python -m ddpm_np``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from ddpm_np import __version__
+
+COMMANDS = {
+    "train": "train a net on images",
+    "sample": "draw images from a trained net",
+    "plot": "draw the schedule, the forward process or the loss",
+    "info": "show versions, backends, presets and data sets",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line on standard error and exit status 2."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        print(f"ddpm-np: error: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = _Parser(prog="ddpm-np", description="Denoising diffusion probabilistic models in NumPy and CuPy.")
+    parser.add_argument("--version", action="version", version=f"ddpm-np {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    for name, what in COMMANDS.items():
+        module = importlib.import_module(f"ddpm_np.cli.{name}")
+        sub = commands.add_parser(name, help=what, description=module.__doc__, epilog=module.EXAMPLES,
+                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+        sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        module.add_arguments(sub)
+        sub.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 1 (stopped by its numbers), 2 (bad input), 130 (Ctrl-C)."""
+    args = build_parser().parse_args(argv)
+    from ddpm_np.train import TrainingDiverged
+
+    try:
+        return args.run(args) or 0
+    except TrainingDiverged as error:
+        status, message = 1, f"stopped: {error}"
+    except (ValueError, TypeError, OSError) as error:
+        status, message = 2, f"error: {_line(error)}"
+        if args.debug:
+            raise
+    except KeyboardInterrupt:
+        status, message = 130, "stopped by Ctrl-C"
+    print(f"ddpm-np: {message}", file=sys.stderr)
+    return status
+
+
+def _line(error: BaseException) -> str:
+    """The error in one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split())

@@ -1,0 +1,49 @@
+"""Show versions, backends, presets and data sets."""
+
+from __future__ import annotations
+
+import argparse
+
+EXAMPLES = """example:
+  ddpm-np info
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """No arguments of its own."""
+
+
+def run(args: argparse.Namespace) -> int:
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    from threadpoolctl import threadpool_info
+
+    from ddpm_np import __version__, presets
+    from ddpm_np.backend import BackendError, get_backend
+    from ddpm_np.data import READERS
+    from ddpm_np.workers import default_workers
+
+    def installed(name: str) -> str:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            return "not installed"
+
+    import numpy  # noqa: F401 - loads the BLAS that threadpool_info describes
+
+    rows = [("ddpm_np", __version__), ("python", f"{platform.python_version()} on {platform.machine()}")]
+    rows += [(name, installed(name)) for name in ("numpy", "scipy", "matplotlib", "safetensors")]
+    libraries = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    rows += [("blas", f"{library['internal_api']} {library['version']}") for library in libraries]
+    rows.append(("backend numpy", f"{default_workers()} CPUs"))
+    try:
+        cupy = get_backend("cupy").xp
+        properties = cupy.cuda.runtime.getDeviceProperties(0)
+        rows.append(("backend cupy", f"CuPy {cupy.__version__} on {properties['name'].decode()}"))
+    except BackendError as error:
+        rows.append(("backend cupy", f"not here: {error}"))
+    rows += [("presets", ", ".join(presets.names())), ("data sets", ", ".join(sorted(READERS)))]
+    for name, value in rows:
+        print(f"{name:15} {value}")
+    return 0

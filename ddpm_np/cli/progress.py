@@ -1,0 +1,57 @@
+"""Progress of long work on standard error: a bar where that is a terminal, plain lines now and then where it is not."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from tqdm import tqdm
+
+_SECONDS = 10  # between plain lines
+
+
+class Progress:
+    """A context that counts `total` steps of something.
+
+    Parameters
+    ----------
+    what
+        Its name.
+    total
+        How many steps there are.
+    leave
+        Whether the bar stays on the terminal when it is done.
+    """
+
+    def __init__(self, what: str, total: int, leave: bool = True):
+        self.what, self.total, self.done, self.note = what, total, 0, ""
+        self._bar = tqdm(total=total, desc=what, unit="step", leave=leave, file=sys.stderr) if _is_terminal() else None
+        self._started = self._said = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def advance(self, *_: Any) -> None:
+        """One step is done."""
+        self.done += 1
+        if self._bar is not None:
+            self._bar.update()
+        elif time.monotonic() - self._said > _SECONDS:
+            self._said = now = time.monotonic()
+            left = (now - self._started) / self.done * (self.total - self.done)
+            print(f"{self.what}: {self.done}/{self.total} steps, {left:.0f} s left{self.note}", file=sys.stderr)
+
+    def say(self, note: str) -> None:
+        """Show figures beside the count."""
+        self.note = f", {note}"
+        if self._bar is not None:
+            self._bar.set_postfix_str(note)
+
+
+def _is_terminal() -> bool:
+    return sys.stderr.isatty()

@@ -1,0 +1,98 @@
+"""Train a net on images by Algorithm 1.
+
+In the folder --out: metrics.jsonl (a record a log), loss.png, samples-STEP.png, checkpoint.safetensors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+EXAMPLES = """examples:
+  ddpm-np train                                 the digits, in a few minutes
+  ddpm-np train --steps 200 --out runs/quick    a short run
+  ddpm-np train --backend cupy                  on a GPU
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--preset", help="the recipe (default: the data set's name)")
+    parser.add_argument("--dataset", help="the data set (default: the preset's, or digits)")
+    parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"), help="where to compute")
+    parser.add_argument("--steps", type=int, help="how many steps (default: the preset's)")
+    parser.add_argument("--batch-size", type=int, help="images a step (default: the preset's)")
+    parser.add_argument("--seed", type=int, help="of the weights, data order and noise (default: 0)")
+    parser.add_argument("--workers", type=int, help="CPU threads (default: one a CPU); the result is the same")
+    parser.add_argument("--out", type=Path, help="folder of the run (default: runs/PRESET)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from ddpm_np import checkpoint
+    from ddpm_np.config import Config
+    from ddpm_np.data import Batches, open_dataset
+    from ddpm_np.models import UNet
+    from ddpm_np.nn import count_parameters
+    from ddpm_np.train import Trainer
+
+    preset = args.preset or args.dataset or "digits"
+    config = Config.preset(preset).replace(dataset=args.dataset, steps=args.steps, batch_size=args.batch_size,
+                                           seed=args.seed)
+    settings = config.training
+    dataset = open_dataset(settings.dataset)
+    expected = (*config.model.size, config.model.in_channels)
+    if dataset.shape != expected:
+        raise ValueError(f"the images of {dataset.name!r} are {dataset.shape}, the net of preset {preset!r} takes "
+                         f"{expected}: choose the preset that goes with the data set")
+    batches = Batches(dataset, settings.batch_size, settings.seed, settings.flip)
+    model = UNet(config.model, seed=settings.seed, backend=args.backend)
+    trainer = Trainer(model, config.diffusion.build(), lr=settings.learning_rate, warmup=settings.warmup,
+                      clip=settings.clip, ema=settings.ema, seed=settings.seed, shards=settings.shards,
+                      workers=args.workers)
+    out = args.out or Path("runs") / preset
+    out.mkdir(parents=True, exist_ok=True)
+    numbers, tensors = count_parameters(model)
+    print(f"{dataset.name}: {len(dataset):,} images of {'×'.join(map(str, dataset.shape))}; net of {numbers:,} "
+          f"parameters in {tensors} tensors; {settings.steps:,} steps of {settings.batch_size}; into {out}")
+    started = time.perf_counter()
+    try:
+        _train(trainer, batches, config, out)
+    finally:
+        if trainer.steps:
+            checkpoint.save(out / "checkpoint.safetensors", trainer, config)
+    print(f"{trainer.steps:,} steps in {time.perf_counter() - started:.0f} s; samples: "
+          f"{out / f'samples-{trainer.steps:06d}.png'}; more with: ddpm-np sample {out}")
+    return 0
+
+
+def _train(trainer: Any, batches: Any, config: Any, out: Path) -> None:
+    """The run: a bar, a line of metrics.jsonl a log, pictures every now and then and at the end."""
+    from ddpm_np import plots
+    from ddpm_np.cli.progress import Progress
+
+    settings = config.training
+    records = []
+    with open(out / "metrics.jsonl", "w", encoding="utf-8") as metrics, Progress("train", settings.steps) as progress:
+        for record in trainer.run(batches, settings.steps, settings.log_every, on_step=progress.advance):
+            records.append(dataclasses.asdict(record))
+            metrics.write(json.dumps(records[-1]) + "\n")
+            metrics.flush()
+            progress.say(f"loss {record.loss:.4f}, {record.images_per_second:.0f} images/s")
+            if record.step % settings.sample_every == 0 or record.step == settings.steps:
+                _draw(trainer, config, out / f"samples-{record.step:06d}.png")
+                plots.plot_loss(out / "loss.png", records)
+
+
+def _draw(trainer: Any, config: Any, path: Path, n: int = 64) -> None:
+    """A grid of samples from the average weights."""
+    from ddpm_np import plots
+    from ddpm_np.cli.progress import Progress
+    from ddpm_np.pretrained import sample
+
+    with Progress("sample", trainer.schedule.T, leave=False) as progress:
+        images = sample(trainer, n, seed=config.training.seed, variance=config.diffusion.variance, batch_size=n,
+                        workers=trainer.workers, on_step=progress.advance)
+    plots.save_images(path, images)

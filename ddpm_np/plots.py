@@ -1,0 +1,131 @@
+"""Pictures: grids of images, the loss, the schedule, the forward process.
+
+Each function draws and writes one file. Matplotlib is imported when the first is called, and never needs a screen.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ddpm_np.backend import get_backend
+from ddpm_np.data import Dataset, to_levels
+from ddpm_np.diffusion import Schedule, q_sample
+
+
+def grid(images: Any, columns: int | None = None, gap: int = 1) -> np.ndarray:
+    """Images in [−1, 1] side by side as one picture of bytes.
+
+    Parameters
+    ----------
+    images
+        (N, H, W, C), C 1 or 3.
+    columns
+        Images a row; None for about as many as rows.
+    gap
+        Pixels of white between images.
+
+    Returns
+    -------
+    uint8 array (rows·(H + gap) − gap, columns·(W + gap) − gap, C)
+    """
+    n, h, w, c = images.shape
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    cells = np.full((rows * columns, h + gap, w + gap, c), 255, np.uint8)
+    cells[:n, :h, :w] = to_levels(images)
+    picture = cells.reshape(rows, columns, h + gap, w + gap, c).swapaxes(1, 2)  # (rows, H+gap, columns, W+gap, C)
+    return picture.reshape(rows * (h + gap), columns * (w + gap), c)[: -gap or None, : -gap or None]
+
+
+def save_images(path: str | Path, images: Any, columns: int | None = None, size: int = 800) -> None:
+    """Write a grid of images as a PNG, each pixel enlarged by a whole number for a width of about `size`."""
+    from PIL import Image
+
+    picture = grid(images, columns)
+    picture = picture[:, :, 0] if picture.shape[2] == 1 else picture
+    height, width = picture.shape[:2]
+    factor = max(1, size // width)
+    Image.fromarray(picture).resize((width * factor, height * factor), Image.Resampling.NEAREST).save(path)
+
+
+def _figure(rows: int = 1, columns: int = 1, **kwargs: Any) -> Any:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(layout="constrained", **kwargs)
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def read_metrics(path: str | Path) -> list[dict[str, float]]:
+    """The records of a metrics.jsonl."""
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines() if line]
+
+
+def plot_loss(path: str | Path, records: Sequence[dict[str, float]]) -> None:
+    """L_simple and the gradient's norm against the step."""
+    if not records:
+        raise ValueError("there are no records to plot: train a run first")
+    figure, axes = _figure(2, 1, figsize=(7, 5), dpi=110)
+    steps = [r["step"] for r in records]
+    labels = {"loss": "$L_{simple}$", "grad_norm": r"$\|g\|$ before the clip"}
+    for axis, (key, label) in zip(axes[:, 0], labels.items(), strict=True):
+        axis.plot(steps, [r[key] for r in records], lw=1.2)
+        axis.set_yscale("log")
+        axis.set_ylabel(label)
+        axis.grid(alpha=0.3, which="both")
+    axes[1, 0].set_xlabel("step")
+    figure.savefig(path)
+
+
+def plot_schedule(path: str | Path, schedule: Schedule) -> None:
+    """β_t and β̃_t, √ᾱ_t and √(1 − ᾱ_t), the signal-to-noise ratio, and the coefficients of the posterior mean."""
+    figure, axes = _figure(2, 2, figsize=(10, 6.5), dpi=110)
+    t = np.arange(1, schedule.T + 1)
+    curves = (
+        (axes[0, 0], "variance of a step", "log",
+         ((r"$\beta_t$", schedule.beta), (r"$\tilde\beta_t$", schedule.beta_tilde))),
+        (axes[0, 1], "(4): $x_t$ = signal + noise", "linear",
+         ((r"$\sqrt{\bar\alpha_t}$", schedule.sqrt_alpha_bar),
+          (r"$\sqrt{1-\bar\alpha_t}$", schedule.sqrt_one_minus_alpha_bar))),
+        (axes[1, 0], "signal-to-noise ratio", "log",
+         ((r"$\bar\alpha_t/(1-\bar\alpha_t)$",
+           np.concatenate(([np.nan], schedule.alpha_bar[1:] / schedule.one_minus_alpha_bar[1:]))),)),
+        (axes[1, 1], "(7): the posterior mean's coefficients", "linear",
+         (("of $x_0$", schedule.posterior_mean_x0), ("of $x_t$", schedule.posterior_mean_xt))),
+    )
+    for axis, title, scale, lines in curves:
+        for label, table in lines:
+            values = np.where(table[1:] > 0, table[1:], np.nan)  # β̃₁ = 0 has no place on a log scale
+            axis.plot(t, values, label=label)
+        axis.set_title(title, fontsize=10)
+        axis.set_yscale(scale)
+        axis.set_xlabel("t")
+        axis.legend()
+        axis.grid(alpha=0.3)
+    figure.savefig(path)
+
+
+def plot_forward(path: str | Path, schedule: Schedule, dataset: Dataset, rows: int = 6, columns: int = 11,
+                 seed: int = 0) -> None:
+    """Images of the data set on their way to noise: x_t for evenly spaced t from 0 to T, by `q_sample`."""
+    t = np.linspace(0, schedule.T, columns).round().astype(np.int64)  # (columns,)
+    index = np.linspace(0, len(dataset) - 1, rows).astype(np.int64)
+    x_0 = dataset.scaled(index)  # (rows, H, W, C)
+    noise = get_backend().normal(seed, "plot", 0, 0, rows, x_0.shape[1:], "float32")
+    steps = [q_sample(schedule, x_0, np.full(rows, s), noise) for s in t]
+    figure, axes = _figure(1, 1, figsize=(columns, rows * dataset.shape[0] / dataset.shape[1] + 0.7), dpi=100)
+    axis = axes[0, 0]
+    picture = grid(np.stack(steps, axis=1).reshape(-1, *dataset.shape), columns)
+    axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    width = dataset.shape[1] + 1
+    axis.set_xticks([i * width + width / 2 - 1 for i in range(columns)], [str(s) for s in t])
+    axis.set_yticks([])
+    axis.set_xlabel("t")
+    figure.savefig(path)

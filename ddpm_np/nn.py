@@ -168,7 +168,8 @@ class Conv2d(Module):
     def __init__(self, c_in: int, c_out: int, kernel: int = 3, *, stride: int = 1,
                  padding: tuple[tuple[int, int], tuple[int, int]] | None = None, scale: float = 1.0):
         taps = kernel * kernel
-        self.weight: Any = Parameter((kernel, kernel, c_in, c_out), fan_average_uniform(taps * c_in, taps * c_out, scale))
+        init = fan_average_uniform(taps * c_in, taps * c_out, scale)
+        self.weight: Any = Parameter((kernel, kernel, c_in, c_out), init)
         self.bias: Any = Parameter((c_out,), zeros)
         half = kernel // 2
         self.stride, self.padding = stride, padding or ((half, half), (half, half))

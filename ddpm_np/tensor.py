@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import heapq
+import importlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -50,6 +51,9 @@ class _OpTable(Namespace):
         self.name = "tensor"
 
     def __getattr__(self, attribute: str) -> Any:
+        importlib.import_module("ddpm_np.ops")  # fills the table, where nobody has imported the ops yet
+        if attribute in vars(self):
+            return vars(self)[attribute]
         raise AttributeError(f"there is no op {attribute!r} for Tensors; see ddpm_np.ops for those there are")
 
     @staticmethod
@@ -122,7 +126,7 @@ class Tensor:
     def __init__(self, data: Any, requires_grad: bool = False):
         if isinstance(data, Tensor):
             data = data.data
-        elif isinstance(data, (list, tuple, int, float)):
+        elif isinstance(data, (list, tuple, int, float)) and not hasattr(data, "dtype"):  # a NumPy float64 is a float
             data = backend.get_backend("numpy").to_device(data, "float32")
         else:
             of(data)  # raises for what is no array

@@ -20,8 +20,8 @@ def python() -> Path:
 
 def prepare(*extras: str) -> Path:
     """Make .venv with the package (editable) and the named extras, if that has not been done; returns its Python."""
-    if sys.version_info < (3, 11):
-        sys.exit(f"error: ddpm_np needs Python 3.11 or newer, this is {sys.version.split()[0]}: run it with a newer one")
+    if sys.version_info < (3, 11):  # noqa: UP036 - whoever runs this may have an older one
+        sys.exit(f"error: ddpm_np needs Python 3.11 or newer, this is {sys.version.split()[0]}")
     wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
     done = {extra: FOLDER / f"installed-{extra or 'base'}" for extra in ("", *extras)}
     if python().exists() and all(mark.exists() and mark.read_text() == wanted for mark in done.values()):

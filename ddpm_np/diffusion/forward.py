@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ddpm_np.diffusion.schedule import Schedule
+from ddpm_np.diffusion.schedule import Schedule, same_shape
 
 
 def q_step(schedule: Schedule, x_prev: Any, t: Any, noise: Any) -> Any:
@@ -24,6 +24,7 @@ def q_step(schedule: Schedule, x_prev: Any, t: Any, noise: Any) -> Any:
     (N, …)
         x_t, in the dtype of `x_prev`.
     """
+    same_shape("noise", noise, x_prev)
     return schedule.at(schedule.sqrt_alpha, t, x_prev) * x_prev + schedule.at(schedule.sqrt_beta, t, x_prev) * noise
 
 
@@ -52,5 +53,6 @@ def q_sample(schedule: Schedule, x_0: Any, t: Any, noise: Any) -> Any:
     >>> q_sample(schedule, np.array([[1.0]]), np.array([2]), np.array([[1.0]])).round(12)
     array([[1.4]])
     """
+    same_shape("noise", noise, x_0)
     mean = schedule.at(schedule.sqrt_alpha_bar, t, x_0) * x_0
     return mean + schedule.at(schedule.sqrt_one_minus_alpha_bar, t, x_0) * noise

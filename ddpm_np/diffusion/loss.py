@@ -7,7 +7,7 @@ from typing import Any
 from ddpm_np.backend import of
 from ddpm_np.diffusion.forward import q_sample
 from ddpm_np.diffusion.reverse import Predictor
-from ddpm_np.diffusion.schedule import Schedule
+from ddpm_np.diffusion.schedule import Schedule, same_shape
 
 
 def simple_loss(schedule: Schedule, model: Predictor, x_0: Any, t: Any, noise: Any) -> Any:
@@ -29,6 +29,8 @@ def simple_loss(schedule: Schedule, model: Predictor, x_0: Any, t: Any, noise: A
     (N,)
         One loss an image; of the kind that `model` returns.
     """
-    difference = noise - model(q_sample(schedule, x_0, t, noise), t)  # (N, …)
+    eps = model(q_sample(schedule, x_0, t, noise), t)  # (N, …)
+    same_shape("a prediction of the noise", eps, noise)
+    difference = noise - eps
     xp = of(difference)
     return xp.mean(xp.square(difference), axis=tuple(range(1, difference.ndim)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ddpm_np.backend import of
-from ddpm_np.diffusion.schedule import Schedule
+from ddpm_np.diffusion.schedule import Schedule, same_shape
 
 
 def posterior_mean(schedule: Schedule, x_0: Any, x_t: Any, t: Any) -> Any:
@@ -25,6 +25,7 @@ def posterior_mean(schedule: Schedule, x_0: Any, x_t: Any, t: Any) -> Any:
     (N, …)
         The mean of q(x_{t−1} | x_t, x₀); at t = 1 it is x₀.
     """
+    same_shape("x_0", x_0, x_t)
     return schedule.at(schedule.posterior_mean_x0, t, x_0) * x_0 + schedule.at(schedule.posterior_mean_xt, t, x_t) * x_t
 
 

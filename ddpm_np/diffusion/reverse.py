@@ -7,19 +7,21 @@ from typing import Any
 
 from ddpm_np.backend import of
 from ddpm_np.diffusion.posterior import posterior_mean
-from ddpm_np.diffusion.schedule import Schedule
+from ddpm_np.diffusion.schedule import Schedule, same_shape
 
 Predictor = Callable[[Any, Any], Any]  # ε_θ(x_t, t) -> (N, …)
 
 
 def predict_x0(schedule: Schedule, x_t: Any, t: Any, eps: Any) -> Any:
     """Equation (15): x̂₀ = (x_t − √(1 − ᾱ_t)·ε)/√ᾱ_t, equation (4) solved for x₀; (N, …)."""
+    same_shape("a prediction of the noise", eps, x_t)
     noise = schedule.at(schedule.sqrt_one_minus_alpha_bar, t, x_t) * eps
     return (x_t - noise) / schedule.at(schedule.sqrt_alpha_bar, t, x_t)
 
 
 def predict_eps(schedule: Schedule, x_t: Any, t: Any, x_0: Any) -> Any:
     """ε = (x_t − √ᾱ_t·x₀)/√(1 − ᾱ_t), equation (4) solved for ε; (N, …), t ≥ 1."""
+    same_shape("x_0", x_0, x_t)
     signal = schedule.at(schedule.sqrt_alpha_bar, t, x_t) * x_0
     return (x_t - signal) / schedule.at(schedule.sqrt_one_minus_alpha_bar, t, x_t)
 
@@ -29,6 +31,7 @@ def mean_from_eps(schedule: Schedule, x_t: Any, t: Any, eps: Any) -> Any:
 
     Equal to `posterior_mean` at x̂₀ = `predict_x0`, without the clip.
     """
+    same_shape("a prediction of the noise", eps, x_t)
     drift = schedule.at(schedule.beta, t, x_t) / schedule.at(schedule.sqrt_one_minus_alpha_bar, t, x_t)
     return (x_t - drift * eps) / schedule.at(schedule.sqrt_alpha, t, x_t)
 

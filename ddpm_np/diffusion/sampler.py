@@ -8,7 +8,7 @@ from typing import Any
 
 from ddpm_np.backend import Backend, get_backend, of
 from ddpm_np.diffusion.reverse import Predictor, p_mean_variance
-from ddpm_np.diffusion.schedule import Schedule
+from ddpm_np.diffusion.schedule import Schedule, same_shape
 
 
 def p_sample(schedule: Schedule, model: Predictor, x_t: Any, t: Any, noise: Any, *, variance: Any = "small",
@@ -32,6 +32,7 @@ def p_sample(schedule: Schedule, model: Predictor, x_t: Any, t: Any, noise: Any,
         x_{t−1}.
     """
     xp = of(x_t)
+    same_shape("noise", noise, x_t)
     mean, sigma2, _ = p_mean_variance(schedule, model, x_t, t, variance=variance, clip=clip)
     not_last = xp.reshape(xp.astype(t > 1, x_t.dtype), (x_t.shape[0],) + (1,) * (x_t.ndim - 1))  # (N, 1, …)
     return mean + not_last * xp.sqrt(sigma2) * noise

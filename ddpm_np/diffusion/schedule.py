@@ -133,6 +133,12 @@ class Schedule:
         return self._rows[key][0]
 
 
+def same_shape(name: str, y: Any, x: Any) -> None:
+    """Raise where `y` has another shape than `x`: what broadcasts would give wrong numbers without a word."""
+    if tuple(y.shape) != tuple(x.shape):
+        raise ValueError(f"expected {name} of shape {tuple(x.shape)}, got {tuple(y.shape)}")
+
+
 def linear_schedule(T: int, start: float = 1e-4, end: float = 0.02) -> Schedule:
     """β_t from `start` at t = 1 to `end` at t = T in equal steps; the paper's is ``linear_schedule(1000)``."""
     if T < 1:

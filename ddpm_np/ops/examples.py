@@ -167,8 +167,8 @@ def _linear(rng: Rng) -> list[Example]:
 
 
 def _softmax(rng: Rng) -> list[Example]:
-    return [Example((real(rng, (3, 4)),)), Example((10 * real(rng, (2, 3, 5)),)), Example((real(rng, (6,)),)),
-            Example((wide(rng, (2, 1, 7)) + 800,)), Example((real(rng, (0, 3)),))]
+    return [Example((real(rng, (3, 4)),)), Example((3 * real(rng, (2, 3, 5)),)), Example((real(rng, (6,)),)),
+            Example((real(rng, (2, 1, 7)) + 800,)), Example((real(rng, (0, 3)),))]
 
 
 def _attention(rng: Rng) -> list[Example]:

@@ -133,11 +133,15 @@ class Backend:
         uint64 array (n, *shape)
             The same words on every backend.
         """
+        key = philox_key(seed, purpose)
+        for name, value in (("step", step), ("first", first), ("n", n), *(("shape", size) for size in shape)):
+            if not (isinstance(value, (int, np.integer)) and 0 <= value < 2**64):
+                raise ValueError(f"{name} must be an int from 0 to 2**64 - 1, got {value!r}")
+        step, first, n = int(step), int(first), int(n)  # a NumPy int would make the counters floating numbers
         count = math.prod(shape)
         blocks = -(-count // 4)  # a Philox block is four words
-        key = philox_key(seed, purpose)
-        if step < 0 or first < 0 or n < 0:
-            raise ValueError(f"step, first and n count from 0, got step={step}, first={first}, n={n}")
+        if (first + n) * blocks > 2**64:
+            raise ValueError(f"first={first} is too large: images of {count} numbers are counted up to {2**64 // blocks}")
         if self.name == "numpy":
             counter = (((step << 64) + first * blocks) - 1) % (1 << 256)  # NumPy adds 1 before it draws
             bits = np.random.Philox(counter=counter, key=np.array(key, dtype=np.uint64))
@@ -148,10 +152,13 @@ class Backend:
 
     def uniform(self, seed: int, purpose: str, step: int, first: int, n: int, shape: tuple[int, ...],
                 dtype: Any = "float64") -> Any:
-        """Uniform numbers in the open interval (0, 1): (the word's upper 52 bits + ½)·2⁻⁵²; (n, *shape)."""
-        xp = self.xp
+        """Uniform numbers in the open interval (0, 1): (k + ½)·2⁻ᵇ, k the word's upper b bits; (n, *shape).
+
+        b is 52, and 23 for float32: one more, and the largest number would round to 1.
+        """
+        xp, bits = self.xp, 23 if "float32" in str(dtype) else 52
         words = self.random(seed, purpose, step, first, n, shape)
-        u = (xp.astype(words >> 12, xp.float64) + 0.5) * 2.0**-52  # (n, *shape)
+        u = (xp.astype(words >> (64 - bits), xp.float64) + 0.5) * 2.0**-bits  # (n, *shape)
         return xp.astype(u, dtype_of(xp, dtype), copy=False)
 
     def normal(self, seed: int, purpose: str, step: int, first: int, n: int, shape: tuple[int, ...],
@@ -164,6 +171,8 @@ class Backend:
     def integers(self, seed: int, purpose: str, step: int, first: int, n: int, low: int, high: int) -> Any:
         """Integers uniform on {low, …, high}, both ends included; (n,) int64."""
         xp = self.xp
+        if not 0 <= high - low < 2**52:
+            raise ValueError(f"integers are drawn from low to high, both included: got low={low}, high={high}")
         u = self.uniform(seed, purpose, step, first, n, ())  # (n,) in (0, 1)
         return xp.astype(xp.floor(u * (high - low + 1)), xp.int64) + low
 
@@ -176,7 +185,7 @@ def dtype_of(xp: Namespace, dtype: Any) -> Any:
 @functools.cache
 def philox_key(seed: int, purpose: str) -> tuple[int, int]:
     """The 2×64-bit Philox key of a seed and a purpose: (seed, first 8 bytes of the purpose's BLAKE2b)."""
-    if not 0 <= seed < 2**64:
+    if not (isinstance(seed, (int, np.integer)) and 0 <= seed < 2**64):
         raise ValueError(f"seed must be an int from 0 to 2**64 - 1, got {seed!r}")
     return int(seed), int.from_bytes(hashlib.blake2b(purpose.encode(), digest_size=8).digest(), "little")
 
@@ -193,28 +202,25 @@ def philox(xp: Namespace, key: tuple[int, int], step: int, first_block: int, blo
     NumPy's does not.
     """
 
-    def word(value: int) -> Any:
-        return xp.asarray(np.array([value % 2**64], dtype=np.uint64))  # (1,): arrays wrap, scalars would warn
-
-    low32 = word(0xFFFFFFFF)
+    low32 = 0xFFFFFFFF  # the constants stay Python ints, arguments of the device's kernels: nothing is copied to it
 
     def multiply(a: Any, m: int) -> tuple[Any, Any]:
         """The high and low words of the 128-bit product a·m, from four 32-bit products."""
-        m_low, m_high = word(m & 0xFFFFFFFF), word(m >> 32)
+        m_low, m_high = m & low32, m >> 32
         a_low, a_high = a & low32, a >> 32
         low_low, high_low, low_high = a_low * m_low, a_high * m_low, a_low * m_high
         middle = (low_low >> 32) + (high_low & low32) + low_high
-        return a_high * m_high + (high_low >> 32) + (middle >> 32), a * word(m)
+        return a_high * m_high + (high_low >> 32) + (middle >> 32), a * m
 
-    c0 = xp.arange(blocks, dtype=xp.uint64) + word(first_block)  # (blocks,)
-    c1 = xp.zeros_like(c0) + word(step)
+    c0 = xp.arange(blocks, dtype=xp.uint64) + first_block  # (blocks,)
+    c1 = xp.zeros_like(c0) + step
     c2, c3 = xp.zeros_like(c0), xp.zeros_like(c0)
     k0, k1 = key
     for _ in range(10):
         high0, low0 = multiply(c0, _PHILOX_M[0])
         high1, low1 = multiply(c2, _PHILOX_M[1])
-        c0, c1, c2, c3 = high1 ^ c1 ^ word(k0), low1, high0 ^ c3 ^ word(k1), low0
-        k0, k1 = k0 + _PHILOX_W[0], k1 + _PHILOX_W[1]
+        c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
+        k0, k1 = (k0 + _PHILOX_W[0]) % 2**64, (k1 + _PHILOX_W[1]) % 2**64
     return xp.reshape(xp.stack([c0, c1, c2, c3], axis=1), (-1,))
 
 

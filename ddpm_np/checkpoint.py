@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,7 @@ class Checkpoint:
 
 
 def save(path: str | Path, trainer: Trainer, config: Config) -> None:
-    """Write the run to `path`: to a temporary file beside it, flushed to the disk, then renamed over it."""
-    from safetensors.numpy import save as serialise
-
+    """Write the run to `path`. The same run gives the same bytes."""
     flat, adam = trainer.flat, trainer.adam
     names = [name for name, _ in trainer.model.named_parameters()]
     groups = {"model": flat.data, "ema": trainer.ema.data, "adam.m": adam.m, "adam.v": adam.v}
@@ -57,16 +56,39 @@ def save(path: str | Path, trainer: Trainer, config: Config) -> None:
     metadata = {"format": FORMAT, "version": __version__, "step": str(trainer.steps),
                 "updates": str(int(to_host(adam.updates))), "config": json.dumps(config.to_dict(), sort_keys=True)}
     metadata["sha256"] = _digest(metadata, tensors)
-    write_atomically(Path(path), serialise(tensors, metadata))
+    write_atomically(Path(path), _safetensors(tensors, metadata))
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Make `path` hold `content`, all of it or what it held before, whatever happens on the way."""
+def _safetensors(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> Iterator[bytes | memoryview]:
+    """The pieces of a safetensors file, tensor by tensor: header length, JSON header, bytes.
+
+    By hand because the library's own writer orders the metadata anew in each process.
+    """
+    header: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
+    for name, array in tensors.items():
+        start, end = end, end + array.nbytes
+        kind = {"float32": "F32", "float64": "F64"}[str(array.dtype)]
+        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the numbers begin at a multiple of their size
+    yield len(text).to_bytes(8, "little")
+    yield text
+    for array in tensors.values():
+        yield array.reshape(-1).view(np.uint8).data
+
+
+def write_atomically(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    """Make `path` hold the pieces, all of them, or what it held before, whatever happens on the way.
+
+    To a temporary file beside it, flushed to the disk, then renamed over it; then the folder is flushed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            file.write(content)
+            for piece in pieces:
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -263,7 +263,7 @@ class Dropout(Module):
         draws = _draws.get()
         if draws is None:
             raise RuntimeError("dropout draws numbers: call the net inside nn.randomness(seed, step), or model.eval()")
-        device = backend.backend_of(getattr(x, "data", x))
+        device = backend.backend_of(x.data if isinstance(x, Tensor) else x)
         purpose = f"dropout/{draws.calls}"
         draws.calls += 1
         u = device.uniform(draws.seed, purpose, draws.step, draws.first, x.shape[0], tuple(x.shape[1:]), "float32")

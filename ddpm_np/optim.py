@@ -225,7 +225,8 @@ class EMA:
     def update(self, ok: Any = True) -> None:
         """Move the average towards the weights, unless the 0-d flag `ok` is false."""
         xp = self.source.xp
-        share = xp.astype(xp.where(ok, xp.asarray(1 - self.decay), xp.asarray(0.0)), self.data.dtype)
+        share = 1 - self.decay
+        share = share * ok if isinstance(ok, bool) else xp.astype(xp.where(ok, share, 0.0), self.data.dtype)
         for block in blocks(self.data):
             average = self.data[block]
             average += share * (self.source.data[block] - average)

@@ -127,11 +127,11 @@ class Trainer:
         return {"loss": asarray(loss), "grad_norm": norm}
 
     def run(self, batches: Sequence[Any], steps: int, log_every: int = 100,
-            on_step: Callable[[int], Any] = lambda step: None) -> Iterator[Record]:
+            on_step: Callable[[int], bool | None] = lambda step: None) -> Iterator[Record]:
         """Take steps until there have been `steps`; step k trains on ``batches[k][0]``.
 
         Yields a `Record` every `log_every` steps and at the end; only then is the device waited for. `on_step` is
-        called after each step with its number.
+        called after each step with its number; if it returns True, the run ends there, with a last record.
 
         Raises
         ------
@@ -146,8 +146,8 @@ class Trainer:
             rate = self.adam.rate()
             result = self.step(x_0)
             loss, norm, images = loss + result["loss"], norm + result["grad_norm"], images + len(x_0)
-            on_step(self.steps)
-            if self.steps % log_every and self.steps < steps:
+            stop = on_step(self.steps)
+            if self.steps % log_every and self.steps < steps and not stop:
                 continue
             count = self.steps - first
             mean = to_host(xp.stack([xp.asarray(loss), xp.asarray(norm), xp.asarray(rate)]))  # the one wait
@@ -159,5 +159,7 @@ class Trainer:
             now = time.perf_counter()
             yield Record(self.steps, float(mean[0]) / count, float(mean[1]) / count, float(mean[2]),
                          images / (now - since))
+            if stop:
+                return
             loss = norm = xp.zeros((), dtype=xp.float64)
             images, since, first = 0, time.perf_counter(), self.steps

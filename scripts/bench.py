@@ -85,7 +85,8 @@ def main() -> None:
         x_torch = torch.from_numpy(x_0.transpose(0, 3, 1, 2).copy())
         for _ in range(2):
             ours.step(x_0), [side.step(x_torch) for side in theirs]
-        times = [(timed(ours.step, x_0), min(timed(side.step, x_torch) for side in theirs)) for _ in range(args.repeats)]
+        times = [(timed(ours.step, x_0), min(timed(side.step, x_torch) for side in theirs))
+                 for _ in range(args.repeats)]
         ratios = sorted(a / b for a, b in times)
         a, b = (statistics.median(column) for column in zip(*times, strict=True))
         print(f"{name}, {numbers:,} parameters, batch {batch}: ours {a:.3f} s, PyTorch {b:.3f} s, ratio "

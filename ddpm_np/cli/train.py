@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ddpm_np import checkpoint
     from ddpm_np.config import Config
     from ddpm_np.data import Batches, open_dataset
     from ddpm_np.models import UNet
@@ -58,41 +59,74 @@ def run(args: argparse.Namespace) -> int:
     print(f"{dataset.name}: {len(dataset):,} images of {'×'.join(map(str, dataset.shape))}; net of {numbers:,} "
           f"parameters in {tensors} tensors; {settings.steps:,} steps of {settings.batch_size}; into {out}")
     started = time.perf_counter()
-    try:
-        _train(trainer, batches, config, out)
-    finally:
-        if trainer.steps:
-            checkpoint.save(out / "checkpoint.safetensors", trainer, config)
-    print(f"{trainer.steps:,} steps in {time.perf_counter() - started:.0f} s; samples: "
-          f"{out / f'samples-{trainer.steps:06d}.png'}; more with: ddpm-np sample {out}")
-    return 0
+    with FinishTheStep() as interrupt:
+        _train(trainer, batches, config, out, interrupt)
+    print(f"{trainer.steps:,} steps in {time.perf_counter() - started:.0f} s; images: ddpm-np sample {out}")
+    return 130 if interrupt.came else 0
 
 
-def _train(trainer: Any, batches: Any, config: Any, out: Path) -> None:
-    """The run: a bar, a line of metrics.jsonl a log, pictures every now and then and at the end."""
-    from ddpm_np import plots
+class _Interrupted(Exception):
+    """Drawing was cut short."""
+
+
+class FinishTheStep:
+    """A context in which the first Ctrl-C only sets `came`, so that a step is never left half done; a second raises."""
+
+    came = False
+
+    def __enter__(self) -> FinishTheStep:
+        self._before = signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _handle(self, *_: Any) -> None:
+        if self.came:
+            raise KeyboardInterrupt
+        self.came = True
+        print("\nfinishing the step and saving; Ctrl-C again stops at once", file=sys.stderr)
+
+
+def _train(trainer: Any, batches: Any, config: Any, out: Path, interrupt: FinishTheStep) -> None:
+    """The run: a bar, a line of metrics.jsonl a log; pictures and a checkpoint every now and then and at the end."""
+    from ddpm_np import checkpoint, plots
     from ddpm_np.cli.progress import Progress
 
     settings = config.training
     records = []
     with open(out / "metrics.jsonl", "w", encoding="utf-8") as metrics, Progress("train", settings.steps) as progress:
-        for record in trainer.run(batches, settings.steps, settings.log_every, on_step=progress.advance):
+        def on_step(_: int) -> bool:
+            progress.advance()
+            return interrupt.came
+
+        for record in trainer.run(batches, settings.steps, settings.log_every, on_step):
             records.append(dataclasses.asdict(record))
             metrics.write(json.dumps(records[-1]) + "\n")
             metrics.flush()
             progress.say(f"loss {record.loss:.4f}, {record.images_per_second:.0f} images/s")
-            if record.step % settings.sample_every == 0 or record.step == settings.steps:
-                _draw(trainer, config, out / f"samples-{record.step:06d}.png")
+            if record.step % settings.sample_every == 0 or record.step == settings.steps or interrupt.came:
+                checkpoint.save(out / "checkpoint.safetensors", trainer, config)
                 plots.plot_loss(out / "loss.png", records)
+                _draw(trainer, config, out / f"samples-{record.step:06d}.png", interrupt)
 
 
-def _draw(trainer: Any, config: Any, path: Path, n: int = 64) -> None:
-    """A grid of samples from the average weights."""
+def _draw(trainer: Any, config: Any, path: Path, interrupt: FinishTheStep, n: int = 64) -> None:
+    """A grid of samples from the average weights; after a Ctrl-C, none."""
     from ddpm_np import plots
     from ddpm_np.cli.progress import Progress
     from ddpm_np.pretrained import sample
 
     with Progress("sample", trainer.schedule.T, leave=False) as progress:
-        images = sample(trainer, n, seed=config.training.seed, variance=config.diffusion.variance, batch_size=n,
-                        workers=trainer.workers, on_step=progress.advance)
-    plots.save_images(path, images)
+        def on_step(_: int) -> None:
+            progress.advance()
+            if interrupt.came:
+                raise _Interrupted
+
+        try:
+            if not interrupt.came:
+                images = sample(trainer, n, seed=config.training.seed, variance=config.diffusion.variance,
+                                batch_size=n, workers=trainer.workers, on_step=on_step)
+                plots.save_images(path, images)
+        except _Interrupted:
+            return

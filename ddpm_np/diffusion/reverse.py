@@ -52,6 +52,9 @@ def log_variance(schedule: Schedule, variance: Any, t: Any, x: Any) -> Any:
         small = variance == "small"
         return schedule.at(schedule.posterior_log_variance_clipped if small else schedule.log_beta_clipped, t, x)
     rows = schedule.at(variance, t, x)
+    bad = ~(variance[1:] > 0)
+    if bad.any():
+        raise ValueError(f"every σ² must be positive, got {variance[1:][bad][0]} at t = {int(bad.argmax()) + 1}")
     return of(rows).log(rows)
 
 

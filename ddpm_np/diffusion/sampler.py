@@ -60,7 +60,7 @@ def ancestral(schedule: Schedule, model: Predictor, x_T: Any, noise_at: Callable
 def sample_with(schedule: Schedule, model: Predictor, x_T: Any, noises: Any, *, variance: Any = "small",
                 clip: bool = False) -> Any:
     """Algorithm 2 with given noise: `noises` (T + 1, N, …), row t used at step t, rows 0 and 1 unused; x₀ (N, …)."""
-    chain = ancestral(schedule, model, x_T, lambda t: noises[t], variance=variance, clip=clip)
+    chain = ancestral(schedule, model, x_T, lambda t: noises[t, ...], variance=variance, clip=clip)
     return deque(chain, maxlen=1)[0][1]
 
 

@@ -49,7 +49,9 @@ class Schedule:
         self.alpha = _table(1 - self.beta)
         log_alpha_bar = _host.cumsum(_host.log1p(-self.beta))  # (T+1,)
         self.alpha_bar = _table(_host.exp(log_alpha_bar))
-        self.one_minus_alpha_bar = _table(-_host.expm1(log_alpha_bar))
+        one_minus_alpha_bar = -_host.expm1(log_alpha_bar)
+        one_minus_alpha_bar[1] = self.beta[1]  # to the last bit, so that (7) at t = 1 is x₀
+        self.one_minus_alpha_bar = _table(one_minus_alpha_bar)
         self.sqrt_alpha = _table(_host.sqrt(self.alpha))
         self.sqrt_beta = _table(_host.sqrt(self.beta))
         self.sqrt_alpha_bar = _table(_host.exp(0.5 * log_alpha_bar))

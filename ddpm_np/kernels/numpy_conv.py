@@ -17,10 +17,11 @@ _PATCHES = 1 << 20  # bytes of patches at a time: measured best of 64 KiB, 256 K
 
 
 def patches(padded, kh, kw, ho, wo, stride, out):
-    """The kh×kw patch under each of ho×wo positions: (n, H+, W+, C) -> out (n, ho·wo, kh·kw·C)."""
-    n, _, _, c = padded.shape
-    s = padded.strides
-    windows = as_strided(padded, (n, ho, wo, kh, kw * c), (s[0], s[1] * stride, s[2] * stride, s[1], s[3]))
+    """The kh×kw patch under each of ho×wo positions: (n, H+, W+, C), in C order -> out (n, ho·wo, kh·kw·C)."""
+    n, h, w, c = padded.shape
+    row, pixel = w * c * padded.itemsize, c * padded.itemsize  # NumPy's own strides of axes of length 1 mean nothing
+    windows = as_strided(padded, (n, ho, wo, kh, kw * c),
+                         (h * row, row * stride, pixel * stride, row, padded.itemsize))
     out.reshape(n, ho, wo, kh, kw * c)[...] = windows
 
 
@@ -54,7 +55,7 @@ def pointwise(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
     return y.reshape(*x.shape[:3], o), vjp
 
 
-@conv2d.kernel("numpy", when=_suits, saves=("gx_and_gw", "gw_from_patches", "both"))
+@conv2d.kernel("numpy", when=_suits, saves=("gw_from_patches", "gx_and_gw", "w", "x"))
 def by_patches(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
     """Any other convolution."""
     (n, h, width, c), (kh, kw, _, o) = x.shape, w.shape

@@ -47,7 +47,7 @@ def conv2d(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
     def tap(p, q):
         """The slice of the padded image that meets the kernel's element (p, q): (N, H', W', C)."""
         return (slice(None), slice(p, p + stride * (ho - 1) + 1, stride),
-                slice(q, q + stride * (wo - 1) + 1, stride))
+                slice(q, q + stride * (wo - 1) + 1, stride), slice(None))
 
     taps = [(p, q) for p in range(kh) for q in range(kw)]
     y = reduce(add, (xp.matmul(rows(x_padded[tap(p, q)]), w[p, q, :, :]) for p, q in taps))  # (N, H'·W', O)

@@ -143,7 +143,7 @@ def log_ndtr(x):
 def clip(x, low, high):
     """y = min(max(x, low), high);   ∂y/∂x = 1 inside [low, high], 0 outside."""
     inside = (x >= low) & (x <= high)
-    return of(x).clip(x, low, high), lambda g: (g * inside, None, None)
+    return of(x).clip(x, low, high), lambda g: (g * of(g).astype(inside, g.dtype), None, None)
 
 
 @op(saves=("condition",), linear=False)

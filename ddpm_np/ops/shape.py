@@ -38,7 +38,7 @@ def concat(*xs, axis=-1):
 
     def vjp(g):
         before = (slice(None),) * (axis % ndim)
-        return tuple(g[(*before, slice(a, b))] for a, b in zip(starts, ends, strict=True))
+        return tuple(g[(*before, slice(a, b), ...)] for a, b in zip(starts, ends, strict=True))
 
     return xp.concat(xs, axis=axis), vjp
 

@@ -19,13 +19,26 @@ _BLOCK = 1 << 15  # numbers a pass over a flat array takes at a time on a CPU: a
 class Flat:
     """The parameters of a net laid end to end in one array, and a second one for their gradients.
 
-    Each parameter's data becomes a view of its part, so that the optimiser's passes run over one array.
+    Each parameter's data becomes a view of its part, so that the optimiser's passes run over one array. Get one with
+    `Flat.of`: the same parameters have one Flat, whoever asks.
 
     Parameters
     ----------
     parameters
         Leaf Tensors of one dtype and backend.
     """
+
+    @classmethod
+    def of(cls, parameters: Sequence[Tensor]) -> Flat:
+        """The Flat of these parameters, made if there is none yet."""
+        parameters = list(parameters)
+        flat = parameters[0].flat if parameters else None
+        if flat is not None and [id(p) for p in flat.parameters] == [id(p) for p in parameters]:
+            return flat
+        if any(p.flat is not None for p in parameters):
+            raise ValueError("some of these parameters are optimised together with others already: "
+                             "give Adam and EMA the same parameters in the same order")
+        return cls(parameters)
 
     def __init__(self, parameters: Sequence[Tensor]):
         self.parameters = list(parameters)
@@ -37,7 +50,7 @@ class Flat:
         self.data = xp.concat([xp.reshape(p.data, (-1,)) for p in self.parameters])  # (P,)
         self.grad = xp.zeros_like(self.data)  # (P,)
         for p, view in zip(self.parameters, self.views(self.data), strict=True):
-            p._data = view
+            p._data, p.flat = view, self
 
     def views(self, flat: Any) -> Iterator[Any]:
         """The part of each parameter in a flat array, in its shape."""
@@ -133,7 +146,7 @@ class Adam:
     Parameters
     ----------
     parameters
-        Leaf Tensors, or a `Flat` of them.
+        Leaf Tensors.
     lr, betas, eps
         η, (β₁, β₂), ε.
     warmup
@@ -149,13 +162,13 @@ class Adam:
     array([0.9], dtype=float32)
     """
 
-    def __init__(self, parameters: Sequence[Tensor] | Flat, lr: float = 2e-4, betas: tuple[float, float] = (0.9, 0.999),
+    def __init__(self, parameters: Sequence[Tensor], lr: float = 2e-4, betas: tuple[float, float] = (0.9, 0.999),
                  eps: float = 1e-8, warmup: int = 0):
         if not (0 <= betas[0] < 1 and 0 <= betas[1] < 1):
             raise ValueError(f"betas must both be in [0, 1), got {betas}")
         if lr < 0 or eps < 0 or warmup < 0:
             raise ValueError(f"lr, eps and warmup must not be negative, got {lr}, {eps}, {warmup}")
-        self.flat = parameters if isinstance(parameters, Flat) else Flat(parameters)
+        self.flat = Flat.of(parameters)
         xp = self.flat.xp
         self.lr, self.betas, self.eps, self.warmup = lr, betas, eps, warmup
         self.m, self.v = xp.zeros_like(self.flat.data), xp.zeros_like(self.flat.data)  # (P,), (P,)
@@ -208,15 +221,13 @@ class EMA:
         The net that is trained.
     decay
         d; a short run needs a smaller one than the paper's 0.9999, of which 2,000 updates leave 82 % of the start.
-    flat
-        The `Flat` of the net's parameters, if there is one already.
     """
 
-    def __init__(self, model: Module, decay: float = 0.9999, flat: Flat | None = None):
+    def __init__(self, model: Module, decay: float = 0.9999):
         if not 0 <= decay <= 1:
             raise ValueError(f"decay must be in [0, 1], got {decay}")
         self.decay = decay
-        self.source = flat or Flat(model.parameters())
+        self.source = Flat.of(model.parameters())
         xp = self.source.xp
         self.data = xp.astype(self.source.data, self.source.data.dtype, copy=True)  # (P,)
         views = self.source.views(self.data)

@@ -119,7 +119,7 @@ class Tensor:
     array([2., 4.], dtype=float32)
     """
 
-    __slots__ = ("_data", "grad", "node", "requires_grad")
+    __slots__ = ("_data", "flat", "grad", "node", "requires_grad")
     __array_ufunc__ = None  # an array times a Tensor asks the Tensor
     depth = 0  # of a leaf on the tape
 
@@ -137,12 +137,13 @@ class Tensor:
         self.requires_grad = requires_grad
         self.grad: Any = None
         self.node: Node | None = None
+        self.flat: Any = None  # the optimiser's array of which this parameter's data is a view
 
     @classmethod
     def from_op(cls, data: Any, node: Node | None) -> Tensor:
         """The output of an op: `data`, made by `node` (None: no gradient wanted)."""
         self = cls.__new__(cls)
-        self._data, self.node, self.requires_grad, self.grad = data, node, node is not None, None
+        self._data, self.node, self.requires_grad, self.grad, self.flat = data, node, node is not None, None, None
         return self
 
     @property
@@ -227,8 +228,9 @@ def _walk(output: Tensor, cotangent: Any) -> Iterator[tuple[Tensor, Any, bool]]:
         if output.size != 1:
             raise ValueError(f"backward of a Tensor of shape {output.shape} needs a gradient of that shape")
         cotangent = xp.ones_like(output.data)
-    elif isinstance(cotangent, Tensor):
-        cotangent = cotangent.data
+    else:
+        cotangent = cotangent.data if isinstance(cotangent, Tensor) else cotangent
+        cotangent = backend.backend_of(output.data).to_device(cotangent, output.dtype)
     if tuple(cotangent.shape) != tuple(output.shape):
         raise ValueError(f"expected a gradient of shape {output.shape}, got {tuple(cotangent.shape)}")
     if output.node is None:
@@ -249,14 +251,11 @@ def _walk(output: Tensor, cotangent: Any) -> Iterator[tuple[Tensor, Any, bool]]:
         for edge, part in zip(edges, parts, strict=False):  # an optional input left out has a part and no edge
             if edge is None:
                 continue  # a gradient nobody wants: a part that is a function is not called
+            if part is None:
+                raise TypeError(f"{node.name} has no gradient for one of its inputs: pass that one as an array")
             add = _fit(part() if callable(part) else part, edge, node)
             if id(edge) in pending:
-                total, owned = pending[id(edge)]
-                if owned:
-                    total += add
-                else:
-                    total = total + add
-                pending[id(edge)] = (backend.asarray(total), True)
+                pending[id(edge)] = (_accumulate(*pending[id(edge)], add), True)
                 continue
             pending[id(edge)] = (add, False)
             if isinstance(edge, Tensor):
@@ -264,9 +263,17 @@ def _walk(output: Tensor, cotangent: Any) -> Iterator[tuple[Tensor, Any, bool]]:
             else:
                 order += 1
                 heapq.heappush(heap, (-edge.depth, order, edge))
-        del g, vjp, edges, parts
+        del g, vjp, edges, parts, part, add  # what the closures kept is freed before the next one runs
     for key, leaf in leaves.items():
         yield (leaf, *pending[key])
+
+
+def _accumulate(total: Any, owned: bool, g: Any) -> Any:
+    """total + g, in place where `total` is a buffer of the backward pass's own."""
+    if not owned:
+        return backend.asarray(total + g)
+    total += g
+    return total
 
 
 def _fit(g: Any, edge: Node | Tensor, node: Node) -> Any:

@@ -13,7 +13,7 @@ from ddpm_np.backend import asarray, backend_of, of, to_host
 from ddpm_np.diffusion.loss import simple_loss
 from ddpm_np.diffusion.schedule import Schedule
 from ddpm_np.nn import Module, randomness
-from ddpm_np.optim import EMA, Adam, Flat, clip_flat
+from ddpm_np.optim import EMA, Adam, clip_flat
 from ddpm_np.tensor import gradients
 from ddpm_np.workers import default_workers, map_in_order
 
@@ -77,9 +77,9 @@ class Trainer:
         if clip is not None and not clip > 0:
             raise ValueError(f"clip must be positive, or None for no clip, got {clip}")
         self.model, self.schedule, self.objective = model.train(), schedule, objective
-        self.flat = Flat(model.parameters())
-        self.adam = Adam(self.flat, lr, betas, eps, warmup)
-        self.ema = EMA(model, ema, self.flat)
+        self.adam = Adam(model.parameters(), lr, betas, eps, warmup)
+        self.ema = EMA(model, ema)
+        self.flat = self.adam.flat
         self.clip, self.seed, self.shards, self.workers = clip, seed, shards, workers
         self.backend = backend_of(self.flat.data)
         self.steps = 0  # how many have been taken; the next one draws as number `steps`

@@ -40,6 +40,15 @@ def _executor(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="ddpm_np")
 
 
+_in_a_worker: contextvars.ContextVar[bool] = contextvars.ContextVar("in_a_worker", default=False)
+
+
+def _in_thread(work: Callable[[Piece], Result], piece: Piece) -> Result:
+    """One piece in a worker. What it cuts in turn stays in that thread: workers that wait for workers may wait ever."""
+    _in_a_worker.set(True)
+    return work(piece)
+
+
 def map_in_order(work: Callable[[Piece], Result], pieces: Sequence[Piece], workers: int = 1) -> Iterator[Result]:
     """Yield ``work(piece)`` for each piece, in the order of `pieces`, done by `workers` threads.
 
@@ -47,10 +56,12 @@ def map_in_order(work: Callable[[Piece], Result], pieces: Sequence[Piece], worke
     An error in a piece is raised here when its turn comes.
     """
     with single_threaded_blas():
-        if workers <= 1 or len(pieces) <= 1:
-            yield from map(work, pieces)
+        if workers <= 1 or len(pieces) <= 1 or _in_a_worker.get():
+            for piece in pieces:
+                yield contextvars.copy_context().run(work, piece)
             return
-        waiting = [_executor(workers).submit(contextvars.copy_context().run, work, piece) for piece in pieces]
+        waiting = [_executor(workers).submit(contextvars.copy_context().run, _in_thread, work, piece)
+                   for piece in pieces]
         waiting.reverse()
         try:
             while waiting:

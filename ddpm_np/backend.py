@@ -138,10 +138,10 @@ class Backend:
             if not (isinstance(value, (int, np.integer)) and 0 <= value < 2**64):
                 raise ValueError(f"{name} must be an int from 0 to 2**64 - 1, got {value!r}")
         step, first, n = int(step), int(first), int(n)  # a NumPy int would make the counters floating numbers
-        count = math.prod(shape)
+        count = math.prod(map(int, shape))
         blocks = -(-count // 4)  # a Philox block is four words
         if (first + n) * blocks > 2**64:
-            raise ValueError(f"first={first} is too large: images of {count} numbers are counted up to {2**64 // blocks}")
+            raise ValueError(f"first={first} is too large: images of {count} numbers end at {2**64 // blocks}")
         if self.name == "numpy":
             counter = (((step << 64) + first * blocks) - 1) % (1 << 256)  # NumPy adds 1 before it draws
             bits = np.random.Philox(counter=counter, key=np.array(key, dtype=np.uint64))

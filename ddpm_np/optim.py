@@ -99,12 +99,12 @@ def clip_flat(flat: Any, max_norm: float | None) -> tuple[Any, Any]:
     norm = global_norm(flat)
     ok = asarray(xp.isfinite(norm))
     scale = xp.ones_like(norm) if max_norm is None else xp.clip(max_norm / (norm + 1e-6), None, 1.0)
-    scale = xp.astype(scale, flat.dtype)
+    scale = xp.astype(xp.where(ok, scale, xp.ones_like(norm)), flat.dtype)
     for block in blocks(flat):
         part = flat[block]
-        part *= scale
         if xp.name != "numpy" or not ok:  # on the host the flag is at hand, and this pass seldom needed
             part[...] = xp.where(ok, part, xp.zeros_like(part))
+        part *= scale
     return norm, ok
 
 
@@ -126,6 +126,8 @@ def clip_grad_norm(parameters: Sequence[Tensor], max_norm: float) -> Any:
     if not max_norm > 0:
         raise ValueError(f"max_norm must be positive, got {max_norm}")
     having = [p for p in parameters if p.grad is not None]
+    if not having:
+        raise ValueError("no parameter has a gradient: call backward first")
     xp = of(having[0].data)
     flat = xp.concat([xp.reshape(p.grad, (-1,)) for p in having])  # (P,)
     norm, _ = clip_flat(flat, max_norm)

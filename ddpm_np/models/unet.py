@@ -73,6 +73,15 @@ class UNetConfig:
         object.__setattr__(self, "image_size", size if isinstance(size, int) else tuple(size))
         object.__setattr__(self, "channel_multipliers", tuple(self.channel_multipliers))
         object.__setattr__(self, "attention_resolutions", tuple(self.attention_resolutions))
+        if len(self.size) != 2:
+            raise ValueError(f"image_size must be one side or (H, W), got {size}")
+        counts = {name: getattr(self, name) for name in (
+            "in_channels", "blocks_per_level", "groups", "heads", "out_channels", "num_classes")}
+        for name, count in (*counts.items(), *(("channel_multipliers", m) for m in self.channel_multipliers)):
+            if count is not None and count < 1:
+                raise ValueError(f"{name} must be at least 1, got {count}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
         if not self.channel_multipliers:
             raise ValueError("channel_multipliers is empty: give one number a level, such as (1, 2, 2, 2)")
         reduction = 2 ** (len(self.channel_multipliers) - 1)
@@ -164,7 +173,7 @@ class ResidualBlock(Module):
 
     def __call__(self, x: Any, temb: Tensor) -> Tensor:
         h = self.conv1(self.norm1(x))  # (N, H, W, c_out)
-        h = h + ops.reshape(self.time_emb_proj(temb), (x.shape[0], 1, 1, -1))
+        h = h + ops.reshape(self.time_emb_proj(temb), (x.shape[0], 1, 1, h.shape[3]))
         h = self.conv2(self.dropout(self.norm2(h)))
         return h + (self.conv_shortcut(x) if self.conv_shortcut else x)
 

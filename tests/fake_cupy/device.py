@@ -1,0 +1,92 @@
+"""The pretend device: its counters, its errors, and the layouts that its results come back in."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+class HiddenTransfer(RuntimeError):
+    """What would wait for a real device and copy from it, without saying so."""
+
+
+class DuplicateIndices(IndexError):
+    """An assignment that writes one element twice: on a device it is not defined which value stays."""
+
+
+@dataclass
+class Counts:
+    """Copies between host and device since the last `reset`.
+
+    Attributes
+    ----------
+    uploads
+        Host to device: `asarray` and `array` of anything that is not on the device yet.
+    transfers
+        Device to host: `asnumpy`.
+    """
+
+    uploads: int = 0
+    transfers: int = 0
+
+    def reset(self) -> None:
+        """Count from 0."""
+        self.uploads = self.transfers = 0
+
+
+counts = Counts()
+_turn = itertools.count()
+
+
+def reset() -> None:
+    """Start as a fresh device does: nothing counted, the first layout next."""
+    global _turn
+    counts.reset()
+    _turn = itertools.count()
+
+
+def junk(dtype: np.dtype) -> Any:
+    """What memory holds that nobody has written: NaN, or the largest integer."""
+    if dtype.kind in "fc":
+        return np.nan
+    return True if dtype.kind == "b" else np.iinfo(dtype).max
+
+
+def lay_out(a: np.ndarray) -> np.ndarray:
+    """A fresh result of two or more axes, copied into the next of three layouts, none of them C order.
+
+    Fortran order; every other element of a longer last axis, junk between; the first axis backwards. Who takes a
+    result's strides for granted finds out.
+    """
+    if a.ndim < 2 or a.size < 2:
+        return a
+    kind = next(_turn) % 3
+    if kind == 0:
+        return a.copy(order="F")
+    if kind == 1:
+        wide = np.full((*a.shape[:-1], 2 * a.shape[-1] + 1), junk(a.dtype), dtype=a.dtype)
+        spaced = wide[..., 1::2]
+        spaced[...] = a
+        return spaced
+    return a[::-1].copy()[::-1]
+
+
+def supported(dtype: Any) -> np.dtype:
+    """The dtype, if CuPy has it."""
+    dtype = np.dtype(dtype)
+    if dtype.kind not in "biufc" or dtype.char in "gG":
+        raise ValueError(f"Unsupported dtype {dtype}")
+    return dtype
+
+
+def is_scalar(x: Any) -> bool:
+    """Whether CuPy takes `x` as a kernel's argument: a Python or NumPy number, and no array."""
+    return isinstance(x, np.generic) or type(x) in (int, float, complex, bool)
+
+
+def unsupported(x: Any) -> TypeError:
+    """CuPy's error for an operand that is neither on the device nor a number."""
+    return TypeError(f"Unsupported type {type(x)}")

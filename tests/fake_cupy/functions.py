@@ -1,0 +1,231 @@
+"""The functions of the pretend module that are no ufuncs, each callable only as CuPy's own is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fake_cupy import device
+from fake_cupy.array import asarray, ndarray, unwrap, wrap
+from fake_cupy.device import HiddenTransfer, counts
+
+# Take arrays first, give arrays; NumPy's function of the same name does the arithmetic.
+ARRAYS = [
+    "all", "amax", "amin", "angle", "any", "append", "argmax", "argmin", "argsort", "around", "array_split",
+    "atleast_1d", "atleast_2d", "atleast_3d", "average", "broadcast_arrays", "broadcast_to", "concat",
+    "concatenate", "cov", "cross", "cumprod", "cumsum", "diag", "diagonal", "diff", "digitize", "dot", "dsplit",
+    "dstack", "einsum", "expand_dims", "flip", "fliplr", "flipud", "hsplit", "hstack", "imag", "inner", "interp",
+    "isclose", "isneginf", "isposinf", "kron", "matrix_transpose", "max", "mean", "median", "meshgrid", "min",
+    "moveaxis", "nan_to_num", "nanmax", "nanmean", "nanmin", "nansum", "outer", "pad", "permute_dims", "prod",
+    "ptp", "ravel", "real", "repeat", "reshape", "roll", "rollaxis", "rot90", "round", "searchsorted", "sort",
+    "split", "squeeze", "stack", "std", "sum", "swapaxes", "take", "take_along_axis", "tensordot", "tile", "trace",
+    "transpose", "trapezoid", "tril", "triu", "var", "vdot", "vsplit", "vstack", "allclose", "array_equal",
+    "column_stack", "count_nonzero", "iscomplex", "isreal",
+]
+# Take shapes and numbers, give arrays.
+CREATION = [
+    "arange", "eye", "full", "full_like", "identity", "linspace", "logspace", "ones", "ones_like", "tri", "zeros",
+    "zeros_like",
+]
+# Ask about dtypes and shapes alone: nothing on the device is touched.
+HOST = [
+    "broadcast_shapes", "can_cast", "iscomplexobj", "isdtype", "isrealobj", "isscalar", "issubdtype",
+    "may_share_memory", "ndim", "promote_types", "result_type", "shape", "shares_memory", "size", "min_scalar_type",
+    "finfo", "iinfo",
+]
+# The size or value of their result depends on the numbers: CuPy waits for the device inside.
+WAITS = [
+    "argwhere", "bincount", "choose", "compress", "corrcoef", "extract", "flatnonzero", "histogram", "in1d",
+    "intersect1d", "isin", "nonzero", "percentile", "place", "put", "putmask", "quantile", "setdiff1d", "setxor1d",
+    "trim_zeros", "union1d", "unique", "unique_all", "unique_counts", "unique_inverse", "unique_values",
+]
+
+
+def _check_arrays(name: str, x: Any) -> None:
+    """Raise unless `x` is an array of the device, or a sequence of such."""
+    sequence = x if isinstance(x, (list, tuple)) and x else [x]
+    for item in sequence:
+        if not isinstance(item, ndarray):
+            raise TypeError(f"cupy.{name} takes arrays on the device, got {type(item)}")
+
+
+def call_numpy(function: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
+    """NumPy's function on what the arrays wrap: views stay views, what is fresh gets an awkward layout.
+
+    But a reshaped copy is in C order, as CuPy's is.
+    """
+    out = kwargs.pop("out", None)
+    if out is not None:
+        raise NotImplementedError("out= of a function that is no ufunc: add it to the fake when it is needed")
+    inputs = unwrap(list(args)), unwrap(kwargs)
+    with np.errstate(all="ignore"):
+        result = function(*inputs[0], **inputs[1])
+    return wrap(result) if function in (np.reshape, np.ravel) else _wrap_result(result, _arrays_in(inputs))
+
+
+def _arrays_in(x: Any) -> list[np.ndarray]:
+    if isinstance(x, np.ndarray):
+        return [x]
+    parts = x.values() if isinstance(x, dict) else x if isinstance(x, (list, tuple)) else ()
+    return [a for part in parts for a in _arrays_in(part)]
+
+
+def _wrap_result(result: Any, inputs: list[np.ndarray]) -> Any:
+    if isinstance(result, (list, tuple)):
+        return type(result)(_wrap_result(r, inputs) for r in result)
+    result = np.asarray(result)  # NumPy's reductions give scalars: on a device they are 0-d arrays
+    if any(np.may_share_memory(result, a) for a in inputs):
+        return wrap(result)
+    return wrap(device.lay_out(result))
+
+
+def of_arrays(name: str) -> Callable:
+    """``cupy.name`` of arrays."""
+    function = getattr(np, name)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        for x in args if name in ("broadcast_arrays", "meshgrid", "tensordot", "dot", "vdot") else args[:1]:
+            if not (name == "einsum" and isinstance(x, str)) and isinstance(x, (ndarray, list, tuple, np.ndarray)):
+                _check_arrays(name, x)
+        if not any(isinstance(a, ndarray) for x in (*args, *kwargs.values())
+                   for a in (x if isinstance(x, (list, tuple)) else [x])):
+            raise TypeError(f"cupy.{name} takes arrays on the device, got {[type(x).__name__ for x in args]}")
+        return call_numpy(function, args, kwargs)
+
+    return call
+
+
+def creating(name: str) -> Callable:
+    """``cupy.name`` that makes an array, in C order as CuPy does."""
+    function = getattr(np, name)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if name.endswith("_like"):
+            _check_arrays(name, args[0])
+        result = function(*unwrap(list(args)), **unwrap(kwargs))
+        device.supported(result.dtype)
+        return wrap(result)
+
+    return call
+
+
+def asking(name: str) -> Callable:
+    """``cupy.name``, whose answer is on the host without a copy."""
+    return lambda *args, **kwargs: getattr(np, name)(*unwrap(list(args)), **unwrap(kwargs))
+
+
+def waiting(name: str) -> Callable:
+    """``cupy.name``, which a step must not call."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        raise HiddenTransfer(f"cupy.{name} waits for the device to learn how large its result is")
+
+    return call
+
+
+def empty(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
+    dtype = device.supported(dtype)
+    return wrap(np.full(shape, device.junk(dtype), dtype=dtype, order=order))
+
+
+def empty_like(prototype: ndarray, dtype: Any = None, order: str = "K", subok: None = None,
+               shape: Any = None) -> ndarray:
+    _check_arrays("empty_like", prototype)
+    dtype = device.supported(prototype.dtype if dtype is None else dtype)
+    return wrap(np.full_like(prototype._a, device.junk(dtype), dtype=dtype, order=order, shape=shape))
+
+
+def asnumpy(a: Any, stream: Any = None, order: str = "C", out: Any = None, *, blocking: bool = True) -> np.ndarray:
+    """The one way back to the host, counted."""
+    if stream is not None or out is not None:
+        raise NotImplementedError("asnumpy(stream=, out=): add them to the fake when they are needed")
+    if not isinstance(a, ndarray):
+        return np.asarray(a, order=order)
+    counts.transfers += 1
+    return a._a.copy(order=order)
+
+
+def astype(x: ndarray, dtype: Any, /, *, copy: bool = True) -> ndarray:
+    if not isinstance(x, ndarray):
+        raise TypeError(f"Input should be a CuPy array. It is a {type(x)} instead.")
+    return x.astype(dtype, copy=copy)
+
+
+def clip(a: ndarray, a_min: Any, a_max: Any, out: Any = None) -> ndarray:
+    _check_arrays("clip", a)
+    return a.clip(a_min, a_max, out=out)
+
+
+def where(condition: ndarray, x: Any = None, y: Any = None) -> ndarray:
+    if x is None and y is None:
+        raise HiddenTransfer("cupy.where of a condition alone waits for the device")
+    _check_arrays("where", condition)  # CuPy calls condition.astype: a Python bool has no such thing
+    for value in (x, y):
+        if not (isinstance(value, ndarray) or device.is_scalar(value)):
+            raise device.unsupported(value)
+    return call_numpy(np.where, (condition.astype(bool), x, y), {})
+
+
+def matmul(*args: Any, out: Any = None, **kwargs: Any) -> ndarray:
+    """Both operands made C-contiguous first: NumPy is slow on odd strides, and a GEMM's result is no view."""
+    if len(args) != 2 or kwargs:
+        raise NotImplementedError("matmul beyond matmul(a, b): add it to the fake when it is needed")
+    for x in args:
+        if not isinstance(x, ndarray):
+            raise device.unsupported(x)
+    with np.errstate(all="ignore"):
+        result = np.asarray(np.matmul(*(np.ascontiguousarray(x._a) for x in args)))
+    if out is not None:
+        out[...] = wrap(result)
+        return out
+    return wrap(device.lay_out(result))
+
+
+def copyto(dst: ndarray, src: Any, casting: str = "same_kind", where: Any = None) -> None:
+    if not isinstance(dst, ndarray) or not (isinstance(src, ndarray) or device.is_scalar(src)):
+        raise device.unsupported(src)
+    np.copyto(dst._a, unwrap(src), casting=casting, where=True if where is None else unwrap(where))
+
+
+def ascontiguousarray(a: ndarray, dtype: Any = None) -> ndarray:
+    _check_arrays("ascontiguousarray", a)
+    return wrap(np.ascontiguousarray(a._a, dtype=dtype))
+
+
+def asfortranarray(a: ndarray, dtype: Any = None) -> ndarray:
+    _check_arrays("asfortranarray", a)
+    return wrap(np.asfortranarray(a._a, dtype=dtype))
+
+
+def copy(a: ndarray, order: str = "K") -> ndarray:
+    _check_arrays("copy", a)
+    return a.copy(order=order)
+
+
+def array(obj: Any, dtype: Any = None, copy: Any = True, order: str = "K", subok: bool = False, ndmin: int = 0, *,
+          blocking: bool = False) -> ndarray:
+    if isinstance(obj, ndarray):
+        return wrap(np.array(obj._a, dtype=dtype, copy=copy or None, order=order, ndmin=ndmin))
+    result = asarray(obj, dtype=dtype, order=order)
+    return wrap(np.array(result._a, copy=None, ndmin=ndmin))
+
+
+def get_array_module(*args: Any) -> Any:
+    import cupy  # the pretend one, while it is installed
+
+    return cupy if any(isinstance(x, ndarray) for x in args) else np
+
+
+OWN: dict[str, Callable] = {f.__name__: f for f in (
+    array, asarray, ascontiguousarray, asfortranarray, asnumpy, astype, clip, copy, copyto, empty, empty_like,
+    get_array_module, matmul, where,
+)}
+TABLE: dict[str, Callable] = {
+    **{name: of_arrays(name) for name in ARRAYS if callable(getattr(np, name, None))},
+    **{name: creating(name) for name in CREATION},
+    **{name: asking(name) for name in HOST if hasattr(np, name)},
+    **{name: waiting(name) for name in WAITS},
+    **OWN,
+}

@@ -7,9 +7,11 @@ only stand in each other's way.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -30,14 +32,43 @@ def _blas() -> Any:
     return ThreadpoolController()
 
 
-def single_threaded_blas() -> Any:
-    """A context in which BLAS uses one thread."""
-    return _blas().limit(limits=1, user_api="blas")
+_lock = threading.Lock()
+_limits: list[Any] = []  # what the first to ask changed, for the last to restore
+_holders = 0
+
+
+@contextlib.contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """A context in which BLAS uses one thread: until the last of those who are in it, in any thread, has left."""
+    global _holders
+    with _lock:
+        if _holders == 0:
+            _limits.append(_blas().limit(limits=1, user_api="blas"))
+        _holders += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _holders -= 1
+            if _holders == 0:
+                _let_any_thread_set_limits()
+                _limits.pop().restore_original_limits()
+                _let_any_thread_set_limits()
+
+
+def _let_any_thread_set_limits() -> None:
+    """Undo what newer versions of threadpoolctl do: they listen to the first thread that set OpenBLAS's limit."""
+    for library in _blas().lib_controllers:
+        if hasattr(library, "clear_controlling_thread"):
+            library.clear_controlling_thread(force=True)
 
 
 @functools.cache
 def _executor(workers: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(workers, thread_name_prefix="ddpm_np")
+    def limit() -> None:
+        _blas().limit(limits=1, user_api="blas")  # for a BLAS with a limit for each thread, which is not inherited
+
+    return ThreadPoolExecutor(workers, thread_name_prefix="ddpm_np", initializer=limit)
 
 
 _in_a_worker: contextvars.ContextVar[bool] = contextvars.ContextVar("in_a_worker", default=False)

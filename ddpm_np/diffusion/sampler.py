@@ -34,8 +34,9 @@ def p_sample(schedule: Schedule, model: Predictor, x_t: Any, t: Any, noise: Any,
     xp = of(x_t)
     same_shape("noise", noise, x_t)
     mean, sigma2, _ = p_mean_variance(schedule, model, x_t, t, variance=variance, clip=clip)
-    not_last = xp.reshape(xp.astype(t > 1, x_t.dtype), (x_t.shape[0],) + (1,) * (x_t.ndim - 1))  # (N, 1, …)
-    return mean + not_last * xp.sqrt(sigma2) * noise
+    not_last = xp.reshape(t > 1, (x_t.shape[0],) + (1,) * (x_t.ndim - 1))  # (N, 1, …)
+    z = xp.where(not_last, noise, xp.zeros_like(noise))  # (N, …)
+    return mean + xp.sqrt(sigma2) * z
 
 
 def ancestral(schedule: Schedule, model: Predictor, x_T: Any, noise_at: Callable[[int], Any], *,

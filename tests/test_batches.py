@@ -1,0 +1,100 @@
+"""An image's prediction is the same bits in any batch, at any place in it, and with any number of workers."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import pytest
+from gradients import generator
+
+from ddpm_np.models import UNet, UNetConfig
+from ddpm_np.predictor import predictor
+from ddpm_np.tensor import Tensor, no_grad
+from ddpm_np.workers import single_threaded_blas
+
+NETS = {
+    "digits": UNetConfig.preset("digits"),
+    "16 by 16": UNetConfig(16, 3, 32, (1, 2), 1, (8,), groups=8, heads=2, dropout=0.1),
+}
+N = 7
+
+
+@pytest.fixture(params=NETS, scope="module")
+def whole(request):
+    """(net with random weights, x, t, what its predictor says of the whole batch)."""
+    config, rng = NETS[request.param], generator("batches", request.param)
+    net = UNet(config).eval()
+    for name, p in net.named_parameters():
+        if p.ndim > 1:
+            p.data = rng.standard_normal(p.shape) * (p.size / p.shape[-1]) ** -0.5
+        elif "norm" in name:
+            p.data = p.data + 0.3 * rng.standard_normal(p.shape)
+    x = rng.standard_normal((N, *config.size, config.in_channels)).astype(np.float32)
+    t = rng.integers(1, 1001, N)
+    y = predictor(net, workers=1)(x, t)
+    assert np.abs(y).max() > 0.1
+    return net, x, t, y
+
+
+def test_any_size_and_place(whole):
+    """Of the net itself, with as many BLAS threads as there are; and with one, as the predictor has."""
+    net, x, t, y = whole
+    order = generator("order").permutation(N)
+    for context in (contextlib.nullcontext(), single_threaded_blas()):
+        with no_grad(), context:
+            y = net(x, t).data
+            for part in (slice(0, 1), slice(3, 4), slice(0, 2), slice(2, 7), slice(5, 7), slice(None, None, 3), order):
+                assert net(x[part], t[part]).data.tobytes() == y[part].tobytes(), str(part)
+    with single_threaded_blas():
+        taped = net(Tensor(x[1:4], requires_grad=True), t[1:4])  # and with a tape
+    assert y.tobytes() == whole[3].tobytes()
+    assert taped.data.tobytes() == y[1:4].tobytes()
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_any_number_of_workers(whole, workers):
+    net, x, t, y = whole
+    eps = predictor(net, workers=workers)
+    for part in (slice(None), slice(2, 5), slice(6, 7), slice(0, 0)):
+        found = eps(x[part], t[part])
+        assert type(found) is np.ndarray
+        assert found.tobytes() == y[part].tobytes(), str(part)
+
+
+def test_a_predictor_leaves_the_net_as_it_was(whole):
+    """It computes in evaluation mode, whatever the net is in, which stays in it."""
+    net, x, t, y = whole
+    net.train()
+    try:
+        before = [p.data.tobytes() for p in net.parameters()]
+        assert predictor(net, workers=2)(x, t).tobytes() == y.tobytes()
+        assert net.training
+        assert all(p.grad is None for p in net.parameters())
+        assert [p.data.tobytes() for p in net.parameters()] == before
+    finally:
+        net.eval()
+
+
+def test_a_predictor_sees_the_weights_of_the_moment(whole):
+    net, x, t, y = whole
+    eps = predictor(net, workers=1)
+    bias = net.conv_out.bias
+    kept = bias.data.copy()
+    bias.data = kept + 1
+    np.testing.assert_allclose(eps(x[:2], t[:2]), y[:2] + 1, rtol=1e-4, atol=1e-4)
+    bias.data = kept
+    assert eps(x[:2], t[:2]).tobytes() == y[:2].tobytes()
+
+
+def test_weights_of_what_holds_two_nets(whole):
+    class Holder:
+        model, ema = whole[0], type("EMA", (), {"model": UNet(whole[0].config, seed=1).eval()})
+
+    _, x, t, y = whole
+    assert predictor(Holder, "model", workers=1)(x, t).tobytes() == y.tobytes()
+    with no_grad(), single_threaded_blas():
+        expected = Holder.ema.model(x, t).data
+    assert predictor(Holder, workers=1)(x, t).tobytes() == expected.tobytes()
+    with pytest.raises(ValueError, match="weights must be 'ema' or 'model', got 'best'"):
+        predictor(Holder, "best")

@@ -1,0 +1,172 @@
+"""The rules that every op and every kernel keeps: no mutation, no sharing, the dtype given, what the record says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from gradients import LAYOUTS, differentiate, generator, is_floating, kept, laid_out, vjp_parts
+
+from ddpm_np.ops import REGISTRY, kernels
+from ddpm_np.ops.examples import examples
+from ddpm_np.tensor import Tensor, gradients
+
+OPS = sorted(REGISTRY)
+FORWARDS = [(name, None) for name in OPS] + [
+    (name, i) for name in OPS for i in range(len(REGISTRY[name].kernels.get("numpy", ())))
+]
+
+
+def forward_of(name, kernel):
+    """(forward, when, saves) of an op's definition, or of its NumPy kernel of that number."""
+    op = REGISTRY[name]
+    return (op.define, lambda *inputs, **static: True, op.saves) if kernel is None else op.kernels["numpy"][kernel]
+
+
+def cases(name, kernel, layout="contiguous", dtype=None):
+    """(example, forward, a random cotangent made read-only) for the examples that the forward takes."""
+    forward, when, _ = forward_of(name, kernel)
+    rng = generator("rules", name, layout)
+    for example in examples(name, rng):
+        laid = laid_out(example, layout, dtype)
+        if when(*laid.inputs, **laid.static):
+            y = np.asarray(forward(*laid.inputs, **laid.static)[0])
+            g = rng.standard_normal(y.shape).astype(y.dtype)
+            g.setflags(write=False)
+            yield laid, forward, g
+
+
+every_forward = pytest.mark.parametrize(("name", "kernel"), FORWARDS)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@every_forward
+def test_inputs_are_not_mutated(name, kernel, layout):
+    for example, forward, g in cases(name, kernel, layout):
+        before = [None if a is None else a.tobytes() for a in example.arrays]
+        y, vjp = forward(*example.inputs, **example.static)
+        kept_y, kept_g = np.array(y), g.copy()
+        for part in vjp(g):
+            if callable(part):
+                part()
+        assert [None if a is None else a.tobytes() for a in example.arrays] == before, str(example)
+        np.testing.assert_array_equal(np.asarray(y), kept_y)
+        np.testing.assert_array_equal(g, kept_g)
+
+
+@every_forward
+def test_gradients_share_no_writable_memory(name, kernel):
+    for example, forward, g in cases(name, kernel):
+        y, vjp = forward(*example.inputs, **example.static)
+        parts = [part() if callable(part) else part for part in vjp(g)]
+        others = [a for a in (*example.arrays, y) if isinstance(a, np.ndarray)]
+        for i, part in enumerate(parts):
+            if isinstance(part, np.ndarray) and part.flags.writeable:
+                for other in (*others, g, *(p for j, p in enumerate(parts) if j != i and isinstance(p, np.ndarray))):
+                    assert not np.shares_memory(part, other), f"{example}: gradient {i}"
+
+
+@every_forward
+def test_the_same_bits_again(name, kernel):
+    for example, forward, g in cases(name, kernel):
+        first, second = forward(*example.inputs, **example.static), forward(*example.inputs, **example.static)
+        assert np.asarray(first[0]).tobytes() == np.asarray(second[0]).tobytes()
+        for a, b in zip(vjp_parts(forward, example, g), vjp_parts(forward, example, g), strict=True):
+            assert a.tobytes() == b.tobytes(), str(example)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@every_forward
+def test_the_dtype_given_is_kept(name, kernel, dtype):
+    """Of the output and of what the vjp itself returns, before the tape could convert it."""
+    for example, forward, g in cases(name, kernel, dtype=dtype):
+        if name == "astype":
+            assert g.dtype == example.extra[0]
+            for grad in differentiate(REGISTRY[name], example, g):
+                assert grad.dtype == dtype
+            continue
+        assert g.dtype == dtype, str(example)
+        for grad in vjp_parts(forward, example, g):
+            assert grad.dtype == dtype, str(example)
+
+
+@pytest.mark.parametrize("name", [name for name in OPS if REGISTRY[name].analytic])
+def test_complex_numbers_without_imaginary_part_change_nothing(name):
+    op = REGISTRY[name]
+    for example in examples(name, generator("complex", name)):
+        y = op(*example.inputs, **example.static)
+        inputs = [a.astype(np.complex128) if is_floating(a) else a for a in example.arrays]
+        z = op(*inputs, *example.extra, **example.static)
+        assert z.dtype == np.complex128
+        np.testing.assert_allclose(z.real, y, rtol=1e-13, atol=1e-13)
+        assert not np.imag(z).any()
+
+
+def test_conditions_have_no_gradient():
+    for example in examples("where", generator("where")):
+        y, vjp = REGISTRY["where"].define(*example.arrays)
+        assert vjp(np.ones(y.shape))[0] is None
+
+
+@every_forward
+def test_the_record_tells_what_the_vjp_keeps_alive(name, kernel):
+    saves = forward_of(name, kernel)[2]
+    found = [kept(forward(*example.inputs, **example.static)[1])
+             for example, forward, g in cases(name, kernel) if g.ndim]
+    assert set(saves) == set().union(*found), "saves in the record, against the closure"
+    assert len(set(saves)) == len(saves)
+    assert found
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_gradients_that_cost_something_wait_to_be_wanted(name):
+    """With several operands, a vjp returns thunks, or views of the cotangent, which cost nothing."""
+    for example, _, g in cases(name, None):
+        if sum(map(is_floating, example.arrays)) < 2 or g.size == 0:
+            continue
+        parts = REGISTRY[name].define(*example.inputs, **example.static)[1](g)
+        for part in parts[: len(example.arrays)]:
+            assert part is None or callable(part) or np.shares_memory(part, g), str(example)
+
+
+@pytest.mark.parametrize("name", ["multiply", "matmul", "where", "conv2d", "linear", "group_norm", "attention"])
+def test_gradients_nobody_wants_are_not_computed(name, monkeypatch):
+    """One operand at a time is given a gradient; the others' thunks are not called."""
+    op = REGISTRY[name]
+    example = examples(name, generator(name))[0]
+    define, called = op.define, []
+
+    def counted(*inputs, **static):
+        y, vjp = define(*inputs, **static)
+
+        def call(i, part):
+            called.append(i)
+            return part()
+
+        def counting(g):
+            return tuple((lambda i=i, p=part: call(i, p)) if callable(part) else part for i, part in enumerate(vjp(g)))
+
+        return y, counting
+
+    monkeypatch.setattr(op, "define", counted)
+    monkeypatch.setattr(op, "kernels", {})
+    for i, a in enumerate(example.arrays):
+        if is_floating(a):
+            called.clear()
+            x = Tensor(a, requires_grad=True)
+            y = op(*(x if j == i else b for j, b in enumerate(example.arrays)), *example.extra, **example.static)
+            gradients(y, [x], np.full(y.shape, 0.3))
+            assert called == [i], f"{name}: wanted {i}, computed {called}"
+
+
+def test_a_kernel_stands_in_only_where_kernels_are_wanted():
+    """`kernels` is a context, and back where it was afterwards, whatever was raised in it."""
+    op = REGISTRY["group_norm_silu"]
+    example = examples(op.name, generator(op.name))[0]
+    fast = op.choose(list(example.arrays), example.static)
+    with kernels("reference"):
+        assert op.choose(list(example.arrays), example.static) is op.define
+        with kernels("fast"):
+            assert op.choose(list(example.arrays), example.static) is fast
+    with pytest.raises(KeyError), kernels("reference"):
+        raise KeyError
+    assert op.choose(list(example.arrays), example.static) is fast

@@ -25,6 +25,8 @@ F = torch.nn.functional
 pytestmark = pytest.mark.peers
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
+# In float32 these lose digits: images of mean 10 and spread 1, and ln Φ at x = −30, where its slope is exp(450 − 447)
+TOLERANCE_OF = {("group_norm", "float32"): 4e-5, ("group_norm_silu", "float32"): 4e-5, ("log_ndtr", "float32"): 4e-5}
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +87,7 @@ THEIRS = {
 @pytest.mark.parametrize("name", sorted(THEIRS))
 def test_ops(name, dtype, choice):
     """Values and gradients, on the examples; errors in units of the largest element."""
-    rng = generator("peers", name)
+    rng, tolerance = generator("peers", name), TOLERANCE_OF.get((name, dtype), TOLERANCE[dtype])
     for example in examples(name, rng):
         if example.empty:
             continue
@@ -97,10 +99,10 @@ def test_ops(name, dtype, choice):
         ours = Example(tuple(arrays), example.extra, example.static)
         with kernels(choice):
             y, grads = REGISTRY[name](*ours.inputs, **ours.static), differentiate(REGISTRY[name], ours, g)
-        assert error(y, expected.detach().numpy()) <= TOLERANCE[dtype], str(example)
+        assert error(y, expected.detach().numpy()) <= tolerance, str(example)
         for a, b in zip(grads, theirs, strict=True):
             if a is not None:
-                assert error(a, b.grad.numpy()) <= TOLERANCE[dtype], str(example)
+                assert error(a, b.grad.numpy()) <= tolerance, str(example)
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])

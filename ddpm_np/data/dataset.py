@@ -10,6 +10,10 @@ import numpy as np
 from ddpm_np.backend import get_backend
 
 
+class DataError(ValueError):
+    """Data that is missing, damaged, or of another kind than was asked for."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Images of one size with their labels.
@@ -39,7 +43,12 @@ class Dataset:
 
     def scaled(self, index: Any) -> np.ndarray:
         """The images at `index` in [−1, 1]: 2·level/(levels − 1) − 1, float32."""
-        return self.images[index].astype(np.float32) * np.float32(2 / (self.levels - 1)) - np.float32(1)
+        return scale(self.images[index], self.levels)
+
+
+def scale(images: np.ndarray, levels: int) -> np.ndarray:
+    """Levels 0 .. levels − 1 on [−1, 1]: 2·level/(levels − 1) − 1, float32."""
+    return images.astype(np.float32) * np.float32(2 / (levels - 1)) - np.float32(1)
 
 
 def to_levels(images: Any, levels: int = 256) -> np.ndarray:

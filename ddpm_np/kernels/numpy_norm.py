@@ -11,7 +11,7 @@ import numpy as np
 
 from ddpm_np.ops.norm import group_norm, group_norm_silu
 
-_NUMBERS = 1 << 14  # of an array at a time: five such arrays of float32 fit the second-level cache
+_NUMBERS = 1 << 16  # of an array at a time: measured best of 2¹³ to 2¹⁷ on five shapes, small ones above all
 
 
 def _suits(x, scale, bias, *, groups, eps):

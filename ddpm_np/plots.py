@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ddpm_np.backend import get_backend
-from ddpm_np.data import Dataset, to_levels
+from ddpm_np.data import Images, to_levels
 from ddpm_np.diffusion import Schedule, q_sample
 
 
@@ -112,7 +112,7 @@ def plot_schedule(path: str | Path, schedule: Schedule) -> None:
     figure.savefig(path)
 
 
-def plot_forward(path: str | Path, schedule: Schedule, dataset: Dataset, rows: int = 6, columns: int = 11,
+def plot_forward(path: str | Path, schedule: Schedule, dataset: Images, rows: int = 6, columns: int = 11,
                  seed: int = 0) -> None:
     """Images of the data set on their way to noise: x_t for evenly spaced t from 0 to T, by `q_sample`."""
     t = np.linspace(0, schedule.T, columns).round().astype(np.int64)  # (columns,)

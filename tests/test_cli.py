@@ -62,7 +62,7 @@ def test_sample_as_numbers_and_in_any_batch(run, tmp_path):
     assert np.array_equal(images, to_levels(whole))
     assert np.array_equal(sample(load(run), 2, first=3, workers=1), whole[3:])
     assert not np.array_equal(sample(load(run), 5, weights="model"), whole)
-    assert not np.array_equal(sample(load(run), 5, variance="small"), whole)
+    assert not np.array_equal(sample(load(run), 5, variance="large"), whole)
 
 
 @pytest.mark.parametrize("what", ["schedule", "forward", "loss"])
@@ -92,7 +92,10 @@ def test_help_has_examples(command, capsys):
     ("arguments", "said"),
     [
         (["train", "--preset", "digts"], "did you mean 'digits'?"),
-        (["train", "--dataset", "digit"], "did you mean 'digits'?"),
+        (["train", "--dataset", "digit"], "--dataset digit needs a --preset"),
+        (["train", "--dataset", "digit", "--preset", "digits"], "did you mean 'digits'?"),
+        (["train", "--dataset", "folder:{file}", "--preset", "digits"], "there is no folder"),
+        (["train", "--dataset", "mnist", "--data-dir", "{file}"], "there is no folder"),
         (["train", "--preset", "cifar10", "--dataset", "digits"], "choose the preset that goes with the data set"),
         (["train", "--steps", "0"], "steps must be at least 1, got 0"),
         (["train", "--batch-size", "-3"], "batch_size must be at least 1, got -3"),

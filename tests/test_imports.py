@@ -150,6 +150,11 @@ except BackendError as error:
     assert "needs CuPy, which is not installed: pip install" in run(code)
 
 
+def test_a_tensor_alone_knows_its_ops():
+    """`ddpm_np.Tensor` brings only its own module; the ops come when they are first asked for."""
+    assert run("from ddpm_np import Tensor; print((Tensor([1.0]) * 2).data[0])").strip() == "2.0"
+
+
 def test_names_that_do_not_exist():
     with pytest.raises(AttributeError, match="module 'ddpm_np' has no attribute 'tensors'"):
         _ = ddpm_np.tensors

@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> int:
 
     from ddpm_np import __version__, presets
     from ddpm_np.backend import BackendError, get_backend
-    from ddpm_np.data import READERS
+    from ddpm_np.data import names
     from ddpm_np.workers import default_workers
 
     def installed(name: str) -> str:
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         rows.append(("backend cupy", f"CuPy {cupy.__version__} on {properties['name'].decode()}"))
     except BackendError as error:
         rows.append(("backend cupy", f"not here: {error}"))
-    rows += [("presets", ", ".join(presets.names())), ("data sets", ", ".join(sorted(READERS)))]
+    rows += [("presets", ", ".join(presets.names())), ("data sets", ", ".join([*names(), "folder:PATH", "FILE.npz"]))]
     for name, value in rows:
         print(f"{name:15} {value}")
     return 0

@@ -15,6 +15,7 @@ EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=("schedule", "forward", "loss"), help="the picture")
     parser.add_argument("folder", type=Path, nargs="?", help="a run's folder (loss)")
+    parser.add_argument("--data-dir", type=Path, help="folder with the data set's files (default: download them once)")
     parser.add_argument("--preset", default="digits", help="whose schedule and data set (default: digits)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise (forward)")
     parser.add_argument("--out", type=Path, help="FILE.png (default: WHAT.png)")
@@ -39,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
         if args.what == "schedule":
             plots.plot_schedule(out, schedule)
         else:
-            plots.plot_forward(out, schedule, open_dataset(config.training.dataset), seed=args.seed)
+            shape = (*config.model.size, config.model.in_channels)
+            dataset = open_dataset(config.training.dataset, data_dir=args.data_dir, shape=shape)
+            plots.plot_forward(out, schedule, dataset, seed=args.seed)
     print(out)
     return 0

@@ -17,13 +17,17 @@ from typing import Any
 EXAMPLES = """examples:
   ddpm-np train                                 the digits, in a few minutes
   ddpm-np train --steps 200 --out runs/quick    a short run
+  ddpm-np train --dataset mnist --data-dir DIR  MNIST, from the files in DIR
+  ddpm-np train --dataset folder:PHOTOS --preset cifar10
   ddpm-np train --backend cupy                  on a GPU
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", help="the recipe (default: the data set's name)")
-    parser.add_argument("--dataset", help="the data set (default: the preset's, or digits)")
+    parser.add_argument("--dataset", metavar="NAME|folder:PATH|FILE.npz",
+                        help="the data set (default: the preset's, or digits)")
+    parser.add_argument("--data-dir", type=Path, help="folder with the data set's files (default: download them once)")
     parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"), help="where to compute")
     parser.add_argument("--steps", type=int, help="how many steps (default: the preset's)")
     parser.add_argument("--batch-size", type=int, help="images a step (default: the preset's)")
@@ -33,18 +37,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ddpm_np import presets
     from ddpm_np.config import Config
     from ddpm_np.data import Batches, open_dataset
     from ddpm_np.models import UNet
     from ddpm_np.nn import count_parameters
     from ddpm_np.train import Trainer
 
+    if args.preset is None and args.dataset is not None and args.dataset not in presets.names():
+        raise ValueError(f"--dataset {args.dataset} needs a --preset, the recipe: there are "
+                         f"{', '.join(presets.names())}; did you mean the data set of one of these?")
     preset = args.preset or args.dataset or "digits"
     config = Config.preset(preset).replace(dataset=args.dataset, steps=args.steps, batch_size=args.batch_size,
                                            seed=args.seed)
     settings = config.training
-    dataset = open_dataset(settings.dataset)
     expected = (*config.model.size, config.model.in_channels)
+    dataset = open_dataset(settings.dataset, data_dir=args.data_dir, shape=expected)
     if dataset.shape != expected:
         raise ValueError(f"the images of {dataset.name!r} are {dataset.shape}, the net of preset {preset!r} takes "
                          f"{expected}: choose the preset that goes with the data set")

@@ -3,25 +3,55 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from pathlib import Path
 
-from ddpm_np.data.dataset import Batches, Dataset, to_levels
+from ddpm_np.data.dataset import Batches, DataError, Dataset, Images, to_levels
 from ddpm_np.data.digits import digits
+from ddpm_np.data.files import read_file
+from ddpm_np.data.folder import ImageFolder
+from ddpm_np.data.known import KNOWN, open_known
 
-__all__ = ["Batches", "Dataset", "digits", "open_dataset", "to_levels"]
-
-READERS = {"digits": digits}
+__all__ = ["Batches", "DataError", "Dataset", "ImageFolder", "Images", "digits", "names", "open_dataset", "to_levels"]
 
 
-def open_dataset(name: str) -> Dataset:
-    """The data set of a name.
+def names() -> list[str]:
+    """The data sets that can be opened by name."""
+    return ["digits", *KNOWN]
+
+
+def open_dataset(name: str, *, split: str = "train", data_dir: str | Path | None = None,
+                 shape: tuple[int, int, int] | None = None) -> Images:
+    """Open a data set.
+
+    Parameters
+    ----------
+    name
+        ``"digits"`` (inside the package); ``"mnist"``, ``"fashion-mnist"`` or ``"cifar10"``; ``"folder:PATH"`` for a
+        folder of images; or the path of a ``.npz``, ``.npy`` or ``.npy.gz`` file.
+    split
+        ``"train"`` or ``"test"``, for those that have both.
+    data_dir
+        The folder with the files of a known set; None: they are downloaded once, and kept.
+    shape
+        (H, W, C) that a folder's images are fitted to.
 
     Raises
     ------
-    ValueError
-        For a name there is none of.
+    DataError
+        For a name there is none of, or data that cannot be read.
     """
-    if name not in READERS:
-        close = get_close_matches(name, READERS, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(READERS))}"
-        raise ValueError(f"no data set is called {name!r}: {hint}")
-    return READERS[name]()
+    if split not in ("train", "test"):
+        raise DataError(f"split must be 'train' or 'test', got {split!r}")
+    if name == "digits":
+        return digits()
+    if name in KNOWN:
+        return open_known(name, split, None if data_dir is None else Path(data_dir))
+    if name.startswith("folder:"):
+        if shape is None:
+            raise DataError("a folder of images needs the shape (H, W, C) to fit them to")
+        return ImageFolder(name.removeprefix("folder:"), shape)
+    if name.endswith((".npz", ".npy", ".npy.gz")):
+        return read_file(name)
+    close = get_close_matches(name, names(), 1)
+    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names())}, folder:PATH and FILE.npz"
+    raise DataError(f"no data set is called {name!r}: {hint}")

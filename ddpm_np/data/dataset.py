@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,9 +14,34 @@ class DataError(ValueError):
     """Data that is missing, damaged, or of another kind than was asked for."""
 
 
+class Images(Protocol):
+    """What training asks of a data set, whether it is in memory or read as it is needed."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """(N,) int64, or None."""
+
+    @property
+    def levels(self) -> int:
+        """How many values an element can take."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of one image."""
+
+    def __len__(self) -> int: ...
+
+    def scaled(self, index: Any) -> np.ndarray:
+        """The images at `index` in [−1, 1], (n, H, W, C) float32."""
+
+
 @dataclass(frozen=True)
 class Dataset:
-    """Images of one size with their labels.
+    """Images of one size with their labels, in memory.
 
     Attributes
     ----------
@@ -86,7 +111,7 @@ class Batches:
     ((4, 8, 8, 1), dtype('float32'), (4,))
     """
 
-    def __init__(self, dataset: Dataset, size: int, seed: int = 0, flip: bool = False):
+    def __init__(self, dataset: Images, size: int, seed: int = 0, flip: bool = False):
         if size < 1:
             raise ValueError(f"batch_size must be at least 1, got {size}")
         if len(dataset) == 0:

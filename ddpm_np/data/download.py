@@ -1,0 +1,94 @@
+"""Files from their publishers: with a progress bar, resumed where a transfer broke off, checked before they count."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from ddpm_np.data.dataset import DataError
+
+_CHUNK = 1 << 18
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file that can be fetched.
+
+    Attributes
+    ----------
+    name : str
+        Under which it is kept.
+    urls : tuple of str
+        Where it is; tried in order.
+    size : int
+        Bytes.
+    checksum : str
+        ``"md5:…"`` or ``"sha256:…"``, as its publisher states it.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    size: int
+    checksum: str
+
+
+def fetch(file: RemoteFile, folder: Path) -> Path:
+    """The file in `folder`, downloaded if it is not there; what has been transferred is never asked for again.
+
+    Raises
+    ------
+    DataError
+        If no server gives it, or what it gives has another checksum.
+    """
+    path = folder / file.name
+    if path.is_file() and path.stat().st_size == file.size:
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f"{file.name}.part"
+    problems = []
+    for url in file.urls:
+        try:
+            _transfer(url, partial, file.size)
+        except (urllib.error.URLError, OSError) as error:
+            problems.append(f"{url}: {getattr(error, 'reason', error)}")
+            continue
+        if digest(partial, file.checksum) != file.checksum:
+            partial.unlink()
+            problems.append(f"{url}: what it sent has another checksum than {file.checksum}")
+            continue
+        os.replace(partial, path)
+        return path
+    raise DataError(f"{file.name} could not be downloaded ({'; '.join(problems)}): put it into {folder} yourself, or "
+                    "name its folder with --data-dir")
+
+
+def digest(path: Path, like: str) -> str:
+    """The checksum of a file, of the kind that `like` is."""
+    kind = like.partition(":")[0]
+    with open(path, "rb") as file:
+        return f"{kind}:{hashlib.file_digest(file, kind).hexdigest()}"
+
+
+def _transfer(url: str, partial: Path, size: int) -> None:
+    """Append to `partial` what is missing of the file at `url`."""
+    from tqdm import tqdm
+
+    have = partial.stat().st_size if partial.exists() else 0
+    if have >= size:
+        return
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        if have and answer.status != 206:  # the server sends the whole file again
+            have = 0
+        bar = tqdm(total=size, initial=have, unit="B", unit_scale=True, desc=partial.stem, leave=False)
+        with bar, open(partial, "ab" if have else "wb") as out:
+            while have < size and (chunk := answer.read(min(_CHUNK, size - have))):
+                out.write(chunk)
+                have += len(chunk)
+                bar.update(len(chunk))
+    if have < size:
+        raise OSError(f"the transfer ended after {have:,} of {size:,} bytes")

@@ -1,0 +1,50 @@
+"""The IDX format of MNIST and Fashion-MNIST, plain or gzipped.
+
+Big-endian: two zero bytes, a byte for the type (8: unsigned bytes), a byte for the number of dimensions, a 4-byte
+length for each dimension, then the elements in C order (Y. LeCun, yann.lecun.com/exdb/mnist).
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from ddpm_np.data.dataset import DataError
+
+_MOST_BYTES = 1 << 32  # of one array; the largest known file of this kind has 47 million
+
+
+def read_idx(path: Path, dimensions: int) -> np.ndarray:
+    """The array in an IDX file of unsigned bytes with so many dimensions.
+
+    Raises
+    ------
+    DataError
+        If the file is of another kind, cut, or longer than it says.
+    """
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rb") as file:
+            head = file.read(4 + 4 * dimensions)
+            if len(head) < 4:
+                raise DataError(f"{path} is empty or cut: it has no IDX header")
+            if head[:3] != b"\0\0\x08" or head[3] != dimensions:
+                kind = {3: "images (magic 2051)", 1: "labels (magic 2049)"}.get(dimensions, f"{dimensions} dimensions")
+                raise DataError(f"{path} does not hold {kind}: its magic number is {int.from_bytes(head[:4], 'big')}")
+            if len(head) < 4 + 4 * dimensions:
+                raise DataError(f"{path} is cut inside its header")
+            shape = tuple(int(n) for n in np.frombuffer(head, ">u4", offset=4))
+            size = math.prod(shape)
+            if size > _MOST_BYTES:
+                raise DataError(f"{path} says it holds {size:,} bytes, which no data set of this kind does")
+            content = file.read(size + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is damaged or cut ({error}): fetch it again") from error
+    if len(content) != size:
+        than = "more" if len(content) > size else "less"
+        raise DataError(f"{path} holds {than} than the {size:,} bytes that its header says: fetch it again")
+    return np.frombuffer(content, np.uint8).reshape(shape)

@@ -1,0 +1,101 @@
+"""The data sets that have a name: which files they are, where those come from, and how they are read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ddpm_np.data.cifar import read_cifar
+from ddpm_np.data.dataset import DataError, Dataset
+from ddpm_np.data.download import RemoteFile, fetch
+from ddpm_np.data.idx import read_idx
+
+
+@dataclass(frozen=True)
+class Known:
+    """A published data set.
+
+    Attributes
+    ----------
+    files : dict
+        For each split, the files that it needs.
+    read : callable
+        (name, folder, split) -> Dataset.
+    """
+
+    files: dict[str, tuple[RemoteFile, ...]]
+    read: Callable[[str, Path, str], Dataset]
+
+
+def _find(folder: Path, name: str) -> Path:
+    """A file of the folder, packed or not."""
+    for path in (folder / name, folder / name.removesuffix(".gz")):
+        if path.is_file():
+            return path
+    raise DataError(f"{folder} has no {name}")
+
+
+def _read_mnist(name: str, folder: Path, split: str) -> Dataset:
+    prefix = "train" if split == "train" else "t10k"
+    images_path = _find(folder, f"{prefix}-images-idx3-ubyte.gz")
+    images = read_idx(images_path, 3)  # (N, H, W)
+    labels = read_idx(_find(folder, f"{prefix}-labels-idx1-ubyte.gz"), 1)  # (N,)
+    if len(images) != len(labels):
+        raise DataError(f"{images_path} has {len(images):,} images, its labels are {len(labels):,}")
+    return Dataset(name, images[..., None], labels.astype("int64"))
+
+
+def _read_cifar10(name: str, folder: Path, split: str) -> Dataset:
+    return Dataset(name, *read_cifar(folder, split))
+
+
+def _mnist_files(servers: tuple[str, ...], entries: dict[str, tuple[int, str]]) -> dict[str, tuple[RemoteFile, ...]]:
+    files = {name: RemoteFile(name, tuple(f"{server}{name}" for server in servers), size, f"md5:{md5}")
+             for name, (size, md5) in entries.items()}
+    return {split: tuple(file for name, file in files.items() if name.startswith(prefix))
+            for split, prefix in (("train", "train"), ("test", "t10k"))}
+
+
+_CIFAR10 = RemoteFile("cifar-10-binary.tar.gz", ("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",),
+                      170_052_171, "md5:c32a1d4ab5d03f1284b67883e8d87530")
+
+KNOWN = {
+    "mnist": Known(_mnist_files(
+        ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
+        {"train-images-idx3-ubyte.gz": (9_912_422, "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
+         "train-labels-idx1-ubyte.gz": (28_881, "d53e105ee54ea40749a09fcbcd1e9432"),
+         "t10k-images-idx3-ubyte.gz": (1_648_877, "9fb629c4189551a2d022fa330f9573f3"),
+         "t10k-labels-idx1-ubyte.gz": (4_542, "ec29112dd5afa0611ce80d1b7f02629c")}), _read_mnist),
+    "fashion-mnist": Known(_mnist_files(
+        ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+        {"train-images-idx3-ubyte.gz": (26_421_880, "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+         "train-labels-idx1-ubyte.gz": (29_515, "25c81989df183df01b3e8a0aad5dffbe"),
+         "t10k-images-idx3-ubyte.gz": (4_422_102, "bef4ecab320f06d8554ea6380940ec79"),
+         "t10k-labels-idx1-ubyte.gz": (5_148, "bb300cfdad3c16e7a12a480ee83cd310")}), _read_mnist),
+    "cifar10": Known({"train": (_CIFAR10,), "test": (_CIFAR10,)}, _read_cifar10),
+}
+
+
+def open_known(name: str, split: str, data_dir: Path | None) -> Dataset:
+    """A known data set: from the files in `data_dir`, or else from the cache, into which it is downloaded."""
+    known = KNOWN[name]
+    if data_dir is not None:
+        if not data_dir.is_dir():
+            raise DataError(f"there is no folder {data_dir}: --data-dir names the one that holds the files of {name}")
+        return known.read(name, data_dir, split)
+    folder = cache() / name
+    for file in known.files[split]:
+        fetch(file, folder)
+    return known.read(name, folder, split)
+
+
+def cache() -> Path:
+    """Where downloads are kept: $DDPM_NP_DATA, or ddpm_np in the user's cache folder."""
+    if "DDPM_NP_DATA" in os.environ:
+        return Path(os.environ["DDPM_NP_DATA"])
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "ddpm_np"
+
+
+

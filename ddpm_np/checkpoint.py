@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from ddpm_np.config import Config
 from ddpm_np.train import Trainer
 
 FORMAT = "ddpm_np checkpoint 1"
+PATTERN = "checkpoint-*.safetensors"
 
 
 class CheckpointError(ValueError):
@@ -36,6 +37,7 @@ class Checkpoint:
     config: Config
     step: int
     updates: int
+    unlogged: tuple[float, float, int]
     tensors: dict[str, np.ndarray]
 
     def weights(self, which: str) -> dict[str, np.ndarray]:
@@ -45,18 +47,23 @@ class Checkpoint:
 
 def save(path: str | Path, trainer: Trainer, config: Config) -> None:
     """Write the run to `path`. The same run gives the same bytes."""
-    flat, adam = trainer.flat, trainer.adam
     names = [name for name, _ in trainer.model.named_parameters()]
-    groups = {"model": flat.data, "ema": trainer.ema.data, "adam.m": adam.m, "adam.v": adam.v}
     tensors = {
         f"{group}/{name}": np.ascontiguousarray(to_host(view))
-        for group, array in groups.items()
-        for name, view in zip(names, flat.views(array), strict=True)
+        for group, array in _groups(trainer).items()
+        for name, view in zip(names, trainer.flat.views(array), strict=True)
     }
-    metadata = {"format": FORMAT, "version": __version__, "step": str(trainer.steps),
-                "updates": str(int(to_host(adam.updates))), "config": json.dumps(config.to_dict(), sort_keys=True)}
+    loss, norm, count = trainer.unlogged
+    metadata = {"format": FORMAT, "version": __version__, "config": json.dumps(config.to_dict(), sort_keys=True),
+                "step": str(trainer.steps), "updates": str(int(to_host(trainer.adam.updates))),
+                "unlogged": f"{float(to_host(loss)).hex()} {float(to_host(norm)).hex()} {count}"}
     metadata["sha256"] = _digest(metadata, tensors)
     write_atomically(Path(path), _safetensors(tensors, metadata))
+
+
+def _groups(trainer: Trainer) -> dict[str, Any]:
+    """The flat arrays of a run by the first part of their tensors' names."""
+    return {"model": trainer.flat.data, "ema": trainer.ema.data, "adam.m": trainer.adam.m, "adam.v": trainer.adam.v}
 
 
 def _safetensors(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> Iterator[bytes | memoryview]:
@@ -127,7 +134,52 @@ def read(path: str | Path) -> Checkpoint:
     if metadata.pop("sha256", None) != _digest(metadata, tensors):
         raise CheckpointError(f"{path} has changed since it was written (its SHA-256 differs): use another checkpoint")
     config = Config.from_dict(json.loads(metadata["config"]))
-    return Checkpoint(config, int(metadata["step"]), int(metadata["updates"]), tensors)
+    loss, norm, count = metadata["unlogged"].split()
+    return Checkpoint(config, int(metadata["step"]), int(metadata["updates"]),
+                      (float.fromhex(loss), float.fromhex(norm), int(count)), tensors)
+
+
+def restore(trainer: Trainer, saved: Checkpoint) -> None:
+    """Put a trainer where the saved run was: weights, average, moments, step. It goes on bit for bit."""
+    names = [name for name, _ in trainer.model.named_parameters()]
+    adam, xp = trainer.adam, trainer.backend.xp
+    for group, array in _groups(trainer).items():
+        for name, view in zip(names, trainer.flat.views(array), strict=True):
+            view[...] = trainer.backend.to_device(saved.tensors[f"{group}/{name}"])
+    adam.updates = xp.asarray(float(saved.updates), dtype=xp.float64)
+    trainer.steps = saved.step
+    loss, norm, count = saved.unlogged
+    trainer.unlogged = xp.asarray(loss, dtype=xp.float64), xp.asarray(norm, dtype=xp.float64), count
+
+
+def path_of(folder: str | Path, step: int) -> Path:
+    """Where the checkpoint of a step lies in a run's folder."""
+    return Path(folder) / f"checkpoint-{step:08d}.safetensors"
+
+
+def keep_last(folder: str | Path, count: int) -> None:
+    """Delete all but the newest `count` checkpoints of a run."""
+    for path in sorted(Path(folder).glob(PATTERN))[:-count]:
+        path.unlink()
+
+
+def newest(folder: str | Path, say: Callable[[str], Any] = lambda line: None) -> Checkpoint:
+    """The newest checkpoint of a run that can be read; `say` is told of each one that cannot.
+
+    Raises
+    ------
+    FileNotFoundError, CheckpointError
+        If there is none, or none can be read.
+    """
+    paths = sorted(Path(folder).glob(PATTERN), reverse=True)
+    if not paths:
+        raise FileNotFoundError(f"no checkpoint in {folder}: train one with ddpm-np train --out DIR")
+    for path in paths:
+        try:
+            return read(path)
+        except CheckpointError as error:
+            say(str(error))
+    raise CheckpointError(f"none of the {len(paths)} checkpoints in {folder} can be read")
 
 
 def _digest(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> str:

@@ -59,11 +59,16 @@ class TrainingConfig:
     seed: int = 0
     log_every: int = 100
     sample_every: int = 10_000
+    save_every: int = 1000
+    keep: int = 3
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "shards", "log_every", "sample_every"):
+        for name in ("steps", "batch_size", "shards", "log_every", "sample_every", "save_every", "keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("sample_every", "save_every"):
+            if getattr(self, name) % self.log_every:
+                raise ValueError(f"{name} must be a multiple of log_every, {self.log_every}, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,17 @@ class Config:
         """This run with other values of `TrainingConfig`; a value of None changes nothing."""
         given = {key: value for key, value in training.items() if value is not None}
         return dataclasses.replace(self, training=dataclasses.replace(self.training, **given))
+
+
+def differences(ours: Config, theirs: Config) -> list[str]:
+    """The values in which two runs differ, as "training.seed: 0 -> 1"; how long they are does not count."""
+    found = []
+    for table, values in ours.to_dict().items():
+        for key, value in values.items():
+            other = theirs.to_dict()[table][key]
+            if value != other and (table, key) != ("training", "steps"):
+                found.append(f"{table}.{key}: {value} -> {other}")
+    return found
 
 
 def _known(given: Any, names: Any, what: str) -> None:

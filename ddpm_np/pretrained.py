@@ -49,7 +49,7 @@ def load(path: str | Path, *, dtype: str = "float32", backend: str = "numpy") ->
         If there is none, or it is damaged.
     """
     path = Path(path)
-    saved = checkpoint.read(path / "checkpoint.safetensors" if path.is_dir() else path)
+    saved = checkpoint.newest(path) if path.is_dir() else checkpoint.read(path)
     nets = {}
     for which in ("model", "ema"):
         nets[which] = UNet(saved.config.model, dtype=dtype, backend=backend)

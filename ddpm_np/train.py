@@ -83,6 +83,7 @@ class Trainer:
         self.clip, self.seed, self.shards, self.workers = clip, seed, shards, workers
         self.backend = backend_of(self.flat.data)
         self.steps = 0  # how many have been taken; the next one draws as number `steps`
+        self.unlogged = self._nothing()  # loss and norm summed over the steps since the last record, and how many
 
     def step(self, x_0: Any) -> dict[str, Any]:
         """One whole step on a batch: t ~ U{1..T}, ε ~ N(0, I), a step down ∇ of the mean objective.
@@ -131,7 +132,9 @@ class Trainer:
         """Take steps until there have been `steps`; step k trains on ``batches[k][0]``.
 
         Yields a `Record` every `log_every` steps and at the end; only then is the device waited for. `on_step` is
-        called after each step with its number; if it returns True, the run ends there, with a last record.
+        called after each step with its number; if it returns True, the run ends there, with a last record. A last
+        record between two multiples of `log_every` leaves the sums as they are, so that a run that goes on from there
+        logs what it would have logged without the break.
 
         Raises
         ------
@@ -139,27 +142,32 @@ class Trainer:
             At a log, if a loss or gradient since the last one was not finite.
         """
         xp = self.backend.xp
-        loss = norm = xp.zeros((), dtype=xp.float64)
-        images, since, first = 0, time.perf_counter(), self.steps
+        images, since = 0, time.perf_counter()
         while self.steps < steps:
             x_0 = batches[self.steps][0]
             rate = self.adam.rate()
             result = self.step(x_0)
-            loss, norm, images = loss + result["loss"], norm + result["grad_norm"], images + len(x_0)
+            loss, norm, count = self.unlogged
+            self.unlogged = loss, norm, count = loss + result["loss"], norm + result["grad_norm"], count + 1
+            images += len(x_0)
             stop = on_step(self.steps)
             if self.steps % log_every and self.steps < steps and not stop:
                 continue
-            count = self.steps - first
             mean = to_host(xp.stack([xp.asarray(loss), xp.asarray(norm), xp.asarray(rate)]))  # the one wait
             if not of(mean).all(of(mean).isfinite(mean)):
                 raise TrainingDiverged(
-                    f"a loss or gradient between steps {first + 1} and {self.steps} was not finite: try a smaller "
-                    "learning_rate, a longer warmup, or a smaller clip"
+                    f"a loss or gradient between steps {self.steps - count + 1} and {self.steps} was not finite: try a "
+                    "smaller learning_rate, a longer warmup, or a smaller clip"
                 )
-            now = time.perf_counter()
+            if self.steps % log_every == 0:
+                self.unlogged = self._nothing()
             yield Record(self.steps, float(mean[0]) / count, float(mean[1]) / count, float(mean[2]),
-                         images / (now - since))
+                         images / (time.perf_counter() - since))
+            images, since = 0, time.perf_counter()
             if stop:
                 return
-            loss = norm = xp.zeros((), dtype=xp.float64)
-            images, since, first = 0, time.perf_counter(), self.steps
+
+    def _nothing(self) -> tuple[Any, Any, int]:
+        """The sums of no steps."""
+        xp = self.backend.xp
+        return xp.zeros((), dtype=xp.float64), xp.zeros((), dtype=xp.float64), 0

@@ -13,7 +13,9 @@ import environment
 
 def main() -> int:
     environment.prepare()
-    status = environment.run("-m", "ddpm_np", "train", "--preset", "digits", "--out", "runs/demo", *sys.argv[1:])
+    begun = any((environment.ROOT / "runs" / "demo").glob("checkpoint-*.safetensors"))
+    start = ("--resume",) if begun else ("--preset", "digits")
+    status = environment.run("-m", "ddpm_np", "train", *start, "--out", "runs/demo", *sys.argv[1:])
     if status:
         return status
     status = environment.run("-m", "ddpm_np", "sample", "runs/demo", "-n", "100", "--out", "runs/demo/digits.png")

@@ -32,7 +32,7 @@ def test_train_leaves_what_it_promises(run):
     assert records[-1]["step"] == 4
     assert set(records[-1]) == {"step", "loss", "grad_norm", "learning_rate", "images_per_second"}
     assert 0.1 < records[-1]["loss"] < 3
-    for name in ("loss.png", "samples-000004.png", "checkpoint.safetensors"):
+    for name in ("loss.png", "samples-000004.png", "checkpoint-00000004.safetensors"):
         assert (run / name).stat().st_size > 1000, name
     with Image.open(run / "samples-000004.png") as picture:
         assert picture.mode == "L"
@@ -41,7 +41,7 @@ def test_train_leaves_what_it_promises(run):
 
 def test_the_same_command_gives_the_same_files(run, tmp_path):
     main(["train", "--steps", "4", "--batch-size", "8", "--out", str(tmp_path), "--workers", "1"])
-    for name in ("checkpoint.safetensors", "samples-000004.png"):
+    for name in ("checkpoint-00000004.safetensors", "samples-000004.png"):
         assert (tmp_path / name).read_bytes() == (run / name).read_bytes(), name
 
 
@@ -138,7 +138,7 @@ def test_debug_shows_the_traceback():
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "foreign"])
 def test_a_damaged_checkpoint_is_refused(run, tmp_path, damage):
-    content = bytearray((run / "checkpoint.safetensors").read_bytes())
+    content = bytearray((run / "checkpoint-00000004.safetensors").read_bytes())
     if damage == "cut":
         content = content[:-1000]
     elif damage == "flip":

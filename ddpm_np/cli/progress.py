@@ -22,11 +22,14 @@ class Progress:
         How many steps there are.
     leave
         Whether the bar stays on the terminal when it is done.
+    done
+        How many of them are done already.
     """
 
-    def __init__(self, what: str, total: int, leave: bool = True):
-        self.what, self.total, self.done, self.note = what, total, 0, ""
-        self._bar = tqdm(total=total, desc=what, unit="step", leave=leave, file=sys.stderr) if _is_terminal() else None
+    def __init__(self, what: str, total: int, leave: bool = True, done: int = 0):
+        self.what, self.total, self.done, self.note, self._first = what, total, done, "", done
+        self._bar = (tqdm(total=total, initial=done, desc=what, unit="step", leave=leave, file=sys.stderr)
+                     if _is_terminal() else None)
         self._started = self._said = time.monotonic()
 
     def __enter__(self) -> Progress:
@@ -43,7 +46,7 @@ class Progress:
             self._bar.update()
         elif time.monotonic() - self._said > _SECONDS:
             self._said = now = time.monotonic()
-            left = (now - self._started) / self.done * (self.total - self.done)
+            left = (now - self._started) / (self.done - self._first) * (self.total - self.done)
             print(f"{self.what}: {self.done}/{self.total} steps, {left:.0f} s left{self.note}", file=sys.stderr)
 
     def say(self, note: str) -> None:

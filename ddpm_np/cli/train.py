@@ -1,6 +1,6 @@
 """Train a net on images by Algorithm 1.
 
-In the folder --out: metrics.jsonl (a record a log), loss.png, samples-STEP.png, checkpoint.safetensors.
+In the folder --out: metrics.jsonl (a record a log), loss.png, samples-STEP.png, checkpoint-STEP.safetensors.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import shlex
 import signal
 import sys
 import time
@@ -19,6 +20,7 @@ EXAMPLES = """examples:
   ddpm-np train --steps 200 --out runs/quick    a short run
   ddpm-np train --dataset mnist --data-dir DIR  MNIST, from the files in DIR
   ddpm-np train --dataset folder:PHOTOS --preset cifar10
+  ddpm-np train --resume                        go on with the run in runs/digits
   ddpm-np train --backend cupy                  on a GPU
 """
 
@@ -34,43 +36,68 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="of the weights, data order and noise (default: 0)")
     parser.add_argument("--workers", type=int, help="CPU threads (default: one a CPU); the result is the same")
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/PRESET)")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, bit for bit")
+    parser.add_argument("--override", action="store_true", help="with --resume: go on though the configuration differs")
 
 
 def run(args: argparse.Namespace) -> int:
-    from ddpm_np import presets
-    from ddpm_np.config import Config
+    from ddpm_np import checkpoint
     from ddpm_np.data import Batches, open_dataset
     from ddpm_np.models import UNet
     from ddpm_np.nn import count_parameters
     from ddpm_np.train import Trainer
 
-    if args.preset is None and args.dataset is not None and args.dataset not in presets.names():
-        raise ValueError(f"--dataset {args.dataset} needs a --preset, the recipe: there are "
-                         f"{', '.join(presets.names())}; did you mean the data set of one of these?")
-    preset = args.preset or args.dataset or "digits"
-    config = Config.preset(preset).replace(dataset=args.dataset, steps=args.steps, batch_size=args.batch_size,
-                                           seed=args.seed)
+    config, out, saved = _plan(args)
     settings = config.training
     expected = (*config.model.size, config.model.in_channels)
     dataset = open_dataset(settings.dataset, data_dir=args.data_dir, shape=expected)
     if dataset.shape != expected:
-        raise ValueError(f"the images of {dataset.name!r} are {dataset.shape}, the net of preset {preset!r} takes "
-                         f"{expected}: choose the preset that goes with the data set")
+        raise ValueError(f"the images of {dataset.name!r} are {dataset.shape}, the net takes {expected}: choose the "
+                         "preset that goes with the data set")
     batches = Batches(dataset, settings.batch_size, settings.seed, settings.flip)
     model = UNet(config.model, seed=settings.seed, backend=args.backend)
     trainer = Trainer(model, config.diffusion.build(), lr=settings.learning_rate, warmup=settings.warmup,
                       clip=settings.clip, ema=settings.ema, seed=settings.seed, shards=settings.shards,
                       workers=args.workers)
-    out = args.out or Path("runs") / preset
     out.mkdir(parents=True, exist_ok=True)
+    if saved:
+        checkpoint.restore(trainer, saved)
     numbers, tensors = count_parameters(model)
     print(f"{dataset.name}: {len(dataset):,} images of {'×'.join(map(str, dataset.shape))}; net of {numbers:,} "
-          f"parameters in {tensors} tensors; {settings.steps:,} steps of {settings.batch_size}; into {out}")
-    started = time.perf_counter()
+          f"parameters in {tensors} tensors; {settings.steps:,} steps of {settings.batch_size}"
+          f"{f' from step {saved.step:,} on' if saved else ''}; into {out}", flush=True)
+    started, first = time.perf_counter(), trainer.steps
     with FinishTheStep() as interrupt:
         _train(trainer, batches, config, out, interrupt)
-    print(f"{trainer.steps:,} steps in {time.perf_counter() - started:.0f} s; images: ddpm-np sample {out}")
-    return 130 if interrupt.came else 0
+    print(f"{trainer.steps - first:,} steps in {time.perf_counter() - started:.0f} s; images: ddpm-np sample {out}")
+    if interrupt.came:
+        print(f"stopped after step {trainer.steps:,}; go on with: ddpm-np train --resume --out {shlex.quote(str(out))}")
+        return 130
+    return 0
+
+
+def _plan(args: argparse.Namespace) -> tuple[Any, Path, Any]:
+    """What the arguments ask for: the configuration, the run's folder, and the checkpoint to go on from or None."""
+    from ddpm_np import checkpoint, presets
+    from ddpm_np.config import Config, differences
+
+    if args.preset is None and args.dataset is not None and args.dataset not in presets.names() and not args.resume:
+        raise ValueError(f"--dataset {args.dataset} needs a --preset, the recipe: there are "
+                         f"{', '.join(presets.names())}; did you mean the data set of one of these?")
+    preset = args.preset or (args.dataset if args.dataset in presets.names() else "digits")
+    out = args.out or Path("runs") / preset
+    given = {"dataset": args.dataset, "steps": args.steps, "batch_size": args.batch_size, "seed": args.seed}
+    if not args.resume:
+        if sorted(out.glob(checkpoint.PATTERN)):
+            raise ValueError(f"{out} holds a run already: --resume goes on with it, --out names another folder")
+        return Config.preset(preset).replace(**given), out, None
+    saved = checkpoint.newest(out, say=lambda line: print(f"ddpm-np: passed over: {line}", file=sys.stderr))
+    config = (Config.preset(args.preset) if args.preset else saved.config).replace(**given)
+    changed = differences(saved.config, config)
+    if changed and not args.override:
+        raise ValueError(f"the run in {out} was started with another configuration ({'; '.join(changed)}): leave the "
+                         "arguments out to go on as it was, or add --override")
+    return config, out, saved
 
 
 class _Interrupted(Exception):
@@ -78,16 +105,17 @@ class _Interrupted(Exception):
 
 
 class FinishTheStep:
-    """A context in which the first Ctrl-C only sets `came`, so that a step is never left half done; a second raises."""
+    """A context in which the first Ctrl-C or SIGTERM only sets `came`: the step is finished. A second one raises."""
 
     came = False
 
     def __enter__(self) -> FinishTheStep:
-        self._before = signal.signal(signal.SIGINT, self._handle)
+        self._before = {kind: signal.signal(kind, self._handle) for kind in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *error: Any) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        for kind, handler in self._before.items():
+            signal.signal(kind, handler)
 
     def _handle(self, *_: Any) -> None:
         if self.came:
@@ -102,8 +130,9 @@ def _train(trainer: Any, batches: Any, config: Any, out: Path, interrupt: Finish
     from ddpm_np.cli.progress import Progress
 
     settings = config.training
-    records = []
-    with open(out / "metrics.jsonl", "w", encoding="utf-8") as metrics, Progress("train", settings.steps) as progress:
+    records = _logged(out / "metrics.jsonl", trainer.steps, settings.log_every)
+    with (open(out / "metrics.jsonl", "a", encoding="utf-8") as metrics,
+          Progress("train", settings.steps, done=trainer.steps) as progress):
         def on_step(_: int) -> bool:
             progress.advance()
             return interrupt.came
@@ -113,10 +142,24 @@ def _train(trainer: Any, batches: Any, config: Any, out: Path, interrupt: Finish
             metrics.write(json.dumps(records[-1]) + "\n")
             metrics.flush()
             progress.say(f"loss {record.loss:.4f}, {record.images_per_second:.0f} images/s")
-            if record.step % settings.sample_every == 0 or record.step == settings.steps or interrupt.came:
-                checkpoint.save(out / "checkpoint.safetensors", trainer, config)
+            last = record.step == settings.steps or interrupt.came
+            if record.step % settings.save_every == 0 or last:
+                checkpoint.save(checkpoint.path_of(out, record.step), trainer, config)
+                checkpoint.keep_last(out, settings.keep)
+            if record.step % settings.sample_every == 0 or last:
                 plots.plot_loss(out / "loss.png", records)
                 _draw(trainer, config, out / f"samples-{record.step:06d}.png", interrupt)
+
+
+def _logged(path: Path, step: int, log_every: int) -> list[dict[str, Any]]:
+    """The whole records of the run up to a step; what the file holds beyond them is cut off."""
+    from ddpm_np import checkpoint, plots
+
+    records = plots.read_metrics(path) if path.exists() else []
+    kept = [record for record in records if record["step"] <= step and record["step"] % log_every == 0]
+    if len(kept) != len(records) or not path.exists():
+        checkpoint.write_atomically(path, (json.dumps(record).encode() + b"\n" for record in kept))
+    return kept
 
 
 def _draw(trainer: Any, config: Any, path: Path, interrupt: FinishTheStep, n: int = 64) -> None:

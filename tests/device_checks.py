@@ -240,7 +240,7 @@ def check_checkpoint(backend: Backend, folder: Any, tolerance: float) -> None:
     config = Config(SMALLEST, DiffusionConfig(T=4, beta_start=0.1, beta_end=0.6))
     trainer = make_trainer(backend)
     trainer.step(batch(0))
-    checkpoint.save(folder / "checkpoint.safetensors", trainer, config)
+    checkpoint.save(folder / "checkpoint-00000001.safetensors", trainer, config)
     images = {}
     for where in (NUMPY, backend):
         loaded = load(folder, dtype="float64", backend=where.name)

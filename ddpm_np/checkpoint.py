@@ -45,18 +45,24 @@ class Checkpoint:
         return {k.removeprefix(f"{which}/"): v for k, v in self.tensors.items() if k.startswith(f"{which}/")}
 
 
-def save(path: str | Path, trainer: Trainer, config: Config) -> None:
-    """Write the run to `path`. The same run gives the same bytes."""
+def save(path: str | Path, trainer: Trainer, config: Config, loss: float = float("inf")) -> None:
+    """Write the run to `path`, with the last logged loss, by which the best is known. The same run, the same bytes."""
     names = [name for name, _ in trainer.model.named_parameters()]
     tensors = {
         f"{group}/{name}": np.ascontiguousarray(to_host(view))
         for group, array in _groups(trainer).items()
         for name, view in zip(names, trainer.flat.views(array), strict=True)
     }
-    loss, norm, count = trainer.unlogged
-    metadata = {"format": FORMAT, "version": __version__, "config": json.dumps(config.to_dict(), sort_keys=True),
-                "step": str(trainer.steps), "updates": str(int(to_host(trainer.adam.updates))),
-                "unlogged": f"{float(to_host(loss)).hex()} {float(to_host(norm)).hex()} {count}"}
+    unlogged, norm, count = trainer.unlogged
+    metadata = {
+        "format": FORMAT,
+        "version": __version__,
+        "config": json.dumps(config.to_dict(), sort_keys=True),
+        "step": str(trainer.steps),
+        "updates": str(int(to_host(trainer.adam.updates))),
+        "loss": repr(float(loss)),
+        "unlogged": f"{float(to_host(unlogged)).hex()} {float(to_host(norm)).hex()} {count}",
+    }
     metadata["sha256"] = _digest(metadata, tensors)
     write_atomically(Path(path), _safetensors(tensors, metadata))
 
@@ -133,16 +139,23 @@ def read(path: str | Path) -> Checkpoint:
         raise CheckpointError(f"{path} was not written by ddpm_np: its format is {metadata.get('format')!r}")
     if metadata.pop("sha256", None) != _digest(metadata, tensors):
         raise CheckpointError(f"{path} has changed since it was written (its SHA-256 differs): use another checkpoint")
-    config = Config.from_dict(json.loads(metadata["config"]))
-    loss, norm, count = metadata["unlogged"].split()
-    return Checkpoint(config, int(metadata["step"]), int(metadata["updates"]),
-                      (float.fromhex(loss), float.fromhex(norm), int(count)), tensors)
+    try:
+        config = Config.from_dict(json.loads(metadata["config"]))
+        loss, norm, count = metadata["unlogged"].split()
+        return Checkpoint(config, int(metadata["step"]), int(metadata["updates"]),
+                          (float.fromhex(loss), float.fromhex(norm), int(count)), tensors)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} was written by another version of ddpm_np, or by hand ({error})") from error
 
 
 def restore(trainer: Trainer, saved: Checkpoint) -> None:
     """Put a trainer where the saved run was: weights, average, moments, step. It goes on bit for bit."""
     names = [name for name, _ in trainer.model.named_parameters()]
     adam, xp = trainer.adam, trainer.backend.xp
+    expected = {f"{group}/{name}": tuple(p.shape) for group in _groups(trainer)
+                for name, p in trainer.model.named_parameters()}
+    if {name: array.shape for name, array in saved.tensors.items()} != expected:
+        raise CheckpointError("the checkpoint's tensors are not those of the net that its configuration describes")
     for group, array in _groups(trainer).items():
         for name, view in zip(names, trainer.flat.views(array), strict=True):
             view[...] = trainer.backend.to_device(saved.tensors[f"{group}/{name}"])
@@ -158,9 +171,22 @@ def path_of(folder: str | Path, step: int) -> Path:
 
 
 def keep_last(folder: str | Path, count: int) -> None:
-    """Delete all but the newest `count` checkpoints of a run."""
-    for path in sorted(Path(folder).glob(PATTERN))[:-count]:
+    """Delete all but the newest `count` checkpoints of a run and the one with the least loss; and what kills left."""
+    paths = sorted(Path(folder).glob(PATTERN))
+    best = min(paths, key=_loss_of, default=None)
+    for path in [*(p for p in paths[:-count] if p != best), *Path(folder).glob(f".{PATTERN}.*.tmp")]:
         path.unlink()
+
+
+def _loss_of(path: Path) -> float:
+    """The loss that a checkpoint's metadata names; infinite for a file that does not say."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return float((file.metadata() or {})["loss"])
+    except (SafetensorError, OSError, KeyError, ValueError):
+        return float("inf")
 
 
 def newest(folder: str | Path, say: Callable[[str], Any] = lambda line: None) -> Checkpoint:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from ddpm_np import presets
 from ddpm_np.diffusion.schedule import Schedule, linear_schedule
@@ -90,12 +92,34 @@ class Config:
         parts = {"model": UNetConfig, "diffusion": DiffusionConfig, "training": TrainingConfig}
         _known(tables, parts, "table")
         for name, kind in parts.items():
-            _known(tables.get(name, {}), [f.name for f in dataclasses.fields(kind)], f"{name} key")
+            hints = get_type_hints(kind)
+            _known(tables.get(name, {}), hints, f"{name} key")
+            for key, value in tables.get(name, {}).items():
+                if not _is_a(value, hints[key]):
+                    raise ValueError(f"{name}.{key} must be {_words(hints[key])}, got {value!r}")
         return cls(**{name: parts[name](**table) for name, table in tables.items()})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain tables: what `from_dict` takes."""
         return dataclasses.asdict(self)
+
+    def with_values(self, assignments: Sequence[str]) -> Config:
+        """This run with values such as ``"learning_rate=1e-3"`` or ``"model.channels=64"``, written as in TOML."""
+        tables = self.to_dict()
+        for assignment in assignments:
+            name, sign, text = assignment.partition("=")
+            if not sign:
+                raise ValueError(f"expected key=value, got {assignment!r}")
+            table, _, key = name.strip().rpartition(".")
+            _known([table] if table else [], tables, "table")
+            homes = [table] if table else [t for t in tables if key in tables[t]]
+            _known([key], {k for t in homes or tables for k in tables[t]}, "key")
+            try:
+                value = tomllib.loads(f"value = {text}")["value"]
+            except tomllib.TOMLDecodeError:
+                value = text.strip()
+            tables[homes[0]][key] = value
+        return self.from_dict(tables)
 
     def replace(self, **training: Any) -> Config:
         """This run with other values of `TrainingConfig`; a value of None changes nothing."""
@@ -112,6 +136,27 @@ def differences(ours: Config, theirs: Config) -> list[str]:
             if value != other and (table, key) != ("training", "steps"):
                 found.append(f"{table}.{key}: {value} -> {other}")
     return found
+
+
+def _is_a(value: Any, hint: Any) -> bool:
+    """Whether a value of TOML or JSON may stand where a field's type is `hint`."""
+    if get_origin(hint) is tuple:
+        inner = get_args(hint)[0]
+        return isinstance(value, (list, tuple)) and all(_is_a(v, inner) for v in value)
+    if get_args(hint):  # a union
+        return any(_is_a(value, option) for option in get_args(hint))
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
+
+
+def _words(hint: Any) -> str:
+    """A field's type as a person would say it."""
+    if get_origin(hint) is tuple:
+        return f"a list of {_words(get_args(hint)[0])}s"
+    if get_args(hint):
+        return " or ".join(_words(option) for option in get_args(hint))
+    return {int: "int", float: "number", bool: "true or false", str: "text", type(None): "nothing"}[hint]
 
 
 def _known(given: Any, names: Any, what: str) -> None:

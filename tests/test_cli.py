@@ -173,3 +173,36 @@ def test_ctrl_c_finishes_the_step_and_saves(tmp_path):
     assert f"{steps} steps in" in out.replace(",", "")
     last = json.loads((tmp_path / "r" / "metrics.jsonl").read_text().splitlines()[-1])
     assert last["step"] == steps
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("learning_rat=1", "did you mean 'learning_rate'?"),
+        ("training.learning_rat=1", "did you mean 'learning_rate'?"),
+        ("trainin.steps=1", "did you mean 'training'?"),
+        ("steps=many", "training.steps must be int, got 'many'"),
+        ("flip=1", "training.flip must be true or false, got 1"),
+        ("channel_multipliers=[1, true]", "model.channel_multipliers must be a list of ints"),
+        ("channels=30", "30 channels do not divide into 8 groups"),
+        ("save_every=7", "save_every must be a multiple of log_every"),
+        ("steps", "expected key=value, got 'steps'"),
+        ("schedule=cosin", "schedule must be one of"),
+    ],
+)
+def test_values_of_the_recipe_are_checked(value, said, tmp_path, capsys):
+    assert main(["train", "--set", value, "--out", str(tmp_path / "run")]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_values_of_the_recipe_are_used_and_quiet_is_quiet(tmp_path, capsys):
+    values = ["channels=8", "model.channel_multipliers=[1]", "attention_resolutions=[]", "T=7", "learning_rate=1"]
+    sets = [word for value in values for word in ("--set", value)]
+    assert main(["train", "--steps", "2", *sets, "--quiet", "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().err == ""
+    config = load(tmp_path).config
+    assert (config.model.channels, config.model.channel_multipliers, config.diffusion.T) == (8, (1,), 7)
+    assert config.training.learning_rate == 1

@@ -24,12 +24,15 @@ class Progress:
         Whether the bar stays on the terminal when it is done.
     done
         How many of them are done already.
+    quiet
+        Whether to show nothing at all.
     """
 
-    def __init__(self, what: str, total: int, leave: bool = True, done: int = 0):
+    def __init__(self, what: str, total: int, leave: bool = True, done: int = 0, quiet: bool = False):
         self.what, self.total, self.done, self.note, self._first = what, total, done, "", done
         self._bar = (tqdm(total=total, initial=done, desc=what, unit="step", leave=leave, file=sys.stderr)
-                     if _is_terminal() else None)
+                     if _is_terminal() and not quiet else None)
+        self._quiet = quiet
         self._started = self._said = time.monotonic()
 
     def __enter__(self) -> Progress:
@@ -44,7 +47,7 @@ class Progress:
         self.done += 1
         if self._bar is not None:
             self._bar.update()
-        elif time.monotonic() - self._said > _SECONDS:
+        elif not self._quiet and time.monotonic() - self._said > _SECONDS:
             self._said = now = time.monotonic()
             left = (now - self._started) / (self.done - self._first) * (self.total - self.done)
             print(f"{self.what}: {self.done}/{self.total} steps, {left:.0f} s left{self.note}", file=sys.stderr)

@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-clip", action="store_true", help="do not hold the predicted image in [-1, 1]")
     parser.add_argument("--batch-size", type=int, default=250, help="images at a time (default: 250)")
     parser.add_argument("--workers", type=int, help="CPU threads (default: one a CPU); the result is the same")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument("--out", type=Path, default=Path("samples.png"), help="FILE.png or FILE.npz")
 
 
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--out must end in .png or .npz, got {args.out}")
     pretrained = load(args.checkpoint, backend=args.backend)
     batches = math.ceil(args.n / max(args.batch_size, 1))
-    with Progress("sample", batches * pretrained.schedule.T) as progress:
+    with Progress("sample", batches * pretrained.schedule.T, quiet=args.quiet) as progress:
         images = sample(pretrained, args.n, seed=args.seed, weights=args.weights, variance=args.variance,
                         clip=not args.no_clip, batch_size=args.batch_size, workers=args.workers,
                         on_step=progress.advance)

@@ -20,6 +20,7 @@ EXAMPLES = """examples:
   ddpm-np train --steps 200 --out runs/quick    a short run
   ddpm-np train --dataset mnist --data-dir DIR  MNIST, from the files in DIR
   ddpm-np train --dataset folder:PHOTOS --preset cifar10
+  ddpm-np train --set learning_rate=1e-3 --set model.channels=64 --out runs/wide
   ddpm-np train --resume                        go on with the run in runs/digits
   ddpm-np train --backend cupy                  on a GPU
 """
@@ -36,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="of the weights, data order and noise (default: 0)")
     parser.add_argument("--workers", type=int, help="CPU threads (default: one a CPU); the result is the same")
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/PRESET)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="values",
+                        help="any value of the recipe, such as learning_rate=1e-3 or model.channels=64; repeatable")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, bit for bit")
     parser.add_argument("--override", action="store_true", help="with --resume: go on though the configuration differs")
 
@@ -68,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
           f"{f' from step {saved.step:,} on' if saved else ''}; into {out}", flush=True)
     started, first = time.perf_counter(), trainer.steps
     with FinishTheStep() as interrupt:
-        _train(trainer, batches, config, out, interrupt)
+        _train(trainer, batches, config, out, interrupt, args.quiet)
     print(f"{trainer.steps - first:,} steps in {time.perf_counter() - started:.0f} s; images: ddpm-np sample {out}")
     if interrupt.came:
         print(f"stopped after step {trainer.steps:,}; go on with: ddpm-np train --resume --out {shlex.quote(str(out))}")
@@ -90,9 +94,9 @@ def _plan(args: argparse.Namespace) -> tuple[Any, Path, Any]:
     if not args.resume:
         if sorted(out.glob(checkpoint.PATTERN)):
             raise ValueError(f"{out} holds a run already: --resume goes on with it, --out names another folder")
-        return Config.preset(preset).replace(**given), out, None
+        return Config.preset(preset).replace(**given).with_values(args.values), out, None
     saved = checkpoint.newest(out, say=lambda line: print(f"ddpm-np: passed over: {line}", file=sys.stderr))
-    config = (Config.preset(args.preset) if args.preset else saved.config).replace(**given)
+    config = (Config.preset(args.preset) if args.preset else saved.config).replace(**given).with_values(args.values)
     changed = differences(saved.config, config)
     if changed and not args.override:
         raise ValueError(f"the run in {out} was started with another configuration ({'; '.join(changed)}): leave the "
@@ -124,7 +128,7 @@ class FinishTheStep:
         print("\nfinishing the step and saving; Ctrl-C again stops at once", file=sys.stderr)
 
 
-def _train(trainer: Any, batches: Any, config: Any, out: Path, interrupt: FinishTheStep) -> None:
+def _train(trainer: Any, batches: Any, config: Any, out: Path, interrupt: FinishTheStep, quiet: bool) -> None:
     """The run: a bar, a line of metrics.jsonl a log; pictures and a checkpoint every now and then and at the end."""
     from ddpm_np import checkpoint, plots
     from ddpm_np.cli.progress import Progress
@@ -132,7 +136,7 @@ def _train(trainer: Any, batches: Any, config: Any, out: Path, interrupt: Finish
     settings = config.training
     records = _logged(out / "metrics.jsonl", trainer.steps, settings.log_every)
     with (open(out / "metrics.jsonl", "a", encoding="utf-8") as metrics,
-          Progress("train", settings.steps, done=trainer.steps) as progress):
+          Progress("train", settings.steps, done=trainer.steps, quiet=quiet) as progress):
         def on_step(_: int) -> bool:
             progress.advance()
             return interrupt.came
@@ -144,11 +148,11 @@ def _train(trainer: Any, batches: Any, config: Any, out: Path, interrupt: Finish
             progress.say(f"loss {record.loss:.4f}, {record.images_per_second:.0f} images/s")
             last = record.step == settings.steps or interrupt.came
             if record.step % settings.save_every == 0 or last:
-                checkpoint.save(checkpoint.path_of(out, record.step), trainer, config)
+                checkpoint.save(checkpoint.path_of(out, record.step), trainer, config, record.loss)
                 checkpoint.keep_last(out, settings.keep)
             if record.step % settings.sample_every == 0 or last:
                 plots.plot_loss(out / "loss.png", records)
-                _draw(trainer, config, out / f"samples-{record.step:06d}.png", interrupt)
+                _draw(trainer, config, out / f"samples-{record.step:06d}.png", interrupt, quiet)
 
 
 def _logged(path: Path, step: int, log_every: int) -> list[dict[str, Any]]:
@@ -162,13 +166,13 @@ def _logged(path: Path, step: int, log_every: int) -> list[dict[str, Any]]:
     return kept
 
 
-def _draw(trainer: Any, config: Any, path: Path, interrupt: FinishTheStep, n: int = 64) -> None:
+def _draw(trainer: Any, config: Any, path: Path, interrupt: FinishTheStep, quiet: bool, n: int = 64) -> None:
     """A grid of samples from the average weights; after a Ctrl-C, none."""
     from ddpm_np import plots
     from ddpm_np.cli.progress import Progress
     from ddpm_np.pretrained import sample
 
-    with Progress("sample", trainer.schedule.T, leave=False) as progress:
+    with Progress("sample", trainer.schedule.T, leave=False, quiet=quiet) as progress:
         def on_step(_: int) -> None:
             progress.advance()
             if interrupt.came:

@@ -175,3 +175,17 @@ def test_differences_leave_out_the_length():
     ours = Config.preset("digits")
     assert differences(ours, ours.replace(steps=7)) == []
     assert differences(ours, ours.replace(seed=7)) == ["training.seed: 0 -> 7"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="another kind of limits")
+def test_a_full_disk_is_one_line_and_the_last_checkpoint_is_whole(uninterrupted, tmp_path):
+    """A limit of 1 MB a file stands for the full disk: a checkpoint has 11 MB."""
+    folder = copied(uninterrupted, tmp_path / "run")
+    program = ("import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000)); "
+               "from ddpm_np.cli import main; sys.exit(main(sys.argv[1:]))")
+    command = [sys.executable, "-c", program, "train", "--resume", "--steps", "62", "--quiet", "--out", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "ddpm-np: error: File too large\n"
+    assert checkpoint.newest(folder).step == 60
+    assert not list(folder.glob(".*"))

@@ -10,6 +10,7 @@ import io
 import lzma
 import pickle
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ _MOST_BYTES = 1 << 28  # of one file, unpacked; a real one has 31 million
 def read_cifar(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """(images (N, 32, 32, 3) uint8, labels (N,) int64) of ``"train"`` or ``"test"``, whichever form is there."""
     names = TRAIN if split == "train" else TEST
-    parts = [_read_batch(folder, name) for name in names]
+    with ThreadPoolExecutor(2) as unpackers:  # xz takes seconds a file, and lets other threads run
+        parts = list(unpackers.map(lambda name: _read_batch(folder, name), names))
     return np.concatenate([images for images, _ in parts]), np.concatenate([labels for _, labels in parts])
 
 

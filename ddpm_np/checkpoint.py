@@ -173,8 +173,9 @@ def path_of(folder: str | Path, step: int) -> Path:
 def keep_last(folder: str | Path, count: int) -> None:
     """Delete all but the newest `count` checkpoints of a run and the one with the least loss; and what kills left."""
     paths = sorted(Path(folder).glob(PATTERN))
-    best = min(paths, key=_loss_of, default=None)
-    for path in [*(p for p in paths[:-count] if p != best), *Path(folder).glob(f".{PATTERN}.*.tmp")]:
+    losses = {path: _loss_of(path) for path in paths}
+    best = [path for path in paths if losses[path] == min(losses.values()) < float("inf")][:1]
+    for path in [*(path for path in paths[:-count] if path not in best), *Path(folder).glob(f".{PATTERN}.*.tmp")]:
         path.unlink()
 
 

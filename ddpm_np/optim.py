@@ -185,10 +185,10 @@ class Adam:
     def step(self) -> None:
         """One update from each parameter's `.grad`; the parameters change in place."""
         self.flat.gather()
-        self.update(self.flat.xp.isfinite(global_norm(self.flat.grad)))
+        self.update(clip_flat(self.flat.grad, None)[1])
 
     def update(self, ok: Any) -> None:
-        """One update from ``flat.grad``, which must be finite; if the 0-d flag `ok` is false, nothing changes."""
+        """One update from `flat.grad`, made finite by `clip_flat`; if the 0-d flag `ok` is false, nothing changes."""
         xp, flat = self.flat.xp, self.flat
         (b1, b2), k, dtype = self.betas, self.updates + 1, flat.data.dtype
         zero = xp.zeros_like(k)
@@ -203,7 +203,6 @@ class Adam:
         step, root = number(self.rate() / (1 - b1**k), zero), number(1 / xp.sqrt(1 - b2**k), zero)
         for block in blocks(flat.data):
             p, g, m, v = flat.data[block], flat.grad[block], self.m[block], self.v[block]
-            g = xp.where(ok, g, xp.zeros_like(g)) if xp.name != "numpy" or not ok else g
             m *= keep_m
             m += add_m * g
             v *= keep_v

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 from ddpm_np.backend import freeze, of
 from ddpm_np.diffusion.reverse import Predictor
 from ddpm_np.nn import Module
 from ddpm_np.tensor import Tensor, no_grad
-from ddpm_np.workers import default_workers, map_in_order
+from ddpm_np.workers import cut, default_workers, map_in_order
 
 
 def predictor(model: Any, weights: str = "ema", workers: int | None = None) -> Predictor:
@@ -39,15 +38,14 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None) -> P
 
     def eps(x: Any, t: Any) -> Any:
         xp = of(x)
-        n = x.shape[0]
-        pieces = min((workers or default_workers()) if xp.name == "numpy" else 1, n) or 1
-        ends = [n * i // pieces for i in range(pieces + 1)]
+        threads = (workers or default_workers()) if xp.name == "numpy" else 1
 
-        def part(piece: slice) -> Any:
+        def part(piece: tuple[int, int]) -> Any:
+            first, end = piece
             with no_grad():
-                return net(x[piece], t[piece]).data
+                return net(x[first:end], t[first:end]).data
 
-        parts = list(map_in_order(part, [slice(a, b) for a, b in pairwise(ends)], pieces))
-        return xp.concat(parts, axis=0) if pieces > 1 else parts[0]
+        parts = list(map_in_order(part, cut(x.shape[0], threads), threads))
+        return xp.concat(parts, axis=0) if len(parts) > 1 else parts[0]
 
     return eps

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,8 @@ class Pretrained:
     step: int
 
 
-def load(path: str | Path, *, dtype: str = "float32", backend: str = "numpy") -> Pretrained:
+def load(path: str | Path, *, dtype: str = "float32", backend: str = "numpy",
+         say: Callable[[str], Any] = warnings.warn) -> Pretrained:
     """Open a checkpoint.
 
     Parameters
@@ -42,6 +44,8 @@ def load(path: str | Path, *, dtype: str = "float32", backend: str = "numpy") ->
         A checkpoint file, or the folder of a run, whose newest checkpoint is taken.
     dtype, backend
         Of the weights.
+    say
+        Called with a line for each damaged checkpoint of a folder that is passed over.
 
     Raises
     ------
@@ -49,7 +53,7 @@ def load(path: str | Path, *, dtype: str = "float32", backend: str = "numpy") ->
         If there is none, or it is damaged.
     """
     path = Path(path)
-    saved = checkpoint.newest(path) if path.is_dir() else checkpoint.read(path)
+    saved = checkpoint.newest(path, say) if path.is_dir() else checkpoint.read(path)
     nets = {}
     for which in ("model", "ema"):
         nets[which] = UNet(saved.config.model, dtype=dtype, backend=backend)
@@ -82,8 +86,8 @@ def sample(model: Any, n: int, *, seed: int = 0, first: int = 0, weights: str = 
 
     Returns
     -------
-    float32 array (n, H, W, C)
-        In [−1, 1], on the host; `ddpm_np.data.to_levels` makes bytes of them.
+    array (n, H, W, C)
+        In [−1, 1], in the net's dtype, on the host; `ddpm_np.data.to_levels` makes bytes of them.
     """
     if n < 1 or batch_size < 1:
         raise ValueError(f"n and batch_size must be at least 1, got {n} and {batch_size}")

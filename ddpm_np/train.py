@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from ddpm_np import ops
@@ -15,7 +14,7 @@ from ddpm_np.diffusion.schedule import Schedule
 from ddpm_np.nn import Module, randomness
 from ddpm_np.optim import EMA, Adam, clip_flat
 from ddpm_np.tensor import gradients
-from ddpm_np.workers import default_workers, map_in_order
+from ddpm_np.workers import cut, default_workers, map_in_order
 
 Objective = Callable[[Schedule, Any, Any, Any, Any], Any]  # (schedule, model, x_0, t, noise) -> (N,)
 
@@ -96,8 +95,8 @@ class Trainer:
         Returns
         -------
         dict
-            ``loss`` and ``grad_norm`` (before the clip): 0-d arrays of the model's backend, not waited for. Where
-            ``grad_norm`` is not finite, the weights, moments and average have not changed.
+            ``loss`` and ``grad_norm`` (before the clip): 0-d arrays of the model's backend, not waited for. Where one
+            of them is not finite, the weights, moments and average have not changed.
         """
         xp, dtype = self.backend.xp, self.flat.data.dtype
         x_0 = self.backend.to_device(x_0, dtype)  # (N, H, W, C)
@@ -105,10 +104,9 @@ class Trainer:
         if n == 0:
             raise ValueError("a batch needs at least one image")
         workers = (self.workers or default_workers()) if xp.name == "numpy" else 1
-        shards = min(self.shards, n)
-        ends = [n * i // shards for i in range(shards + 1)]
 
-        def shard(first: int, end: int) -> tuple[Any, list[Any]]:
+        def shard(piece: tuple[int, int]) -> tuple[Any, list[Any]]:
+            first, end = piece
             size, step = end - first, self.steps
             t = self.backend.integers(self.seed, "t", step, first, size, 1, self.schedule.T)  # (size,)
             noise = self.backend.normal(self.seed, "noise", step, first, size, x_0.shape[1:], dtype)
@@ -118,10 +116,11 @@ class Trainer:
             return loss.data, gradients(loss, self.flat.parameters)
 
         loss = xp.zeros((), dtype=xp.float64)
-        for i, (part, grads) in enumerate(map_in_order(lambda ends: shard(*ends), list(pairwise(ends)), workers)):
+        for i, (part, grads) in enumerate(map_in_order(shard, cut(n, self.shards), workers)):
             self.flat.add(grads, first=i == 0)
             loss = loss + xp.astype(part, xp.float64)
         norm, ok = clip_flat(self.flat.grad, self.clip)
+        ok = ok & xp.isfinite(loss)
         self.adam.update(ok)
         self.ema.update(ok)
         self.steps += 1

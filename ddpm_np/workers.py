@@ -14,6 +14,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, TypeVar
 
 Piece = TypeVar("Piece")
@@ -30,6 +31,16 @@ def _blas() -> Any:
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
+
+
+def cut(n: int, pieces: int) -> list[tuple[int, int]]:
+    """(first, end) of each of so many contiguous pieces of n things, as equal as can be; none is empty.
+
+    >>> cut(5, 2)
+    [(0, 2), (2, 5)]
+    """
+    pieces = max(1, min(pieces, n))
+    return list(pairwise(n * i // pieces for i in range(pieces + 1)))
 
 
 _lock = threading.Lock()

@@ -14,10 +14,11 @@ import time
 import numpy as np
 import pytest
 
-from ddpm_np import checkpoint
+from ddpm_np import checkpoint, load
 from ddpm_np.cli import main
 from ddpm_np.config import Config, differences
 from ddpm_np.data import Batches, digits
+from ddpm_np.diffusion import simple_loss
 from ddpm_np.models import UNet, UNetConfig
 from ddpm_np.train import Trainer, TrainingDiverged
 
@@ -69,6 +70,21 @@ def test_a_number_that_is_not_finite_stops_the_run_and_is_not_saved():
         list(trainer.run([(good * np.nan, None)] * 4, 4, log_every=4))
     after = trainer.flat.data, trainer.ema.data, trainer.adam.m, float(trainer.adam.updates)
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_a_loss_that_is_not_finite_changes_nothing_though_its_gradient_is_finite():
+    def objective(*arguments):
+        return simple_loss(*arguments) + np.float32(np.inf)
+
+    trainer, batches = trainer_of(small_run(), workers=1)
+    trainer.adam.warmup, trainer.objective = 0, objective
+    before = trainer.flat.data.copy(), trainer.ema.data.copy(), trainer.adam.v.copy()
+    result = trainer.step(batches[0][0])
+    assert np.isinf(result["loss"])
+    assert 0 < result["grad_norm"] < np.inf
+    after = trainer.flat.data, trainer.ema.data, trainer.adam.v
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    assert trainer.adam.updates == 0
 
 
 ARGUMENTS = ["train", "--steps", "60", "--batch-size", "4", "--seed", "3"]
@@ -136,6 +152,9 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(uninterrupted, tmp_path, c
     (folder / "checkpoint-00000080.safetensors").write_bytes(b"cut")
     assert main(["train", "--resume", "--steps", "61", "--out", str(folder)]) == 0
     assert "passed over" in capsys.readouterr().err
+    (folder / "checkpoint-00000080.safetensors").write_bytes(b"cut")
+    with pytest.warns(UserWarning, match="checkpoint-00000080"):
+        assert load(folder).step == 61
     assert checkpoint.read(folder / "checkpoint-00000061.safetensors").step == 61
     for path in folder.glob(checkpoint.PATTERN):
         path.write_bytes(b"cut")

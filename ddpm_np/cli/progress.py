@@ -61,3 +61,8 @@ class Progress:
 
 def _is_terminal() -> bool:
     return sys.stderr.isatty()
+
+
+def passed_over(line: str) -> None:
+    """Say that a checkpoint was passed over, and why."""
+    print(f"ddpm-np: passed over: {line}", file=sys.stderr)

@@ -34,13 +34,13 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from ddpm_np import plots
-    from ddpm_np.cli.progress import Progress
+    from ddpm_np.cli.progress import Progress, passed_over
     from ddpm_np.data import to_levels
     from ddpm_np.pretrained import load, sample
 
     if args.out.suffix not in (".png", ".npz"):
         raise ValueError(f"--out must end in .png or .npz, got {args.out}")
-    pretrained = load(args.checkpoint, backend=args.backend)
+    pretrained = load(args.checkpoint, backend=args.backend, say=passed_over)
     batches = math.ceil(args.n / max(args.batch_size, 1))
     with Progress("sample", batches * pretrained.schedule.T, quiet=args.quiet) as progress:
         images = sample(pretrained, args.n, seed=args.seed, weights=args.weights, variance=args.variance,

@@ -83,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
 def _plan(args: argparse.Namespace) -> tuple[Any, Path, Any]:
     """What the arguments ask for: the configuration, the run's folder, and the checkpoint to go on from or None."""
     from ddpm_np import checkpoint, presets
+    from ddpm_np.cli.progress import passed_over
     from ddpm_np.config import Config, differences
 
     if args.preset is None and args.dataset is not None and args.dataset not in presets.names() and not args.resume:
@@ -95,7 +96,7 @@ def _plan(args: argparse.Namespace) -> tuple[Any, Path, Any]:
         if sorted(out.glob(checkpoint.PATTERN)):
             raise ValueError(f"{out} holds a run already: --resume goes on with it, --out names another folder")
         return Config.preset(preset).replace(**given).with_values(args.values), out, None
-    saved = checkpoint.newest(out, say=lambda line: print(f"ddpm-np: passed over: {line}", file=sys.stderr))
+    saved = checkpoint.newest(out, passed_over)
     config = (Config.preset(args.preset) if args.preset else saved.config).replace(**given).with_values(args.values)
     changed = differences(saved.config, config)
     if changed and not args.override:

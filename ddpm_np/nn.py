@@ -101,6 +101,28 @@ class Module:
                 setattr(self, name, Tensor(device.xp.astype(values, getattr(device.xp, dtype)), requires_grad=True))
         return self
 
+    def fill(self, state: dict[str, Any], dtype: str = "float32", backend: str | Backend = "numpy") -> Module:
+        """Give every parameter the numbers of its name in `state`, nothing being drawn first. Returns this module.
+
+        The names and shapes must be this net's: nothing larger than `state` is ever made. Arrays that are on the
+        backend in that dtype already are taken as they are, not copied.
+        """
+        device = get_backend(backend)
+        parts = dict(self._unfilled())
+        check_state(state, {name: part.shape for name, (_, _, part) in parts.items()})
+        for name, (owner, attribute, _) in parts.items():
+            values = device.to_device(state[name], getattr(device.xp, dtype))
+            setattr(owner, attribute, Tensor(values, requires_grad=True))
+        return self
+
+    def _unfilled(self, prefix: str = "") -> Iterator[tuple[str, tuple[Module, str, Parameter]]]:
+        """(dotted name, (owner, attribute, Parameter)) of each parameter that has no numbers yet."""
+        for name, part in list(self.children()):
+            if isinstance(part, Module):
+                yield from part._unfilled(f"{prefix}{name}.")
+            elif isinstance(part, Parameter):
+                yield prefix + name, (self, name, part)
+
     def train(self) -> Module:
         """Switch to training: dropout drops."""
         for module in self.modules():
@@ -132,20 +154,25 @@ class Module:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Copy arrays (host or device) into the parameters of the same names; all must be there and fit."""
         own = dict(self.named_parameters())
-        missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-        if missing or unknown:
-            raise ValueError(
-                f"the weights do not belong to this net: {len(missing)} missing {missing[:3]}, {len(unknown)} unknown "
-                f"{unknown[:3]}; build the net from the configuration that the weights were saved with"
-            )
-        for name, p in own.items():
-            if tuple(state[name].shape) != tuple(p.shape):
-                raise ValueError(f"{name}: expected shape {tuple(p.shape)}, got {tuple(state[name].shape)}")
+        check_state(state, {name: tuple(p.shape) for name, p in own.items()})
         for name, p in own.items():
             p.data = state[name]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} does not define __call__")
+
+
+def check_state(state: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> None:
+    """Raise ValueError unless `state` has an array of the right shape for each name, and no other."""
+    missing, unknown = sorted(shapes.keys() - state.keys()), sorted(state.keys() - shapes.keys())
+    if missing or unknown:
+        raise ValueError(
+            f"the weights do not belong to this net: {len(missing)} missing {missing[:3]}, {len(unknown)} unknown "
+            f"{unknown[:3]}; build the net from the configuration that the weights were saved with"
+        )
+    for name, shape in shapes.items():
+        if tuple(state[name].shape) != shape:
+            raise ValueError(f"{name}: expected shape {shape}, got {tuple(state[name].shape)}")
 
 
 class Linear(Module):

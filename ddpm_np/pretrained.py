@@ -54,10 +54,8 @@ def load(path: str | Path, *, dtype: str = "float32", backend: str = "numpy",
     """
     path = Path(path)
     saved = checkpoint.newest(path, say) if path.is_dir() else checkpoint.read(path)
-    nets = {}
-    for which in ("model", "ema"):
-        nets[which] = UNet(saved.config.model, dtype=dtype, backend=backend)
-        nets[which].load_state_dict(saved.weights(which))
+    nets = {which: UNet(saved.config.model, dtype=dtype, backend=backend, weights=saved.weights(which))
+            for which in ("model", "ema")}
     return Pretrained(saved.config, saved.config.diffusion.build(), nets["model"], SimpleNamespace(model=nets["ema"]),
                       saved.step)
 

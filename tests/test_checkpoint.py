@@ -234,6 +234,23 @@ def test_a_whole_file_that_is_not_ours_is_refused(content, tmp_path):
         checkpoint.restore(trainer, smaller)
 
 
+@pytest.mark.parametrize("change", [
+    {"channels": 2**20}, {"blocks_per_level": 10**12}, {"channel_multipliers": (1,) * 3}, {"num_classes": 2**40},
+])
+def test_a_file_that_describes_a_larger_net_than_it_holds_costs_nothing(content, change, tmp_path):
+    """Its checksum is right too; nothing of the net is made before the shapes are found to be others."""
+    path = tmp_path / "c.safetensors"
+    path.write_bytes(content)
+    saved = checkpoint.read(path)
+    model = dataclasses.replace(saved.config.model, **change)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"do not belong to|expected shape"):
+        UNet(model, weights=saved.weights("ema"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * len(content)
+
+
 def test_the_best_is_kept(tmp_path):
     config, trainer = tiny()
     for step, loss in ((1, 0.5), (2, 0.1), (3, 0.4), (4, 0.3), (5, 0.2)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from importlib import resources
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from strategies import FALSE_ALARM, few
 
-from ddpm_np.data import Batches, Dataset, digits, open_dataset, to_levels
+from ddpm_np.data import Ahead, Batches, DataError, Dataset, digits, open_dataset, to_levels
 
 
 @pytest.fixture(scope="module")
@@ -190,3 +191,26 @@ def test_what_is_no_batch():
         Batches(numbered(3), 2, seed=-1)[0]
     with pytest.raises(ValueError, match="got -1"):
         Batches(numbered(3), 2)[-1]
+
+
+def test_the_next_batch_is_read_while_one_is_used():
+    asked, started = [], threading.Event()
+
+    class Slow:
+        def __getitem__(self, k):
+            asked.append((k, threading.current_thread().name))
+            if k == 4:
+                started.set()
+            if k == 9:
+                raise DataError("batch 9 is damaged")
+            return k * k
+
+    ahead = Ahead(Slow())
+    assert ahead[3] == 9
+    assert started.wait(10)  # nobody has asked for it
+    assert [ahead[k] for k in (4, 5, 6, 2, 3)] == [16, 25, 36, 4, 9]  # and a jump goes where it should
+    assert asked[0][1] == threading.current_thread().name
+    assert all(name.startswith("ahead") for k, name in asked if k in (4, 5, 6))
+    assert ahead[8] == 64
+    with pytest.raises(DataError, match="batch 9 is damaged"):
+        ahead[9]

@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return args.run(args) or 0
     except TrainingDiverged as error:
         status, message = 1, f"stopped: {error}"
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, MemoryError) as error:
         status, message = 2, f"error: {_line(error)}"
         if args.debug:
             raise

@@ -46,7 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ddpm_np import checkpoint
-    from ddpm_np.data import Batches, open_dataset
+    from ddpm_np.backend import get_backend
+    from ddpm_np.data import Ahead, Batches, open_dataset
+    from ddpm_np.memory import check_memory, free_memory
     from ddpm_np.models import UNet
     from ddpm_np.nn import count_parameters
     from ddpm_np.train import Trainer
@@ -58,11 +60,13 @@ def run(args: argparse.Namespace) -> int:
     if dataset.shape != expected:
         raise ValueError(f"the images of {dataset.name!r} are {dataset.shape}, the net takes {expected}: choose the "
                          "preset that goes with the data set")
-    batches = Batches(dataset, settings.batch_size, settings.seed, settings.flip)
+    workers = _workers(args, settings.shards)
+    check_memory(config.model, settings.batch_size, settings.shards, workers, free_memory(get_backend(args.backend)))
+    batches = Ahead(Batches(dataset, settings.batch_size, settings.seed, settings.flip))
     model = UNet(config.model, seed=settings.seed, backend=args.backend)
     trainer = Trainer(model, config.diffusion.build(), lr=settings.learning_rate, warmup=settings.warmup,
                       clip=settings.clip, ema=settings.ema, seed=settings.seed, shards=settings.shards,
-                      workers=args.workers)
+                      workers=workers)
     out.mkdir(parents=True, exist_ok=True)
     if saved:
         checkpoint.restore(trainer, saved)
@@ -78,6 +82,18 @@ def run(args: argparse.Namespace) -> int:
         print(f"stopped after step {trainer.steps:,}; go on with: ddpm-np train --resume --out {shlex.quote(str(out))}")
         return 130
     return 0
+
+
+def _workers(args: argparse.Namespace, shards: int) -> int:
+    """How many threads take the shards; says so where there is work for fewer than were asked for."""
+    from ddpm_np.workers import default_workers
+
+    if args.backend != "numpy":
+        return 1
+    if args.workers is not None and args.workers > shards:
+        print(f"ddpm-np: {args.workers} workers, but a step has {shards} shards: {shards} will have work; "
+              f"--set shards={args.workers} gives all of them some", file=sys.stderr)
+    return min(default_workers() if args.workers is None else args.workers, shards)
 
 
 def _plan(args: argparse.Namespace) -> tuple[Any, Path, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -139,3 +140,22 @@ class Batches:
             self._orders = {e: o for e, o in self._orders.items() if e == epoch - 1}  # a batch may span two
             self._orders[epoch] = epoch_order(len(self.dataset), self.seed, epoch)
         return self._orders[epoch]
+
+
+class Ahead:
+    """Batches of which the next one is read in a thread of its own while this one is used.
+
+    ``Ahead(batches)[k]`` is ``batches[k]``; a batch that cannot be read raises when it is asked for.
+    """
+
+    def __init__(self, batches: Any):
+        self.batches = batches
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="ahead")
+        self._next: tuple[int, Future] | None = None
+
+    def __getitem__(self, k: int) -> Any:
+        """Batch k."""
+        number, future = self._next or (-1, None)
+        batch = future.result() if future is not None and number == k else self.batches[k]
+        self._next = k + 1, self._reader.submit(self.batches.__getitem__, k + 1)
+        return batch

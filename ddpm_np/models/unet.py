@@ -223,6 +223,8 @@ class UNet(Module):
         Its shape.
     seed, dtype, backend
         First weights (fan-average uniform; next to zero in the last layer of each residual branch).
+    weights
+        The weights by name instead, as `state_dict` gives them; nothing larger than they are is ever made.
 
     Examples
     --------
@@ -232,8 +234,13 @@ class UNet(Module):
     (2, 8, 8, 1)
     """
 
-    def __init__(self, config: UNetConfig, seed: int = 0, dtype: str = "float32", backend: Any = "numpy"):
+    def __init__(self, config: UNetConfig, seed: int = 0, dtype: str = "float32", backend: Any = "numpy",
+                 weights: dict[str, Any] | None = None):
         self.config = config
+        count = config.blocks_per_level * len(config.channel_multipliers)
+        if weights is not None and count > len(weights):
+            raise ValueError(f"{len(weights)} weights do not belong to a net of {count:,} blocks: build it from the "
+                             "configuration that they were saved with")
         widths = [config.channels * m for m in config.channel_multipliers]
         attends = [config.size[0] // 2**i in config.attention_resolutions for i in range(len(widths))]
         d_time, last = 4 * config.channels, len(widths) - 1
@@ -271,7 +278,10 @@ class UNet(Module):
 
         self.conv_norm_out = GroupNorm(c, config.groups, config.norm_eps, silu=True)
         self.conv_out = Conv2d(c, config.out_channels or config.in_channels, scale=1e-10)
-        self.initialise(seed, dtype, backend)
+        if weights is None:
+            self.initialise(seed, dtype, backend)
+        else:
+            self.fill(weights, dtype, backend)
 
     def __call__(self, x: Any, t: Any, y: Any = None) -> Tensor:
         """The prediction for a batch.

@@ -1,0 +1,91 @@
+"""What a run will need is told before it starts: against what steps really allocate, and with what would fit."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from ddpm_np import cli, memory
+from ddpm_np.backend import get_backend
+from ddpm_np.diffusion import linear_schedule
+from ddpm_np.memory import StepMemory, check_memory, free_memory, step_memory
+from ddpm_np.models import UNet, UNetConfig
+from ddpm_np.train import Trainer
+
+
+@pytest.mark.parametrize(("preset", "batch", "shards", "workers"), [
+    ("digits", 64, 4, 2), ("mnist", 16, 2, 2), ("mnist", 16, 4, 1), ("mnist", 9, 1, 3)])
+def test_the_estimate_is_what_a_step_takes(preset, batch, shards, workers):
+    config = UNetConfig.preset(preset)
+    needed = step_memory(config)
+    tracemalloc.start()
+    try:
+        trainer = Trainer(UNet(config), linear_schedule(1000), shards=shards, workers=workers)
+        x_0 = np.zeros((batch, *config.size, config.in_channels), np.float32)
+        trainer.step(x_0)
+        tracemalloc.reset_peak()
+        trainer.step(x_0)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert 0.85 * peak < needed.total(batch, shards, workers) < 1.4 * peak
+
+
+def test_a_net_with_labels_is_counted_too():
+    config = UNetConfig(8, 1, 8, (1, 2), 1, (4,), groups=4, num_classes=10)
+    assert step_memory(config).net == 24 * sum(p.data.size for p in UNet(config).parameters())
+
+
+def test_more_workers_need_more_and_more_shards_need_less():
+    step = StepMemory(net=100, shard=10, image=7)
+    assert step.total(8, 2, 2) == 100 + 2 * (10 + 4 * 7)
+    assert step.total(8, 2, 1) == 100 + 10 + 4 * 7
+    assert step.total(8, 8, 2) == 100 + 2 * (10 + 7)
+    assert step.total(8, 3, 16) == 100 + 3 * (10 + 3 * 7)
+    assert step.total(2, 8, 8) == 100 + 2 * (10 + 7)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """A net whose step is known, so that what fits can be worked out by hand."""
+    monkeypatch.setattr(memory, "step_memory", lambda config: StepMemory(10**9, 10**8, 10**9))
+
+
+@pytest.mark.parametrize(("free", "advice"), [
+    (7e9, r"a step needs about 9\.2 GB \(the net 1 GB, each image 1 GB, 2 workers with 4 images each\) and 7 GB are "
+          r"free: --set shards=4 needs 5\.2 GB"),
+    (2.5e9, "--set shards=8 with --workers 1 needs 2.1 GB"),
+    (2e9, "one image at a time needs 2.1 GB, so choose a smaller net or image"),
+])
+def test_what_does_not_fit_is_told_with_what_would(small, free, advice):
+    with pytest.raises(MemoryError, match=advice):
+        check_memory(None, 8, 2, 2, int(free))
+
+
+@pytest.mark.parametrize("free", [None, 10**10])
+def test_what_fits_or_cannot_be_known_passes(small, free):
+    check_memory(None, 8, 2, 2, free)
+
+
+def test_this_machine_says_what_is_free():
+    free = free_memory(get_backend("numpy"))
+    assert free is None or 10**6 < free < 10**14
+
+
+def test_the_command_line_says_so_before_anything_is_written(small, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(memory, "free_memory", lambda backend: 7 * 10**9)
+    out = tmp_path / "run"
+    assert cli.main(["train", "--batch-size", "8", "--set", "shards=2", "--workers", "2", "--out", str(out)]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("ddpm-np: error: a step needs about 9.2 GB")
+    assert line.count("\n") == 1
+    assert not out.exists()
+
+
+def test_idle_workers_are_pointed_out(tmp_path, capsys):
+    arguments = ["train", "--steps", "1", "--set", "shards=2", "--workers", "5", "--quiet", "--batch-size", "2"]
+    small = ["--set", "model.channels=8", "--set", "model.groups=4", "--set", "T=2"]
+    assert cli.main([*arguments, *small, "--out", str(tmp_path / "run")]) == 0
+    assert "5 workers, but a step has 2 shards: 2 will have work; --set shards=5" in capsys.readouterr().err

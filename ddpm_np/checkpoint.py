@@ -63,8 +63,8 @@ def save(path: str | Path, trainer: Trainer, config: Config, loss: float = float
         "loss": repr(float(loss)),
         "unlogged": f"{float(to_host(unlogged)).hex()} {float(to_host(norm)).hex()} {count}",
     }
-    metadata["sha256"] = _digest(metadata, tensors)
-    write_atomically(Path(path), _safetensors(tensors, metadata))
+    metadata["sha256"] = digest(metadata, tensors)
+    write_atomically(Path(path), safetensors_pieces(tensors, metadata))
 
 
 def _groups(trainer: Trainer) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _groups(trainer: Trainer) -> dict[str, Any]:
     return {"model": trainer.flat.data, "ema": trainer.ema.data, "adam.m": trainer.adam.m, "adam.v": trainer.adam.v}
 
 
-def _safetensors(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> Iterator[bytes | memoryview]:
+def safetensors_pieces(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> Iterator[bytes | memoryview]:
     """The pieces of a safetensors file, tensor by tensor: header length, JSON header, bytes.
 
     By hand because the library's own writer orders the metadata anew in each process.
@@ -137,7 +137,7 @@ def read(path: str | Path) -> Checkpoint:
         raise CheckpointError(f"{path} is not a whole safetensors file ({error}): use another checkpoint") from error
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{path} was not written by ddpm_np: its format is {metadata.get('format')!r}")
-    if metadata.pop("sha256", None) != _digest(metadata, tensors):
+    if metadata.pop("sha256", None) != digest(metadata, tensors):
         raise CheckpointError(f"{path} has changed since it was written (its SHA-256 differs): use another checkpoint")
     try:
         config = Config.from_dict(json.loads(metadata["config"]))
@@ -209,11 +209,11 @@ def newest(folder: str | Path, say: Callable[[str], Any] = lambda line: None) ->
     raise CheckpointError(f"none of the {len(paths)} checkpoints in {folder} can be read")
 
 
-def _digest(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> str:
+def digest(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> str:
     """SHA-256 over the metadata and over each tensor's name, dtype, shape and bytes."""
-    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    found = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name in sorted(tensors):
         array: Any = tensors[name]
-        digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+        found.update(f"{name} {array.dtype} {array.shape}".encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()

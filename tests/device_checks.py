@@ -10,9 +10,10 @@ import zlib
 from typing import Any
 
 import numpy as np
+from diffusion_calls import arrays, results
 
 from ddpm_np import Tensor, Trainer, checkpoint, load, ops, sample
-from ddpm_np.backend import Backend, get_backend, to_host
+from ddpm_np.backend import Backend, get_backend, of, to_host
 from ddpm_np.config import Config, DiffusionConfig
 from ddpm_np.diffusion import draw, linear_schedule
 from ddpm_np.models import UNet, UNetConfig
@@ -233,6 +234,18 @@ def check_sampler(backend: Backend, tolerance: float, kernels: str = "reference"
     for step, (new, old) in enumerate(zip(found, expected, strict=True)):
         assert_near(new, old, tolerance, f"step {step}")
     assert_near(later[-1][:1, ...], to_host(found[-1])[2:], tolerance, "image 2 in another batch")
+
+
+def check_mathematics(name: str, backend: Backend, tolerance: float) -> None:
+    """A function of `diffusion` on the device gives NumPy's numbers, and its results stay there."""
+    rng = generator("mathematics", name)
+    schedule = linear_schedule(5, 0.05, 0.6)
+    values = arrays(rng, 5, (3, 2, 3, 1), np.float64)
+    expected = results(name, schedule, values)
+    found = results(name, schedule, {key: backend.to_device(value) for key, value in values.items()})
+    for i, (new, old) in enumerate(zip(found, expected, strict=True)):
+        assert of(new) is backend.xp, f"{name}: result {i} is on the host"
+        assert_near(to_host(new), old, tolerance, f"{name}: result {i}")
 
 
 def check_checkpoint(backend: Backend, folder: Any, tolerance: float) -> None:

@@ -9,6 +9,7 @@ import device_checks as checks
 import fake_cupy
 import numpy as np
 import pytest
+from diffusion_calls import CALLS
 
 import ddpm_np
 from ddpm_np import ops
@@ -130,6 +131,11 @@ def test_the_sampler_does_not_wait(device):
         assert fake_cupy.counts.transfers == 0
         counted.append(fake_cupy.counts.uploads)
     assert counted[0] == counted[1] <= 5  # the tables of a new schedule, however many steps it has
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+def test_the_mathematics(device, name):
+    checks.check_mathematics(name, device, 5e-14)
 
 
 def test_checkpoint(device, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import device_checks as checks
 import pytest
+from diffusion_calls import CALLS
 
 from ddpm_np import ops
 from ddpm_np.backend import BackendError, get_backend
@@ -66,6 +67,11 @@ def test_a_step_that_is_not_finite_changes_nothing(device):
 @pytest.mark.parametrize("kernels", KERNELS)
 def test_sampler(device, kernels):
     checks.check_sampler(device, 1e-11, kernels)
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+def test_the_mathematics(device, name):
+    checks.check_mathematics(name, device, 1e-11)
 
 
 def test_checkpoint(device, tmp_path):

@@ -90,5 +90,5 @@ def test_a_model_that_returns_another_shape_is_refused():
     x, t = np.zeros((2, 3, 3, 1)), np.array([1, 2])
     for bad in (np.zeros((2, 3, 3, 2)), np.zeros((2, 3, 3)), np.zeros((2, 1, 1, 1))):
         for output in (bad, Tensor(bad)):
-            with pytest.raises(ValueError, match=r"prediction of the noise of shape \(2, 3, 3, 1\), got"):
+            with pytest.raises(ValueError, match=r"prediction of shape \(2, 3, 3, 1\), got"):
                 simple_loss(LINEAR, lambda x, t, output=output: output, x, t, x)

@@ -47,6 +47,7 @@ def exact_tables(c: Case) -> dict[str, list]:
         "posterior_mean_xt": [p[1] for p in posterior],
         "beta_tilde": [p[2] for p in posterior],
         "posterior_log_variance_clipped": [mp50.log(e.sigma2("small", t)) for t in ts],
+        "log_beta": [mp50.log(b) for b in e.beta[1:]],
         "log_beta_clipped": [mp50.log(e.sigma2("large", t)) for t in ts],
     }
 
@@ -132,8 +133,8 @@ def test_one_step():
 
 
 @pytest.mark.parametrize(("bad", "words"), [
-    ([0.1, 0.0], "strictly between 0 and 1, got beta_2 = 0.0"),
-    ([1.0], "strictly between 0 and 1, got beta_1 = 1.0"),
+    ([0.1, 0.0], r"strictly between 0 and 1 \(the last may be 1\), got beta_2 = 0.0"),
+    ([1.0, 0.5], "got beta_1 = 1.0"),
     ([0.1, 0.2, 1.5], "got beta_3 = 1.5"),
     ([0.1, -0.2], "got beta_2 = -0.2"),
     ([float("nan"), 0.1], "got beta_1 = nan"),

@@ -20,17 +20,36 @@ def _table(values: Any) -> Any:
     return array
 
 
+def _running_sum(x: Any) -> Any:
+    """Σ_{s≤t} x_s of a table or of a Tensor (T+1,)."""
+    if of(x).name != "tensor":
+        return of(x).cumsum(x)
+    xp = of(x.data)
+    lower = xp.tril(xp.ones((x.shape[0],) * 2))  # (T+1, T+1)
+    return of(x).reshape(lower @ of(x).reshape(x, (-1, 1)), x.shape)
+
+
+def _sqrt_after_zero(x: Any) -> Any:
+    """√ of a table whose entry 0 is 0, where √ has no derivative."""
+    return of(x).concat((_like(x, 0.0), of(x).sqrt(x[1:])))
+
+
+def _like(x: Any, value: float) -> Any:
+    """An array of one number, where x is; (1,)."""
+    return of(x.data if of(x).name == "tensor" else x).full((1,), value)
+
+
 class Schedule:
     """β₁..β_T and what follows: α_t = 1 − β_t, ᾱ_t = Π_{s≤t} α_s, β̃_t = β_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t).
 
-    Make one with `from_betas` or `linear_schedule`.
+    Make one with `from_betas`, by name (schedules.py), or with β that are `learned`.
 
     Attributes
     ----------
     T : int
         Number of steps.
     beta, alpha, alpha_bar, beta_tilde : float64 array (T + 1,)
-        Indexed by the paper's t; index 0 is the data. β̃₁ = 0.
+        Indexed by the paper's t; index 0 is the data. β̃₁ = 0.  (Tensors where β is `learned`.)
     one_minus_alpha_bar : float64 array (T + 1,)
         1 − ᾱ_t, computed as −expm1(Σ log1p(−β)): the difference itself would lose digits at small t.
     posterior_log_variance_clipped : float64 array (T + 1,)
@@ -38,41 +57,41 @@ class Schedule:
 
     Examples
     --------
+    >>> from ddpm_np.diffusion import linear_schedule
     >>> schedule = linear_schedule(1000)
     >>> round(float(schedule.alpha_bar[1000]), 9)
     4.0358e-05
     """
 
     def __init__(self, beta: Any):
-        self.T = len(beta) - 1
-        self.beta = _table(beta)
-        self.alpha = _table(1 - self.beta)
-        log_alpha_bar = _host.cumsum(_host.log1p(-self.beta))  # (T+1,)
-        self.alpha_bar = _table(_host.exp(log_alpha_bar))
-        one_minus_alpha_bar = -_host.expm1(log_alpha_bar)
-        one_minus_alpha_bar[1] = self.beta[1]  # to the last bit, so that (7) at t = 1 is x₀
-        self.one_minus_alpha_bar = _table(one_minus_alpha_bar)
-        self.sqrt_alpha = _table(_host.sqrt(self.alpha))
-        self.sqrt_beta = _table(_host.sqrt(self.beta))
-        self.sqrt_alpha_bar = _table(_host.exp(0.5 * log_alpha_bar))
-        self.sqrt_one_minus_alpha_bar = _table(_host.sqrt(self.one_minus_alpha_bar))
-        # β̃_t and the coefficients of (7); at t = 0 there is no step: nan.
+        xp, table = of(beta), _table if of(beta).name == "numpy" else lambda values: values
+        zero, nan = _like(beta, 0.0), _like(beta, float("nan"))  # entry 0; nan where t = 0 has no step
+        self.T = beta.shape[0] - 1
+        self.beta = table(beta)
+        self.alpha = table(1 - self.beta)
+        with _host.errstate(divide="ignore"):  # β_T = 1: ln 0 = −∞, and from there ᾱ_T = 0
+            log_alpha_bar = _running_sum(xp.log1p(-self.beta))  # (T+1,)
+        self.alpha_bar = table(xp.exp(log_alpha_bar))
+        # 1 − ᾱ₁ is β₁ to the last bit, so that (7) at t = 1 is x₀.
+        self.one_minus_alpha_bar = table(xp.concat((zero, self.beta[1:2], -xp.expm1(log_alpha_bar[2:]))))
+        self.sqrt_alpha = table(xp.sqrt(self.alpha))
+        self.sqrt_beta = table(_sqrt_after_zero(self.beta))
+        self.sqrt_alpha_bar = table(xp.exp(0.5 * log_alpha_bar))
+        self.sqrt_one_minus_alpha_bar = table(_sqrt_after_zero(self.one_minus_alpha_bar))
+        # β̃_t and the coefficients of (7)
         previous, here = self.one_minus_alpha_bar[:-1], self.one_minus_alpha_bar[1:]  # (T,): 1 − ᾱ_{t−1}, 1 − ᾱ_t
-        nan = [float("nan")]
-        self.beta_tilde = _table(_host.concat(([0.0], self.beta[1:] * previous / here)))
-        self.posterior_mean_x0 = _table(_host.concat((nan, self.sqrt_alpha_bar[:-1] * self.beta[1:] / here)))
-        self.posterior_mean_xt = _table(_host.concat((nan, self.sqrt_alpha[1:] * previous / here)))
-        clipped = self.beta_tilde[1:].copy()  # (T,)
-        clipped[0] = self.beta_tilde[2] if self.T > 1 else self.beta[1]
-        self.posterior_log_variance_clipped = _table(_host.concat((nan, _host.log(clipped))))
-        large = self.beta[1:].copy()
-        large[0] = clipped[0]
-        self.log_beta_clipped = _table(_host.concat((nan, _host.log(large))))
+        self.beta_tilde = table(xp.concat((zero, self.beta[1:] * previous / here)))
+        self.posterior_mean_x0 = table(xp.concat((nan, self.sqrt_alpha_bar[:-1] * self.beta[1:] / here)))
+        self.posterior_mean_xt = table(xp.concat((nan, self.sqrt_alpha[1:] * previous / here)))
+        first = self.beta_tilde[2:3] if self.T > 1 else self.beta[1:2]  # for t = 1, where β̃₁ = 0 has no logarithm
+        self.posterior_log_variance_clipped = table(xp.concat((nan, xp.log(xp.concat((first, self.beta_tilde[2:]))))))
+        self.log_beta_clipped = table(xp.concat((nan, xp.log(xp.concat((first, self.beta[2:]))))))
+        self.log_beta = table(xp.concat((nan, xp.log(self.beta[1:]))))
         self._rows: dict[tuple, tuple[Any, Any]] = {}
 
     @classmethod
     def from_betas(cls, betas: Any) -> Schedule:
-        """The schedule of any β₁..β_T, each strictly between 0 and 1.
+        """The schedule of any β₁..β_T, each strictly between 0 and 1; β_T may be 1, and then ᾱ_T = 0.
 
         Parameters
         ----------
@@ -83,10 +102,46 @@ class Schedule:
         if betas.ndim != 1 or betas.size == 0:
             raise ValueError(f"betas must be a sequence of at least one number, got shape {betas.shape}")
         bad = ~((betas > 0) & (betas < 1))
+        bad[-1] &= betas[-1] != 1
         if bad.any():
             t = int(bad.argmax()) + 1
-            raise ValueError(f"every beta must be strictly between 0 and 1, got beta_{t} = {betas[t - 1]}")
+            raise ValueError(f"every beta must be strictly between 0 and 1 (the last may be 1), got beta_{t} = "
+                             f"{betas[t - 1]}")
         return cls(_host.concat(([0.0], betas)))
+
+    @classmethod
+    def learned(cls, logits: Any) -> Schedule:
+        """The schedule of β_t = σ(w_t) for a Tensor of w₁..w_T: its tables are Tensors, and gradients reach w.
+
+        Ho et al. (section 2) mention that the forward variances can be learned by reparametrisation and hold them
+        fixed; the bound, L_T with it, is the objective that they would be learned by. To sample, take the numbers
+        alone: ``Schedule.from_betas(schedule.beta[1:])``.
+
+        Parameters
+        ----------
+        logits
+            Tensor (T,): ln β_t/(1 − β_t).
+
+        Examples
+        --------
+        >>> from ddpm_np import Tensor
+        >>> schedule = Schedule.learned(Tensor([-2.0, -1.0, 0.0], requires_grad=True))
+        >>> print(schedule.alpha_bar[3].data.round(4))
+        0.322
+        """
+        xp = of(logits)
+        if xp.name != "tensor":
+            raise TypeError(f"logits must be a Tensor of shape (T,), got {type(logits).__name__}")
+        if logits.ndim != 1 or logits.size == 0:
+            raise ValueError(f"logits must be a Tensor of at least one number, got shape {tuple(logits.shape)}")
+        beta = xp.sigmoid(xp.astype(logits, of(logits.data).float64))  # (T,)
+        if of(logits.data).name == "numpy":  # a device is not asked
+            bad = ~((beta.data > 0) & (beta.data < 1))
+            if bad.any():
+                t = int(bad.argmax()) + 1
+                raise ValueError(f"every beta must be strictly between 0 and 1, got beta_{t} = {beta.data[t - 1]} of "
+                                 f"the logit {logits.data[t - 1]}: keep the logits from -700 to 36")
+        return cls(xp.concat((_like(beta, 0.0), beta)))
 
     def at(self, table: Any, t: Any, x: Any) -> Any:
         """The rows t of a table, on x's device, in x's real dtype, shaped (N, 1, …) to multiply x (N, …).
@@ -94,7 +149,8 @@ class Schedule:
         Parameters
         ----------
         table
-            A float64 host table (T + 1,): one of this schedule's, or any other of that length.
+            A float64 host table (T + 1,): one of this schedule's, or any other of that length. Or a Tensor of that
+            shape, such as a `learned` schedule's: then the rows are a Tensor.
         t
             Int array (N,) in 0..T, on x's device; in 1..T where the table's entry 0 is nan. Values outside raise on
             the host; a device is not asked.
@@ -117,11 +173,17 @@ class Schedule:
             raise TypeError(f"t must be an int array of shape ({x.shape[0]},), got {t!r}")
         if tuple(t.shape) != (x.shape[0],):
             raise ValueError(f"expected one t an image, shape ({x.shape[0]},), got {tuple(t.shape)}")
-        first = 0 if table[0] == table[0] else 1  # nan: this table begins at t = 1
-        if xp.name == "numpy" and t.size and (t.min() < first or t.max() > self.T):
-            raise ValueError(f"t counts from 1 to T = {self.T}, got values from {t.min()} to {t.max()}")
-        rows = xp.take(self._on_device(table, x), t, axis=0)  # (N,)
-        return xp.reshape(rows, (x.shape[0],) + (1,) * (x.ndim - 1))
+        if xp.name == "numpy" and t.size:
+            start = float(to_host(table)[0])
+            first = 0 if start == start else 1  # nan: this table begins at t = 1
+            if t.min() < first or t.max() > self.T:
+                raise ValueError(f"t counts from 1 to T = {self.T}, got values from {t.min()} to {t.max()}")
+        shape = (x.shape[0],) + (1,) * (x.ndim - 1)
+        if of(table).name == "tensor":
+            chosen = t[:, None] == xp.arange(self.T + 1)  # (N, T+1): one true a row
+            rows = of(table).where(chosen, of(table).reshape(table, (1, -1)), 0.0).sum(axis=1)  # (N,)
+            return of(table).astype(of(table).reshape(rows, shape), real_dtype(x))
+        return xp.reshape(xp.take(self._on_device(table, x), t, axis=0), shape)
 
     def _on_device(self, table: Any, x: Any) -> Any:
         """The whole table on x's device in x's real dtype; kept for tables that cannot change."""
@@ -139,10 +201,3 @@ def same_shape(name: str, y: Any, x: Any) -> None:
     """Raise where `y` has another shape than `x`: what broadcasts would give wrong numbers without a word."""
     if tuple(y.shape) != tuple(x.shape):
         raise ValueError(f"expected {name} of shape {tuple(x.shape)}, got {tuple(y.shape)}")
-
-
-def linear_schedule(T: int, start: float = 1e-4, end: float = 0.02) -> Schedule:
-    """β_t from `start` at t = 1 to `end` at t = T in equal steps; the paper's is ``linear_schedule(1000)``."""
-    if T < 1:
-        raise ValueError(f"T must be at least 1, got {T}")
-    return Schedule.from_betas(_host.linspace(start, end, T))

@@ -1,0 +1,234 @@
+"""Mixtures of Gaussians, and small sets of images: data with an exact ε* that is not affine.
+
+With x₀ ~ Σ_k w_k·N(m_k, S_k) every marginal q(x_t) is a mixture again. Where S_k = 0 the data is a set of images, and
+ε* remembers them perfectly: a sampler that is right ends on them, without any training.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from ddpm_np.backend import Backend, get_backend, of
+from ddpm_np.diffusion.oracle import Oracle
+from ddpm_np.diffusion.oracle_affine import host_numbers, not_negative
+from ddpm_np.diffusion.schedule import Schedule
+
+_host = get_backend("numpy").xp
+
+
+class Mixture(Oracle):
+    """x₀ ~ Σ_k w_k·N(m_k, S_k) with diagonal S_k.
+
+    Then q(x_t) = Σ_k w_k·N(√ᾱ_t·m_k, C_k) with C_k = ᾱ_t·S_k + (1 − ᾱ_t)·I, and all follows from the
+    responsibilities r_k(x_t), the posterior chances of the components.
+
+    Parameters
+    ----------
+    schedule
+        β₁..β_T.
+    weights
+        (K,): w_k > 0, whose sum is 1.
+    means
+        (K, *shape): m_k, `shape` being one image's.
+    variances
+        (K,), a number for all dimensions of a component, or (K, *shape); at least 0.
+
+    Notes
+    -----
+    Everything is computed in double precision, and comes back in x_t's dtype. With (K,) variances, squared distances
+    come from matrix products, |x − m|² = |x|² − 2x·m + |m|², and no array is larger than N·K or N·D; what that loses
+    is a few times 2⁻⁵³·|x|²/(1 − ᾱ_t) in the logarithm of a density, x about the mean of the m_k. With (K, *shape)
+    variances components are taken one after the other, by differences.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ddpm_np.diffusion import linear_schedule
+    >>> data = Mixture(linear_schedule(1000), weights=[0.5, 0.5], means=[[-1.0], [1.0]], variances=[0.01, 0.01])
+    >>> x_t, t = np.array([[0.3], [0.3]]), np.array([1, 1000])
+    >>> data.responsibilities(x_t, t).round(3)  # at first sure of the second, at last undecided
+    array([[0.   , 1.   ],
+           [0.499, 0.501]])
+    """
+
+    def __init__(self, schedule: Schedule, weights: Any, means: Any, variances: Any):
+        weights, means = host_numbers("the weights", weights), host_numbers("the means", means)
+        variances = not_negative(host_numbers("the variances", variances))
+        super().__init__(schedule, variances)
+        K = len(means) if means.ndim else 0
+        if K == 0:
+            raise ValueError(f"expected means (K, …) of at least one component, got shape {means.shape}")
+        if weights.shape != (K,):
+            raise ValueError(f"expected one weight a component, shape ({K},), got {weights.shape}")
+        if variances.shape not in ((K,), means.shape):
+            raise ValueError(f"expected variances of shape ({K},) or {means.shape}, got {variances.shape}")
+        if not (weights > 0).all():
+            raise ValueError(f"every weight must be positive, got {weights.min()}: leave that component out")
+        if abs(weights.sum() - 1) > 1e-9:
+            raise ValueError(f"the weights must sum to 1, got {weights.sum()}: divide them by their sum")
+        self.weights, self.means, self.variances = weights / weights.sum(), means, variances
+        self._log_weights = _host.log(self.weights)  # (K,)
+        self._flat = means.reshape(K, -1)  # (K, D)
+        self._spread = variances if variances.ndim == 1 else variances.reshape(K, -1)  # (K,) or (K, D)
+        self._centre = self._flat.mean(axis=0)  # (D,): |x|² and |m|² are small about it
+        self._about = self._flat - self._centre  # (K, D)
+        self._squares = (self._about**2).sum(axis=1)  # (K,)
+        self._below_largest = self._spread.max() - self._spread  # (K,) or (K, D)
+
+    def responsibilities(self, x_t: Any, t: Any) -> Any:
+        """r_k(x_t) = w_k·N(x_t; √ᾱ_t·m_k, C_k)/q(x_t), the chance that x_t comes from component k; (N, K)."""
+        return _narrow(self._posterior(self._rows(x_t), t)[0], x_t)
+
+    def log_q(self, x_t: Any, t: Any) -> Any:
+        """ln q(x_t) = ln Σ_k w_k·N(x_t; √ᾱ_t·m_k, C_k), summed over an image's dimensions, in nats; (N,)."""
+        return _narrow(self._posterior(self._rows(x_t), t)[1], x_t)
+
+    def score(self, x_t: Any, t: Any) -> Any:
+        """∇ log q(x_t) = −Σ_k r_k·C_k⁻¹·(x_t − √ᾱ_t·m_k); (N, …)."""
+        x = self._rows(x_t)
+        r, _ = self._posterior(x, t)
+        xp, signal = of(r), self._at("sqrt_alpha_bar", t, x)
+        if self._spread.ndim == 1:
+            share = r / self._marginal(t, x)  # (N, K)
+            y = x - signal * self._like("_centre", x)  # (N, D)
+            towards = xp.matmul(share, self._like("_about", x))  # (N, D)
+            score = signal * towards - xp.sum(share, axis=1, keepdims=True) * y
+        else:
+            score = sum(r[:, k:k + 1] * (signal * mean - x) / C for k, mean, C in self._components(t, x))
+        return _narrow(xp.reshape(score, x_t.shape), x_t)
+
+    def x0(self, x_t: Any, t: Any) -> Any:
+        """E[x₀ | x_t] = Σ_k r_k·C_k⁻¹·((1 − ᾱ_t)·m_k + √ᾱ_t·S_k·x_t); (N, …).
+
+        Each part is m_k + √ᾱ_t·S_k·C_k⁻¹·(x_t − √ᾱ_t·m_k), as for one Gaussian, without the difference.
+        """
+        x = self._rows(x_t)
+        r, _ = self._posterior(x, t)
+        xp, signal, noise = of(r), self._at("sqrt_alpha_bar", t, x), self.schedule.at(self._noise, t, x)
+        S = self._like("_spread", x)
+        if self._spread.ndim == 1:
+            share = r / self._marginal(t, x)  # (N, K)
+            kept = xp.sum(share * S, axis=1, keepdims=True) * signal  # (N, 1)
+            x0 = noise * xp.matmul(share, self._like("_flat", x)) + kept * x
+        else:
+            x0 = sum(r[:, k:k + 1] * (noise * mean + signal * S[k, :] * x) / C for k, mean, C in self._components(t, x))
+        return _narrow(xp.reshape(x0, x_t.shape), x_t)
+
+    def sample(self, n: int, *, seed: int = 0, first: int = 0, dtype: str = "float32",
+               backend: str | Backend = "numpy") -> Any:
+        """x₀ = m_k + √S_k·z, k drawn by the weights: the images `first` .. `first + n − 1` of a seed, (n, *shape).
+
+        Each is a function of the seed and its number.
+        """
+        device, shape = get_backend(backend), self.means.shape[1:]
+        xp = device.xp
+        z = device.normal(seed, "oracle/x_0", 0, first, n, shape, dtype)  # (n, *shape)
+        u = device.uniform(seed, "oracle/component", 0, first, n, ())  # (n,)
+        ends = _host.cumsum(self.weights)  # (K,)
+        k = xp.searchsorted(device.to_device(ends / ends[-1]), u, side="right")  # (n,)
+        S = xp.take(self._like("variances", z), k, axis=0)  # (n,) or (n, *shape)
+        if self.variances.ndim == 1:
+            S = xp.reshape(S, (n, *[1] * len(shape)))
+        return xp.take(self._like("means", z), k, axis=0) + xp.sqrt(S) * z
+
+    def _rows(self, x_t: Any) -> Any:
+        """x_t in double precision as (N, D)."""
+        if tuple(x_t.shape[1:]) != self.means.shape[1:]:
+            raise ValueError(f"expected images of shape {self.means.shape[1:]}, got {tuple(x_t.shape[1:])}")
+        xp, dtype = of(x_t), str(x_t.dtype)
+        if "float" in dtype and "64" not in dtype:
+            x_t = xp.astype(x_t, of(x_t.data).float64 if xp.name == "tensor" else xp.float64)
+        return xp.reshape(x_t, (x_t.shape[0], self._centre.size))
+
+    def _at(self, name: str, t: Any, x: Any) -> Any:
+        return self.schedule.at(getattr(self.schedule, name), t, x)  # (N, 1)
+
+    def _marginal(self, t: Any, x: Any) -> Any:
+        """C_k = ᾱ_t·S_k + 1 − ᾱ_t for one number a component; (N, K)."""
+        return self._at("alpha_bar", t, x) * self._like("_spread", x) + self.schedule.at(self._noise, t, x)
+
+    def _components(self, t: Any, x: Any) -> Iterator[tuple[int, Any, Any]]:
+        """k, m_k (D,) and C_k (N, D), one component after the other."""
+        alpha_bar, noise = self._at("alpha_bar", t, x), self.schedule.at(self._noise, t, x)  # (N, 1) each
+        S, means = self._like("_spread", x), self._like("_flat", x)  # (K, D) each
+        for k in range(len(self.weights)):
+            yield k, means[k, :], alpha_bar * S[k, :] + noise
+
+    def _posterior(self, x: Any, t: Any) -> tuple[Any, Any]:
+        """Responsibilities (N, K) and ln q (N,) of x (N, D): the softmax and the log of the sum of exponentials."""
+        logits, common = self._by_products(x, t) if self._spread.ndim == 1 else (self._by_differences(x, t), 0.0)
+        xp, largest = of(logits), _largest(logits)  # (N, 1)
+        powers = xp.exp(logits - largest)  # (N, K)
+        total = xp.sum(powers, axis=1, keepdims=True)  # (N, 1)
+        return powers / total, xp.reshape(largest + xp.log(total) + common, (x.shape[0],))
+
+    def _by_products(self, x: Any, t: Any) -> tuple[Any, Any]:
+        """ln w_k·N(x; √ᾱ·m_k, C_k) = logits (N, K) + what is common to all k (N, 1), for one C_k a component.
+
+        About the centre, −½|y − √ᾱ·m_k|²/C_k = (√ᾱ·y·m_k − ½ᾱ·|m_k|²)/C_k − ½|y|²/C_k. With C the largest C_k, the last
+        is −½|y|²/C, common to all, and −½|y|²/C·(C − C_k)/C_k: where all C_k are one, a far x does not drown the rest.
+        """
+        signal, alpha_bar = self._at("sqrt_alpha_bar", t, x), self._at("alpha_bar", t, x)  # (N, 1) each
+        C, about = self._marginal(t, x), self._like("_about", x)  # (N, K), (K, D)
+        largest = alpha_bar * float(self._spread.max()) + self.schedule.at(self._noise, t, x)  # (N, 1)
+        y = x - signal * self._like("_centre", x)  # (N, D)
+        xp = of(y)
+        common = -0.5 * xp.sum(y * y, axis=1, keepdims=True) / largest  # (N, 1)
+        towards = signal * xp.matmul(y, of(about).permute_dims(about, (1, 0)))  # (N, K)
+        exponent = (towards - 0.5 * alpha_bar * self._like("_squares", x)) / C  # (N, K)
+        exponent = exponent + common * (alpha_bar * self._like("_below_largest", x) / C)
+        return self._like("_log_weights", x) - 0.5 * x.shape[1] * of(C).log(2 * math.pi * C) + exponent, common
+
+    def _by_differences(self, x: Any, t: Any) -> Any:
+        """ln w_k·N(x; √ᾱ·m_k, C_k), with a C_k in every dimension; (N, K)."""
+        xp, signal = of(x), self._at("sqrt_alpha_bar", t, x)
+        parts = []
+        for _, mean, C in self._components(t, x):
+            each = (x - signal * mean) * (x - signal * mean) / C + of(C).log(2 * math.pi * C)  # (N, D)
+            parts.append(-0.5 * xp.sum(each, axis=1, keepdims=True))  # (N, 1)
+        return self._like("_log_weights", x) + xp.concat(parts, axis=1)
+
+
+def _largest(logits: Any) -> Any:
+    """The largest real part in each row, a constant; (N, 1)."""
+    data = logits.data if of(logits).name == "tensor" else logits
+    xp = of(data)
+    return xp.max(xp.real(data) if "complex" in str(data.dtype) else data, axis=1, keepdims=True)
+
+
+def _narrow(y: Any, x: Any) -> Any:
+    """y in x's dtype."""
+    return y if y.dtype == x.dtype else of(y).astype(y, x.dtype)
+
+
+def atoms(schedule: Schedule, images: Any, weights: Any = None) -> Mixture:
+    """x₀ is one of K given images: a `Mixture` without variance, whose ε* is a softmax over them.
+
+    E[x₀ | x_t] = Σ_k softmax_k(ln w_k − |x_t − √ᾱ_t·m_k|²/(2(1 − ᾱ_t)))·m_k: at small t the nearest image, at t = T all
+    of them. There is no density at t = 0.
+
+    Parameters
+    ----------
+    schedule
+        β₁..β_T.
+    images
+        (K, …), floating numbers.
+    weights
+        (K,), or None for equal ones.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ddpm_np.diffusion import linear_schedule
+    >>> data = atoms(linear_schedule(1000), np.array([[-1.0, -1.0], [1.0, 1.0]]))
+    >>> data.x0(np.array([[0.9, 1.02]]), np.array([1]))
+    array([[1., 1.]])
+    """
+    dtype = str(getattr(images, "dtype", "float64"))
+    if "float" not in dtype:
+        raise TypeError(f"images must be floating numbers, got dtype {dtype}: scale them to [-1, 1] first")
+    if weights is None:
+        weights = [1 / len(images) for _ in images]
+    return Mixture(schedule, weights, images, [0.0 for _ in images])

@@ -1,0 +1,129 @@
+"""Progressive lossy compression: what has been sent at each step, and how far off the receiver's picture is."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import assert_close, batches, few, pythagorean, rows
+
+from ddpm_np.diffusion import (
+    Received,
+    Schedule,
+    distortion,
+    linear_schedule,
+    predict_x0,
+    prior_kl,
+    q_sample,
+    send,
+    vlb,
+    vlb_term,
+)
+from ddpm_np.diffusion.oracle import Gaussian
+
+SHORT = Schedule.from_betas([0.02, 0.1, 0.3, 0.5])
+
+
+def model(x, t):
+    """Not linear, and different for every t."""
+    return (np.tanh(x) * (0.3 + 0.1 * rows(t, x)) - 0.2).astype(x.dtype)
+
+
+@few
+@given(batches(pythagorean(min_T=1)), st.sampled_from(["small", "large"]), st.booleans(), st.sampled_from([9, 17]))
+def test_what_is_sent_and_received(b, variance, clip, levels):
+    """rate_t = L_T + Σ_{s>t} L_{s−1}: L_T at T, the whole bound at 0; it never falls.
+
+    The model is asked once a step; the distortion is the root of the mean square of x₀ − x̂₀ in levels.
+    """
+    x_0, s, T, asked = np.clip(b.x, -1, 1), b.case.schedule, b.case.exact.T, []
+    noises = np.random.default_rng(T).standard_normal((T + 1, *b.x.shape))
+    noises[0] = np.nan
+
+    def net(x, t):
+        asked.append(t.tolist())
+        return model(x, t)
+
+    options = {"variance": variance, "clip": clip, "levels": levels}
+    sent = list(send(s, net, x_0, lambda t: noises[t], **options))
+    assert all(isinstance(step, Received) for step in sent)
+    assert [step.t for step in sent] == list(range(T, -1, -1))
+    assert asked == [[t] * len(x_0) for t in range(T, 0, -1)]
+    rate = prior_kl(s, x_0)
+    for step in sent[:-1]:
+        now = np.full(len(x_0), step.t)
+        x_t = q_sample(s, x_0, now, noises[step.t])
+        x0_hat = predict_x0(s, x_t, now, model(x_t, now))
+        estimate = np.minimum(np.maximum(x0_hat, -1), 1) if clip else x0_hat
+        assert np.array_equal(step.estimate, estimate)
+        square = ((x_0 - estimate) * (levels - 1) / 2)**2
+        want = np.sqrt(square.reshape(len(x_0), -1).mean(axis=1))
+        assert_close(step.distortion, want, 1e-12, scale=want + 1e-12)
+        assert_close(step.rate, rate, 1e-13, scale=1 + rate)
+        rate = rate + vlb_term(s, model, x_0, x_t, now, **options)
+    assert np.array_equal(sent[0].rate, prior_kl(s, x_0))
+    assert_close(sent[-1].rate, vlb(s, model, x_0, noises, **options), 1e-13, scale=1 + abs(rate))
+    assert np.array_equal(sent[-1].estimate, x_0)
+    assert not sent[-1].distortion.any()
+    assert sent[-1].distortion.shape == (len(x_0),)
+    rates = np.array([step.rate for step in sent])
+    assert (np.diff(rates, axis=0) >= 0).all()  # a KL divergence, and at last the −log of a probability
+
+
+def test_the_distortion_in_levels():
+    """0..255 for bytes: off by one level everywhere is 1, black for white 255, a quarter off by 2 is 1."""
+    byte = np.array([[0, 17, 254, 100], [0, 0, 0, 0], [10, 20, 30, 40]])
+    other = np.array([[1, 18, 255, 99], [255, 255, 255, 255], [10, 20, 32, 40]])
+    got = distortion(byte / 127.5 - 1, other / 127.5 - 1)
+    assert_close(got, np.array([1.0, 255, 1]), 1e-12)
+    images = np.random.default_rng(0).integers(0, 17, (2, 3, 4, 4, 1))
+    want = np.sqrt(np.mean((images[0] - images[1]) ** 2.0, axis=(1, 2, 3)))
+    assert_close(distortion(images[0] / 8 - 1, images[1] / 8 - 1, 17), want, 1e-12)
+    assert distortion(np.zeros((2, 3), np.float32), np.ones((2, 3), np.float32)).dtype == np.float32
+
+
+def test_the_defaults_are_those_of_the_bound():
+    rng = np.random.default_rng(1)
+    x = (rng.integers(0, 256, (2, 3, 3, 1)) / 127.5 - 1).astype(np.float32)
+    noises = rng.standard_normal((5, *x.shape)).astype(np.float32)
+    sent = list(send(SHORT, model, x, lambda t: noises[t]))
+    assert sent[-1].rate.dtype == sent[1].distortion.dtype == np.float32
+    assert_close(sent[-1].rate, vlb(SHORT, model, x, noises), 1e-6)
+    assert_close(sent[1].distortion, distortion(x, sent[1].estimate, 256), 0)
+    v = list(send(SHORT, model, x, lambda t: noises[t], predicts="v"))
+    assert_close(v[-1].rate, vlb(SHORT, model, x, noises, predicts="v"), 1e-6)
+
+
+def test_a_net_that_says_the_variance_too():
+    """A second output, for σ²: it reaches the rate, and the estimate is made of the first."""
+    rng = np.random.default_rng(2)
+    x, noises = rng.integers(0, 9, (2, 3, 1)) / 4 - 1, rng.standard_normal((5, 2, 3, 1))
+
+    def net(x, t):
+        return np.concatenate((model(x, t), np.cos(x)), axis=-1)
+
+    sent = list(send(SHORT, net, x, lambda t: noises[t], variance="learned_range", levels=9))
+    assert_close(sent[-1].rate, vlb(SHORT, net, x, noises, variance="learned_range", levels=9), 1e-13)
+    plain = list(send(SHORT, model, x, lambda t: noises[t], levels=9))
+    assert all(np.array_equal(a.estimate, b.estimate) for a, b in zip(sent, plain, strict=True))
+    assert (abs(sent[-1].rate - plain[-1].rate) > 0.01).all()
+
+
+def test_the_rates_of_gaussian_data():
+    """N(0.2, 0.3²), ε*, σ² = β: what is sent by step t is on average the closed form's; x₀ = m ± s and ε = ±1 average.
+
+    The distortion falls as the rate grows.
+    """
+    s = linear_schedule(50, 1e-3, 0.3)
+    data = Gaussian(s, 0.2, 0.09)
+    x_0 = np.repeat([[0.5], [-0.1]], 2, axis=0)
+    noise = np.array([[1.0], [-1.0], [1.0], [-1.0]])
+    sent = list(send(s, data.eps, x_0, lambda t: noise, variance=s.beta))
+    terms = data.vlb(s.beta) / math.log(2)  # L₀, L₁, …, L_T
+    for step in sent[:-1]:
+        assert_close(step.rate.mean(), terms[step.t:].sum(), 1e-11)
+        assert_close(np.mean(step.distortion**2), data.x0_variance[step.t] * 127.5**2, 1e-9)
+    squares = [np.mean(step.distortion**2) for step in sent]
+    assert squares == sorted(squares, reverse=True)

@@ -1,0 +1,316 @@
+"""The named schedules, the spacings of fewer steps, respacing, and a schedule that is learned."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import assert_close, betas, case, few, mp50, pythagorean, rows
+
+from ddpm_np import diffusion
+from ddpm_np.diffusion import (
+    SCHEDULES,
+    SPACINGS,
+    Schedule,
+    jsd_schedule,
+    linear_schedule,
+    mean_from_eps,
+    named_schedule,
+    posterior_mean,
+    predict_x0,
+    prior_kl,
+    q_sample,
+    respace,
+    sample_with,
+    timesteps,
+    velocity,
+    vlb,
+)
+
+TS = (1, 2, 3, 9, 10, 11, 1000)
+
+
+def line(start, end, n):
+    """n numbers from start to end in equal steps; one alone is the start."""
+    return [start + (end - start) * i / (n - 1) if n > 1 else start for i in range(n)]
+
+
+def cosine(T):
+    """f(t)/f(0) for t = 0..T in 50 digits, and the β of it before the clip."""
+    f = [mp50.cos((mp50.mpf(t) / T + mp50.mpf("0.008")) / mp50.mpf("1.008") * mp50.pi / 2) ** 2 for t in range(T + 1)]
+    return [v / f[0] for v in f], [1 - b / a for a, b in pairwise(f)]
+
+
+def by_definition(name, T, a, b):
+    """β₁..β_T as Ho et al. (get_beta_schedule), Song et al. (sigmoid) and Nichol & Dhariwal (cosine) have them."""
+    if name == "sigmoid":
+        return [a + (b - a) / (1 + math.exp(-u)) for u in line(-6, 6, T)]
+    if name == "cosine":
+        return [float(min(v, mp50.mpf("0.999"))) for v in cosine(T)[1]]
+    warm = T // {"warmup10": 10, "warmup50": 2}.get(name, T + 1)
+    return {
+        "linear": line(a, b, T), "quadratic": [r * r for r in line(a**0.5, b**0.5, T)], "constant": [b] * T,
+        "jsd": [float(Fraction(1, T - t + 1)) for t in range(1, T + 1)],
+    }.get(name, line(a, b, warm) + [b] * (T - warm))
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("T", TS)
+def test_the_betas_of_every_name_are_those_of_its_definition(name, T):
+    for got, ends in ((named_schedule(name, T), (1e-4, 0.02)), (named_schedule(name, T, 0.03, 0.2), (0.03, 0.2)),
+                      (SCHEDULES[name](T, start=0.3, end=0.1), (0.3, 0.1))):
+        assert got.T == T
+        assert_close(got.beta[1:], np.array(by_definition(name, T, *ends)),
+                     1e-12 if name == "cosine" else 1e-14)
+
+
+def test_each_name_has_its_function():
+    assert set(SCHEDULES) == {"linear", "quadratic", "sigmoid", "constant", "jsd", "warmup10", "warmup50", "cosine"}
+    for name, function in SCHEDULES.items():
+        assert function is getattr(diffusion, f"{name}_schedule")
+    assert np.array_equal(named_schedule("linear", 1000).beta, linear_schedule(1000).beta)
+
+
+def test_the_ends_of_the_sigmoid():
+    """The way up from β₁ to β_T is σ(−6) = 0.25 % done at t = 1 and 99.75 % at T."""
+    beta = named_schedule("sigmoid", 1000).beta
+    place = (beta[[1, 1000]] - 1e-4) / (0.02 - 1e-4)
+    assert_close(place, np.array([1 / (1 + math.exp(6)), 1 / (1 + math.exp(-6))]), 1e-13)
+    assert (100 * place).round(2).tolist() == [0.25, 99.75]
+
+
+@pytest.mark.parametrize("T", [1, 2, 10, 1000])
+def test_the_cosine_schedule_in_fifty_digits(T):
+    alpha_bar, free = cosine(T)
+    schedule = named_schedule("cosine", T)
+    assert_close(schedule.beta[1:T], np.array(free[:-1], float), 1e-12)  # as a difference, 4.6e-12
+    assert_close(schedule.alpha_bar[:T], np.array(alpha_bar[:-1], float), 1e-12)
+    assert (schedule.beta == 0.999).nonzero()[0].tolist() == [T]  # exactly one is clipped
+    assert schedule.alpha_bar[1] < 1
+    if T == 1000:
+        assert f"{schedule.alpha_bar[T]:.3g}" == "2.43e-09"
+        assert f"{schedule.beta[1]:.3g}" == "4.13e-05"
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_what_is_no_number_of_steps(name):
+    for T in (0, -3):
+        with pytest.raises(ValueError, match=f"T must be at least 1, got {T}"):
+            named_schedule(name, T)
+    with pytest.raises(TypeError, match=r"T must be an int, got 10\.0"):
+        named_schedule(name, 10.0)
+    with pytest.raises(TypeError, match="T must be an int, got '10'"):
+        named_schedule(name, "10")
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("cosin", "no schedule is called 'cosin': did you mean 'cosine'"), ("Linear", "did you mean 'linear'"),
+    ("quad", "did you mean 'quadratic'"), ("const", "did you mean 'constant'"),
+    ("xyz", "there are linear, quadratic, sigmoid, constant, jsd, warmup10, warmup50, cosine"), (7, "is called 7: "),
+])
+def test_a_name_that_is_none(name, words):
+    with pytest.raises(ValueError, match=words):
+        named_schedule(name, 10)
+
+
+# β_T = 1, where x_T is noise
+
+
+@pytest.mark.parametrize("T", TS)
+def test_every_table_of_jsd_is_finite_and_right(T):
+    s, t = jsd_schedule(T), np.arange(1, T + 1)
+    signal = [Fraction(T - i, T) for i in range(T + 1)]
+    assert_close(s.alpha_bar, np.array(signal, float), 1e-13)
+    assert_close(s.one_minus_alpha_bar, np.array([float(1 - v) for v in signal]), 1e-13)
+    assert_close(s.alpha[1:], (T - t) / (T - t + 1), 1e-13)
+    assert_close(s.beta_tilde[1:], (t - 1) / t / (T - t + 1), 1e-13)
+    assert_close(s.posterior_mean_x0[1:], np.sqrt(T / (T - t + 1)) / t, 1e-13)
+    assert_close(s.posterior_mean_xt[1:], np.sqrt((T - t) / (T - t + 1)) * (t - 1) / t, 1e-13)
+    for name, table in vars(s).items():
+        if isinstance(table, np.ndarray):
+            assert np.isfinite(table[1:]).all(), name
+    assert (s.alpha_bar[T], s.sqrt_alpha_bar[T], s.sqrt_alpha[T], s.one_minus_alpha_bar[T]) == (0, 0, 0, 1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_at_the_end_of_jsd_there_is_noise_alone(dtype):
+    s, t = jsd_schedule(4), np.array([4, 4])
+    x_0, noise = np.random.default_rng(0).standard_normal((2, 2, 3)).astype(dtype)
+    assert np.array_equal(q_sample(s, x_0, t, noise), noise)
+    assert np.array_equal(velocity(s, x_0, t, noise), -x_0)
+    assert prior_kl(s, x_0).tolist() == [0, 0]
+    assert np.array_equal(posterior_mean(s, x_0, noise, t), posterior_mean(s, x_0, 0 * noise, t))  # x_T tells nothing
+
+
+@pytest.mark.parametrize("T", [1, 2, 5])
+@pytest.mark.parametrize("predicts", ["x0", "v", "mean"])
+def test_nets_sample_through_a_step_without_signal(T, predicts):
+    """A net that knows x₀ samples it, whatever x_T; without a warning, which would be an error here."""
+    s, rng = jsd_schedule(T), np.random.default_rng(1)
+    x_0, x_T = rng.standard_normal((2, 3, 2))
+    noises = rng.standard_normal((T + 1, 3, 2))
+
+    def model(x, t):
+        if predicts == "mean":
+            return posterior_mean(s, x_0, x, t)
+        if predicts == "x0":
+            return x_0
+        return velocity(s, x_0, t, diffusion.predict_eps(s, x, t, x_0))
+
+    for variance in ("small", "large"):
+        got = sample_with(s, model, x_T, noises, predicts=predicts, variance=variance)
+        assert_close(got, x_0, 1e-13, scale=1.0)
+    assert np.isfinite(vlb(s, model, x_0, noises, predicts=predicts, levels=None)).all()
+
+
+def test_a_net_of_the_noise_is_refused_where_there_is_no_signal():
+    s, x = jsd_schedule(4), np.ones((2, 3))
+    for call in (predict_x0, mean_from_eps, lambda s, x, t, eps: sample_with(s, lambda x, t: x, x, np.ones((5, 2, 3)))):
+        with pytest.raises(ValueError, match=r"ᾱ_t = 0 at t = 4: x_t is noise.* use a net that predicts x0 or v") as e:
+            call(s, x, np.array([1, 4]), x)
+        assert "\n" not in str(e.value)
+    for function in (predict_x0, mean_from_eps):
+        assert np.isfinite(function(s, x, np.array([1, 3]), x)).all()
+
+
+def test_an_alpha_bar_below_every_float_is_refused_only_where_its_root_is_too():
+    s, x = Schedule.from_betas([0.999] * 250), np.ones((2, 3))
+    assert s.alpha_bar[150] == 0 < s.sqrt_alpha_bar[150]
+    assert np.isfinite(predict_x0(s, x, np.array([1, 150]), 0 * x)).all()
+    assert np.isfinite(mean_from_eps(s, x, np.array([1, 250]), x)).all()  # (11) needs √α_t alone
+    with pytest.raises(ValueError, match="ᾱ_t = 0 at t = 249"):
+        predict_x0(s, x, np.array([1, 249]), x)
+
+
+# Fewer steps
+
+
+def half_up(x):
+    return math.floor(x + Fraction(1, 2))
+
+
+def spaced(T, n, spacing):
+    """The definition of each spacing, rising, in Fractions."""
+    if spacing == "leading":
+        return [1 + i * (T // n) for i in range(n)]
+    if spacing == "trailing":
+        return [half_up(Fraction(T * i, n)) for i in range(1, n + 1)]
+    power = {"linspace": 1, "quadratic": 2}[spacing]
+    places = [1 + (T - 1) * Fraction(i, n - 1) ** power for i in range(n)] if n > 1 else [T]
+    return [max(half_up(p), i + 1) for i, p in enumerate(places)]
+
+
+def check_steps(T, n, spacing):
+    got = timesteps(T, n, spacing)
+    tau = np.array(got)
+    assert len(got) == n
+    assert tau.dtype == np.int64
+    assert tau.min() >= 1
+    assert tau.max() <= T
+    gaps = -np.diff(tau)
+    assert (gaps > 0).all()
+    if n == T:
+        assert got == list(range(T, 0, -1))
+    assert spacing == "leading" or got[0] == T
+    assert spacing == "trailing" or (n == 1 and spacing != "leading") or got[-1] == 1
+    if spacing in ("linspace", "trailing") and n > 1:
+        assert gaps.max() - gaps.min() <= 1
+    if spacing == "leading":
+        assert set(gaps.tolist()) <= {T // n}
+    return got
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_every_number_of_steps_of_every_length(spacing):
+    for T in range(1, 41):
+        for n in range(1, T + 1):
+            assert check_steps(T, n, spacing)[::-1] == spaced(T, n, spacing), (T, n)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_every_number_of_a_thousand_steps(spacing):
+    for n in range(1, 1001):
+        check_steps(1000, n, spacing)
+
+
+def test_the_default_spacing_ends_with_noise():
+    assert timesteps(1000, 4) == timesteps(1000, 4, "trailing") == [1000, 750, 500, 250]
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    ((10, 0), "from 1 to T = 10, got 0"), ((10, 11), "from 1 to T = 10, got 11"), ((10, -1), "got -1"),
+    ((10, 3, "uniform"), "spacing must be one of leading, trailing, linspace, quadratic, got 'uniform'"),
+])
+def test_what_is_no_spacing(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        timesteps(*arguments)
+
+
+@few
+@given(st.data(), pythagorean())
+def test_respacing_keeps_the_marginals_in_fractions(data, c):
+    """β'_i = 1 − ᾱ_τi/ᾱ_τ(i−1), and every table of the new schedule is the one of those β."""
+    tau = sorted(data.draw(st.sets(st.integers(1, c.exact.T), min_size=1)))
+    a = [c.exact.alpha_bar[t] for t in (0, *tau)]
+    want = case([1 - here / before for before, here in pairwise(a)])
+    got, _ = respace(c.schedule, None, data.draw(st.permutations(tau)))
+    assert want.exact.alpha_bar == a
+    assert len(tau) == got.T
+    for name, table in vars(want.schedule).items():
+        if isinstance(table, np.ndarray):
+            assert_close(getattr(got, name)[1:], table[1:], 1e-13, 1.0 if "log" in name else None)
+
+
+@few
+@given(st.data(), betas(200, 1e-12))
+def test_respacing_keeps_the_marginals(data, beta):
+    s = Schedule.from_betas(beta)
+    tau = sorted(data.draw(st.sets(st.integers(1, s.T), min_size=1)))
+    got, _ = respace(s, None, tau)
+    for name in ("alpha_bar", "one_minus_alpha_bar", "sqrt_alpha_bar", "sqrt_one_minus_alpha_bar"):
+        at = getattr(s, name)[[0, *tau]]
+        lost = 1e-15 / (1 - got.beta.max())  # what a β near 1 keeps of α
+        assert_close(getattr(got, name), at, 1e-13 + lost, at)
+
+
+def test_all_steps_respaced_are_the_same_schedule():
+    for s in (*(named_schedule(name, 50) for name in SCHEDULES), Schedule.from_betas([0.999] * 20 + [1e-4] * 20)):
+        assert_close(respace(s, None, range(1, s.T + 1))[0].beta[1:], s.beta[1:], 1e-15)
+
+
+def test_one_step_alone_and_the_last_of_jsd():
+    s = linear_schedule(1000)
+    assert_close(respace(s, None, [1000])[0].beta, np.array([0, 1 - s.alpha_bar[1000]]), 1e-14)
+    assert_close(respace(s, None, [1])[0].beta, s.beta[:2], 1e-15)
+    got, _ = respace(jsd_schedule(10), None, [10, 5])
+    assert_close(got.alpha_bar, np.array([1, 0.5, 0]), 1e-14)
+    assert got.beta[2] == 1
+    assert respace(jsd_schedule(10), None, [10])[0].beta.tolist() == [0, 1]
+    assert_close(respace(jsd_schedule(10), None, [3, 8])[0].alpha_bar, np.array([1, 0.7, 0.2]), 1e-14)
+
+
+def test_the_respaced_model_is_asked_at_the_old_steps():
+    calls, x = [], np.arange(8.0).reshape(4, 2)
+    _, model = respace(linear_schedule(10), lambda x, t: calls.append((x, t)) or x + rows(t, x), np.array([9, 2, 5]))
+    got = model(x, np.array([3, 1, 1, 2]))
+    assert calls[0][0] is x
+    assert calls[0][1].dtype == np.int64
+    assert calls[0][1].tolist() == [9, 2, 2, 5]
+    assert np.array_equal(got, x + np.array([[9], [2], [2], [5]]))
+    asked = []
+    s, model = respace(linear_schedule(10), lambda x, t: asked.append(set(t.tolist())) or 0 * x, [9, 2, 5])
+    sample_with(s, model, x, np.zeros((4, 4, 2)))
+    assert asked == [{9}, {5}, {2}]
+
+
+@pytest.mark.parametrize(("steps", "got"), [
+    ([], "none"), ([0, 3], "0"), ([3, 11], "11"), ([5, 3, 5], "5 twice"), ([1.5, 3], "1.5"), (np.array([3, -2]), "-2"),
+])
+def test_what_cannot_be_respaced(steps, got):
+    with pytest.raises(ValueError, match=f"steps must be distinct ints from 1 to T = 10, got {got}$"):
+        respace(linear_schedule(10), None, steps)

@@ -4,30 +4,43 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, get_args, get_origin, get_type_hints
 
 from ddpm_np import presets
-from ddpm_np.diffusion.schedule import Schedule, linear_schedule
+from ddpm_np.diffusion import (
+    PREDICTS,
+    SCHEDULES,
+    Schedule,
+    bound_loss,
+    hybrid_loss,
+    named_schedule,
+    simple_loss,
+)
+from ddpm_np.diffusion.variance import LEARNED
 from ddpm_np.models import UNetConfig
 
-_SCHEDULES = {"linear": linear_schedule}
+OBJECTIVES = ("simple", "hybrid", "bound")
 
 
 @dataclass(frozen=True)
 class DiffusionConfig:
-    """The schedule, and the variance of the reverse process.
+    """The schedule, and what the net says of the reverse process.
 
     Parameters
     ----------
     schedule
-        ``"linear"``: β from `beta_start` to `beta_end` in T steps.
+        A name in `diffusion.SCHEDULES`; ``"linear"``: β from `beta_start` to `beta_end` in T steps.
     T, beta_start, beta_end
         The paper: 1000, 1e-4, 0.02.
     variance
-        ``"large"`` (β_t, the paper's CIFAR-10) or ``"small"`` (β̃_t).
+        ``"large"`` (β_t, the paper's CIFAR-10) or ``"small"`` (β̃_t); ``"learned"`` or ``"learned_range"`` for a net of
+        twice as many outputs.
+    predicts
+        What the net puts out: ``"eps"`` (the paper), ``"x0"``, ``"mean"`` or ``"v"``.
     """
 
     schedule: str = "linear"
@@ -35,19 +48,24 @@ class DiffusionConfig:
     beta_start: float = 1e-4
     beta_end: float = 0.02
     variance: str = "large"
+    predicts: str = "eps"
 
     def __post_init__(self) -> None:
-        _one_of("schedule", self.schedule, _SCHEDULES)
-        _one_of("variance", self.variance, ("small", "large"))
+        _one_of("schedule", self.schedule, SCHEDULES)
+        _one_of("variance", self.variance, ("small", "large", *LEARNED))
+        _one_of("predicts", self.predicts, PREDICTS)
 
     def build(self) -> Schedule:
         """The schedule."""
-        return _SCHEDULES[self.schedule](self.T, self.beta_start, self.beta_end)
+        return named_schedule(self.schedule, self.T, self.beta_start, self.beta_end)
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How a run trains: see `Trainer` and `Batches` for what each number does."""
+    """How a run trains: see `Trainer` and `Batches` for what each number does.
+
+    The objective is ``"simple"`` (14), ``"hybrid"`` (Nichol & Dhariwal: the variance by the bound) or ``"bound"`` (5).
+    """
 
     dataset: str
     steps: int
@@ -63,8 +81,11 @@ class TrainingConfig:
     sample_every: int = 10_000
     save_every: int = 1000
     keep: int = 3
+    objective: str = "simple"
+    label_dropout: float = 0.1
 
     def __post_init__(self) -> None:
+        _one_of("objective", self.objective, OBJECTIVES)
         for name in ("steps", "batch_size", "shards", "log_every", "sample_every", "save_every", "keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -80,6 +101,30 @@ class Config:
     model: UNetConfig
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig("digits", 1000))
+
+    def __post_init__(self) -> None:
+        channels, learned = self.model.in_channels, self.diffusion.variance in LEARNED
+        outputs = self.model.out_channels or channels
+        if outputs != channels * (1 + learned):
+            raise ValueError(f"a net of {channels} channels with variance {self.diffusion.variance!r} puts out "
+                             f"{channels * (1 + learned)}, got out_channels {outputs}")
+        if learned != (self.training.objective == "hybrid") and self.training.objective != "bound":
+            raise ValueError(f"variance {self.diffusion.variance!r} is not taught by the objective "
+                             f"{self.training.objective!r}: "
+                             + ("take hybrid or bound" if learned else "take simple or bound"))
+
+    def objective(self, levels: int) -> Callable[..., Any]:
+        """The training objective, as `Trainer` takes it, for data of so many levels."""
+        predicts, variance = self.diffusion.predicts, self.diffusion.variance
+        if self.training.objective == "simple":
+            return partial(simple_loss, predicts=predicts)
+        loss = {"hybrid": hybrid_loss, "bound": bound_loss}[self.training.objective]
+        return partial(loss, predicts=predicts, variance=variance, levels=levels)
+
+    @property
+    def no_label(self) -> int | None:
+        """The label ∅ of a net with labels: the last of its `num_classes`."""
+        return None if self.model.num_classes is None else self.model.num_classes - 1
 
     @classmethod
     def preset(cls, name: str) -> Config:

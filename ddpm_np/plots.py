@@ -129,3 +129,67 @@ def plot_forward(path: str | Path, schedule: Schedule, dataset: Images, rows: in
     axis.set_yticks([])
     axis.set_xlabel("t")
     figure.savefig(path)
+
+
+def plot_bound(path: str | Path, terms: Sequence[float], title: str = "") -> None:
+    """The terms of the bound by t, on logarithmic axes, and their running sum from T down.
+
+    Parameters
+    ----------
+    terms
+        L₀, …, L_{T−1}, L_T in bits per dimension (`evaluate.Curve.terms`).
+    """
+    figure, axes = _figure(1, 2, figsize=(10, 4), dpi=110)
+    t = np.arange(1, len(terms))  # entry t − 1 is the term of step t
+    values = np.asarray(terms[:-1], dtype=np.float64)
+    axes[0, 0].plot(t, np.where(values > 0, values, np.nan), lw=1.2)
+    axes[0, 0].set(xscale="log", yscale="log", xlabel="t", ylabel=r"$L_{t-1}$, bits per dimension", title=title)
+    axes[0, 1].plot(t, np.cumsum(values[::-1])[::-1] + terms[-1], lw=1.2)
+    axes[0, 1].set(xscale="log", xlabel="t", ylabel=r"$L_T + \sum_{s \geq t} L_{s-1}$, bits per dimension")
+    for axis in axes[0]:
+        axis.grid(alpha=0.3, which="both")
+    figure.savefig(path)
+
+
+def plot_rate_distortion(path: str | Path, rate: Sequence[float], distortion: Sequence[float], levels: int = 256,
+                         title: str = "") -> None:
+    """Figure 5: distortion and rate against the reverse process's time T − t, and one against the other."""
+    figure, axes = _figure(1, 3, figsize=(13, 4), dpi=110)
+    T = len(rate) - 1
+    time = T - np.arange(T + 1)  # index t: what the receiver has at time T − t
+    unit = f"distortion (RMSE, levels 0 to {levels - 1})"
+    for axis, x, y, labels in (
+        (axes[0, 0], time[1:], distortion[1:], ("reverse process steps T − t", unit)),
+        (axes[0, 1], time[1:], rate[1:], ("reverse process steps T − t", "rate (bits per dimension)")),
+        (axes[0, 2], rate[1:], distortion[1:], ("rate (bits per dimension)", unit)),
+    ):
+        axis.plot(x, y, lw=1.2)
+        axis.set(xlabel=labels[0], ylabel=labels[1])
+        axis.grid(alpha=0.3)
+    axes[0, 1].set_title(title)
+    figure.savefig(path)
+
+
+def save_rows(path: str | Path, images: Any, labels: Sequence[str], marks: Sequence[str] = ()) -> None:
+    """Rows of images, each with a label to its left.
+
+    Parameters
+    ----------
+    images
+        (R, K, H, W, C) in [−1, 1].
+    labels
+        One a row.
+    marks
+        One a column, below them; none for none.
+    """
+    rows, columns, height, width = images.shape[:4]
+    figure, axes = _figure(1, 1, figsize=(0.9 + columns * 0.85, 0.3 + rows * 0.85 * height / width), dpi=120)
+    axis = axes[0, 0]
+    picture = grid(images.reshape(-1, *images.shape[2:]), columns)
+    axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axis.set_yticks([(i + 0.5) * (height + 1) - 1 for i in range(rows)], labels)
+    axis.set_xticks([(i + 0.5) * (width + 1) - 1 for i in range(len(marks))], marks)
+    axis.tick_params(length=0)
+    for side in axis.spines.values():
+        side.set_visible(False)
+    figure.savefig(path)

@@ -28,7 +28,8 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None) -> P
     Returns
     -------
     callable
-        (x (N, …), t (N,)) -> (N, …), on x's backend. It sees the weights as they are when it is called.
+        (x (N, …), t (N,)) -> (N, …), on x's backend; for a net with labels (x, t, y (N,)). It sees the weights as they
+        are when it is called.
     """
     if weights not in ("ema", "model"):
         raise ValueError(f"weights must be 'ema' or 'model', got {weights!r}")
@@ -36,14 +37,15 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None) -> P
         model = model.ema.model if weights == "ema" else model.model
     net = model.clone(lambda p: Tensor(freeze(p.data[...]))).eval()  # views of the same arrays
 
-    def eps(x: Any, t: Any) -> Any:
+    def eps(x: Any, t: Any, y: Any = None) -> Any:
         xp = of(x)
         threads = (workers or default_workers()) if xp.name == "numpy" else 1
 
         def part(piece: tuple[int, int]) -> Any:
             first, end = piece
+            labels = () if y is None else (y[first:end],)
             with no_grad():
-                return net(x[first:end], t[first:end]).data
+                return net(x[first:end], t[first:end], *labels).data
 
         parts = list(map_in_order(part, cut(x.shape[0], threads), threads))
         return xp.concat(parts, axis=0) if len(parts) > 1 else parts[0]

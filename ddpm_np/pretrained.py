@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 
 from ddpm_np import checkpoint, diffusion
-from ddpm_np.backend import backend_of, to_host
+from ddpm_np.backend import to_host
 from ddpm_np.config import Config
+from ddpm_np.drawing import Drawer, Method
 from ddpm_np.models import UNet
-from ddpm_np.nn import Module
-from ddpm_np.predictor import predictor
 
 
 @dataclass(frozen=True)
@@ -60,10 +59,12 @@ def load(path: str | Path, *, dtype: str = "float32", backend: str = "numpy",
                       saved.step)
 
 
-def sample(model: Any, n: int, *, seed: int = 0, first: int = 0, weights: str = "ema", variance: str | None = None,
-           clip: bool = True, batch_size: int = 250, schedule: diffusion.Schedule | None = None,
-           workers: int | None = None, on_step: Callable[[int], Any] = lambda images: None) -> np.ndarray:
-    """Draw images by Algorithm 2.
+def sample(model: Any, n: int, *, seed: int = 0, first: int = 0, weights: str = "ema", predicts: str | None = None,
+           variance: Any = None, clip: bool = True, batch_size: int = 250,
+           schedule: diffusion.Schedule | None = None, workers: int | None = None, method: Method | None = None,
+           labels: Any = None, guidance: float = 0.0,
+           on_step: Callable[[int], Any] = lambda images: None) -> np.ndarray:
+    """Draw images, by Algorithm 2 unless told otherwise.
 
     Parameters
     ----------
@@ -75,12 +76,18 @@ def sample(model: Any, n: int, *, seed: int = 0, first: int = 0, weights: str = 
         `n`, `batch_size` and `workers` are.
     weights
         ``"ema"`` or ``"model"``, where the model has both.
-    variance
-        ``"small"``, ``"large"``, or None for the configuration's (``"large"`` where there is none).
+    predicts, variance
+        As in `diffusion.p_mean_variance`, or None for the configuration's (the paper's where there is none).
     clip
         Whether x̂₀ is held in [−1, 1] at each step.
+    method
+        The sampler and its steps.
+    labels
+        For a net with labels: an int, or n ints; None draws without a label.
+    guidance
+        w of classifier-free guidance, see `diffusion.guided`.
     on_step
-        Called after each of the T steps of a batch, with the number of its images.
+        Called after each step of a batch, with the number of its images.
 
     Returns
     -------
@@ -89,23 +96,49 @@ def sample(model: Any, n: int, *, seed: int = 0, first: int = 0, weights: str = 
     """
     if n < 1 or batch_size < 1:
         raise ValueError(f"n and batch_size must be at least 1, got {n} and {batch_size}")
-    if isinstance(model, (str, Path)):
-        model = load(model)
-    net: Any = model if isinstance(model, Module) else model.model
-    schedule = schedule or getattr(model, "schedule", None) or diffusion.linear_schedule(1000)
-    if variance is None:
-        variance = model.config.diffusion.variance if isinstance(model, Pretrained) else "large"
-    device = backend_of(net.parameters()[0].data)
-    eps = predictor(model, weights, workers)
-    shape = (*net.config.size, net.config.in_channels)
-    dtype = str(net.parameters()[0].dtype)
+    method = method or Method()
+    drawer = Drawer(load(model) if isinstance(model, (str, Path)) else model, weights=weights, workers=workers,
+                    schedule=schedule, predicts=predicts, variance=variance, clip=clip, labels=labels,
+                    guidance=guidance)
     images = []
-    for start in range(first, first + n, batch_size):
-        count = min(batch_size, first + n - start)
-        chain = diffusion.draw(schedule, eps, count, shape, seed=seed, first=start, variance=variance, clip=clip,
-                               dtype=dtype, backend=device)
-        for _, x in chain:
+    for start in range(0, n, batch_size):
+        count = min(batch_size, n - start)
+        for _, x in drawer.chain(method, drawer.numbers(seed, first + start, count), start):
             on_step(count)
             x_0 = x
         images.append(np.clip(to_host(x_0), -1, 1))
     return np.concatenate(images)
+
+
+def estimates(model: Any, n: int, *, places: int = 10, seed: int = 0, method: Method | None = None,
+              on_step: Callable[[int], Any] = lambda images: None, **options: Any) -> np.ndarray:
+    """Progressive generation (section 4.3): x̂₀ of each image at evenly spaced places along its chain.
+
+    Parameters
+    ----------
+    n, seed, method, on_step
+        As in `sample`; `options` are those of `Drawer`.
+    places
+        How many, the image itself, which is the last, among them.
+
+    Returns
+    -------
+    array (n, places, H, W, C)
+        In [−1, 1].
+    """
+    drawer, method = Drawer(load(model) if isinstance(model, (str, Path)) else model, **options), method or Method()
+    count = len(method.visits(drawer.schedule.T))
+    wanted = set(np.linspace(0, count - 1, min(places - 1, count)).round().astype(int).tolist())
+    seen: list[Any] = []
+    asked: list[tuple[Any, Any, Any]] = []
+    chain = drawer.chain(method, drawer.numbers(seed, 0, n), watch=lambda x, t, said: asked.append((x, t, said)))
+    for i, (_, x) in enumerate(chain):
+        on_step(n)
+        image = x
+        if i in wanted:
+            x_t, t, output = asked[-1]
+            x0 = diffusion.predict(drawer.schedule, lambda x, t, output=output: output, x_t, t,  # type: ignore[misc]
+                                   predicts=drawer.options["predicts"], clip=True).x0
+            seen.append(np.clip(to_host(x0), -1, 1))
+        asked.clear()
+    return np.stack([*seen, np.clip(to_host(image), -1, 1)], axis=1)

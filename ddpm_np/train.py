@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ddpm_np import ops
@@ -56,6 +57,9 @@ class Trainer:
         Parts a batch is cut into.
     workers
         Threads, on the CPU; None for one a CPU.
+    no_label
+        For a net with labels: the label ∅, shown in place of an image's own with probability `label_dropout`, so that
+        the net learns both q(x) and q(x | y) (classifier-free guidance). None: the net takes no labels.
 
     Examples
     --------
@@ -70,7 +74,9 @@ class Trainer:
     def __init__(self, model: Module, schedule: Schedule, objective: Objective = simple_loss, *, lr: float = 2e-4,
                  betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, warmup: int = 5000,
                  clip: float | None = 1.0, ema: float = 0.9999, seed: int = 0, shards: int = 1,
-                 workers: int | None = None):
+                 workers: int | None = None, no_label: int | None = None, label_dropout: float = 0.1):
+        if not 0 <= label_dropout <= 1:
+            raise ValueError(f"label_dropout must be from 0 to 1, got {label_dropout}")
         if shards < 1 or (workers is not None and workers < 1):
             raise ValueError(f"shards and workers must be at least 1, got {shards} and {workers}")
         if clip is not None and not clip > 0:
@@ -80,17 +86,20 @@ class Trainer:
         self.ema = EMA(model, ema)
         self.flat = self.adam.flat
         self.clip, self.seed, self.shards, self.workers = clip, seed, shards, workers
+        self.no_label, self.label_dropout = no_label, label_dropout
         self.backend = backend_of(self.flat.data)
         self.steps = 0  # how many have been taken; the next one draws as number `steps`
         self.unlogged = self._nothing()  # loss and norm summed over the steps since the last record, and how many
 
-    def step(self, x_0: Any) -> dict[str, Any]:
+    def step(self, x_0: Any, labels: Any = None) -> dict[str, Any]:
         """One whole step on a batch: t ~ U{1..T}, ε ~ N(0, I), a step down ∇ of the mean objective.
 
         Parameters
         ----------
         x_0
             Array (N, H, W, C) in [−1, 1], host or device.
+        labels
+            Int array (N,), for a net with labels.
 
         Returns
         -------
@@ -103,6 +112,8 @@ class Trainer:
         n = x_0.shape[0]
         if n == 0:
             raise ValueError("a batch needs at least one image")
+        if self.no_label is not None:
+            labels = self._some_dropped(labels, n)  # (N,)
         workers = (self.workers or default_workers()) if xp.name == "numpy" else 1
 
         def shard(piece: tuple[int, int]) -> tuple[Any, list[Any]]:
@@ -110,8 +121,11 @@ class Trainer:
             size, step = end - first, self.steps
             t = self.backend.integers(self.seed, "t", step, first, size, 1, self.schedule.T)  # (size,)
             noise = self.backend.normal(self.seed, "noise", step, first, size, x_0.shape[1:], dtype)
+            model: Any = self.model
+            if self.no_label is not None:
+                model = partial(_with_labels, model, labels[first:end])
             with randomness(self.seed, step, first):
-                losses = self.objective(self.schedule, self.model, x_0[first:end], t, noise)  # (size,)
+                losses = self.objective(self.schedule, model, x_0[first:end], t, noise)  # (size,)
             loss = ops.sum_(losses) / n
             return loss.data, gradients(loss, self.flat.parameters)
 
@@ -126,9 +140,18 @@ class Trainer:
         self.steps += 1
         return {"loss": asarray(loss), "grad_norm": norm}
 
+    def _some_dropped(self, labels: Any, n: int) -> Any:
+        """The labels, some of them replaced by ∅; image i's chance is a function of the seed, the step and i."""
+        xp = self.backend.xp
+        if labels is None or tuple(labels.shape) != (n,):
+            raise ValueError(f"a net with labels needs one an image, shape ({n},), got "
+                             f"{None if labels is None else tuple(labels.shape)}")
+        dropped = self.backend.uniform(self.seed, "label", self.steps, 0, n, ()) < self.label_dropout  # (n,)
+        return xp.where(dropped, self.no_label, self.backend.to_device(labels, xp.int64))
+
     def run(self, batches: Sequence[Any], steps: int, log_every: int = 100,
             on_step: Callable[[int], bool | None] = lambda step: None) -> Iterator[Record]:
-        """Take steps until there have been `steps`; step k trains on ``batches[k][0]``.
+        """Take steps until there have been `steps`; step k trains on ``batches[k]``, (images, labels or None).
 
         Yields a `Record` every `log_every` steps and at the end; only then is the device waited for. `on_step` is
         called after each step with its number; if it returns True, the run ends there, with a last record. A last
@@ -143,9 +166,9 @@ class Trainer:
         xp = self.backend.xp
         images, since = 0, time.perf_counter()
         while self.steps < steps:
-            x_0 = batches[self.steps][0]
+            x_0, labels = batches[self.steps]
             rate = self.adam.rate()
-            result = self.step(x_0)
+            result = self.step(x_0, labels)
             loss, norm, count = self.unlogged
             self.unlogged = loss, norm, count = loss + result["loss"], norm + result["grad_norm"], count + 1
             images += len(x_0)
@@ -170,3 +193,8 @@ class Trainer:
         """The sums of no steps."""
         xp = self.backend.xp
         return xp.zeros((), dtype=xp.float64), xp.zeros((), dtype=xp.float64), 0
+
+
+def _with_labels(model: Module, labels: Any, x: Any, t: Any) -> Any:
+    """A net with labels as a function of (x, t)."""
+    return model(x, t, labels)

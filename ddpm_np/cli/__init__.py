@@ -12,7 +12,8 @@ from ddpm_np import __version__
 COMMANDS = {
     "train": "train a net on images",
     "sample": "draw images from a trained net",
-    "plot": "draw the schedule, the forward process or the loss",
+    "evaluate": "bits per dimension; FID, KID, IS, precision and recall of samples",
+    "plot": "draw the paper's figures of a trained net, the schedule or the loss",
     "info": "show versions, backends, presets and data sets",
 }
 

@@ -1,47 +1,161 @@
-"""Draw the schedule, the forward process or the loss."""
+"""Draw the schedule or the forward process of a preset, or what the paper's figures show of a trained net."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 EXAMPLES = """examples:
   ddpm-np plot schedule --preset cifar10
   ddpm-np plot forward --out forward.png
   ddpm-np plot loss runs/digits
+  ddpm-np plot progressive runs/digits             x̂₀ along the chain (figure 6)
+  ddpm-np plot latents runs/digits                 images that share x_t (figure 7)
+  ddpm-np plot interpolation runs/digits           between two images of the data set, at several depths (figure 8)
+  ddpm-np plot neighbours runs/digits              samples beside the nearest images of the training set
+  ddpm-np plot bound runs/digits                   after ddpm-np evaluate
+  ddpm-np plot rate-distortion runs/digits         after ddpm-np evaluate (figure 5)
 """
+PRESETS = ("schedule", "forward")
+RUNS = ("loss", "progressive", "latents", "interpolation", "neighbours", "bound", "rate-distortion")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("schedule", "forward", "loss"), help="the picture")
-    parser.add_argument("folder", type=Path, nargs="?", help="a run's folder (loss)")
+    parser.add_argument("what", choices=(*PRESETS, *RUNS), help="the picture")
+    parser.add_argument("folder", type=Path, nargs="?", help=f"a run's folder ({', '.join(RUNS)})")
     parser.add_argument("--data-dir", type=Path, help="folder with the data set's files (default: download them once)")
     parser.add_argument("--preset", default="digits", help="whose schedule and data set (default: digits)")
-    parser.add_argument("--seed", type=int, default=0, help="of the noise (forward)")
-    parser.add_argument("--out", type=Path, help="FILE.png (default: WHAT.png)")
+    parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+    parser.add_argument("--steps", type=int, help="how many of the T steps a chain visits (default: all)")
+    parser.add_argument("--images", type=int, nargs=2, default=(0, 1), metavar=("I", "J"),
+                        help="interpolation: which two images of the data set (default: 0 1)")
+    parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"), help="where to compute")
+    parser.add_argument("--workers", type=int, help="CPU threads (default: one a CPU); the result is the same")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    parser.add_argument("--out", type=Path, help="FILE.png (default: WHAT.png, in the run's folder where there is one)")
 
 
 def run(args: argparse.Namespace) -> int:
-    from ddpm_np import plots
-    from ddpm_np.config import Config
-    from ddpm_np.data import open_dataset
-
-    out = args.out or Path(f"{args.what}.png")
+    if args.what in RUNS and args.folder is None:
+        raise ValueError(f"plot {args.what} needs a run's folder: ddpm-np plot {args.what} runs/digits")
+    out = args.out or Path(args.folder if args.what in RUNS else "", f"{args.what}.png")
     if out.suffix not in (".png", ".svg", ".pdf"):
         raise ValueError(f"--out must end in .png, .svg or .pdf, got {out}")
     out.parent.mkdir(parents=True, exist_ok=True)
-    if args.what == "loss":
-        if args.folder is None:
-            raise ValueError("plot loss needs a run's folder: ddpm-np plot loss runs/digits")
-        plots.plot_loss(out, plots.read_metrics(args.folder / "metrics.jsonl"))
-    else:
-        config = Config.preset(args.preset)
-        schedule = config.diffusion.build()
-        if args.what == "schedule":
-            plots.plot_schedule(out, schedule)
-        else:
-            shape = (*config.model.size, config.model.in_channels)
-            dataset = open_dataset(config.training.dataset, data_dir=args.data_dir, shape=shape)
-            plots.plot_forward(out, schedule, dataset, seed=args.seed)
+    draw: dict[str, Callable[[argparse.Namespace, Path], None]] = {
+        "schedule": _preset, "forward": _preset, "loss": _loss, "progressive": _progressive, "latents": _latents,
+        "interpolation": _interpolation, "neighbours": _neighbours, "bound": _bound, "rate-distortion": _bound}
+    draw[args.what](args, out)
     print(out)
     return 0
+
+
+def _preset(args: argparse.Namespace, out: Path) -> None:
+    from ddpm_np import plots
+    from ddpm_np.config import Config
+
+    config = Config.preset(args.preset)
+    if args.what == "schedule":
+        plots.plot_schedule(out, config.diffusion.build())
+    else:
+        plots.plot_forward(out, config.diffusion.build(), _dataset(config, args), seed=args.seed)
+
+
+def _dataset(config: Any, args: argparse.Namespace) -> Any:
+    from ddpm_np.data import open_dataset
+
+    shape = (*config.model.size, config.model.in_channels)
+    return open_dataset(config.training.dataset, data_dir=args.data_dir, shape=shape)
+
+
+def _loss(args: argparse.Namespace, out: Path) -> None:
+    from ddpm_np import plots
+
+    plots.plot_loss(out, plots.read_metrics(args.folder / "metrics.jsonl"))
+
+
+def _load(args: argparse.Namespace) -> Any:
+    from ddpm_np.cli.progress import passed_over
+    from ddpm_np.pretrained import load
+
+    return load(args.folder, backend=args.backend, say=passed_over)
+
+
+def _progressive(args: argparse.Namespace, out: Path) -> None:
+    from ddpm_np import plots
+    from ddpm_np.cli.progress import Progress
+    from ddpm_np.pretrained import Method, estimates
+
+    pretrained, method = _load(args), Method(steps=args.steps)
+    with Progress("sample", len(method.visits(pretrained.schedule.T)), quiet=args.quiet) as progress:
+        seen = estimates(pretrained, 8, seed=args.seed, method=method, workers=args.workers, on_step=progress.advance)
+    plots.save_rows(out, seen, [""] * len(seen), ["noise", *[""] * (seen.shape[1] - 2), "image"])
+
+
+def _latents(args: argparse.Namespace, out: Path) -> None:
+    from ddpm_np import figures, plots
+    from ddpm_np.cli.progress import Progress
+    from ddpm_np.drawing import Drawer
+
+    drawer = Drawer(_load(args), workers=args.workers)
+    T = args.steps or drawer.schedule.T
+    with Progress("sample", T + sum(figures.depths(T, 4)), quiet=args.quiet) as progress:
+        depths, images = figures.shared_latents(drawer, seed=args.seed, steps=args.steps, on_step=progress.advance)
+    plots.save_rows(out, images, [f"share x at t = {t}" for t in depths], ["x at t"])
+
+
+def _interpolation(args: argparse.Namespace, out: Path) -> None:
+    from ddpm_np import figures, plots
+    from ddpm_np.cli.progress import Progress
+    from ddpm_np.drawing import Drawer
+
+    pretrained = _load(args)
+    drawer, dataset = Drawer(pretrained, workers=args.workers), _dataset(pretrained.config, args)
+    for i in args.images:
+        if not 0 <= i < len(dataset):
+            raise ValueError(f"{dataset.name!r} has the images 0 to {len(dataset) - 1}, got {i}")
+    x, y = dataset.scaled(list(args.images))
+    T = args.steps or drawer.schedule.T
+    with Progress("sample", sum(figures.depths(T, 4)) + 5, quiet=args.quiet) as progress:
+        depths, images = figures.interpolations(drawer, x, y, seed=args.seed, steps=args.steps,
+                                                on_step=progress.advance)
+    marks = ["source", *[f"λ = {i / 8:.3g}" for i in range(9)], "source"]
+    plots.save_rows(out, images, [f"t = {t}" for t in depths], marks)
+
+
+def _neighbours(args: argparse.Namespace, out: Path) -> None:
+    import numpy as np
+
+    from ddpm_np import figures, plots
+    from ddpm_np.cli.progress import Progress
+    from ddpm_np.pretrained import Method, sample
+
+    pretrained, method = _load(args), Method(steps=args.steps)
+    dataset = _dataset(pretrained.config, args)
+    with Progress("sample", len(method.visits(pretrained.schedule.T)), quiet=args.quiet) as progress:
+        images = sample(pretrained, 8, seed=args.seed, method=method, workers=args.workers, on_step=progress.advance)
+    near = figures.nearest(images, dataset)  # (8, 5)
+    rows = np.stack([np.concatenate([image[None], dataset.scaled(index)])
+                     for image, index in zip(images, near, strict=True)])
+    plots.save_rows(out, rows, [""] * len(rows), ["sample", "nearest", *["…"] * (near.shape[1] - 1)])
+
+
+def _bound(args: argparse.Namespace, out: Path) -> None:
+    import json
+
+    from ddpm_np import plots
+    from ddpm_np.cli.evaluate import FILE
+    from ddpm_np.evaluate.likelihood import Likelihood
+
+    path = args.folder / FILE
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if "bits" not in found:
+        raise ValueError(f"{path} has no bits per dimension: run ddpm-np evaluate {args.folder} first")
+    result = Likelihood.from_dict(found["bits"])
+    title = f"{result.dataset} {result.split}, {result.images} images"
+    if args.what == "bound":
+        plots.plot_bound(out, result.unclipped.terms, title)
+    else:
+        plots.plot_rate_distortion(out, result.unclipped.rate, result.unclipped.distortion, result.levels, title)

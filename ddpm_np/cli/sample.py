@@ -1,4 +1,4 @@
-"""Draw images from a trained net by Algorithm 2.
+"""Draw images from a trained net: by Algorithm 2, by DDIM, or by annealed Langevin dynamics.
 
 Image i of a seed is the same whatever -n and --batch-size are.
 """
@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 EXAMPLES = """examples:
   ddpm-np sample runs/digits                       64 images into samples.png
   ddpm-np sample runs/digits -n 500 --out s.npz    as numbers: images, uint8 (N, H, W, C)
+  ddpm-np sample runs/digits --sampler ddim --steps 25 --eta 0
+  ddpm-np sample runs/digits -n 8 --progressive    each image's x̂₀ on its way
+  ddpm-np sample runs/mnist --label 3 --guidance 1 where the net was trained with labels
 """
 
 
@@ -20,7 +24,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
     parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"), help="where to compute")
     parser.add_argument("--weights", default="ema", choices=("ema", "model"), help="the average, or the last weights")
+    parser.add_argument("--sampler", default="ddpm", choices=("ddpm", "ddim", "langevin"), help="how (default: ddpm)")
+    parser.add_argument("--steps", type=int, help="how many of the T steps are visited (default: all; ddim: 50)")
+    parser.add_argument("--spacing", default="trailing", choices=("leading", "trailing", "linspace", "quadratic"),
+                        help="which steps those are (default: trailing)")
+    parser.add_argument("--eta", type=float, default=0.0, help="ddim: noise of a step, 0 to 1 (default: 0)")
     parser.add_argument("--variance", choices=("small", "large"), help="σ² of a step: β̃ or β (default: as trained)")
+    parser.add_argument("--label", type=int, help="the class to draw, for a net with labels (default: any)")
+    parser.add_argument("--guidance", type=float, default=0.0, help="weight of classifier-free guidance (default: 0)")
+    parser.add_argument("--progressive", action="store_true", help="a row an image: x̂₀ as the chain goes on")
     parser.add_argument("--no-clip", action="store_true", help="do not hold the predicted image in [-1, 1]")
     parser.add_argument("--batch-size", type=int, default=250, help="images at a time (default: 250)")
     parser.add_argument("--workers", type=int, help="CPU threads (default: one a CPU); the result is the same")
@@ -36,20 +48,44 @@ def run(args: argparse.Namespace) -> int:
     from ddpm_np import plots
     from ddpm_np.cli.progress import Progress, passed_over
     from ddpm_np.data import to_levels
-    from ddpm_np.pretrained import load, sample
+    from ddpm_np.pretrained import Method, load, sample
 
     if args.out.suffix not in (".png", ".npz"):
         raise ValueError(f"--out must end in .png or .npz, got {args.out}")
     pretrained = load(args.checkpoint, backend=args.backend, say=passed_over)
+    method = Method(args.sampler, args.steps, args.spacing, args.eta)
+    options = {"seed": args.seed, "weights": args.weights, "variance": args.variance, "clip": not args.no_clip,
+               "workers": args.workers, "method": method, "labels": args.label, "guidance": args.guidance}
+    visits = len(method.visits(pretrained.schedule.T)) + (args.sampler == "langevin")
+    if args.progressive:
+        return _progressive(pretrained, args, options, visits)
     batches = math.ceil(args.n / max(args.batch_size, 1))
-    with Progress("sample", batches * pretrained.schedule.T, quiet=args.quiet) as progress:
-        images = sample(pretrained, args.n, seed=args.seed, weights=args.weights, variance=args.variance,
-                        clip=not args.no_clip, batch_size=args.batch_size, workers=args.workers,
-                        on_step=progress.advance)
+    with Progress("sample", batches * visits, quiet=args.quiet) as progress:
+        images = sample(pretrained, args.n, batch_size=args.batch_size, on_step=progress.advance, **options)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     if args.out.suffix == ".npz":
         np.savez_compressed(args.out, images=to_levels(images))
     else:
         plots.save_images(args.out, images)
     print(f"{args.n} images after {pretrained.step:,} steps of training: {args.out}")
+    return 0
+
+
+def _progressive(pretrained: Any, args: argparse.Namespace, options: dict[str, Any], visits: int) -> int:
+    """Write x̂₀ of each image at ten places along the chain, the last being the image."""
+    import numpy as np
+
+    from ddpm_np import plots
+    from ddpm_np.cli.progress import Progress
+    from ddpm_np.data import to_levels
+    from ddpm_np.pretrained import estimates
+
+    with Progress("sample", visits, quiet=args.quiet) as progress:
+        seen = estimates(pretrained, args.n, on_step=progress.advance, **options)  # (n, K, H, W, C)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    if args.out.suffix == ".npz":
+        np.savez_compressed(args.out, images=to_levels(seen))
+    else:
+        plots.save_images(args.out, seen.reshape(-1, *seen.shape[2:]), columns=seen.shape[1])
+    print(f"{args.n} images, each at {seen.shape[1]} places along its chain: {args.out}")
     return 0

@@ -60,13 +60,15 @@ def run(args: argparse.Namespace) -> int:
     if dataset.shape != expected:
         raise ValueError(f"the images of {dataset.name!r} are {dataset.shape}, the net takes {expected}: choose the "
                          "preset that goes with the data set")
+    _check_labels(dataset, config.no_label)
     workers = _workers(args, settings.shards)
     check_memory(config.model, settings.batch_size, settings.shards, workers, free_memory(get_backend(args.backend)))
     batches = Ahead(Batches(dataset, settings.batch_size, settings.seed, settings.flip))
     model = UNet(config.model, seed=settings.seed, backend=args.backend)
-    trainer = Trainer(model, config.diffusion.build(), lr=settings.learning_rate, warmup=settings.warmup,
-                      clip=settings.clip, ema=settings.ema, seed=settings.seed, shards=settings.shards,
-                      workers=workers)
+    trainer = Trainer(model, config.diffusion.build(), config.objective(dataset.levels), lr=settings.learning_rate,
+                      warmup=settings.warmup, clip=settings.clip, ema=settings.ema, seed=settings.seed,
+                      shards=settings.shards,
+                      workers=workers, no_label=config.no_label, label_dropout=settings.label_dropout)
     out.mkdir(parents=True, exist_ok=True)
     if saved:
         checkpoint.restore(trainer, saved)
@@ -82,6 +84,18 @@ def run(args: argparse.Namespace) -> int:
         print(f"stopped after step {trainer.steps:,}; go on with: ddpm-np train --resume --out {shlex.quote(str(out))}")
         return 130
     return 0
+
+
+def _check_labels(dataset: Any, no_label: int | None) -> None:
+    """A net with labels needs data with labels, and one more class than there are, for "no label"."""
+    if no_label is None:
+        return
+    if dataset.labels is None:
+        raise ValueError(f"{dataset.name!r} has no labels, the net wants some: leave model.num_classes out")
+    classes = int(dataset.labels.max()) + 1
+    if no_label != classes:
+        raise ValueError(f"{dataset.name!r} has {classes} labels and the net needs one more, for none: --set "
+                         f"model.num_classes={classes + 1}")
 
 
 def _workers(args: argparse.Namespace, shards: int) -> int:
@@ -197,7 +211,8 @@ def _draw(trainer: Any, config: Any, path: Path, interrupt: FinishTheStep, quiet
 
         try:
             if not interrupt.came:
-                images = sample(trainer, n, seed=config.training.seed, variance=config.diffusion.variance,
+                images = sample(trainer, n, seed=config.training.seed, predicts=config.diffusion.predicts,
+                                variance=config.diffusion.variance,
                                 batch_size=n, workers=trainer.workers, on_step=on_step)
                 plots.save_images(path, images)
         except _Interrupted:

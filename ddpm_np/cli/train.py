@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"the images of {dataset.name!r} are {dataset.shape}, the net takes {expected}: choose the "
                          "preset that goes with the data set")
     _check_labels(dataset, config.no_label)
+    _say_what_the_average_keeps(settings)
     workers = _workers(args, settings.shards)
     check_memory(config.model, settings.batch_size, settings.shards, workers, free_memory(get_backend(args.backend)))
     batches = Ahead(Batches(dataset, settings.batch_size, settings.seed, settings.flip))
@@ -96,6 +97,15 @@ def _check_labels(dataset: Any, no_label: int | None) -> None:
     if no_label != classes:
         raise ValueError(f"{dataset.name!r} has {classes} labels and the net needs one more, for none: --set "
                          f"model.num_classes={classes + 1}")
+
+
+def _say_what_the_average_keeps(settings: Any) -> None:
+    """An average too slow for the run still holds the first weights, and what is drawn from it is noise."""
+    kept = settings.ema**settings.steps
+    if kept > 0.01 and settings.steps >= 100:  # of fewer, nobody expects samples
+        fitting = 1 - 10 / settings.steps
+        print(f"ddpm-np: after {settings.steps:,} steps with ema={settings.ema} the average is {kept:.0%} the first "
+              f"weights, and samples will be noisy: --set ema={fitting:.4g} forgets them", file=sys.stderr)
 
 
 def _workers(args: argparse.Namespace, shards: int) -> int:

@@ -20,6 +20,7 @@ from ddpm_np.diffusion import (
     send,
     vlb,
     vlb_term,
+    x0_from_velocity,
 )
 from ddpm_np.diffusion.oracle import Gaussian
 
@@ -94,6 +95,9 @@ def test_the_defaults_are_those_of_the_bound():
     assert_close(sent[1].distortion, distortion(x, sent[1].estimate, 256), 0)
     v = list(send(SHORT, model, x, lambda t: noises[t], predicts="v"))
     assert_close(v[-1].rate, vlb(SHORT, model, x, noises, predicts="v"), 1e-6)
+    t = np.full(2, 4)
+    x_t = q_sample(SHORT, x, t, noises[4])
+    assert np.array_equal(v[0].estimate, x0_from_velocity(SHORT, x_t, t, model(x_t, t)))
 
 
 def test_a_net_that_says_the_variance_too():

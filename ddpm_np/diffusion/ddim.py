@@ -96,7 +96,7 @@ def ddim(schedule: Schedule, model: Predictor, x_T: Any, steps: Sequence[int], n
     xp, x = of(x_T), x_T
     for t, s in pairwise([*descending(schedule, steps), 0]):
         now, then = (xp.full((x.shape[0],), i, dtype=xp.int64) for i in (t, s))  # (N,)
-        noise = noise_at(t) if eta > 0 and s > 0 else xp.zeros_like(x)
+        noise = noise_at(t) if noise_at is not None and eta > 0 and s > 0 else xp.zeros_like(x)
         x = ddim_step(schedule, model, x, now, then, eta, noise, predicts=predicts, clip=clip)
         yield s, x
 

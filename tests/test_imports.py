@@ -20,7 +20,8 @@ DOCUMENTED = ROOT.parent / "docs" / "design" / "README.md"
 # A part imports only parts that stand before it; docs/design/README.md shows the same order to readers.
 ORDER = [
     "backend", "workers", "tensor", "ops", "kernels", "nn", "presets", "models", "diffusion", "optim", "predictor",
-    "data", "config", "train", "memory", "checkpoint", "pretrained", "plots", "cli", "__main__",
+    "data", "config", "train", "memory", "checkpoint", "drawing", "pretrained", "evaluate", "figures", "plots", "toys",
+    "cli", "__main__",
 ]
 NAMESPACE_ONLY = {"tensor", "ops", "nn", "models", "diffusion", "optim", "predictor", "train"}
 HOST_CODE = {"ops.examples"}  # makes inputs for tests, on the host

@@ -14,6 +14,7 @@ COMMANDS = {
     "sample": "draw images from a trained net",
     "evaluate": "bits per dimension; FID, KID, IS, precision and recall of samples",
     "plot": "draw the paper's figures of a trained net, the schedule or the loss",
+    "toy": "learn a distribution in the plane, in seconds, and draw what was learned",
     "info": "show versions, backends, presets and data sets",
 }
 

@@ -92,7 +92,7 @@ def test_a_step_does_not_wait(device):
 
 def test_a_log_waits_once(device):
     trainer = checks.make_trainer(device)
-    batches = [(checks.batch(k),) for k in range(5)]
+    batches = [(checks.batch(k), None) for k in range(5)]
     transfers, last = [], []
     fake_cupy.counts.reset()
     records = trainer.run(batches, 5, log_every=2, on_step=lambda step: last.append(fake_cupy.counts.transfers))
@@ -114,7 +114,7 @@ def test_a_step_that_is_not_finite_is_not_waited_for(device):
     trainer.step(bad)
     assert fake_cupy.counts.transfers == 0
     with pytest.raises(TrainingDiverged, match="between steps 2 and 3"):
-        list(trainer.run([(bad,)] * 3, 3, log_every=10))
+        list(trainer.run([(bad, None)] * 3, 3, log_every=10))
     assert fake_cupy.counts.transfers == 1
 
 

@@ -258,3 +258,10 @@ def test_states_of_another_net(change, words):
         net.load_state_dict(state)
     assert "\n" not in str(caught.value)
     assert {name: array.tobytes() for name, array in net.state_dict().items()} == before
+
+
+@pytest.mark.parametrize("labels", [[0, 3], [-1, 0]])
+def test_labels_outside_are_refused(labels):
+    model = UNet(UNetConfig(8, 1, 8, (1,), 1, (), groups=4, num_classes=3))
+    with pytest.raises(ValueError, match="labels must be from 0 to 2, got"):
+        model(np.zeros((2, 8, 8, 1), np.float32), np.array([1, 2]), np.array(labels))

@@ -340,7 +340,9 @@ class UNet(Module):
         if (y is None) != (config.num_classes is None):
             raise ValueError(f"this net has num_classes={config.num_classes}: "
                              + ("it takes no labels y" if config.num_classes is None else "give labels y, (N,) ints"))
-        if y is not None:
+        if y is not None and config.num_classes is not None:
+            if xp.name == "numpy" and y.size and not (y.min() >= 0 and y.max() < config.num_classes):
+                raise ValueError(f"labels must be from 0 to {config.num_classes - 1}, got {y.min()} to {y.max()}")
             one_hot = y[:, None] == xp.arange(config.num_classes)  # (N, K)
             temb = temb + ops.linear(xp.astype(one_hot, temb.dtype), self.class_embedding, None)
         return ops.silu(temb)

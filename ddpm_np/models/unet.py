@@ -333,7 +333,7 @@ class UNet(Module):
         if tuple(t.shape) != (x.shape[0],):
             raise ValueError(f"expected one t an image, shape ({x.shape[0]},), got {tuple(t.shape)}")
         embedding = time_embedding(
-            t - 1,  # published networks were trained with 0..T−1: here, and nowhere else, t is shifted
+            t - 1,  # published networks were trained with 0..T−1: only a net's `embed` shifts t
             config.channels, flip_sin_to_cos=config.flip_sin_to_cos, freq_shift=config.freq_shift,
         )
         temb = self.time_embedding(xp.astype(embedding, self.conv_in.bias.dtype))

@@ -96,6 +96,3 @@ def cache() -> Path:
     if "DDPM_NP_DATA" in os.environ:
         return Path(os.environ["DDPM_NP_DATA"])
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "ddpm_np"
-
-
-

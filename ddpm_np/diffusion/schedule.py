@@ -63,14 +63,15 @@ class Schedule:
     4.0358e-05
     """
 
-    def __init__(self, beta: Any):
+    def __init__(self, beta: Any, log_alpha: Any = None):
+        """β₀..β_T; and ln α_t, where it is known to more digits than 1 − β_t has (`respace`)."""
         xp, table = of(beta), _table if of(beta).name == "numpy" else lambda values: values
         zero, nan = _like(beta, 0.0), _like(beta, float("nan"))  # entry 0; nan where t = 0 has no step
         self.T = beta.shape[0] - 1
         self.beta = table(beta)
-        self.alpha = table(1 - self.beta)
+        self.alpha = table(1 - self.beta if log_alpha is None else xp.exp(log_alpha))
         with _host.errstate(divide="ignore"):  # β_T = 1: ln 0 = −∞, and from there ᾱ_T = 0
-            log_alpha_bar = _running_sum(xp.log1p(-self.beta))  # (T+1,)
+            log_alpha_bar = _running_sum(xp.log1p(-self.beta) if log_alpha is None else log_alpha)  # (T+1,)
         self.alpha_bar = table(xp.exp(log_alpha_bar))
         # 1 − ᾱ₁ is β₁ to the last bit, so that (7) at t = 1 is x₀.
         self.one_minus_alpha_bar = table(xp.concat((zero, self.beta[1:2], -xp.expm1(log_alpha_bar[2:]))))

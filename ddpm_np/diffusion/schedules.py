@@ -175,10 +175,10 @@ def respace(schedule: Schedule, model: Predictor, steps: Sequence[int]) -> tuple
     index = _host.asarray([0, *tau])  # (n+1,)
     with _host.errstate(divide="ignore"):
         log_alpha = _host.log1p(-to_host(schedule.beta))  # (T+1,)
-    betas = [-math.expm1(log_alpha[a + 1 : b + 1].sum()) for a, b in pairwise(index)]  # 1 − Π α_s over the gap
+    gaps = _host.asarray([0.0, *(log_alpha[a + 1 : b + 1].sum() for a, b in pairwise(index))])  # (n+1,): ln α'_i
 
     def at_tau(x: Any, i: Any) -> Any:
         """The model at t = τ_i."""
         return model(x, of(i).take(of(i).asarray(index), i, axis=0))
 
-    return Schedule.from_betas(betas), at_tau
+    return Schedule(-_host.expm1(gaps), gaps), at_tau

@@ -110,7 +110,7 @@ def likelihood(drawer: Drawer, dataset: Images, images: int, *, split: str = "te
     seed
         Of the images and of ε.
     on_step
-        Called T times a batch, with the number of its images.
+        Called T + 1 times a batch, with the number of its images.
 
     Returns
     -------

@@ -85,7 +85,7 @@ class Numbers:
 
     def noise_at(self, t: int) -> Any:
         """z of step t, (n, *shape)."""
-        return self.backend.normal(self.seed, "sample", t, self.start, self.n, self.shape, self.dtype)
+        return diffusion.step_noise(self.backend, self.seed, self.start, self.n, self.shape, self.dtype)(t)
 
 
 class Drawer:

@@ -21,7 +21,7 @@ DOCUMENTED = ROOT.parent / "docs" / "design" / "README.md"
 ORDER = [
     "backend", "workers", "tensor", "ops", "kernels", "nn", "presets", "models", "diffusion", "optim", "predictor",
     "data", "config", "train", "memory", "checkpoint", "drawing", "pretrained", "evaluate", "figures", "plots", "toys",
-    "cli", "__main__",
+    "check", "cli", "__main__",
 ]
 NAMESPACE_ONLY = {"tensor", "ops", "nn", "models", "diffusion", "optim", "predictor", "train"}
 HOST_CODE = {"ops.examples"}  # makes inputs for tests, on the host

@@ -1,0 +1,148 @@
+"""Got against expected: the worst error, the simplest number that is wrong, and which mistake would give it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from ddpm_np.check.exact import Case
+from ddpm_np.check.target import Declared, Target, Wrong
+
+TOLERANCE = 1e-9  # of float64: met to 1e-12 by right code, missed by every wrong formula
+SINGLE = 2e-3  # of tables computed in float32; stored in float32 they are right to 2e-4
+Mistakes = Callable[[], dict[str, Any]] | dict[str, Any] | None
+
+
+class Failed(Exception):
+    """A wrong number: where, and what it looks like."""
+
+    def __init__(self, counterexample: str, hint: str = "", error: float = np.inf):
+        super().__init__(counterexample)
+        self.counterexample, self.hint, self.error = counterexample, hint, error
+
+
+class Check:
+    """What the properties of one equation use: targets by case, comparisons, and what they have found so far.
+
+    Attributes
+    ----------
+    worst : float
+        The worst error so far; nan before the first comparison.
+    latest : float
+        The worst error of one draw: what the search for the worst case goes by.
+    single : Failed or None
+        The first error that single precision would explain.
+    """
+
+    def __init__(self, factory: Callable[[np.ndarray], Any], targets: dict[int, Target] | None = None):
+        self.factory = factory
+        self.targets = {} if targets is None else targets  # kept from equation to equation
+        self.worst, self.latest, self.cases = np.nan, 0.0, 0
+        self.single: Failed | None = None
+        self.used: set[str] = set()
+        self.declared: Declared | None = None
+
+    def __call__(self, case: Case) -> Target:
+        """The target for a case."""
+        target = self.targets.get(id(case))
+        if target is None:
+            target = Target(self.factory, case)
+            if len(self.targets) > 64:
+                self.targets.clear()
+            self.targets[id(case)] = target  # it holds the case: the id stays its own
+        target.declared.used = self.used
+        self.declared = target.declared
+        return target
+
+    @property
+    def tolerance(self) -> float:
+        """What is asked of the target."""
+        single = self.declared is not None and self.declared.values["precision"] == "float32"
+        return SINGLE if single else TOLERANCE
+
+    def equal(self, name: str, got: Any, want: Any, *, case: Case | None = None, at: dict[str, Any] | None = None,
+              scale: Any = None, mistakes: Mistakes = None, slack: float = 1.0) -> None:
+        """Compare; raise `Failed` at a number that no rounding explains.
+
+        Parameters
+        ----------
+        name
+            What is compared, as a person would write it: ``"μ̃_t"``.
+        got, want
+            Arrays of equal shape.
+        at
+            Arrays that broadcast to it: the numbers that a counterexample names.
+        scale
+            What errors are measured by: the sum of the magnitudes of the terms that `want` adds up. |want| if None.
+        mistakes
+            {what it would be: array like `want`}, or a function that gives that: a hint where one of them equals `got`.
+        slack
+            A factor of the tolerance, where right code has that many more roundings.
+        """
+        got, want = np.asarray(got, dtype=np.float64), np.asarray(want, dtype=np.float64)
+        if got.shape != want.shape:
+            raise Wrong(f"{name} has shape {got.shape}, expected {want.shape}")
+        errors = relative(got, want, scale) / slack
+        error = float(errors.max(initial=0.0))
+        self.worst = error if np.isnan(self.worst) else max(self.worst, error)
+        self.latest = max(self.latest, error)
+        if error <= TOLERANCE:
+            return
+        wrong = errors > (SINGLE if error > SINGLE else TOLERANCE)
+        index = np.unravel_index(int(np.argmax(wrong)), wrong.shape)  # the first: draws put the simplest first
+        numbers = {key: np.broadcast_to(_aligned(value, want), want.shape)[index] for key, value in (at or {}).items()}
+        text = "".join(f"{key}={nice(value)}, " for key, value in numbers.items())
+        text = f"{repr(case) + ', ' if case is not None else ''}{text}".rstrip(", ")
+        text = f"{text}: {name} got {nice(got[index])}, expected {nice(want[index])}".removeprefix(": ")
+        failed = Failed(text, self._named(got, want, mistakes), error)
+        if error > SINGLE or (failed.hint and self.tolerance == TOLERANCE):
+            raise failed
+        if self.single is None:
+            self.single = failed
+
+    def true(self, condition: Any, counterexample: str, hint: str = "") -> None:
+        """Raise `Failed` unless the condition holds."""
+        if np.isnan(self.worst):
+            self.worst = 0.0
+        if not condition:
+            raise Failed(counterexample, hint)
+
+    @staticmethod
+    def _named(got: np.ndarray, want: np.ndarray, mistakes: Mistakes) -> str:
+        """The mistakes that give just these numbers."""
+        with np.errstate(all="ignore"):
+            known = mistakes() if callable(mistakes) else mistakes or {}
+        found = []
+        for what, values in known.items():
+            values = np.broadcast_to(np.asarray(values, dtype=np.float64), want.shape)
+            if np.isfinite(values).all() and relative(got, values).max(initial=0.0) < 1e-7:
+                found.append(what)
+        return f"these are the numbers of {' or of '.join(found[:3])}" if found else ""
+
+
+def relative(got: np.ndarray, want: np.ndarray, scale: Any = None) -> np.ndarray:
+    """|got − want|/scale, elementwise, 0 where both are equal and inf where the scale is 0 otherwise."""
+    difference = np.abs(got - want)
+    scale = np.broadcast_to(np.abs(want if scale is None else np.asarray(scale)), want.shape)
+    return np.divide(difference, scale, out=np.where(difference > 0, np.inf, 0.0), where=scale > 0)
+
+
+def nice(value: Any) -> str:
+    """A number as one would write it: a fraction with a small denominator, or ten digits."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, (int, str)):
+        return str(value)
+    if np.isfinite(value):
+        fraction = Fraction(value).limit_denominator(20_000)
+        if fraction.denominator != 1 and abs(float(fraction) - value) <= 1e-14 * abs(value):
+            return str(fraction)
+    return f"{value:.10g}"
+
+
+def _aligned(value: Any, like: np.ndarray) -> np.ndarray:
+    """(N,) numbers as a column (N, 1, …), whatever the last axis is."""
+    value = np.asarray(value)
+    return value.reshape(value.shape + (1,) * (like.ndim - 1)) if value.ndim == 1 and like.ndim > 1 else value

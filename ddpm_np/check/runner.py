@@ -1,0 +1,209 @@
+"""`run`: every property of every equation on a target, until each equation has its verdict.
+
+A property is tried on its plain draws first, then on what Hypothesis draws. The first wrong number ends it: plain draws
+are simple already, and what Hypothesis found is shrunk for a moment. A target's own errors end one property, never the
+run.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import hypothesis
+import numpy as np
+from hypothesis import HealthCheck, Phase
+
+from ddpm_np.check.comparison import SINGLE, TOLERANCE, Check, Failed
+from ddpm_np.check.registry import Equation, Property, chosen
+from ddpm_np.check.result import CONVENTION, FAIL, PASS, PRECISION, UNVERIFIED, Report, Result
+from ddpm_np.check.target import METHODS, Missing, Target, Wrong, described
+
+EXAMPLES = 5  # drawn beyond the plain ones
+SHRINK_SECONDS = 0.15  # given to the search for a smaller counterexample
+
+
+def run(factory: Callable[[np.ndarray], Any], equations: Iterable[Any] | None = None, seed: int = 0,
+        examples: int | None = None, progress: Callable[[Result], None] | None = None) -> Report:
+    """Check an implementation, equation by equation.
+
+    Parameters
+    ----------
+    factory
+        betas (T,) float64 -> an object with any of the methods of a check target.
+    equations
+        Ids, such as ``["7", "ddim-12"]``; None for all.
+    seed
+        Of all that is drawn: the same seed, the same report.
+    examples
+        Draws for each property, beyond those that are always tried.
+    progress
+        Called with each result as it comes.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a factory that cannot be called, an unknown equation. Whatever the target does wrong is in the report.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> class Mine:
+    ...     def __init__(self, betas):
+    ...         self.a = np.cumprod(np.concatenate(([1.0], 1 - betas)))
+    ...     def q_sample(self, x_0, t, noise):
+    ...         a = self.a[t].reshape(-1, *[1] * (x_0.ndim - 1))
+    ...         return np.sqrt(a) * x_0 + (1 - a) * noise
+    >>> result = run(Mine, equations=["4"]).results[0]
+    >>> print(result.verdict, result.counterexample, result.hint, sep="; ")
+    FAIL; T=2, β=(9/25, 7/16), t=2, x₀=0, ε=1: x_t got 16/25, expected 4/5; these are the numbers of (1 − ᾱ_t)·ε: a missing root
+    """
+    import ddpm_np.check.properties  # noqa: F401 - fills the registry
+
+    if not callable(factory):
+        raise TypeError(f"a target is a factory, betas -> object, got {type(factory).__name__}")
+    if examples is not None and examples < 0:
+        raise ValueError(f"examples must be at least 0, got {examples}")
+    started, results, targets = time.perf_counter(), [], {}
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        for entry in chosen(equations):
+            check = Check(factory, targets)
+            results.append(verify(entry, check, seed, EXAMPLES if examples is None else examples))
+            if progress is not None:
+                progress(results[-1])
+    return Report(getattr(factory, "__name__", type(factory).__name__), results, seed, time.perf_counter() - started)
+
+
+def verify(entry: Equation, check: Check, seed: int, examples: int) -> Result:
+    """The verdict on one equation."""
+    started = time.perf_counter()
+    missing: dict[str, str] = {}
+    verified: set[str] = set()
+    failure: Failed | None = None
+    for prop in entry.properties:
+        try:
+            hold(prop, check, seed, examples)
+            verified.add(prop.aspect)
+        except Missing as error:
+            missing.setdefault(prop.aspect, str(error))
+        except Failed as error:
+            failure = error
+        except Wrong as error:
+            failure = Failed(str(error))
+        if failure is not None:
+            break
+    lacking = [what for aspect, what in missing.items() if aspect not in verified]
+    single = check.single
+    if failure is not None:
+        verdict, hint = FAIL, failure.hint
+    elif single is not None and check.tolerance == TOLERANCE:
+        failure, verdict = single, FAIL
+        hint = (f"right to {check.worst:.1g}: tables in float32, or a small number added. If single precision is meant, "
+                "declare conventions = {'precision': 'float32'}")
+    elif not verified or lacking:
+        verdict, hint = UNVERIFIED, f"the target lacks {', '.join(dict.fromkeys(lacking))}" if lacking else ""
+    elif single is not None:
+        verdict, hint = PRECISION, f"right to {check.worst:.1g}, in the declared single precision"
+    elif check.used:
+        verdict, hint = CONVENTION, f"declared: {check.declared.describe()}" if check.declared is not None else ""
+    else:
+        verdict, hint = PASS, ""
+    error = failure.error if failure is not None and np.isinf(failure.error) else check.worst
+    methods = dict.fromkeys(prop.method for prop in entry.properties)
+    return Result(entry.id, entry.title, verdict, float(error), check.tolerance, check.cases,
+                  failure.counterexample if failure is not None else "", hint, ", ".join(methods),
+                  time.perf_counter() - started)
+
+
+def hold(prop: Property, check: Check, seed: int, examples: int) -> None:
+    """Try a property; raise `Missing`, `Wrong` or `Failed`."""
+    for method in prop.needs:
+        _probe(check).has(method) or _missing(method)
+    for drawn in prop.first():
+        check.cases += 1
+        attempt(prop, check, drawn)
+    if prop.draws is not None and examples:
+        _search(prop, check, seed, examples)
+
+
+def attempt(prop: Property, check: Check, drawn: Any) -> None:
+    """One draw. An exception that is none of ours comes from an answer that is not what it says."""
+    try:
+        prop.test(check, drawn)
+    except (Failed, Missing, Wrong):
+        raise
+    except Exception as error:
+        raise Wrong(f"what the target gave cannot be compared: {described(error)}") from error
+
+
+def _probe(check: Check) -> Target:
+    """A target to ask what methods it has."""
+    from ddpm_np.check.strategies import plain_cases
+
+    return check(plain_cases()[0])
+
+
+def _missing(method: str) -> None:
+    raise Missing(method)
+
+
+class _Enough(BaseException):
+    """Ends Hypothesis's search for a smaller counterexample: no Exception, so that it is not taken for a failure."""
+
+
+def _search(prop: Property, check: Check, seed: int, examples: int) -> None:
+    """What Hypothesis draws; the smallest failure found in the time given."""
+    found: list[Exception] = []
+    stop = 0.0
+
+    @hypothesis.settings(max_examples=examples, database=None, deadline=None, report_multiple_bugs=False,
+                         suppress_health_check=list(HealthCheck), phases=(Phase.generate, Phase.target, Phase.shrink),
+                         verbosity=hypothesis.Verbosity.quiet, print_blob=False)
+    @hypothesis.seed(seed)
+    @hypothesis.given(prop.draws)
+    def test(drawn: Any) -> None:
+        nonlocal stop
+        if stop and time.perf_counter() > stop:
+            raise _Enough
+        check.cases += not found
+        check.latest = 0.0
+        try:
+            attempt(prop, check, drawn)
+            hypothesis.target(min(check.latest / TOLERANCE, 1.0))
+        except (Failed, Wrong) as error:
+            stop = stop or time.perf_counter() + SHRINK_SECONDS
+            found.append(error)
+            raise
+
+    try:
+        test()
+    except _Enough:
+        pass
+    except Exception as error:
+        if not found:
+            raise
+        del error
+    if found:
+        raise found[-1]
+
+
+def false_alarm(equations: Iterable[Any] | None = None) -> float:
+    """The sum of the chances that a statistical property fails on right code: of one run, at most this."""
+    import ddpm_np.check.properties  # noqa: F401 - fills the registry
+
+    return sum(prop.false_alarm for entry in chosen(equations) for prop in entry.properties)
+
+
+def protocol() -> tuple[str, ...]:
+    """The methods that a target may have."""
+    return METHODS
+
+
+__all__ = ["EXAMPLES", "SINGLE", "TOLERANCE", "false_alarm", "run", "verify"]

@@ -1,0 +1,296 @@
+"""Someone's implementation behind the protocol of a check target: called as declared, its answers looked at first.
+
+Every method that the protocol knows is a method here, with the paper's t and in our units; what the target declares to
+do otherwise (`conventions`) is converted on the way in and out, and noted. A method that is not there raises `Missing`;
+an answer that is no array of finite numbers of the right shape raises `Wrong`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ddpm_np.check.exact import Case
+
+Model = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+CONVENTIONS: dict[str, tuple[Any, ...]] = {  # the first is ours
+    "index_base": (1, 0),
+    "unit": ("bits", "nats"),
+    "reduction": ("mean", "sum"),
+    "precision": ("float64", "float32"),
+    "embedding": ("sin_cos", "cos_sin", "sin_cos_half", "cos_sin_half", "interleaved_half"),
+    "first_variance": ("clipped", "posterior", "beta"),
+    "range": ((-1, 1), (0, 1)),
+}
+METHODS = (
+    "alpha_bar", "q_step", "q_sample", "q_posterior", "posterior_log_variance_clipped", "predict_x0", "predict_eps",
+    "mean_from_eps", "score_from_eps", "velocity", "x0_from_velocity", "eps_from_velocity", "p_mean_variance",
+    "learned_range_variance", "p_sample", "sample", "ddim_step", "timesteps", "kl", "decoder_log_likelihood", "prior_kl",
+    "vlb_term", "vlb", "eq12_weight", "simple_loss", "draw_t", "draw_noise", "time_embedding", "schedule",
+)
+
+
+class Missing(Exception):
+    """The target has no such method, or not with that option."""
+
+
+class Wrong(Exception):
+    """The target raised, or gave something that cannot be compared."""
+
+
+class Declared:
+    """The conventions of a target, looked at once; `used` are those that made a difference to what was asked."""
+
+    def __init__(self, conventions: Any):
+        if not isinstance(conventions, dict):
+            raise ValueError(f"conventions must be a dict, got {type(conventions).__name__}")
+        unknown = set(conventions) - set(CONVENTIONS)
+        if unknown:
+            raise ValueError(f"conventions: {sorted(unknown)[0]!r} is not known: there are {', '.join(CONVENTIONS)}")
+        self.values: dict[str, Any] = {}
+        for name, allowed in CONVENTIONS.items():
+            value = conventions.get(name, allowed[0])
+            value = tuple(value) if isinstance(value, list) else value
+            if value not in allowed:
+                raise ValueError(f"conventions: {name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+            self.values[name] = value
+        self.used: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        """A convention's value; noted as used where it is not ours."""
+        if self.values[name] != CONVENTIONS[name][0]:
+            self.used.add(name)
+        return self.values[name]
+
+    def describe(self) -> str:
+        """The conventions that were used, in words."""
+        return ", ".join(f"{name} {self.values[name]!r}" for name in sorted(self.used))
+
+
+class Target:
+    """What a factory makes of a case's betas."""
+
+    def __init__(self, factory: Callable[[np.ndarray], Any], case: Case, declared: Declared | None = None):
+        self.case, self.T = case, case.T
+        try:
+            self.object = factory(case.betas.copy())
+            conventions = getattr(self.object, "conventions", {})
+        except NotImplementedError as error:
+            raise Missing(f"the factory for T = {case.T}: {error}") from error
+        except Exception as error:
+            raise Wrong(f"the factory raised {described(error)} for {case!r}") from error
+        self.declared = Declared(conventions() if callable(conventions) else conventions)
+        if declared is not None:
+            self.declared.used = declared.used  # of all cases together
+        self.base = self.declared.values["index_base"]
+
+    def has(self, method: str) -> bool:
+        """Whether there is such a method."""
+        return callable(getattr(self.object, method, None))
+
+    def call(self, method: str, *args: Any, **options: Any) -> Any:
+        """What a method gives for copies of the arguments."""
+        if not self.has(method):
+            raise Missing(method)
+        copies = [a.copy() if isinstance(a, np.ndarray) else a for a in args]
+        try:
+            return getattr(self.object, method)(*copies, **options)
+        except NotImplementedError as error:
+            shown = "".join(f", {name}={value!r}" for name, value in options.items())
+            raise Missing(f"{method}{f'({shown[2:]})' if shown else ''}") from error
+        except (Missing, Wrong):  # from inside the model that it was given
+            raise
+        except Exception as error:
+            raise Wrong(f"{method} raised {described(error)}") from error
+
+    def array(self, method: str, shape: tuple[int, ...], *args: Any, **options: Any) -> np.ndarray:
+        """As `call`, for one array of a shape."""
+        return self.looked_at(method, self.call(method, *args, **options), shape)
+
+    def arrays(self, method: str, shapes: list[tuple[int, ...]], *args: Any, **options: Any) -> list[np.ndarray]:
+        """As `call`, for several."""
+        results = self.call(method, *args, **options)
+        if not isinstance(results, (tuple, list)) or len(results) != len(shapes):
+            found = f"{len(results)} values" if isinstance(results, (tuple, list)) else type(results).__name__
+            raise Wrong(f"{method} returned {found}, expected {len(shapes)} arrays")
+        return [self.looked_at(method, result, shape) for result, shape in zip(results, shapes, strict=True)]
+
+    def looked_at(self, method: str, result: Any, shape: tuple[int, ...]) -> np.ndarray:
+        """The result as float64, if it is finite numbers of that shape in the declared precision."""
+        try:
+            found = np.asarray(result)
+        except Exception as error:
+            raise Wrong(f"{method} returned a {type(result).__name__}, which is no array: {described(error)}") from error
+        if found.dtype.kind != "f":
+            raise Wrong(f"{method} returned {'nothing' if result is None else f'dtype {found.dtype}'}, expected floating "
+                        "numbers")
+        if found.shape != shape:
+            raise Wrong(f"{method} returned shape {found.shape}, expected {shape}")
+        if found.dtype.itemsize < 8 and self.declared.values["precision"] == "float64":
+            raise Wrong(f"{method} returned {found.dtype} for float64 arguments: compute in float64, or declare "
+                        "conventions = {'precision': 'float32'}")
+        found = found.astype(np.float64)
+        if not np.isfinite(found).all():
+            index = tuple(int(i[0]) for i in np.nonzero(~np.isfinite(found)))
+            raise Wrong(f"{method} returned {found[index]}" + (f" at index {index}" if index else ""))
+        return found
+
+    # Into the target's index base
+
+    def steps(self, t: np.ndarray) -> np.ndarray:
+        """t as the target counts it."""
+        if self.declared["index_base"] == 0:
+            return t - 1
+        return t
+
+    def model(self, model: Model) -> Model:
+        """A model of the paper's t, for a target that asks in its own."""
+
+        def ask(x: Any, t: Any) -> np.ndarray:
+            x = np.asarray(x)
+            t = np.asarray(t)
+            if t.dtype.kind not in "iu":
+                if (t != np.floor(t)).any():
+                    raise Wrong(f"the model was asked at t = {t.flat[0]}, which is no step")
+                t = t.astype(np.int64)
+            t = np.broadcast_to(t, x.shape[:1]) + (1 - self.base)
+            if (t < 1).any() or (t > self.T).any():
+                raise Wrong(f"the model was asked at t = {t[(t < 1) | (t > self.T)][0]}, outside 1..T = {self.T}")
+            return model(x, t)
+
+        return ask
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """Where the data are: what x̂₀ is clipped to, and the ends of the decoder's 256 levels."""
+        return self.declared["range"]
+
+    def first_variance(self, t: np.ndarray) -> str:
+        """What σ₁² is: "clipped" (β̃₂), "posterior" (β̃₁ = 0) or "beta" (β₁). Asked only where it matters."""
+        return self.declared["first_variance"] if (t == 1).any() else "clipped"
+
+    # The protocol
+
+    def alpha_bar(self) -> np.ndarray:
+        return self.array("alpha_bar", (self.T + 1,))
+
+    def q_step(self, x_prev: np.ndarray, t: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        return self.array("q_step", x_prev.shape, x_prev, self.steps(t), noise)
+
+    def q_sample(self, x_0: np.ndarray, t: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        return self.array("q_sample", x_0.shape, x_0, self.steps(t), noise)
+
+    def q_posterior(self, x_0: np.ndarray, x_t: np.ndarray, t: np.ndarray) -> list[np.ndarray]:
+        return self.arrays("q_posterior", [x_t.shape] * 2, x_0, x_t, self.steps(t))
+
+    def posterior_log_variance_clipped(self, t: np.ndarray) -> np.ndarray:
+        return self.array("posterior_log_variance_clipped", t.shape, self.steps(t))
+
+    def predict_x0(self, x_t: np.ndarray, t: np.ndarray, eps: np.ndarray) -> np.ndarray:
+        return self.array("predict_x0", x_t.shape, x_t, self.steps(t), eps)
+
+    def predict_eps(self, x_t: np.ndarray, t: np.ndarray, x_0: np.ndarray) -> np.ndarray:
+        return self.array("predict_eps", x_t.shape, x_t, self.steps(t), x_0)
+
+    def mean_from_eps(self, x_t: np.ndarray, t: np.ndarray, eps: np.ndarray) -> np.ndarray:
+        return self.array("mean_from_eps", x_t.shape, x_t, self.steps(t), eps)
+
+    def score_from_eps(self, x_t: np.ndarray, t: np.ndarray, eps: np.ndarray) -> np.ndarray:
+        return self.array("score_from_eps", x_t.shape, x_t, self.steps(t), eps)
+
+    def velocity(self, x_0: np.ndarray, t: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        return self.array("velocity", x_0.shape, x_0, self.steps(t), noise)
+
+    def x0_from_velocity(self, x_t: np.ndarray, t: np.ndarray, v: np.ndarray) -> np.ndarray:
+        return self.array("x0_from_velocity", x_t.shape, x_t, self.steps(t), v)
+
+    def eps_from_velocity(self, x_t: np.ndarray, t: np.ndarray, v: np.ndarray) -> np.ndarray:
+        return self.array("eps_from_velocity", x_t.shape, x_t, self.steps(t), v)
+
+    def p_mean_variance(self, model: Model, x_t: np.ndarray, t: np.ndarray, **options: Any) -> list[np.ndarray]:
+        """mean, variance, x0_hat; `options` are variance= and clip=."""
+        return self.arrays("p_mean_variance", [x_t.shape] * 3, self.model(model), x_t, self.steps(t), **options)
+
+    def learned_range_variance(self, v: np.ndarray, t: np.ndarray) -> np.ndarray:
+        return self.array("learned_range_variance", v.shape, v, self.steps(t))
+
+    def p_sample(self, model: Model, x_t: np.ndarray, t: np.ndarray, noise: np.ndarray, **options: Any) -> np.ndarray:
+        return self.array("p_sample", x_t.shape, self.model(model), x_t, self.steps(t), noise, **options)
+
+    def sample(self, model: Model, x_T: np.ndarray, noises: np.ndarray, **options: Any) -> np.ndarray:
+        self.declared["index_base"]
+        return self.array("sample", x_T.shape, self.model(model), x_T, noises, **options)
+
+    def ddim_step(self, model: Model, x_t: np.ndarray, t: np.ndarray, t_prev: np.ndarray, eta: float,
+                  noise: np.ndarray) -> np.ndarray:
+        return self.array("ddim_step", x_t.shape, self.model(model), x_t, self.steps(t), self.steps(t_prev), eta, noise)
+
+    def timesteps(self, n: int) -> np.ndarray:
+        """n ints in the paper's count, as they come."""
+        result = self.call("timesteps", n)
+        try:
+            found = np.asarray(result)
+        except Exception as error:
+            raise Wrong(f"timesteps({n}) returned a {type(result).__name__}: {described(error)}") from error
+        if found.ndim != 1 or found.dtype.kind not in "iu":
+            raise Wrong(f"timesteps({n}) returned {found.dtype} of shape {found.shape}, expected {n} ints")
+        return found.astype(np.int64) + (1 - self.declared["index_base"])
+
+    def kl(self, mean1: np.ndarray, logvar1: np.ndarray, mean2: np.ndarray, logvar2: np.ndarray) -> np.ndarray:
+        return self.array("kl", mean1.shape, mean1, logvar1, mean2, logvar2)
+
+    def decoder_log_likelihood(self, x_0: np.ndarray, mean: np.ndarray, log_scale: np.ndarray) -> np.ndarray:
+        return self.array("decoder_log_likelihood", x_0.shape, x_0, mean, log_scale)
+
+    def prior_kl(self, x_0: np.ndarray) -> np.ndarray:
+        return self.in_bits("prior_kl", x_0, x_0)
+
+    def vlb_term(self, model: Model, x_0: np.ndarray, x_t: np.ndarray, t: np.ndarray, **options: Any) -> np.ndarray:
+        return self.in_bits("vlb_term", x_0, self.model(model), x_0, x_t, self.steps(t), **options)
+
+    def vlb(self, model: Model, x_0: np.ndarray, noises: np.ndarray, **options: Any) -> np.ndarray:
+        return self.in_bits("vlb", x_0, self.model(model), x_0, noises, **options)
+
+    def in_bits(self, method: str, x_0: np.ndarray, *args: Any, **options: Any) -> np.ndarray:
+        """(N,) bits per dimension, whatever the target's unit and reduction."""
+        found = self.array(method, x_0.shape[:1], *args, **options)
+        if self.declared["unit"] == "nats":
+            found = found / math.log(2)
+        if self.declared["reduction"] == "sum":
+            found = found / max(1, math.prod(x_0.shape[1:]))
+        return found
+
+    def eq12_weight(self, t: np.ndarray, **options: Any) -> np.ndarray:
+        return self.array("eq12_weight", t.shape, self.steps(t), **options)
+
+    def simple_loss(self, model: Model, x_0: np.ndarray, t: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        found = self.array("simple_loss", x_0.shape[:1], self.model(model), x_0, self.steps(t), noise)
+        return found / math.prod(x_0.shape[1:]) if self.declared["reduction"] == "sum" else found
+
+    def draw_t(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        """(n,) ints in the paper's count."""
+        found = np.asarray(self.call("draw_t", rng, n))
+        if found.dtype.kind not in "iu" or found.shape != (n,):
+            raise Wrong(f"draw_t returned {found.dtype} of shape {found.shape}, expected {n} ints")
+        return found.astype(np.int64) + (1 - self.declared["index_base"])
+
+    def draw_noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        return self.array("draw_noise", shape, rng, shape)
+
+    def time_embedding(self, t: np.ndarray, dim: int) -> np.ndarray:
+        """Of the numbers given: t is not shifted."""
+        return self.array("time_embedding", (len(t), dim), t, dim)
+
+    def schedule(self, name: str, T: int) -> np.ndarray:
+        return self.array("schedule", (T,), name, T)
+
+
+def described(error: BaseException) -> str:
+    """An exception in one line."""
+    text = " ".join(str(error).split())
+    text = text if len(text) <= 200 else text[:197] + "…"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

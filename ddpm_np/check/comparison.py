@@ -97,7 +97,7 @@ class Check:
         text = "".join(f"{key}={nice(value)}, " for key, value in numbers.items())
         text = f"{repr(case) + ', ' if case is not None else ''}{text}".rstrip(", ")
         text = f"{text}: {name} got {nice(got[index])}, expected {nice(want[index])}".removeprefix(": ")
-        failed = Failed(text, self._named(got, want, mistakes), error)
+        failed = Failed(text, self._named(got, want, error, mistakes), error)
         if error > SINGLE or (failed.hint and self.tolerance == TOLERANCE):
             raise failed
         if self.single is None:
@@ -111,14 +111,14 @@ class Check:
             raise Failed(counterexample, hint)
 
     @staticmethod
-    def _named(got: np.ndarray, want: np.ndarray, mistakes: Mistakes) -> str:
-        """The mistakes that give just these numbers."""
+    def _named(got: np.ndarray, want: np.ndarray, error: float, mistakes: Mistakes) -> str:
+        """The mistakes that give just these numbers: a thousand times nearer than what is expected."""
         with np.errstate(all="ignore"):
             known = mistakes() if callable(mistakes) else mistakes or {}
         found = []
-        for what, values in known.items():
-            values = np.broadcast_to(np.asarray(values, dtype=np.float64), want.shape)
-            if np.isfinite(values).all() and relative(got, values).max(initial=0.0) < 1e-7:
+        for what, numbers in known.items():
+            values = np.broadcast_to(np.asarray(numbers, dtype=np.float64), want.shape)
+            if np.isfinite(values).all() and relative(got, values).max(initial=0.0) < min(1e-7, error / 1000):
                 found.append(what)
         return f"these are the numbers of {' or of '.join(found[:3])}" if found else ""
 

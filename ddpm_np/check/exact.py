@@ -114,7 +114,8 @@ class Table:
         self.beta, self.alpha, self.alpha_bar = beta, 1 - beta, np.exp(log_alpha_bar)
         self.one_minus_alpha_bar = -np.expm1(log_alpha_bar)
         self.sqrt_alpha, self.sqrt_beta = np.exp(log_alpha / 2), np.sqrt(beta)
-        self.sqrt_alpha_bar, self.sqrt_one_minus_alpha_bar = np.exp(log_alpha_bar / 2), np.sqrt(self.one_minus_alpha_bar)
+        self.sqrt_alpha_bar = np.exp(log_alpha_bar / 2)
+        self.sqrt_one_minus_alpha_bar = np.sqrt(self.one_minus_alpha_bar)
         before, here = self.one_minus_alpha_bar[:-1], self.one_minus_alpha_bar[1:]
         self.beta_tilde = np.concatenate(([np.nan], beta[1:] * before / here))
         self.x0 = np.concatenate(([np.nan], self.sqrt_alpha_bar[:-1] * beta[1:] / here))

@@ -7,6 +7,7 @@ run.
 
 from __future__ import annotations
 
+import contextlib
 import time
 import warnings
 from collections.abc import Callable, Iterable
@@ -16,10 +17,11 @@ import hypothesis
 import numpy as np
 from hypothesis import HealthCheck, Phase
 
-from ddpm_np.check.comparison import SINGLE, TOLERANCE, Check, Failed
+from ddpm_np.check.comparison import TOLERANCE, Check, Failed
 from ddpm_np.check.registry import Equation, Property, chosen
 from ddpm_np.check.result import CONVENTION, FAIL, PASS, PRECISION, UNVERIFIED, Report, Result
-from ddpm_np.check.target import METHODS, Missing, Target, Wrong, described
+from ddpm_np.check.strategies import plain_cases
+from ddpm_np.check.target import Missing, Target, Wrong, described
 
 EXAMPLES = 5  # drawn beyond the plain ones
 SHRINK_SECONDS = 0.15  # given to the search for a smaller counterexample
@@ -62,7 +64,8 @@ def run(factory: Callable[[np.ndarray], Any], equations: Iterable[Any] | None = 
     ...         return np.sqrt(a) * x_0 + (1 - a) * noise
     >>> result = run(Mine, equations=["4"]).results[0]
     >>> print(result.verdict, result.counterexample, result.hint, sep="; ")
-    FAIL; T=2, β=(9/25, 7/16), t=2, x₀=0, ε=1: x_t got 16/25, expected 4/5; these are the numbers of (1 − ᾱ_t)·ε: a missing root
+    FAIL; T=2, β=(9/25, 7/16), t=2, x₀=0, ε=1: x_t got 16/25, expected 4/5;
+    these are the numbers of (1 − ᾱ_t)·ε: a missing root
     """
     import ddpm_np.check.properties  # noqa: F401 - fills the registry
 
@@ -70,7 +73,8 @@ def run(factory: Callable[[np.ndarray], Any], equations: Iterable[Any] | None = 
         raise TypeError(f"a target is a factory, betas -> object, got {type(factory).__name__}")
     if examples is not None and examples < 0:
         raise ValueError(f"examples must be at least 0, got {examples}")
-    started, results, targets = time.perf_counter(), [], {}
+    started, results = time.perf_counter(), []
+    targets: dict[int, Target] = {}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         for entry in chosen(equations):
@@ -108,16 +112,17 @@ def verify(entry: Equation, check: Check, seed: int, examples: int) -> Result:
         hint = (f"right to {check.worst:.1g}: tables in float32, or a small number added. If single precision is meant, "
                 "declare conventions = {'precision': 'float32'}")
     elif not verified or lacking:
-        verdict, hint = UNVERIFIED, f"the target lacks {', '.join(dict.fromkeys(lacking))}" if lacking else ""
+        verdict = UNVERIFIED
+        hint = f"the target lacks {', '.join(dict.fromkeys(lacking))}" if lacking else ""
     elif single is not None:
         verdict, hint = PRECISION, f"right to {check.worst:.1g}, in the declared single precision"
     elif check.used:
         verdict, hint = CONVENTION, f"declared: {check.declared.describe()}" if check.declared is not None else ""
     else:
         verdict, hint = PASS, ""
-    error = failure.error if failure is not None and np.isinf(failure.error) else check.worst
+    worst = failure.error if failure is not None and np.isinf(failure.error) else check.worst
     methods = dict.fromkeys(prop.method for prop in entry.properties)
-    return Result(entry.id, entry.title, verdict, float(error), check.tolerance, check.cases,
+    return Result(entry.id, entry.title, verdict, float(worst), check.tolerance, check.cases,
                   failure.counterexample if failure is not None else "", hint, ", ".join(methods),
                   time.perf_counter() - started)
 
@@ -125,7 +130,8 @@ def verify(entry: Equation, check: Check, seed: int, examples: int) -> Result:
 def hold(prop: Property, check: Check, seed: int, examples: int) -> None:
     """Try a property; raise `Missing`, `Wrong` or `Failed`."""
     for method in prop.needs:
-        _probe(check).has(method) or _missing(method)
+        if not check(plain_cases()[0]).has(method):
+            raise Missing(method)
     for drawn in prop.first():
         check.cases += 1
         attempt(prop, check, drawn)
@@ -141,17 +147,6 @@ def attempt(prop: Property, check: Check, drawn: Any) -> None:
         raise
     except Exception as error:
         raise Wrong(f"what the target gave cannot be compared: {described(error)}") from error
-
-
-def _probe(check: Check) -> Target:
-    """A target to ask what methods it has."""
-    from ddpm_np.check.strategies import plain_cases
-
-    return check(plain_cases()[0])
-
-
-def _missing(method: str) -> None:
-    raise Missing(method)
 
 
 class _Enough(BaseException):
@@ -182,14 +177,8 @@ def _search(prop: Property, check: Check, seed: int, examples: int) -> None:
             found.append(error)
             raise
 
-    try:
+    with contextlib.suppress(_Enough, Failed, Wrong):
         test()
-    except _Enough:
-        pass
-    except Exception as error:
-        if not found:
-            raise
-        del error
     if found:
         raise found[-1]
 
@@ -199,11 +188,3 @@ def false_alarm(equations: Iterable[Any] | None = None) -> float:
     import ddpm_np.check.properties  # noqa: F401 - fills the registry
 
     return sum(prop.false_alarm for entry in chosen(equations) for prop in entry.properties)
-
-
-def protocol() -> tuple[str, ...]:
-    """The methods that a target may have."""
-    return METHODS
-
-
-__all__ = ["EXAMPLES", "SINGLE", "TOLERANCE", "false_alarm", "run", "verify"]

@@ -56,7 +56,7 @@ def betas(draw: Any, max_T: int = 1000, min_alpha_bar: float = 0.0) -> np.ndarra
 
 def schedules(max_T: int = 1000, min_alpha_bar: float = 1e-6) -> st.SearchStrategy[Case]:
     """Pythagorean or arbitrary; failures shrink to a Pythagorean one."""
-    return pythagorean() | betas(max_T, min_alpha_bar).map(Case)
+    return pythagorean() | betas(max_T, min_alpha_bar).map(lambda values: Case(values.tolist()))
 
 
 @st.composite
@@ -113,7 +113,7 @@ def plain_cases() -> tuple[Case, ...]:
     """Two steps of fractions, six steps of fractions, the paper's thousand, a few very large and very small β."""
     return (from_ks([Fraction(1, 3), Fraction(1, 2)]),
             from_ks([Fraction(1, k) for k in (9, 7, 5, 4, 3, 2)]),
-            Case(np.linspace(1e-4, 0.02, 1000)),
+            Case(np.linspace(1e-4, 0.02, 1000).tolist()),
             Case([0.5, 0.999, 1e-4, 0.9, 0.03]))
 
 

@@ -7,6 +7,7 @@ an answer that is no array of finite numbers of the right shape raises `Wrong`.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -29,9 +30,12 @@ CONVENTIONS: dict[str, tuple[Any, ...]] = {  # the first is ours
 METHODS = (
     "alpha_bar", "q_step", "q_sample", "q_posterior", "posterior_log_variance_clipped", "predict_x0", "predict_eps",
     "mean_from_eps", "score_from_eps", "velocity", "x0_from_velocity", "eps_from_velocity", "p_mean_variance",
-    "learned_range_variance", "p_sample", "sample", "ddim_step", "timesteps", "kl", "decoder_log_likelihood", "prior_kl",
-    "vlb_term", "vlb", "eq12_weight", "simple_loss", "draw_t", "draw_noise", "time_embedding", "schedule",
+    "learned_range_variance", "p_sample", "sample", "ddim_step", "timesteps", "kl", "decoder_log_likelihood",
+    "prior_kl", "vlb_term", "vlb", "eq12_weight", "simple_loss", "draw_t", "draw_noise", "time_embedding", "schedule",
 )
+
+
+DEFAULTS = {"variance": "small", "clip": False}  # what a method without the option is taken to do
 
 
 class Missing(Exception):
@@ -79,11 +83,11 @@ class Target:
         try:
             self.object = factory(case.betas.copy())
             conventions = getattr(self.object, "conventions", {})
+            self.declared = Declared(conventions() if callable(conventions) else conventions)
         except NotImplementedError as error:
-            raise Missing(f"the factory for T = {case.T}: {error}") from error
+            raise Missing(f"a schedule of {case.T} steps ({described(error)})") from error
         except Exception as error:
             raise Wrong(f"the factory raised {described(error)} for {case!r}") from error
-        self.declared = Declared(conventions() if callable(conventions) else conventions)
         if declared is not None:
             self.declared.used = declared.used  # of all cases together
         self.base = self.declared.values["index_base"]
@@ -96,12 +100,17 @@ class Target:
         """What a method gives for copies of the arguments."""
         if not self.has(method):
             raise Missing(method)
+        function = getattr(self.object, method)
+        taken = {name: value for name, value in options.items() if takes(function, name)}
+        for name in set(options) - set(taken):
+            if options[name] != DEFAULTS.get(name):
+                raise Missing(f"{method}({name}={options[name]!r})")
         copies = [a.copy() if isinstance(a, np.ndarray) else a for a in args]
         try:
-            return getattr(self.object, method)(*copies, **options)
+            return function(*copies, **taken)
         except NotImplementedError as error:
-            shown = "".join(f", {name}={value!r}" for name, value in options.items())
-            raise Missing(f"{method}{f'({shown[2:]})' if shown else ''}") from error
+            shown = ", ".join(f"{name}={value!r}" for name, value in taken.items())
+            raise Missing(f"{method}{f'({shown})' if shown else ''}") from error
         except (Missing, Wrong):  # from inside the model that it was given
             raise
         except Exception as error:
@@ -124,10 +133,10 @@ class Target:
         try:
             found = np.asarray(result)
         except Exception as error:
-            raise Wrong(f"{method} returned a {type(result).__name__}, which is no array: {described(error)}") from error
+            raise Wrong(f"{method} returned no array but a {type(result).__name__}: {described(error)}") from error
         if found.dtype.kind != "f":
-            raise Wrong(f"{method} returned {'nothing' if result is None else f'dtype {found.dtype}'}, expected floating "
-                        "numbers")
+            what = "nothing" if result is None else f"dtype {found.dtype}"
+            raise Wrong(f"{method} returned {what}, expected floating numbers")
         if found.shape != shape:
             raise Wrong(f"{method} returned shape {found.shape}, expected {shape}")
         if found.dtype.itemsize < 8 and self.declared.values["precision"] == "float64":
@@ -287,6 +296,15 @@ class Target:
 
     def schedule(self, name: str, T: int) -> np.ndarray:
         return self.array("schedule", (T,), name, T)
+
+
+def takes(function: Callable, option: str) -> bool:
+    """Whether a function has a keyword argument, or any."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # it does not say
+        return True
+    return option in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def described(error: BaseException) -> str:

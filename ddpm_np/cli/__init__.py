@@ -13,6 +13,7 @@ COMMANDS = {
     "train": "train a net on images",
     "sample": "draw images from a trained net",
     "evaluate": "bits per dimension; FID, KID, IS, precision and recall of samples",
+    "check": "check the mathematics, equation by equation: of this package or of anyone's code",
     "plot": "draw the paper's figures of a trained net, the schedule or the loss",
     "toy": "learn a distribution in the plane, in seconds, and draw what was learned",
     "info": "show versions, backends, presets and data sets",

@@ -8,7 +8,8 @@ from ddpm_np.check.comparison import Check
 from ddpm_np.check.registry import checks, equation
 from ddpm_np.check.strategies import Batch, batches, plain_batches
 
-equation("6", "the posterior is Bayes' rule", r"q(x_{t-1}\mid x_t,x_0) = \mathcal N(\tilde\mu_t(x_t,x_0),\,\tilde\beta_t I)",
+equation("6", "the posterior is Bayes' rule",
+         r"q(x_{t-1}\mid x_t,x_0) = \mathcal N(\tilde\mu_t(x_t,x_0),\,\tilde\beta_t I)",
          "Ho et al. 2020, (6)", "diffusion.posterior.q_posterior")
 equation("7", "μ̃_t and β̃_t",
          r"\tilde\mu_t = \frac{\sqrt{\bar\alpha_{t-1}}\beta_t}{1-\bar\alpha_t}x_0 + "
@@ -75,7 +76,7 @@ def posterior_is_bayes_rule(check: Check, b: Batch) -> None:
     """
     k = b.rows
     mean, variance = check(b.case).q_posterior(b.x, b.y, b.t)
-    check.true((variance > 0).all(), f"{b.case!r}: the variance of q(x_(t−1) | x_t, x₀) got {variance.min():.6g} at t ≥ 2")
+    check.true((variance > 0).all(), f"{b.case!r}: β̃_t got {variance.min():.6g} at t ≥ 2")
     centre = k.x0 * b.x + k.xt * b.y  # where the probability is
     for steps in (-2.0, -1.0, 0.0, 1.0, 2.0):
         x = centre + steps * np.sqrt(k.beta_tilde)

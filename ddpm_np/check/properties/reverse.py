@@ -21,7 +21,8 @@ equation("10", "μ̃_t in terms of the noise",
          r"\tfrac{\beta_t}{\sqrt{1-\bar\alpha_t}}\epsilon\big)-\mu_\theta(x_t,t)\big\|^2\Big]",
          PAPER + "(10)", "diffusion.bound.mean_mismatch_simplified")
 equation("11", "μ_θ of a prediction of the noise",
-         r"\mu_\theta(x_t,t) = \tfrac1{\sqrt{\alpha_t}}\Big(x_t-\tfrac{\beta_t}{\sqrt{1-\bar\alpha_t}}\epsilon_\theta(x_t,t)\Big)",
+         r"\mu_\theta(x_t,t) = \tfrac1{\sqrt{\alpha_t}}\Big(x_t-"
+         r"\tfrac{\beta_t}{\sqrt{1-\bar\alpha_t}}\epsilon_\theta(x_t,t)\Big)",
          PAPER + "(11)", "diffusion.reverse.mean_from_eps", "diffusion.reverse.eps_from_mean",
          "diffusion.reverse.p_mean_variance", "diffusion.reverse.p_mean_log_variance")
 equation("15", "x̂₀ of a prediction of the noise",
@@ -33,7 +34,8 @@ equation("score", "the score of a prediction of the noise", r"s(x_t) = -\epsilon
          PAPER + "section 3.2", "diffusion.score.score_from_eps", "diffusion.score.eps_from_score")
 equation("sigma", "σ_t² of the reverse step",
          r"\sigma_t^2 \in \{\tilde\beta_t,\ \beta_t\},\quad \sigma_1^2 = \tilde\beta_2",
-         PAPER + "section 3.2 and the authors' code", "diffusion.variance.log_variance", "diffusion.reverse.p_mean_variance")
+         PAPER + "section 3.2 and the authors' code", "diffusion.variance.log_variance",
+         "diffusion.reverse.p_mean_variance")
 equation("clip", "the step from x̂₀ held in [−1, 1]", r"\mu_\theta = \tilde\mu_t(x_t,\,\mathrm{clip}(\hat x_0,-1,1))",
          PAPER + "the authors' code", "diffusion.reverse.predict", "diffusion.reverse.p_mean_variance")
 equation("velocity", "v and what follows from it",
@@ -79,7 +81,8 @@ def _compare_x0(check: Check, b: Batch, got: np.ndarray) -> None:
                     "α_t for ᾱ_t": (b.x - k.sqrt_beta * b.y) / k.sqrt_alpha,
                     "a plus before ε": from_xt + from_eps,
                     "x̂₀ clipped to [−1, 1]": np.clip(from_xt - from_eps, -1, 1),
-                    "ᾱ_{t−1}: t is one too small": (b.x - k.sqrt_one_minus_alpha_bar_prev * b.y) / k.sqrt_alpha_bar_prev})
+                    "ᾱ_{t−1}: t is one too small": (
+                        b.x - k.sqrt_one_minus_alpha_bar_prev * b.y) / k.sqrt_alpha_bar_prev})
 
 
 @checks("eps", draws=batches(), first=plain_batches, needs=["predict_eps"])
@@ -240,10 +243,10 @@ def clip_holds_x0_and_not_the_mean(check: Check, b: Batch) -> None:
         clipped, at = np.clip(wanted, low, high), {"t": b.t, "x_t": b.x, "ε": eps}
         error = np.abs(b.x) / k.sqrt_alpha_bar + np.abs(eps) / k.sqrt_alpha_bar
         unclipped = k.x0 * wanted + k.xt * b.x
-        check.equal("x̂₀, clipped", x0, clipped, case=b.case, at=at, scale=1 + error, mistakes=lambda w=wanted: {
+        check.equal("x̂₀, clipped", x0, clipped, case=b.case, at=at, scale=1 + error, mistakes=lambda w=wanted: {  # type: ignore[misc]
             "x̂₀ without the clip": w, "a clip to [0, 1]": np.clip(w, 0, 1)})
         check.equal("μ_θ of the clipped x̂₀", mean, k.x0 * clipped + k.xt * b.x, case=b.case, at=at,
-                    scale=k.x0 * (1 + error) + k.xt * np.abs(b.x), mistakes=lambda u=unclipped: {
+                    scale=k.x0 * (1 + error) + k.xt * np.abs(b.x), mistakes=lambda u=unclipped: {  # type: ignore[misc]
                         "μ_θ without the clip": u, "a clip of μ_θ instead of x̂₀": np.clip(u, low, high)})
 
 

@@ -1,0 +1,176 @@
+"""Check the mathematics, equation by equation: of this package, of diffusers, of anyone's code.
+
+A target is MODULE:FACTORY or FILE.py:FACTORY, where FACTORY(betas) gives an object with any of the methods of a check
+target (docs/checker.md). Exit status 1 where an equation fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ddpm_np.check.result import Report, Result
+
+EXAMPLES = """examples:
+  ddpm-np check                                   # this package, gradients included
+  ddpm-np check --equation 7 --equation ddim-12   # some equations (--list names them)
+  ddpm-np check --target exercise.py:Mine         # your own code
+  ddpm-np check --target diffusers --json report.json
+"""
+LIBRARIES = ("diffusers", "lucidrains")
+OURS = "ddpm_np"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--target", default=OURS, metavar="TARGET",
+                        help=f"MODULE:FACTORY, FILE.py:FACTORY, {' or '.join(LIBRARIES)}; this package if not given")
+    parser.add_argument("--equation", action="append", metavar="ID", help="only this one; may be given several times")
+    parser.add_argument("--list", action="store_true", help="list the equations with their sources, and check nothing")
+    parser.add_argument("--examples", type=int, metavar="N", help="draws for each property beyond the fixed ones")
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
+    parser.add_argument("--json", metavar="FILE", help="write the report there too")
+    parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"), help="where this package computes")
+    parser.add_argument("--dtype", default="float64", choices=("float64", "float32"), help="in what it computes")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.list:
+        return _list()
+    targets, gradients = _targets(args), args.target == OURS and args.backend == "numpy" and args.dtype == "float64"
+    reports = [_check(name, factory, args, gradients) for name, factory in targets.items()]
+    if args.json:
+        _write(args.json, reports)
+    return int(any(report.failed for report in reports))
+
+
+def _check(name: str, factory: Callable, args: argparse.Namespace, gradients: bool) -> Report:
+    """One report, printed as it comes."""
+    import time
+    from dataclasses import replace
+
+    from ddpm_np.check import report as text
+    from ddpm_np.check.runner import run as check
+
+    wanted, names = _split(args.equation) if gradients else (args.equation, [])
+    colour, started = _colour(), time.perf_counter()
+
+    def show(result: Result) -> None:
+        print(text.line(result, colour), flush=True)
+
+    print(text.HEADER)
+    found = check(factory, wanted, args.seed, args.examples, show)
+    results = list(found.results)
+    if gradients and names != []:
+        from ddpm_np.check.gradients import gradient_results
+
+        results += gradient_results(args.seed, names, show)
+    report = replace(found, target=name, results=results, seconds=time.perf_counter() - started)
+    print(f"\n{text.summary(report)}\n")
+    return report
+
+
+def _split(equations: list[str] | None) -> tuple[list[str] | None, list[str] | None]:
+    """The ids of equations, and those of gradients; None: all, []: none."""
+    from ddpm_np.check.gradients import gradient_names
+
+    if equations is None:
+        return None, None
+    known = set(gradient_names())
+    return [e for e in equations if e not in known], [e for e in equations if e in known]
+
+
+def _targets(args: argparse.Namespace) -> dict[str, Callable]:
+    """The factories of a target, by name."""
+    from importlib import import_module
+
+    if args.target == OURS:
+        return {f"{OURS} ({args.backend}, {args.dtype})": _ours(args.backend, args.dtype)}
+    if args.target in LIBRARIES:
+        try:
+            return import_module(f"ddpm_np.check.targets.{args.target}").TARGETS
+        except ImportError as error:
+            raise ValueError(str(error)) from error
+    module, colon, name = args.target.rpartition(":")
+    if not colon or not module or not name:
+        raise ValueError(f"--target must be MODULE:FACTORY, FILE.py:FACTORY, {' or '.join(LIBRARIES)}, got "
+                         f"{args.target!r}")
+    return {args.target: _attribute(_module(module), module, name)}
+
+
+def _ours(backend: str, dtype: str) -> Callable:
+    from functools import partial
+
+    from ddpm_np.backend import get_backend
+    from ddpm_np.check.targets import ddpm_np
+
+    get_backend(backend)  # an absent GPU is an error of the command, not of each equation
+    return partial(ddpm_np, backend=backend, dtype=dtype)
+
+
+def _module(name: str) -> Any:
+    """A module by its name, looked for here first, or by its file; its neighbours can be imported by it."""
+    import importlib.util
+    import sys
+    from pathlib import Path
+
+    path = Path(name)
+    if path.suffix == ".py" and not path.is_file():
+        raise ValueError(f"--target: there is no file {name}")
+    folder = str(path.resolve().parent if path.suffix == ".py" else Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        if path.suffix != ".py":
+            return importlib.import_module(name)
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)  # dataclasses look it up there
+        spec.loader.exec_module(module)
+        return module
+    except (Exception, SystemExit) as error:  # whatever the target's own code does when it is imported
+        text = " ".join(str(error).split())
+        raise ValueError(f"--target: importing {name} raised {type(error).__name__}: {text}") from error
+    finally:
+        sys.path.remove(folder)
+
+
+def _attribute(module: Any, name: str, factory: str) -> Callable:
+    from difflib import get_close_matches
+
+    found = getattr(module, factory, None)
+    if found is None:
+        close = get_close_matches(factory, dir(module), 1)
+        raise ValueError(f"--target: {name} has no {factory}" + (f": did you mean {close[0]}?" if close else ""))
+    if not callable(found):
+        raise ValueError(f"--target: {name}:{factory} must be a factory, betas -> object, got {type(found).__name__}")
+    return found
+
+
+def _colour() -> bool:
+    """Whether the terminal has colour and nobody asked for none (https://no-color.org)."""
+    import os
+    import sys
+
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _write(path: str, reports: list[Report]) -> None:
+    import json
+    from pathlib import Path
+
+    shown = [report.as_dict() for report in reports]
+    content = shown[0] if len(shown) == 1 else {"failed": any(r["failed"] for r in shown), "reports": shown}
+    Path(path).write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def _list() -> int:
+    import ddpm_np.check.properties  # noqa: F401 - fills the registry
+    from ddpm_np.check.gradients import gradient_names
+    from ddpm_np.check.registry import EQUATIONS
+
+    for entry in EQUATIONS.values():
+        print(f"{entry.id:18} {entry.title}; {entry.source}; {', '.join(entry.functions)}")
+    print("gradients, of this package: " + ", ".join(gradient_names()))
+    return 0

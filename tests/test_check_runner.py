@@ -1,0 +1,308 @@
+"""The checker's frame: verdicts, whatever a target does; counterexamples; the search; times."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+from ddpm_np.check import CONVENTION, FAIL, PASS, PRECISION, UNVERIFIED, run
+from ddpm_np.check.exact import Case
+from ddpm_np.check.registry import EQUATIONS, chosen
+from ddpm_np.check.report import line, table
+from ddpm_np.check.runner import SHRINK_SECONDS
+from ddpm_np.check.target import CONVENTIONS
+from ddpm_np.check.targets import ddpm_np
+
+
+class Right:
+    """The closed form of q(x_t | x₀), its posterior, and x̂₀, right."""
+
+    def __init__(self, betas):
+        self.beta = np.concatenate(([0.0], betas))
+        self.a = np.cumprod(1 - self.beta)
+
+    def column(self, table, t, x):
+        return table[t].reshape(-1, *[1] * (x.ndim - 1))
+
+    def alpha_bar(self):
+        return self.a
+
+    def q_sample(self, x_0, t, noise):
+        a = self.column(self.a, t, x_0)
+        return np.sqrt(a) * x_0 + np.sqrt(1 - a) * noise
+
+    def predict_x0(self, x_t, t, eps):
+        a = self.column(self.a, t, x_t)
+        return (x_t - np.sqrt(1 - a) * eps) / np.sqrt(a)
+
+    def q_posterior(self, x_0, x_t, t):
+        beta, a, before = (self.column(c, s, x_t) for c, s in ((self.beta, t), (self.a, t), (self.a, t - 1)))
+        mean = np.sqrt(before) * beta / (1 - a) * x_0 + np.sqrt(1 - beta) * (1 - before) / (1 - a) * x_t
+        return mean, (1 - before) / (1 - a) * beta + 0 * x_t
+
+
+OFFERED = {"alpha-bar", "4", "6", "7", "9", "15"}
+
+
+def test_right_code_passes_and_what_is_missing_is_unverified():
+    report = run(Right)
+    assert {result.equation for result in report.results if result.verdict == PASS} == OFFERED
+    assert {result.verdict for result in report.results if result.equation not in OFFERED} == {UNVERIFIED}
+    assert not report.failed
+    for result in report.results:
+        if result.equation in OFFERED:
+            assert result.error < 1e-11
+            assert result.cases > 4
+            assert result.method
+        else:
+            assert result.hint.startswith("the target lacks ")
+            assert np.isnan(result.error)
+
+
+def test_nothing_offered_is_never_a_pass():
+    assert {result.verdict for result in run(lambda betas: object()).results} == {UNVERIFIED}
+
+
+def verdict_of(method, equation, give):
+    """The result of `Right` with a method that gives something else."""
+    mutant = type("Mutant", (Right,), {method: give})
+    return run(mutant, [equation])[equation]
+
+
+def raising(error):
+    def method(self, *args):
+        raise error
+    return method
+
+
+BAD = {
+    "raises": (raising(KeyError("beta")), "q_sample raised KeyError: 'beta'"),
+    "wrong shape": (lambda self, x, t, e: Right.q_sample(self, x, t, e)[..., None],
+                    "returned shape (6, 1, 1), expected (6, 1)"),
+    "one image": (lambda self, x, t, e: Right.q_sample(self, x, t, e)[:1], "returned shape (1, 1), expected (6, 1)"),
+    "nan": (lambda self, x, t, e: np.where(e == 0, np.nan, x), "returned nan at index (0, 0)"),
+    "inf": (lambda self, x, t, e: x / 0, "returned"),
+    "integers": (lambda self, x, t, e: np.zeros(x.shape, int), "returned dtype int64, expected floating numbers"),
+    "complex": (lambda self, x, t, e: x + 1j, "returned dtype complex128"),
+    "text": (lambda self, x, t, e: "x", "returned dtype <U1"),
+    "nothing": (lambda self, x, t, e: None, "returned nothing"),
+    "ragged": (lambda self, x, t, e: [[1.0], [1.0, 2.0]], "returned no array but a list"),
+    "single": (lambda self, x, t, e: Right.q_sample(self, x, t, e).astype(np.float32), "declare conventions"),
+    "half": (lambda self, x, t, e: Right.q_sample(self, x, t, e).astype(np.float16), "returned float16"),
+    "too few arguments": (lambda self, x, t: x, "q_sample raised TypeError"),
+    "SystemError": (raising(SystemError("broken")), "q_sample raised SystemError: broken"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_whatever_a_method_does_its_equation_gets_a_verdict(what):
+    give, words = BAD[what]
+    result = verdict_of("q_sample", "4", give)
+    assert result.verdict == FAIL
+    assert words in result.counterexample
+    assert np.isinf(result.error)
+
+
+def test_the_run_goes_on_after_a_method_that_raises():
+    report = run(type("Mutant", (Right,), {"q_sample": BAD["raises"][0]}))
+    assert report.failed
+    assert {result.equation for result in report.results if result.verdict == FAIL} == {"4", "9"}
+    assert report["7"].verdict == PASS
+
+
+@pytest.mark.parametrize("value", [None, 3.0, (1.0,), "mean"])
+def test_two_results_are_two_arrays(value):
+    result = verdict_of("q_posterior", "7", lambda self, *args: value)
+    assert result.verdict == FAIL
+    assert "expected 2 arrays" in result.counterexample
+
+
+def test_not_implemented_is_unverified():
+    result = verdict_of("q_sample", "4", raising(NotImplementedError("later")))
+    assert (result.verdict, result.hint) == (UNVERIFIED, "the target lacks q_sample")
+
+
+def test_a_factory_that_raises_fails_every_equation():
+    def factory(betas):
+        raise RuntimeError("no device")
+    results = run(factory).results
+    assert {result.verdict for result in results} == {FAIL}
+    assert "the factory raised RuntimeError: no device for T=2, β=(9/25, 7/16)" in results[0].counterexample
+
+
+def test_a_factory_for_some_schedules_only():
+    def factory(betas):
+        if len(betas) > 100:
+            raise NotImplementedError("at most 100 steps")
+        return Right(betas)
+    result = run(factory, ["4"])["4"]
+    assert (result.verdict, result.hint) == (
+        UNVERIFIED, "the target lacks a schedule of 1000 steps (NotImplementedError: at most 100 steps)")
+
+
+def test_a_target_may_write_into_its_arguments():
+    def q_sample(self, x_0, t, noise):
+        x_0[...] = Right.q_sample(self, x_0, t, noise)
+        t[...] = 0
+        noise[...] = np.nan
+        return x_0
+    assert verdict_of("q_sample", "4", q_sample).verdict == PASS
+
+
+def test_lists_are_arrays():
+    assert verdict_of("q_sample", "4", lambda self, *a: Right.q_sample(self, *a).tolist()).verdict == PASS
+
+
+def test_a_counterexample_that_one_can_check_by_hand():
+    result = verdict_of("q_posterior", "7", lambda self, x, y, t: (
+        Right.q_posterior(self, x, y, t)[0], self.column(self.beta, t, y) + 0 * y))
+    assert result.counterexample == "T=2, β=(9/25, 7/16), t=2: β̃_t got 7/16, expected 63/256"
+    assert result.hint == "these are the numbers of β_t: the large variance for the small"
+
+
+def test_what_only_a_drawn_case_shows_is_found_and_shrunk():
+    """Wrong only where x₀ is 3/4, which no plain draw of one image has."""
+    def q_sample(self, x_0, t, noise):
+        return Right.q_sample(self, x_0, t, noise) + (x_0 == 0.75) * (noise == -1.25) * (self.beta.shape[0] == 4)
+    mutant = type("Mutant", (Right,), {"q_sample": q_sample})
+    start = time.perf_counter()
+    report = run(mutant, ["4"], examples=3000)
+    assert report.failed
+    assert report["4"].counterexample.startswith("T=3, ")
+    assert "x₀=3/4, ε=-5/4: x_t got" in report["4"].counterexample
+    assert time.perf_counter() - start < 60 + SHRINK_SECONDS
+
+
+# Conventions
+
+
+def declared(**conventions):
+    """`Right` that declares, and does nothing else."""
+    return type("Declares", (Right,), {"conventions": conventions})
+
+
+class FromZero(Right):
+    """t counts from 0."""
+
+    def q_sample(self, x_0, t, noise):
+        return super().q_sample(x_0, t + 1, noise)
+
+
+def test_a_difference_that_is_declared_is_a_convention_and_undeclared_it_fails():
+    result = run(FromZero, ["4"])["4"]
+    assert result.verdict == FAIL
+    FromZero.conventions = {"index_base": 0}
+    try:
+        result = run(FromZero, ["4"])["4"]
+    finally:
+        del FromZero.conventions
+    assert (result.verdict, result.hint) == (CONVENTION, "declared: index_base 0")
+    assert run(declared(index_base=0), ["4"]).failed  # declared, but not done
+
+
+class Single(Right):
+    """Tables in float32."""
+
+    def __init__(self, betas):
+        super().__init__(betas)
+        self.a = np.cumprod((1 - self.beta).astype(np.float32))
+
+    def q_sample(self, x_0, t, noise):
+        return super().q_sample(x_0, t, noise).astype(np.float64)
+
+
+def test_single_precision_is_a_failure_unless_it_is_declared():
+    result = run(Single, ["4"])["4"]
+    assert result.verdict == FAIL
+    assert result.tolerance == 1e-9
+    assert 1e-9 < result.error < 2e-4
+    assert "declare conventions = {'precision': 'float32'}" in result.hint
+    assert result.counterexample
+    Single.conventions = {"precision": "float32"}
+    try:
+        result = run(Single, ["4"])["4"]
+        assert result.verdict == PRECISION
+        assert result.tolerance == 2e-3
+        assert not result.counterexample
+        wrong = type("Wrong", (Single,), {"q_sample": lambda self, x, t, e: 1.01 * Right.q_sample(self, x, t, e)})
+        assert run(wrong, ["4"]).failed
+    finally:
+        del Single.conventions
+    assert run(declared(precision="float32"), ["4"])["4"].verdict == PASS  # better than it says
+
+
+@pytest.mark.parametrize(("conventions", "words"), [
+    ({"base": 0}, "'base' is not known: there are index_base, unit"),
+    ({"unit": "bytes"}, "unit must be one of 'bits', 'nats', got 'bytes'"),
+    ([], "conventions must be a dict, got list")])
+def test_conventions_that_are_none(conventions, words):
+    result = run(type("Declares", (Right,), {"conventions": conventions}), ["4"])["4"]
+    assert result.verdict == FAIL
+    assert words in result.counterexample
+
+
+def test_our_own_conventions_change_nothing():
+    same = {name: values[0] for name, values in CONVENTIONS.items()}
+    assert run(declared(**same), ["4"])["4"].verdict == PASS
+
+
+# Arguments and the report
+
+
+def test_equations_by_number_or_name():
+    assert [e.id for e in chosen([7, "(4)", "ddim-12"])] == ["4", "7", "ddim-12"]
+    assert [e.id for e in chosen("7")] == ["7"]
+    with pytest.raises(ValueError, match="no equation is called 'ddim12': did you mean 'ddim-12'"):
+        run(Right, ["ddim12"])
+
+
+@pytest.mark.parametrize(("args", "error", "words"), [
+    ((3,), TypeError, "a target is a factory, betas -> object, got int"),
+    ((Right, ["4"], 0, -1), ValueError, "examples must be at least 0, got -1")])
+def test_wrong_arguments(args, error, words):
+    with pytest.raises(error, match=words):
+        run(*args)
+
+
+def test_the_same_seed_gives_the_same_report():
+    def key(report):
+        return [(r.equation, r.verdict, r.error, r.cases) for r in report.results]
+    assert key(run(Right, OFFERED, seed=3)) == key(run(Right, OFFERED, seed=3))
+
+
+def test_no_examples_are_the_plain_ones_alone():
+    assert run(Right, ["4"], examples=0)["4"].cases < run(Right, ["4"])["4"].cases
+
+
+def test_the_report_as_json_and_as_a_table():
+    mutant = type("Mutant", (Right,), {"q_sample": BAD["nan"][0], "conventions": {"precision": "float64"}})
+    report = run(mutant, ["4", "7", "2"])
+    read = json.loads(json.dumps(report.as_dict()))
+    assert read["verdicts"] == {"PASS": 1, "FAIL": 1, "PRECISION": 0, "CONVENTION": 0, "UNVERIFIED": 1}
+    assert [r["error"] is None for r in read["results"]] == [True, False, False]
+    assert read["results"][1]["error"] == "inf"
+    text = table(report)
+    assert "returned nan at index (0, 0)" in text
+    assert "\x1b[" not in text
+    assert "\x1b[1;31mFAIL" in line(report["4"], colour=True)
+    assert text.splitlines()[-1].startswith("Mutant: 1 PASS, 1 FAIL, 1 UNVERIFIED; ")
+    with pytest.raises(KeyError, match="'15'"):
+        report["15"]
+
+
+def test_ours_passes_in_both_precisions():
+    for dtype in ("float64", "float32"):
+        report = run(lambda betas, d=dtype: ddpm_np(betas, dtype=d))
+        assert {r.verdict for r in report.results} <= {PASS, PRECISION}
+        assert (report["4"].verdict == PASS) == (dtype == "float64")
+
+
+def test_cases_show_their_betas():
+    assert repr(Case([0.5] * 9)) == "T=9, β=(0.5, 0.5, 0.5, 0.5, 0.5, 0.5, …)"
+
+
+def test_every_equation_has_properties():
+    assert all(entry.properties for entry in EQUATIONS.values())

@@ -7,7 +7,7 @@ import math
 from ddpm_np.check.result import CONVENTION, FAIL, PASS, PRECISION, UNVERIFIED, VERDICTS, Report, Result
 
 _COLOURS = {PASS: "32", FAIL: "1;31", PRECISION: "33", CONVENTION: "36", UNVERIFIED: "2"}
-HEADER = f"{'equation':18} {'verdict':10} {'worst error':>11} {'tolerance':>9} {'cases':>5} {'time':>8}  what it is"
+HEADER = f"{'equation':25} {'verdict':10} {'worst error':>11} {'tolerance':>9} {'cases':>5} {'time':>8}  what it is"
 
 
 def line(result: Result, colour: bool = False) -> str:
@@ -17,7 +17,7 @@ def line(result: Result, colour: bool = False) -> str:
         verdict = f"\x1b[{_COLOURS[result.verdict]}m{verdict}\x1b[0m"
     error = "" if math.isnan(result.error) else f"{result.error:.1e}"
     tolerance = f"{result.tolerance:.0e}" if error else ""
-    row = (f"{result.equation:18} {verdict} {error:>11} {tolerance:>9} {result.cases or '':>5} "
+    row = (f"{result.equation:25} {verdict} {error:>11} {tolerance:>9} {result.cases or '':>5} "
            f"{1000 * result.seconds:5.0f} ms  {result.title}")
     below = [result.counterexample, result.hint] if result.verdict != PASS else []
     return "\n".join([row, *(f"    {text}" for text in below if text)])
@@ -35,8 +35,8 @@ def table(report: Report, colour: bool = False) -> str:
     >>> from ddpm_np.check import run
     >>> from ddpm_np.check.targets import ddpm_np
     >>> print(table(run(ddpm_np, ["4"])))  # doctest: +ELLIPSIS
-    equation           verdict    worst error tolerance cases     time  what it is
-    4                  PASS           ...     1e-09 ... ms  x_t from x₀
+    equation                  verdict    worst error tolerance cases     time  what it is
+    4                         PASS           ...     1e-09 ... ms  x_t from x₀
     ...
     """
     return "\n".join([HEADER, *(line(result, colour) for result in report.results), "", summary(report)])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.list:
         return _list()
+    if args.json and not Path(args.json).resolve().parent.is_dir():
+        raise ValueError(f"--json: there is no folder {Path(args.json).parent} to write in")
     targets, gradients = _targets(args), args.target == OURS and args.backend == "numpy" and args.dtype == "float64"
     reports = [_check(name, factory, args, gradients) for name, factory in targets.items()]
     if args.json:
@@ -73,11 +76,11 @@ def _check(name: str, factory: Callable, args: argparse.Namespace, gradients: bo
 
 def _split(equations: list[str] | None) -> tuple[list[str] | None, list[str] | None]:
     """The ids of equations, and those of gradients; None: all, []: none."""
-    from ddpm_np.check.gradients import gradient_names
+    from ddpm_np.check.gradients import parts
 
     if equations is None:
         return None, None
-    known = set(gradient_names())
+    known = set(parts())
     return [e for e in equations if e not in known], [e for e in equations if e in known]
 
 
@@ -113,7 +116,6 @@ def _module(name: str) -> Any:
     """A module by its name, looked for here first, or by its file; its neighbours can be imported by it."""
     import importlib.util
     import sys
-    from pathlib import Path
 
     path = Path(name)
     if path.suffix == ".py" and not path.is_file():
@@ -158,7 +160,6 @@ def _colour() -> bool:
 
 def _write(path: str, reports: list[Report]) -> None:
     import json
-    from pathlib import Path
 
     shown = [report.as_dict() for report in reports]
     content = shown[0] if len(shown) == 1 else {"failed": any(r["failed"] for r in shown), "reports": shown}
@@ -167,10 +168,10 @@ def _write(path: str, reports: list[Report]) -> None:
 
 def _list() -> int:
     import ddpm_np.check.properties  # noqa: F401 - fills the registry
-    from ddpm_np.check.gradients import gradient_names
+    from ddpm_np.check.gradients import parts
     from ddpm_np.check.registry import EQUATIONS
 
     for entry in EQUATIONS.values():
-        print(f"{entry.id:18} {entry.title}; {entry.source}; {', '.join(entry.functions)}")
-    print("gradients, of this package: " + ", ".join(gradient_names()))
+        print(f"{entry.id:25} {entry.title}; {entry.source}; {', '.join(entry.functions)}")
+    print("gradients, of this package: " + ", ".join(parts()))
     return 0

@@ -97,10 +97,18 @@ class Batch(NamedTuple):
         return Batch(self.case, self.t[keep], self.x[keep], self.y[keep])
 
 
+@cache
+def batches(cases: st.SearchStrategy[Case] | None = None, first: int = 1) -> st.SearchStrategy[Batch]:
+    """A schedule, images of any rank, noise (or other images) of the same shape, and a t for each.
+
+    The same arguments give the same strategy: properties that draw alike can share draws.
+    """
+    return _batches(schedules() if cases is None else cases, first)
+
+
 @st.composite
-def batches(draw: Any, cases: st.SearchStrategy[Case] | None = None, first: int = 1) -> Batch:
-    """A schedule, images of any rank, noise (or other images) of the same shape, and a t for each."""
-    case = draw(schedules() if cases is None else cases)
+def _batches(draw: Any, cases: st.SearchStrategy[Case], first: int) -> Batch:
+    case = draw(cases)
     shape = draw(shapes())
     return Batch(case, draw(steps(case.T, shape[0], first)), draw(images(shape)), draw(images(shape)))
 

@@ -86,7 +86,7 @@ class Target:
             self.declared = Declared(conventions() if callable(conventions) else conventions)
         except NotImplementedError as error:
             raise Missing(f"a schedule of {case.T} steps ({described(error)})") from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise Wrong(f"the factory raised {described(error)} for {case!r}") from error
         if declared is not None:
             self.declared.used = declared.used  # of all cases together
@@ -113,7 +113,7 @@ class Target:
             raise Missing(f"{method}{f'({shown})' if shown else ''}") from error
         except (Missing, Wrong):  # from inside the model that it was given
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise Wrong(f"{method} raised {described(error)}") from error
 
     def array(self, method: str, shape: tuple[int, ...], *args: Any, **options: Any) -> np.ndarray:

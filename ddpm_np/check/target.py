@@ -90,7 +90,6 @@ class Target:
             raise Wrong(f"the factory raised {described(error)} for {case!r}") from error
         if declared is not None:
             self.declared.used = declared.used  # of all cases together
-        self.base = self.declared.values["index_base"]
 
     def has(self, method: str) -> bool:
         """Whether there is such a method."""
@@ -114,7 +113,9 @@ class Target:
         except (Missing, Wrong):  # from inside the model that it was given
             raise
         except (Exception, SystemExit) as error:
-            raise Wrong(f"{method} raised {described(error)}") from error
+            counts = self.declared.values["index_base"] == 1 and isinstance(error, IndexError)
+            hint = "; if it counts t from 0, declare conventions = {'index_base': 0}" if counts else ""
+            raise Wrong(f"{method} raised {described(error)}{hint}") from error
 
     def array(self, method: str, shape: tuple[int, ...], *args: Any, **options: Any) -> np.ndarray:
         """As `call`, for one array of a shape."""
@@ -158,6 +159,7 @@ class Target:
 
     def model(self, model: Model) -> Model:
         """A model of the paper's t, for a target that asks in its own."""
+        base = self.declared["index_base"]
 
         def ask(x: Any, t: Any) -> np.ndarray:
             x = np.asarray(x)
@@ -166,7 +168,7 @@ class Target:
                 if (t != np.floor(t)).any():
                     raise Wrong(f"the model was asked at t = {t.flat[0]}, which is no step")
                 t = t.astype(np.int64)
-            t = np.broadcast_to(t, x.shape[:1]) + (1 - self.base)
+            t = np.broadcast_to(t, x.shape[:1]) + (1 - base)
             if (t < 1).any() or (t > self.T).any():
                 raise Wrong(f"the model was asked at t = {t[(t < 1) | (t > self.T)][0]}, outside 1..T = {self.T}")
             return model(x, t)
@@ -231,7 +233,6 @@ class Target:
         return self.array("p_sample", x_t.shape, self.model(model), x_t, self.steps(t), noise, **options)
 
     def sample(self, model: Model, x_T: np.ndarray, noises: np.ndarray, **options: Any) -> np.ndarray:
-        self.declared["index_base"]
         return self.array("sample", x_T.shape, self.model(model), x_T, noises, **options)
 
     def ddim_step(self, model: Model, x_t: np.ndarray, t: np.ndarray, t_prev: np.ndarray, eta: float,

@@ -41,6 +41,8 @@ class Trainer:
     A step's batch is cut into `shards` of whole images, and their gradients are added in order. Any number of
     workers takes the shards: the weights come out the same bits.
 
+    Checked as: algorithm-1.
+
     Parameters
     ----------
     model

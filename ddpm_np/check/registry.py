@@ -101,12 +101,13 @@ def checks(equation: str, *, needs: Iterable[str], draws: Any = None,
 
 
 def chosen(ids: Iterable[Any] | None) -> list[Equation]:
-    """The equations of some ids, in the registry's order; all of them for None. ``7`` and ``"(7)"`` are ``"7"``."""
+    """The equations of some ids, the paper's numbers first; all of them for None. ``7`` and ``"(7)"`` are ``"7"``."""
+    ordered = sorted(EQUATIONS.values(), key=lambda entry: int(entry.id) if entry.id.isdigit() else 1000)
     if ids is None:
-        return list(EQUATIONS.values())
+        return ordered
     wanted = {str(i).strip().strip("()") for i in ([ids] if isinstance(ids, (str, int)) else ids)}
     for name in wanted - set(EQUATIONS):
         close = get_close_matches(name, EQUATIONS, 1)
         raise ValueError(f"no equation is called {name!r}: "
                          + (f"did you mean {close[0]!r}?" if close else f"there are {', '.join(EQUATIONS)}"))
-    return [entry for id, entry in EQUATIONS.items() if id in wanted]
+    return [entry for entry in ordered if entry.id in wanted]

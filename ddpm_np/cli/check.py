@@ -169,9 +169,9 @@ def _write(path: str, reports: list[Report]) -> None:
 def _list() -> int:
     import ddpm_np.check.properties  # noqa: F401 - fills the registry
     from ddpm_np.check.gradients import parts
-    from ddpm_np.check.registry import EQUATIONS
+    from ddpm_np.check.registry import chosen
 
-    for entry in EQUATIONS.values():
+    for entry in chosen(None):
         print(f"{entry.id:25} {entry.title}; {entry.source}; {', '.join(entry.functions)}")
     print("gradients, of this package: " + ", ".join(parts()))
     return 0

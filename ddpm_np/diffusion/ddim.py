@@ -20,6 +20,8 @@ def ddim_sigma(schedule: Schedule, t: Any, t_prev: Any, eta: float, x: Any) -> A
     """σ(η) = η·√((1 − ᾱ_s)/(1 − ᾱ_t))·√(1 − ᾱ_t/ᾱ_s), s = t_prev (DDIM, equation 16); (N, 1, …), of x's dtype.
 
     Computed in double precision: in single, 1 − ᾱ_t/ᾱ_s = β_t would lose four digits.
+
+    Checked as: ddim-16.
     """
     xp = of(x)
     wide = xp.zeros((x.shape[0],) + (1,) * (x.ndim - 1), dtype=xp.float64)  # (N, 1, …)
@@ -31,6 +33,8 @@ def ddim_sigma(schedule: Schedule, t: Any, t_prev: Any, eta: float, x: Any) -> A
 def ddim_step(schedule: Schedule, model: Predictor, x_t: Any, t: Any, t_prev: Any, eta: float = 0.0,
               noise: Any = None, *, predicts: str = "eps", clip: bool = False) -> Any:
     """x_s = √ᾱ_s·x̂₀ + √(1 − ᾱ_s − σ²)·ε_θ + σ·z, s = t_prev (DDIM, equation 12).
+
+    Checked as: ddim-12.
 
     Parameters
     ----------
@@ -82,6 +86,8 @@ def ddim(schedule: Schedule, model: Predictor, x_T: Any, steps: Sequence[int], n
          eta: float = 0.0, predicts: str = "eps", clip: bool = False) -> Iterator[tuple[int, Any]]:
     """The chain over some steps: yields (s, x_s) down to (0, x₀).
 
+    Checked as: ddim-12.
+
     Parameters
     ----------
     x_T
@@ -107,6 +113,8 @@ def ddim_invert(schedule: Schedule, model: Predictor, x_0: Any, steps: Sequence[
 
     x_t = √ᾱ_t·(x_s − √(1 − ᾱ_s)·ε)/√ᾱ_s + √(1 − ᾱ_t)·ε wants ε = ε_θ(x_t, t), which is not known before x_t: it is
     asked at x_s first, and then at each x_t that comes out.
+
+    Checked as: ddim-inversion.
 
     Parameters
     ----------

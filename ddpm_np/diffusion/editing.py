@@ -16,6 +16,8 @@ from ddpm_np.diffusion.variance import split_output
 def guided(model: Callable[[Any, Any, Any], Any], label: Any, none: int, weight: float) -> Predictor:
     """Classifier-free guidance (Ho & Salimans 2022, equation 6): ε̃ = (1 + w)·ε_θ(x, t, y) − w·ε_θ(x, t, ∅).
 
+    Checked as: guidance.
+
     Parameters
     ----------
     model
@@ -54,6 +56,8 @@ def interpolate(schedule: Schedule, model: Predictor, x_0: Any, y_0: Any, t: int
     x_t ~ q(x_t | x₀) and y_t ~ q(y_t | y₀) by fixed noise, the same for every λ; then Algorithm 2 from t on. At t = 0
     it is the mix of the images themselves; at large t, new images.
 
+    Checked as: interpolation.
+
     Parameters
     ----------
     x_0, y_0, noise_x, noise_y
@@ -89,6 +93,8 @@ def inpaint(schedule: Schedule, model: Predictor, known: Any, mask: Any, x_T: An
 
     At each t the unknown part comes from a step of Algorithm 2 and the known part from q(x_{t−1} | x₀); then a step of
     q takes both back to t and they are drawn anew, `repeats` times in all, so that the parts come to agree.
+
+    Checked as: inpainting.
 
     Parameters
     ----------

@@ -10,6 +10,8 @@ from ddpm_np.diffusion.schedule import Schedule, same_shape
 def q_step(schedule: Schedule, x_prev: Any, t: Any, noise: Any) -> Any:
     """Equation (2), one step: x_t = √(1 − β_t)·x_{t−1} + √β_t·z, a sample of q(x_t | x_{t−1}) for z ~ N(0, I).
 
+    Checked as: 2.
+
     Parameters
     ----------
     schedule
@@ -30,6 +32,8 @@ def q_step(schedule: Schedule, x_prev: Any, t: Any, noise: Any) -> Any:
 
 def q_sample(schedule: Schedule, x_0: Any, t: Any, noise: Any) -> Any:
     """Equation (4), all steps at once: x_t = √ᾱ_t·x₀ + √(1 − ᾱ_t)·ε, a sample of q(x_t | x₀) for ε ~ N(0, I).
+
+    Checked as: 4.
 
     Parameters
     ----------

@@ -17,7 +17,10 @@ from ddpm_np.diffusion.score import score_from_eps
 
 
 def langevin_step(x: Any, score: Any, delta: Any, noise: Any) -> Any:
-    """x + δ/2·s + √δ·z; (N, …)."""
+    """x + δ/2·s + √δ·z; (N, …).
+
+    Checked as: langevin.
+    """
     same_shape("a score", score, x)
     same_shape("noise", noise, x)
     xp = of(x)
@@ -34,6 +37,8 @@ def annealed_langevin(schedule: Schedule, model: Predictor, x_T: Any, steps: Seq
     is entered from the last at s > t by x·√(ᾱ_t/ᾱ_s), so that what there is of the data has its size (from ᾱ_s = 0,
     where there is nothing of it, as it is). What is left at the last level is replaced by x̂₀ of (15), which takes its
     noise away.
+
+    Checked as: annealed-langevin.
 
     Parameters
     ----------

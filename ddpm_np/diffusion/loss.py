@@ -18,6 +18,8 @@ from ddpm_np.diffusion.velocity import velocity
 def simple_loss(schedule: Schedule, model: Predictor, x_0: Any, t: Any, noise: Any, *, predicts: str = "eps") -> Any:
     """Equation (14), L_simple: ‖ε − ε_θ(√ᾱ_t·x₀ + √(1 − ᾱ_t)·ε, t)‖², as the mean over an image's dimensions.
 
+    Checked as: 14, prediction.
+
     Parameters
     ----------
     schedule
@@ -45,7 +47,10 @@ def simple_loss(schedule: Schedule, model: Predictor, x_0: Any, t: Any, noise: A
 
 
 def target(schedule: Schedule, x_0: Any, x_t: Any, t: Any, noise: Any, predicts: str) -> Any:
-    """What a net that predicts ``"eps"``, ``"x0"``, ``"mean"`` or ``"v"`` should say at x_t; (N, …)."""
+    """What a net that predicts ``"eps"``, ``"x0"``, ``"mean"`` or ``"v"`` should say at x_t; (N, …).
+
+    Checked as: prediction.
+    """
     if predicts == "eps":
         same_shape("noise", noise, x_0)
         return noise
@@ -63,6 +68,8 @@ def bound_loss(schedule: Schedule, model: Predictor, x_0: Any, t: Any, noise: An
     """The whole bound (5) by one term of it: L_T + T·(the term at t), t uniform on 1..T; (N,) bits per dimension.
 
     Its mean over t is the bound itself. L_T has a gradient only where the schedule is learned.
+
+    Checked as: bound-loss.
     """
     x_t = q_sample(schedule, x_0, t, noise)  # (N, …)
     term = vlb_term(schedule, model, x_0, x_t, t, predicts=predicts, variance=variance, levels=levels)
@@ -74,6 +81,8 @@ def hybrid_loss(schedule: Schedule, model: Predictor, x_0: Any, t: Any, noise: A
     """L_simple + λ·L_vlb (Nichol & Dhariwal 2021, equation 16): L_vlb teaches the variance alone.
 
     L_vlb is T·(the term at t) in bits per dimension, and the gradient does not pass from it through the mean μ_θ.
+
+    Checked as: hybrid.
 
     Parameters
     ----------
@@ -102,6 +111,8 @@ def min_snr_weight(schedule: Schedule, t: Any, x: Any, gamma: float = 5.0, predi
     With SNR = ᾱ_t/(1 − ᾱ_t): min(SNR, γ)/SNR, min(SNR, γ) and min(SNR, γ)/(SNR + 1). The three weighted losses are
     equal, for ‖ε − ε̂‖² = SNR·‖x₀ − x̂₀‖² and ‖v − v̂‖² = (SNR + 1)·‖x₀ − x̂₀‖². The first is computed as
     1/max(1, SNR/γ), which is 1 where SNR = 0.
+
+    Checked as: min-snr.
     """
     signal = schedule.at(schedule.alpha_bar, t, x)
     snr = of(signal).reshape(signal / schedule.at(schedule.one_minus_alpha_bar, t, x), t.shape)  # (N,)

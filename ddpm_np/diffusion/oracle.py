@@ -81,6 +81,8 @@ class Gaussian(Oracle):
     Then q(x_t) = N(√ᾱ_t·m, v_t) with v_t = ᾱ_t·s² + 1 − ᾱ_t. Tables of this class are (T + 1, *dims), float64, on the
     host, dims being the shape of the parameters (none for numbers), and index 0 the data.
 
+    Checked as: oracle-gaussian.
+
     Parameters
     ----------
     schedule

@@ -25,6 +25,8 @@ def affine_vlb(schedule: Schedule, mean: Any, variance: Any, a: Any, b: Any, sig
     - L_{t−1} = ½·[ln(σ_t²/β̃_t) + (β̃_t + E(μ̃_t − μ_θ)²)/σ_t² − 1] for t = 2..T;
     - L₀ = ½·ln 2πσ₁² + E(x₀ − μ_θ)²/(2σ₁²): the decoder is a density, N(x₀; μ_θ(x₁), σ₁²).
 
+    Checked as: 16.
+
     Parameters
     ----------
     schedule
@@ -59,6 +61,8 @@ def affine_bound_16(schedule: Schedule, mean: Any, variance: Any, a: Any, b: Any
     L = KL(q(x_T) ‖ p(x_T)) + E Σ_t KL(q(x_{t−1} | x_t) ‖ p_θ(x_{t−1} | x_t)) + H(x₀), and q(x_{t−1} | x_t) is the exact
     reverse step N(A_t·x_t + B_t, r_t). The terms differ from those of (5); the sum is the same.
 
+    Checked as: 16, 26.
+
     Parameters
     ----------
     schedule, mean, variance, a, b, sigma2
@@ -80,6 +84,8 @@ def affine_nll(schedule: Schedule, mean: Any, variance: Any, a: Any, b: Any, sig
     p_θ(x₀) = N(M₀, V₀) is the end of the model's chain, with the decoder's σ₁² in the last step (`chain_end`); so it is
     ½·[ln 2πV₀ + (s² + (m − M₀)²)/V₀]. The bound is never below it.
 
+    Checked as: 16.
+
     Parameters
     ----------
     schedule, mean, variance, a, b, sigma2
@@ -92,7 +98,10 @@ def affine_nll(schedule: Schedule, mean: Any, variance: Any, a: Any, b: Any, sig
 # The same for a step A_t·x + B_t.
 
 def terms_of_5(schedule: Schedule, mean: Any, variance: Any, gain: Any, shift: Any, sigma2: Any) -> Any:
-    """`affine_vlb` for a step of mean A_t·x_t + B_t, `gain` and `shift` being tables of A and B."""
+    """`affine_vlb` for a step of mean A_t·x_t + B_t, `gain` and `shift` being tables of A and B.
+
+    Checked as: 16.
+    """
     alpha_bar, signal, noise, tilde, on_x0, on_xt = columns(
         schedule, mean, "alpha_bar", "sqrt_alpha_bar", "one_minus_alpha_bar", "beta_tilde", "posterior_mean_x0",
         "posterior_mean_xt")
@@ -107,7 +116,10 @@ def terms_of_5(schedule: Schedule, mean: Any, variance: Any, gain: Any, shift: A
 
 
 def terms_of_16(schedule: Schedule, mean: Any, variance: Any, gain: Any, shift: Any, sigma2: Any) -> Any:
-    """`affine_bound_16` for a step of mean A_t·x_t + B_t."""
+    """`affine_bound_16` for a step of mean A_t·x_t + B_t.
+
+    Checked as: 16.
+    """
     alpha_bar, signal = columns(schedule, mean, "alpha_bar", "sqrt_alpha_bar")
     sigma2 = _positive(rows(schedule, mean, "σ²", sigma2))
     first, v = entropy(variance), marginal_variance(schedule, variance)
@@ -120,7 +132,10 @@ def terms_of_16(schedule: Schedule, mean: Any, variance: Any, gain: Any, shift: 
 
 
 def expected_nll(schedule: Schedule, mean: Any, variance: Any, gain: Any, shift: Any, sigma2: Any) -> Any:
-    """`affine_nll` for a step of mean A_t·x_t + B_t."""
+    """`affine_nll` for a step of mean A_t·x_t + B_t.
+
+    Checked as: 16.
+    """
     M, V = chain_end(gain, shift, _positive(rows(schedule, mean, "σ²", sigma2)))
     return 0.5 * (_host.log(2 * math.pi * V) + (variance + (mean - M) ** 2) / V)
 
@@ -129,6 +144,8 @@ def chain_end(gain: Any, shift: Any, sigma2: Any) -> tuple[Any, Any]:
     """Mean and variance of x₀ after x_{t−1} = A_t·x_t + B_t + σ_t·z from x_T ~ N(0, 1); (*dims) each.
 
     M_{t−1} = A_t·M_t + B_t and V_{t−1} = A_t²·V_t + σ_t², from M_T = 0 and V_T = 1.
+
+    Checked as: 16.
     """
     mean, variance = _host.zeros(gain.shape[1:]), _host.ones(gain.shape[1:])
     for t in range(len(gain) - 1, 0, -1):
@@ -149,6 +166,8 @@ def exact_step(schedule: Schedule, mean: Any, variance: Any) -> tuple[Any, Any, 
 
     q(x_{t−1} | x_t) = N(A_t·x_t + B_t, r_t): x_{t−1} ~ N(√ᾱ_{t−1}·m, v_{t−1}), and x_t = √α_t·x_{t−1} + √β_t·z is seen.
     (T + 1, *dims) each, nan at 0.
+
+    Checked as: 16.
     """
     sqrt_alpha, signal, beta = columns(schedule, mean, "sqrt_alpha", "sqrt_alpha_bar", "beta")
     v = marginal_variance(schedule, variance)
@@ -161,6 +180,8 @@ def step_of(schedule: Schedule, mean: Any, a: Any, b: Any) -> tuple[Any, Any]:
     """Equation (11) for ε_θ = a_t·x + b_t: A_t = (1 − β_t·a_t/√(1 − ᾱ_t))/√α_t, B_t = −β_t·b_t/√(α_t·(1 − ᾱ_t)).
 
     (T + 1, *dims) each, nan at 0; `mean` only gives the dims.
+
+    Checked as: 16.
     """
     sqrt_alpha, root, beta = columns(schedule, mean, "sqrt_alpha", "sqrt_one_minus_alpha_bar", "beta")
     a, b = rows(schedule, mean, "a", a), rows(schedule, mean, "b", b)
@@ -171,7 +192,10 @@ def step_of(schedule: Schedule, mean: Any, a: Any, b: Any) -> tuple[Any, Any]:
 
 
 def entropy(variance: Any) -> Any:
-    """H(x₀) = ½·ln 2πe·s², nats; (*dims)."""
+    """H(x₀) = ½·ln 2πe·s², nats; (*dims).
+
+    Checked as: 16.
+    """
     if not variance.all():
         raise ValueError("where s² = 0 the entropy is −∞ and the data has no density: give a variance above 0")
     return 0.5 * _host.log(2 * math.pi * math.e * variance)

@@ -24,6 +24,8 @@ class Mixture(Oracle):
     Then q(x_t) = Σ_k w_k·N(√ᾱ_t·m_k, C_k) with C_k = ᾱ_t·S_k + (1 − ᾱ_t)·I, and all follows from the
     responsibilities r_k(x_t), the posterior chances of the components.
 
+    Checked as: oracle-mixture.
+
     Parameters
     ----------
     schedule
@@ -208,6 +210,8 @@ def atoms(schedule: Schedule, images: Any, weights: Any = None) -> Mixture:
 
     E[x₀ | x_t] = Σ_k softmax_k(ln w_k − |x_t − √ᾱ_t·m_k|²/(2(1 − ᾱ_t)))·m_k: at small t the nearest image, at t = T all
     of them. There is no density at t = 0.
+
+    Checked as: oracle-mixture.
 
     Parameters
     ----------

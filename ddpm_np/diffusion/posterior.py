@@ -11,6 +11,8 @@ from ddpm_np.diffusion.schedule import Schedule, same_shape
 def posterior_mean(schedule: Schedule, x_0: Any, x_t: Any, t: Any) -> Any:
     """Equation (7): μ̃_t(x_t, x₀) = √ᾱ_{t−1}·β_t/(1 − ᾱ_t)·x₀ + √α_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t)·x_t.
 
+    Checked as: 7.
+
     Parameters
     ----------
     schedule
@@ -31,6 +33,8 @@ def posterior_mean(schedule: Schedule, x_0: Any, x_t: Any, t: Any) -> Any:
 
 def q_posterior(schedule: Schedule, x_0: Any, x_t: Any, t: Any) -> tuple[Any, Any]:
     """Equations (6) and (7): q(x_{t−1} | x_t, x₀) = N(μ̃_t(x_t, x₀), β̃_t·I), β̃_t = β_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t).
+
+    Checked as: 6, 7.
 
     Returns
     -------

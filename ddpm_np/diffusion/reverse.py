@@ -22,6 +22,8 @@ def predict_x0(schedule: Schedule, x_t: Any, t: Any, eps: Any) -> Any:
     """Equation (15): x̂₀ = (x_t − √(1 − ᾱ_t)·ε)/√ᾱ_t, equation (4) solved for x₀; (N, …).
 
     Where ᾱ_t = 0 there is no such x̂₀ and ValueError is raised (on the host; a device is not asked).
+
+    Checked as: 15.
     """
     same_shape("a prediction of the noise", eps, x_t)
     noise = schedule.at(schedule.sqrt_one_minus_alpha_bar, t, x_t) * eps
@@ -38,7 +40,10 @@ def _need_signal(root: Any, t: Any) -> None:
 
 
 def predict_eps(schedule: Schedule, x_t: Any, t: Any, x_0: Any) -> Any:
-    """ε = (x_t − √ᾱ_t·x₀)/√(1 − ᾱ_t), equation (4) solved for ε; (N, …), t ≥ 1."""
+    """ε = (x_t − √ᾱ_t·x₀)/√(1 − ᾱ_t), equation (4) solved for ε; (N, …), t ≥ 1.
+
+    Checked as: eps.
+    """
     same_shape("x_0", x_0, x_t)
     signal = schedule.at(schedule.sqrt_alpha_bar, t, x_t) * x_0
     return (x_t - signal) / schedule.at(schedule.sqrt_one_minus_alpha_bar, t, x_t)
@@ -48,6 +53,8 @@ def mean_from_eps(schedule: Schedule, x_t: Any, t: Any, eps: Any) -> Any:
     """Equation (11): μ_θ = (x_t − β_t/√(1 − ᾱ_t)·ε_θ)/√α_t; (N, …).
 
     Equal to `posterior_mean` at x̂₀ = `predict_x0`, without the clip.
+
+    Checked as: 11.
     """
     same_shape("a prediction of the noise", eps, x_t)
     drift = schedule.at(schedule.beta, t, x_t) / schedule.at(schedule.sqrt_one_minus_alpha_bar, t, x_t)
@@ -56,14 +63,20 @@ def mean_from_eps(schedule: Schedule, x_t: Any, t: Any, eps: Any) -> Any:
 
 
 def eps_from_mean(schedule: Schedule, x_t: Any, t: Any, mean: Any) -> Any:
-    """ε = (x_t − √α_t·μ)·√(1 − ᾱ_t)/β_t, equation (11) solved for ε; (N, …)."""
+    """ε = (x_t − √α_t·μ)·√(1 − ᾱ_t)/β_t, equation (11) solved for ε; (N, …).
+
+    Checked as: 11.
+    """
     same_shape("a prediction of the mean", mean, x_t)
     drift = schedule.at(schedule.beta, t, x_t) / schedule.at(schedule.sqrt_one_minus_alpha_bar, t, x_t)
     return (x_t - schedule.at(schedule.sqrt_alpha, t, x_t) * mean) / drift
 
 
 def x0_from_mean(schedule: Schedule, x_t: Any, t: Any, mean: Any) -> Any:
-    """x̂₀ = (μ − c_t·x_t)/c₀, equation (7) solved for x₀; c₀, c_t its coefficients; (N, …)."""
+    """x̂₀ = (μ − c_t·x_t)/c₀, equation (7) solved for x₀; c₀, c_t its coefficients; (N, …).
+
+    Checked as: 15.
+    """
     same_shape("a prediction of the mean", mean, x_t)
     known = schedule.at(schedule.posterior_mean_xt, t, x_t) * x_t
     return (mean - known) / schedule.at(schedule.posterior_mean_x0, t, x_t)
@@ -80,6 +93,8 @@ class Prediction(NamedTuple):
 def predict(schedule: Schedule, model: Predictor, x_t: Any, t: Any, *, predicts: str = "eps",
             clip: bool = False) -> Prediction:
     """Ask the net once, and turn what it predicts into x̂₀ and ε̂.
+
+    Checked as: 15, clip, prediction.
 
     Parameters
     ----------
@@ -104,7 +119,10 @@ def predict(schedule: Schedule, model: Predictor, x_t: Any, t: Any, *, predicts:
 
 def p_mean_log_variance(schedule: Schedule, model: Predictor, x_t: Any, t: Any, *, predicts: str = "eps",
                         variance: Any = "small", clip: bool = False) -> tuple[Any, Any, Any]:
-    """As `p_mean_variance`, with ln σ_t² for σ_t²: (mean (N, …), (N, 1, …) or (N, …) if learned, x0_hat (N, …))."""
+    """As `p_mean_variance`, with ln σ_t² for σ_t²: (mean (N, …), (N, 1, …) or (N, …) if learned, x0_hat (N, …)).
+
+    Checked as: 11.
+    """
     x0, _, second = predict(schedule, model, x_t, t, predicts=predicts, clip=clip)
     return posterior_mean(schedule, x0, x_t, t), log_variance(schedule, variance, t, x_t, second), x0
 
@@ -115,6 +133,8 @@ def p_mean_variance(schedule: Schedule, model: Predictor, x_t: Any, t: Any, *, p
 
     μ_θ is the posterior mean (7) at x̂₀ of (15), which is (11) where nothing is clipped. With `clip`, x̂₀ is held in
     [−1, 1] first: the paper does not say so, its code does, and the quality of samples depends on it.
+
+    Checked as: 11, sigma, clip.
 
     Parameters
     ----------

@@ -17,6 +17,8 @@ def p_sample(schedule: Schedule, model: Predictor, x_t: Any, t: Any, noise: Any,
              variance: Any = "small", clip: bool = False) -> Any:
     """One step of Algorithm 2: x_{t−1} = μ_θ(x_t, t) + σ_t·z, with z = 0 at t = 1.
 
+    Checked as: algorithm-2.
+
     Parameters
     ----------
     model
@@ -52,6 +54,8 @@ def progressive(schedule: Schedule, model: Predictor, x_t: Any, noise_at: NoiseA
 
     What the paper calls progressive generation (section 4.3, figure 6) is the x̂₀ of each step.
 
+    Checked as: 1.
+
     Parameters
     ----------
     x_t
@@ -74,7 +78,10 @@ def progressive(schedule: Schedule, model: Predictor, x_t: Any, noise_at: NoiseA
 
 def ancestral(schedule: Schedule, model: Predictor, x_T: Any, noise_at: NoiseAt, *, start: int | None = None,
               predicts: str = "eps", variance: Any = "small", clip: bool = False) -> Iterator[tuple[int, Any]]:
-    """Algorithm 2: yields (t − 1, x_{t−1}) for t = T (or `start`), …, 1; the last is (0, x₀). As `progressive`."""
+    """Algorithm 2: yields (t − 1, x_{t−1}) for t = T (or `start`), …, 1; the last is (0, x₀). As `progressive`.
+
+    Checked as: 1.
+    """
     options = {"start": start, "predicts": predicts, "variance": variance, "clip": clip}
     for t, x, _ in progressive(schedule, model, x_T, noise_at, **options):
         yield t, x
@@ -87,7 +94,10 @@ def last(chain: Iterator[tuple[int, Any]]) -> Any:
 
 def sample_with(schedule: Schedule, model: Predictor, x_T: Any, noises: Any, *, predicts: str = "eps",
                 variance: Any = "small", clip: bool = False) -> Any:
-    """Algorithm 2 with given noise: `noises` (T + 1, N, …), row t used at step t, rows 0 and 1 unused; x₀ (N, …)."""
+    """Algorithm 2 with given noise: `noises` (T + 1, N, …), row t used at step t, rows 0 and 1 unused; x₀ (N, …).
+
+    Checked as: 1.
+    """
     options = {"predicts": predicts, "variance": variance, "clip": clip}
     return last(ancestral(schedule, model, x_T, lambda t: noises[t, ...], **options))
 

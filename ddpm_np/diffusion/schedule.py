@@ -44,6 +44,8 @@ class Schedule:
 
     Make one with `from_betas`, by name (schedules.py), or with β that are `learned`.
 
+    Checked as: alpha-bar, 7, log-variance, learned-schedule.
+
     Attributes
     ----------
     T : int

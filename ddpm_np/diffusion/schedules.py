@@ -27,26 +27,38 @@ def _check(T: int) -> None:
 
 
 def linear_schedule(T: int, start: float = 1e-4, end: float = 0.02) -> Schedule:
-    """β_t from `start` at t = 1 to `end` at t = T in equal steps; the paper's is ``linear_schedule(1000)``."""
+    """β_t from `start` at t = 1 to `end` at t = T in equal steps; the paper's is ``linear_schedule(1000)``.
+
+    Checked as: linear-schedule.
+    """
     _check(T)
     return Schedule.from_betas(_host.linspace(start, end, T))
 
 
 def quadratic_schedule(T: int, start: float = 1e-4, end: float = 0.02) -> Schedule:
-    """√β_t from √`start` to √`end` in equal steps (Ho et al.'s code: "quad")."""
+    """√β_t from √`start` to √`end` in equal steps (Ho et al.'s code: "quad").
+
+    Checked as: named-schedules.
+    """
     _check(T)
     return Schedule.from_betas(_host.linspace(math.sqrt(start), math.sqrt(end), T) ** 2)
 
 
 def sigmoid_schedule(T: int, start: float = 1e-4, end: float = 0.02) -> Schedule:
-    """β_t = start + (end − start)·σ(u), u from −6 to 6 in equal steps: β₁ lies 0.25 % of the way up, β_T 99.75 %."""
+    """β_t = start + (end − start)·σ(u), u from −6 to 6 in equal steps: β₁ lies 0.25 % of the way up, β_T 99.75 %.
+
+    Checked as: named-schedules.
+    """
     _check(T)
     u = _host.linspace(-6, 6, T)  # (T,)
     return Schedule.from_betas(start + (end - start) / (1 + _host.exp(-u)))
 
 
 def constant_schedule(T: int, start: float = 1e-4, end: float = 0.02) -> Schedule:
-    """β_t = `end` at every t (Ho et al.'s code: "const"); `start` is not used."""
+    """β_t = `end` at every t (Ho et al.'s code: "const"); `start` is not used.
+
+    Checked as: named-schedules.
+    """
     _check(T)
     return Schedule.from_betas(_host.full(T, end))
 
@@ -57,6 +69,8 @@ def jsd_schedule(T: int, start: float = 1e-4, end: float = 0.02) -> Schedule:
     α_t = (T − t)/(T − t + 1), so ᾱ_t = 1 − t/T: it falls in equal steps, to ᾱ_T = 0. There x_T is noise and holds
     nothing of x₀, L_T is 0, and x̂₀ does not follow from a prediction of the noise: a net for this schedule predicts
     x₀ or v.
+
+    Checked as: named-schedules.
     """
     _check(T)
     return Schedule.from_betas(1 / _host.arange(T, 0, -1))
@@ -69,12 +83,18 @@ def _warm_up(T: int, start: float, end: float, part: float) -> Schedule:
 
 
 def warmup10_schedule(T: int, start: float = 1e-4, end: float = 0.02) -> Schedule:
-    """β_t from `start` to `end` in equal steps over the first ⌊T/10⌋ steps, then `end` (Ho et al.'s code)."""
+    """β_t from `start` to `end` in equal steps over the first ⌊T/10⌋ steps, then `end` (Ho et al.'s code).
+
+    Checked as: named-schedules.
+    """
     return _warm_up(T, start, end, 0.1)
 
 
 def warmup50_schedule(T: int, start: float = 1e-4, end: float = 0.02) -> Schedule:
-    """β_t from `start` to `end` in equal steps over the first ⌊T/2⌋ steps, then `end` (Ho et al.'s code)."""
+    """β_t from `start` to `end` in equal steps over the first ⌊T/2⌋ steps, then `end` (Ho et al.'s code).
+
+    Checked as: named-schedules.
+    """
     return _warm_up(T, start, end, 0.5)
 
 
@@ -83,6 +103,8 @@ def cosine_schedule(T: int, start: float = 1e-4, end: float = 0.02) -> Schedule:
 
     Nichol & Dhariwal 2021, equation 17. f(T) = 0, so the last β is clipped. `start` and `end` are not used.
     1 − cos²b/cos²a is computed as sin(b − a)·sin(b + a)/cos²a: the difference would lose four digits at small t.
+
+    Checked as: cosine-schedule.
     """
     _check(T)
     s = 0.008
@@ -102,6 +124,8 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
 def named_schedule(name: str, T: int, start: float = 1e-4, end: float = 0.02) -> Schedule:
     """The schedule of a name in `SCHEDULES`.
 
+    Checked as: named-schedules.
+
     >>> named_schedule("jsd", 4).alpha_bar
     array([1.  , 0.75, 0.5 , 0.25, 0.  ])
     """
@@ -114,6 +138,8 @@ def named_schedule(name: str, T: int, start: float = 1e-4, end: float = 0.02) ->
 
 def timesteps(T: int, n: int, spacing: str = "trailing") -> list[int]:
     """n distinct steps of 1..T, descending, for a sampler that takes fewer than T.
+
+    Checked as: timesteps.
 
     Parameters
     ----------
@@ -156,6 +182,8 @@ def _nearest(a: int, b: int) -> int:
 def respace(schedule: Schedule, model: Predictor, steps: Sequence[int]) -> tuple[Schedule, Predictor]:
     """The diffusion that visits only some steps τ of another: β'_i = 1 − ᾱ_τi/ᾱ_τ(i−1), τ_0 = 0.
 
+    Checked as: respacing.
+
     Parameters
     ----------
     steps
@@ -173,12 +201,14 @@ def respace(schedule: Schedule, model: Predictor, steps: Sequence[int]) -> tuple
     if bad or not tau:
         raise ValueError(f"steps must be distinct ints from 1 to T = {schedule.T}, got {bad[0] if bad else 'none'}")
     index = _host.asarray([0, *tau])  # (n+1,)
+    beta = to_host(schedule.beta) if of(schedule.beta).name == "tensor" else schedule.beta
+    xp = of(beta)
     with _host.errstate(divide="ignore"):
-        log_alpha = _host.log1p(-to_host(schedule.beta))  # (T+1,)
-    gaps = _host.asarray([0.0, *(log_alpha[a + 1 : b + 1].sum() for a, b in pairwise(index))])  # (n+1,): ln α'_i
+        log_alpha = xp.log1p(-beta)  # (T+1,)
+    gaps = xp.asarray([0.0, *(log_alpha[a + 1 : b + 1].sum() for a, b in pairwise(index))])  # (n+1,): ln α'_i
 
     def at_tau(x: Any, i: Any) -> Any:
         """The model at t = τ_i."""
         return model(x, of(i).take(of(i).asarray(index), i, axis=0))
 
-    return Schedule(-_host.expm1(gaps), gaps), at_tau
+    return Schedule(-xp.expm1(gaps), gaps), at_tau

@@ -11,13 +11,19 @@ from ddpm_np.diffusion.schedule import Schedule, same_shape
 
 
 def score_from_eps(schedule: Schedule, x_t: Any, t: Any, eps: Any) -> Any:
-    """s = −ε/√(1 − ᾱ_t); (N, …). Where ε = E[ε | x_t], s = ∇ ln q(x_t)."""
+    """s = −ε/√(1 − ᾱ_t); (N, …). Where ε = E[ε | x_t], s = ∇ ln q(x_t).
+
+    Checked as: score.
+    """
     same_shape("a prediction of the noise", eps, x_t)
     return -eps / schedule.at(schedule.sqrt_one_minus_alpha_bar, t, x_t)
 
 
 def eps_from_score(schedule: Schedule, x_t: Any, t: Any, score: Any) -> Any:
-    """ε = −√(1 − ᾱ_t)·s; (N, …)."""
+    """ε = −√(1 − ᾱ_t)·s; (N, …).
+
+    Checked as: score.
+    """
     same_shape("a score", score, x_t)
     return -schedule.at(schedule.sqrt_one_minus_alpha_bar, t, x_t) * score
 
@@ -28,6 +34,8 @@ def score_matching_loss(schedule: Schedule, model: Predictor, x_0: Any, t: Any, 
 
     ∇ ln q(x_t | x₀) = −(x_t − √ᾱ_t·x₀)/(1 − ᾱ_t) = −ε/√(1 − ᾱ_t), so this is ‖ε − ε_θ‖²/(1 − ᾱ_t): equation (12) but
     for the weight, which there is β_t²/(2σ_t²·α_t·(1 − ᾱ_t)) (`eq12_weight`).
+
+    Checked as: score-matching.
     """
     x_t = q_sample(schedule, x_0, t, noise)  # (N, …)
     score = score_from_eps(schedule, x_t, t, predict(schedule, model, x_t, t, predicts=predicts).eps)

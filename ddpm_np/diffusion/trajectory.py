@@ -25,7 +25,10 @@ LogMarginal = Callable[[Any, Any], Any]  # (x_t (N, …), t (N,)) -> ln q(x_t), 
 
 
 def q_trajectory(schedule: Schedule, x_0: Any, noises: Any) -> Any:
-    """Equation (2), all of it: x₀..x_T by T steps of q(x_t | x_{t−1}); `noises` (T + 1, N, …), row 0 unused."""
+    """Equation (2), all of it: x₀..x_T by T steps of q(x_t | x_{t−1}); `noises` (T + 1, N, …), row 0 unused.
+
+    Checked as: 2.
+    """
     xp, x = of(x_0), [x_0]
     for t in range(1, schedule.T + 1):
         x.append(q_step(schedule, x[-1], _all(x_0, t), noises[t, ...]))
@@ -45,6 +48,8 @@ def _total(x: Any) -> Any:
 @dataclass(frozen=True)
 class Trajectory:
     """A trajectory, the model it is judged by, and the log densities that the lines are made of.
+
+    Checked as: 3, joint, 20, 21.
 
     Attributes
     ----------
@@ -104,27 +109,42 @@ class Trajectory:
 
 
 def log_p_joint(tr: Trajectory) -> Any:
-    """Equation (1): ln p_θ(x_{0:T}) = ln p(x_T) + Σ_{t≥1} ln p_θ(x_{t−1} | x_t)."""
+    """Equation (1): ln p_θ(x_{0:T}) = ln p(x_T) + Σ_{t≥1} ln p_θ(x_{t−1} | x_t).
+
+    Checked as: joint.
+    """
     return tr.log_prior() + sum(tr.log_p(t) for t in tr.steps)
 
 
 def log_q_joint(tr: Trajectory) -> Any:
-    """Equation (2): ln q(x_{1:T} | x₀) = Σ_{t≥1} ln q(x_t | x_{t−1})."""
+    """Equation (2): ln q(x_{1:T} | x₀) = Σ_{t≥1} ln q(x_t | x_{t−1}).
+
+    Checked as: joint.
+    """
     return sum(tr.log_q_step(t) for t in tr.steps)
 
 
 def equation_3(tr: Trajectory) -> Any:
-    """Equation (3): −ln p(x_T) − Σ_{t≥1} ln p_θ(x_{t−1} | x_t)/q(x_t | x_{t−1})."""
+    """Equation (3): −ln p(x_T) − Σ_{t≥1} ln p_θ(x_{t−1} | x_t)/q(x_t | x_{t−1}).
+
+    Checked as: 3.
+    """
     return -tr.log_prior() - sum(tr.log_p(t) - tr.log_q_step(t) for t in tr.steps)
 
 
 def equation_17(tr: Trajectory) -> Any:
-    """Equation (17): −ln p_θ(x_{0:T})/q(x_{1:T} | x₀)."""
+    """Equation (17): −ln p_θ(x_{0:T})/q(x_{1:T} | x₀).
+
+    Checked as: 17.
+    """
     return -(log_p_joint(tr) - log_q_joint(tr))
 
 
 def equation_18(tr: Trajectory) -> Any:
-    """Equation (18), the products taken apart: it is (3)."""
+    """Equation (18), the products taken apart: it is (3).
+
+    Checked as: 18.
+    """
     return equation_3(tr)
 
 
@@ -132,6 +152,8 @@ def equation_19(tr: Trajectory) -> Any:
     """Equation (19), t = 1 split off.
 
     −ln p(x_T) − Σ_{t>1} ln p_θ(x_{t−1} | x_t)/q(x_t | x_{t−1}) − ln p_θ(x₀ | x₁)/q(x₁ | x₀).
+
+    Checked as: 19.
     """
     later = sum(tr.log_p(t) - tr.log_q_step(t) for t in tr.steps[1:])
     return -tr.log_prior() - later - (tr.log_p(1) - tr.log_q_step(1))
@@ -141,6 +163,8 @@ def equation_20(tr: Trajectory) -> Any:
     """Equation (20), Bayes' rule in each factor of (19).
 
     q(x_t | x_{t−1}) = q(x_t | x_{t−1}, x₀) = q(x_{t−1} | x_t, x₀)·q(x_t | x₀)/q(x_{t−1} | x₀).
+
+    Checked as: 20.
     """
     later = sum(tr.log_p(t) - tr.log_q_posterior(t) + tr.log_q_given_x0(t - 1) - tr.log_q_given_x0(t)
                 for t in tr.steps[1:])
@@ -151,13 +175,18 @@ def equation_21(tr: Trajectory) -> Any:
     """Equation (21), telescoped.
 
     −ln p(x_T)/q(x_T | x₀) − Σ_{t>1} ln p_θ(x_{t−1} | x_t)/q(x_{t−1} | x_t, x₀) − ln p_θ(x₀ | x₁).
+
+    Checked as: 21.
     """
     later = sum(tr.log_p(t) - tr.log_q_posterior(t) for t in tr.steps[1:])
     return -(tr.log_prior() - tr.log_q_given_x0(tr.schedule.T)) - later - tr.log_p(1)
 
 
 def equation_22(tr: Trajectory) -> Any:
-    """Equation (22), which is (5): KL divergences given x_t and x₀ for the log ratios of (21)."""
+    """Equation (22), which is (5): KL divergences given x_t and x₀ for the log ratios of (21).
+
+    Checked as: 22.
+    """
     s, x_0 = tr.schedule, tr.x[0, ...]
     x_T = tr.x[s.T, ...]
     variance = s.at(s.one_minus_alpha_bar, _all(x_0, s.T), x_0)
@@ -172,7 +201,10 @@ def equation_22(tr: Trajectory) -> Any:
 
 
 def equation_23(tr: Trajectory) -> Any:
-    """Equation (23), where the second derivation begins: it is (18)."""
+    """Equation (23), where the second derivation begins: it is (18).
+
+    Checked as: 23.
+    """
     return equation_3(tr)
 
 
@@ -180,6 +212,8 @@ def equation_24(tr: Trajectory, log_q: LogMarginal) -> Any:
     """Equation (24), Bayes' rule without x₀: q(x_t | x_{t−1}) = q(x_{t−1} | x_t)·q(x_t)/q(x_{t−1}).
 
     −ln p(x_T) − Σ_{t≥1} [ln p_θ(x_{t−1} | x_t)/q(x_{t−1} | x_t) + ln q(x_{t−1})/q(x_t)].
+
+    Checked as: 24.
     """
     marginal = log_marginals(tr, log_q)
     return -tr.log_prior() - sum(tr.log_p(t) - log_q_reverse(tr, marginal, t) + marginal[t - 1] - marginal[t]
@@ -190,6 +224,8 @@ def equation_25(tr: Trajectory, log_q: LogMarginal) -> Any:
     """Equation (25), telescoped: −ln p(x_T)/q(x_T) − Σ_{t≥1} ln p_θ(x_{t−1} | x_t)/q(x_{t−1} | x_t) − ln q(x₀).
 
     Its expectation is (26), which is (16): KL(q(x_T) ‖ p(x_T)) + E Σ KL(q(x_{t−1} | x_t) ‖ p_θ(x_{t−1} | x_t)) + H(x₀).
+
+    Checked as: 25.
     """
     marginal = log_marginals(tr, log_q)
     ratios = sum(tr.log_p(t) - log_q_reverse(tr, marginal, t) for t in tr.steps)
@@ -197,10 +233,16 @@ def equation_25(tr: Trajectory, log_q: LogMarginal) -> Any:
 
 
 def log_marginals(tr: Trajectory, log_q: LogMarginal) -> list[Any]:
-    """ln q(x_t) for t = 0..T."""
+    """ln q(x_t) for t = 0..T.
+
+    Checked as: 24, 25.
+    """
     return [log_q(tr.x[t, ...], _all(tr.x[0, ...], t)) for t in range(tr.schedule.T + 1)]
 
 
 def log_q_reverse(tr: Trajectory, marginal: list[Any], t: int) -> Any:
-    """ln q(x_{t−1} | x_t) by Bayes' rule: a density of x_{t−1} for the right q; in (24) and (25) any q cancels."""
+    """ln q(x_{t−1} | x_t) by Bayes' rule: a density of x_{t−1} for the right q; in (24) and (25) any q cancels.
+
+    Checked as: 24, 25.
+    """
     return tr.log_q_step(t) + marginal[t - 1] - marginal[t]

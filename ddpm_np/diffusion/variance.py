@@ -13,6 +13,8 @@ LEARNED = ("learned", "learned_range")  # those that need the net's second outpu
 def log_variance(schedule: Schedule, variance: Any, t: Any, x: Any, output: Any = None) -> Any:
     """ln σ_t² of the reverse step, (N, 1, …), or (N, …) where it is learned.
 
+    Checked as: log-variance, sigma.
+
     Parameters
     ----------
     variance
@@ -49,6 +51,8 @@ def learned_range_log_variance(schedule: Schedule, v: Any, t: Any) -> Any:
 
     v = 1 gives β_t and v = −1 gives β̃_t, which is β̃₂ at t = 1; v = 0 their geometric mean.
 
+    Checked as: learned-range.
+
     Parameters
     ----------
     v
@@ -72,7 +76,10 @@ def learned_range_log_variance(schedule: Schedule, v: Any, t: Any) -> Any:
 
 
 def learned_range_variance(schedule: Schedule, v: Any, t: Any) -> Any:
-    """Σ_θ itself: exp of `learned_range_log_variance`; (N, …)."""
+    """Σ_θ itself: exp of `learned_range_log_variance`; (N, …).
+
+    Checked as: learned-range.
+    """
     log_sigma2 = learned_range_log_variance(schedule, v, t)
     return of(log_sigma2).exp(log_sigma2)
 

@@ -126,6 +126,8 @@ def time_embedding(t: Any, dim: int, *, flip_sin_to_cos: bool = False, freq_shif
 
     Sines first, as in the paper's code (cosines first if `flip_sin_to_cos`). Embeds the numbers given.
 
+    Checked as: time-embedding.
+
     Raises
     ------
     ValueError

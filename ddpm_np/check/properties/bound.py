@@ -244,6 +244,24 @@ def _compare_first(check: Check, b: Batch, variance: str) -> None:
                     "log p, without the minus": -want})
 
 
+@checks("L_0", first=lambda: short_batches()[:3], needs=["vlb_term"], aspect="first_term_is_the_decoder",
+        method="each image by itself")
+def first_term_in_a_batch_of_any_t(check: Check, b: Batch) -> None:
+    """The decoder for the images at t = 1, wherever they stand, and a divergence for the others."""
+    target, x_0, k, model = check(b.case), levels(check, b), b.rows, affine(b.case)
+    first, ones = (b.t == 1).reshape(k.beta.shape), np.ones(len(b.t), b.t.dtype)
+    sigma = np.where(first, first_sigma(check, b._replace(t=ones), "small"), np.sqrt(k.beta))
+    x_1 = k.sqrt_alpha_bar * x_0 + k.sqrt_beta * start(b.case, x_0, 0 * x_0)
+    x_t = np.where(first, x_1, b.y)
+    m = Means(k, x_0, x_t, model(x_t, b.t), target.range)
+    alone = [target.vlb_term(model, x_0[i : i + 1], x_t[i : i + 1], b.t[i : i + 1], variance="small")
+             for i in range(len(b.t))]
+    got = target.vlb_term(model, x_0, x_t, b.t, variance="small")
+    logs = np.log(k.small), 2 * np.log(sigma)
+    check.equal("L_(t−1) in a batch against that of each image", got, np.concatenate(alone), case=b.case, at={"t": b.t},
+                scale=bits(kl_scale(m, *logs) + level_scale(m, 0 * m.model, sigma)) + np.concatenate(alone))
+
+
 # (5)
 
 

@@ -11,9 +11,9 @@ from ddpm_np.check.strategies import Batch, batches, plain_batches, plain_cases,
 
 equation("alpha-bar", "ᾱ_t of β_1..β_t", r"\alpha_t := 1-\beta_t,\quad \bar\alpha_t := \prod_{s=1}^t\alpha_s",
          "Ho et al. 2020, section 2, above (4)", "diffusion.schedule.Schedule")
-equation("2", "a forward step", r"q(x_t\mid x_{t-1}) = \mathcal N(\sqrt{1-\beta_t}\,x_{t-1},\,\beta_t I)",
+equation("2", "a forward step", r"q(x_t\mid x_{t-1}) = \mathcal{N}(\sqrt{1-\beta_t}\,x_{t-1},\,\beta_t I)",
          "Ho et al. 2020, (2)", "diffusion.forward.q_step", "diffusion.trajectory.q_trajectory")
-equation("4", "x_t from x₀", r"q(x_t\mid x_0) = \mathcal N(\sqrt{\bar\alpha_t}\,x_0,\,(1-\bar\alpha_t) I)",
+equation("4", "x_t from x₀", r"q(x_t\mid x_0) = \mathcal{N}(\sqrt{\bar\alpha_t}\,x_0,\,(1-\bar\alpha_t) I)",
          "Ho et al. 2020, (4)", "diffusion.forward.q_sample")
 
 

@@ -9,7 +9,7 @@ from ddpm_np.check.registry import checks, equation
 from ddpm_np.check.strategies import Batch, batches, plain_batches
 
 equation("6", "the posterior is Bayes' rule",
-         r"q(x_{t-1}\mid x_t,x_0) = \mathcal N(\tilde\mu_t(x_t,x_0),\,\tilde\beta_t I)",
+         r"q(x_{t-1}\mid x_t,x_0) = \mathcal{N}(\tilde\mu_t(x_t,x_0),\,\tilde\beta_t I)",
          "Ho et al. 2020, (6)", "diffusion.posterior.q_posterior")
 equation("7", "μ̃_t and β̃_t",
          r"\tilde\mu_t = \frac{\sqrt{\bar\alpha_{t-1}}\beta_t}{1-\bar\alpha_t}x_0 + "
@@ -100,6 +100,14 @@ def log_variance_is_that_of_two_at_one(check: Check, b: Batch) -> None:
                     "ln √β̃_t": np.log(k.small)[b.t] / 2,
                     "ln max(β̃_t, 1e-20)": np.log(np.maximum(k.beta_tilde, 1e-20))[b.t],
                     "ln β₁ at t = 1": np.log(np.where(np.arange(b.case.T + 1) == 1, k.beta, k.beta_tilde))[b.t]})
+
+
+@checks("log-variance", first=plain_batches, needs=["log_variance"], aspect="log_variance_is_that_of_two_at_one")
+def log_variance_of_the_small_step(check: Check, b: Batch) -> None:
+    """The same rows where a step of the reverse process takes them."""
+    want = np.log(b.rows.small)
+    got = check(b.case).array("log_variance", want.shape, "small", b.t, b.x)
+    check.equal("ln σ_t² (small)", got, want, case=b.case, at={"t": b.t}, scale=1 + np.abs(want))
 
 
 def _log_normal(x: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:

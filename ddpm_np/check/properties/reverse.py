@@ -13,16 +13,16 @@ from ddpm_np.check.strategies import Batch, batches, plain_batches
 
 PAPER = "Ho et al. 2020, "
 equation("9", "x_t of (4) gives x₀ back",
-         r"L_{t-1}-C = \mathbb E\Big[\tfrac1{2\sigma_t^2}\big\|\tilde\mu_t\big(x_t,\tfrac1{\sqrt{\bar\alpha_t}}"
-         r"(x_t-\sqrt{1-\bar\alpha_t}\,\epsilon)\big)-\mu_\theta(x_t,t)\big\|^2\Big]",
+         r"L_{t-1}-C = \mathbb{E}\left[\frac{1}{2\sigma_t^2}\|\tilde\mu_t\left(x_t,\frac{1}{\sqrt{\bar\alpha_t}}"
+         r"(x_t-\sqrt{1-\bar\alpha_t}\,\epsilon)\right)-\mu_\theta(x_t,t)\|^2\right]",
          PAPER + "(9)", "diffusion.bound.mean_mismatch_from_noise")
 equation("10", "μ̃_t in terms of the noise",
-         r"L_{t-1}-C = \mathbb E\Big[\tfrac1{2\sigma_t^2}\big\|\tfrac1{\sqrt{\alpha_t}}\big(x_t-"
-         r"\tfrac{\beta_t}{\sqrt{1-\bar\alpha_t}}\epsilon\big)-\mu_\theta(x_t,t)\big\|^2\Big]",
+         r"L_{t-1}-C = \mathbb{E}\left[\frac{1}{2\sigma_t^2}\|\frac{1}{\sqrt{\alpha_t}}\left(x_t-"
+         r"\frac{\beta_t}{\sqrt{1-\bar\alpha_t}}\epsilon\right)-\mu_\theta(x_t,t)\|^2\right]",
          PAPER + "(10)", "diffusion.bound.mean_mismatch_simplified")
 equation("11", "μ_θ of a prediction of the noise",
-         r"\mu_\theta(x_t,t) = \tfrac1{\sqrt{\alpha_t}}\Big(x_t-"
-         r"\tfrac{\beta_t}{\sqrt{1-\bar\alpha_t}}\epsilon_\theta(x_t,t)\Big)",
+         r"\mu_\theta(x_t,t) = \frac{1}{\sqrt{\alpha_t}}\left(x_t-"
+         r"\frac{\beta_t}{\sqrt{1-\bar\alpha_t}}\epsilon_\theta(x_t,t)\right)",
          PAPER + "(11)", "diffusion.reverse.mean_from_eps", "diffusion.reverse.eps_from_mean",
          "diffusion.reverse.p_mean_variance", "diffusion.reverse.p_mean_log_variance")
 equation("15", "x̂₀ of a prediction of the noise",
@@ -44,7 +44,7 @@ equation("velocity", "v and what follows from it",
          "Salimans & Ho 2022, section 3", "diffusion.velocity.velocity", "diffusion.velocity.x0_from_velocity",
          "diffusion.velocity.eps_from_velocity")
 equation("learned-range", "Σ_θ between β̃_t and β_t",
-         r"\Sigma_\theta = \exp\big(w\ln\beta_t+(1-w)\ln\tilde\beta_t\big),\ w = (v+1)/2",
+         r"\Sigma_\theta = \exp\left(w\ln\beta_t+(1-w)\ln\tilde\beta_t\right),\ w = (v+1)/2",
          "Nichol & Dhariwal 2021, (15)", "diffusion.variance.learned_range_variance",
          "diffusion.variance.learned_range_log_variance")
 
@@ -222,12 +222,17 @@ def sigma2(check: Check, b: Batch, variance: str) -> np.ndarray:
 def _compare_sigma(check: Check, b: Batch, variance: str) -> None:
     k, spread = b.rows, np.ones_like(b.x)
     got = check(b.case).p_mean_variance(affine(b.case), b.x, b.t, variance=variance, clip=False)[1]
+    first, usual = (b.t == 1).reshape(k.beta.shape), k.small if variance == "small" else k.large
     check.equal(f"σ_t² ({variance})", got, sigma2(check, b, variance) * spread, case=b.case, at={"t": b.t},
                 scale=k.beta * spread, mistakes=lambda: {
+                    "β₁ at t = 1 (if meant, declare conventions = {'first_variance': 'beta'})":
+                        np.where(first, k.beta, usual) * spread,
+                    "β̃₁ = 0 at t = 1 (if meant, declare conventions = {'first_variance': 'posterior'})":
+                        np.where(first, 0, usual) * spread,
                     "β_t": k.beta * spread, "β_t with β̃₂ at t = 1": k.large * spread,
                     "β̃_t": k.beta_tilde * spread, "β̃_t with β̃₂ at t = 1": k.small * spread,
-                    "σ_t, a standard deviation": np.sqrt(k.small if variance == "small" else k.large) * spread,
-                    "ln σ_t², a logarithm": np.log(k.small if variance == "small" else k.large) * spread,
+                    "σ_t, a standard deviation": np.sqrt(usual) * spread,
+                    "ln σ_t², a logarithm": np.log(usual) * spread,
                     "1 − ᾱ_t": k.one_minus_alpha_bar * spread,
                     "β̃_t, at least 1e-20": np.maximum(k.beta_tilde, 1e-20) * spread})
 
@@ -255,9 +260,17 @@ def learned_range_is_geometric(check: Check, b: Batch) -> None:
     ends = np.array([1.0, -1.0, 0.0, 0.4]).reshape((4,) + (1,) * (b.x.ndim - 1))
     v = np.concatenate([ends + 0 * b.x[:1], b.x / 2])  # (4 + N, …)
     t = np.concatenate([np.full(4, b.t.max()), b.t])
+    target = check(b.case)
+    first = target.first_variance(t)
+    if first == "posterior":  # at t = 1 that is 0, and has no logarithm
+        v, t = v[t > 1], t[t > 1]
+        if not len(t):
+            return
     k = b.case.rows(t, v)
     w, high, low = (v + 1) / 2, np.log(k.beta), np.log(k.small)
-    got = check(b.case).learned_range_variance(v, t)
+    if first == "beta":
+        low = np.where((t == 1).reshape(low.shape), high, low)
+    got = target.learned_range_variance(v, t)
     check.equal("Σ_θ", got, np.exp(w * high + (1 - w) * low), case=b.case, at={"t": t, "v": v}, slack=10,
                 mistakes=lambda: {
                     "β_t and β̃_t swapped": np.exp(w * low + (1 - w) * high),

@@ -16,19 +16,19 @@ from ddpm_np.check.strategies import Batch, batches, plain_batches, plain_cases,
 
 equation("1", "the reverse process, from x_T down",
          r"p_\theta(x_{0:T}) = p(x_T)\prod_{t=1}^T p_\theta(x_{t-1}\mid x_t),\quad "
-         r"p_\theta(x_{t-1}\mid x_t) = \mathcal N(\mu_\theta(x_t,t),\,\Sigma_\theta(x_t,t))",
+         r"p_\theta(x_{t-1}\mid x_t) = \mathcal{N}(\mu_\theta(x_t,t),\,\Sigma_\theta(x_t,t))",
          "Ho et al. 2020, (1)", "diffusion.sampler.sample_with", "diffusion.sampler.ancestral",
          "diffusion.sampler.progressive")
 equation("algorithm-2", "a step of Algorithm 2",
-         r"x_{t-1} = \tfrac1{\sqrt{\alpha_t}}\Big(x_t-\tfrac{1-\alpha_t}{\sqrt{1-\bar\alpha_t}}"
-         r"\epsilon_\theta(x_t,t)\Big)+\sigma_t z,\quad z = 0\ \mathrm{at}\ t = 1",
+         r"x_{t-1} = \frac{1}{\sqrt{\alpha_t}}\left(x_t-\frac{1-\alpha_t}{\sqrt{1-\bar\alpha_t}}"
+         r"\epsilon_\theta(x_t,t)\right)+\sigma_t z,\quad z = 0\ \mathrm{at}\ t = 1",
          "Ho et al. 2020, Algorithm 2", "diffusion.sampler.p_sample")
 equation("ddim-12", "a step of DDIM",
          r"x_s = \sqrt{\bar\alpha_s}\,\hat x_0+\sqrt{1-\bar\alpha_s-\sigma_t^2}\,\epsilon_\theta+\sigma_t z",
          "Song, Meng & Ermon 2021, (12)", "diffusion.ddim.ddim_step", "diffusion.ddim.ddim")
 equation("ddim-16", "σ_t of DDIM",
-         r"\sigma_t(\eta) = \eta\sqrt{\tfrac{1-\bar\alpha_s}{1-\bar\alpha_t}}"
-         r"\sqrt{1-\tfrac{\bar\alpha_t}{\bar\alpha_s}}",
+         r"\sigma_t(\eta) = \eta\sqrt{\frac{1-\bar\alpha_s}{1-\bar\alpha_t}}"
+         r"\sqrt{1-\frac{\bar\alpha_t}{\bar\alpha_s}}",
          "Song, Meng & Ermon 2021, (16)", "diffusion.ddim.ddim_sigma")
 equation("timesteps", "n of the T steps", r"T \geq \tau_n > \dots > \tau_1 \geq 1",
          "Song, Meng & Ermon 2021, section 4.2", "diffusion.schedules.timesteps")
@@ -147,6 +147,25 @@ def _compare_response(check: Check, case: Case, variance: str) -> None:
         raise
 
 
+@checks("1", first=lambda: plain_cases()[:2], needs=["sample"], aspect="response", method="closed form")
+def sample_clips_where_it_is_asked_to(check: Check, case: Case) -> None:
+    """From x_T far outside: without clip nothing is held anywhere; with it, x̂₀ of every step is, and x₀ not."""
+    target, k, model = check(case), case.table, affine(case)
+    x_T, (low, high) = np.array([[-8.0], [0.5], [8.0]]), target.range
+    noises = _noises(case, x_T)
+    noises[1:] = np.arange(case.T)[:, None, None] * np.array([[1.0], [-0.5], [0.25]])
+    for clip in (False, True):
+        want = x_T
+        for t in range(case.T, 0, -1):
+            steps = np.full(len(x_T), t)
+            x0 = (want - k.sqrt_one_minus_alpha_bar[t] * model(want, steps)) / k.sqrt_alpha_bar[t]
+            mean = k.x0[t] * (np.clip(x0, low, high) if clip else x0) + k.xt[t] * want
+            want = mean + (np.sqrt(k.small[t]) * noises[t] if t > 1 else 0.0)
+        got = target.sample(model, x_T, noises, variance="small", clip=clip)
+        check.equal(f"x₀ with clip={clip}", got, want, case=case, at={"x_T": x_T}, scale=8 / k.sqrt_alpha_bar[-1],
+                    mistakes={"x₀ held in the data's range": np.clip(want, low, high)})
+
+
 def _noises(case: Case, x: np.ndarray) -> np.ndarray:
     """(T + 1, N, …) of zeros; row 0, which nobody may use, is large."""
     noises = np.zeros((case.T + 1, *x.shape))
@@ -171,7 +190,7 @@ def plain_jumps() -> list[tuple[Batch, np.ndarray, float]]:
     found = []
     for b in plain_batches():
         for eta in (0.0, 0.5, 1.0):
-            found += [(b, b.t - 1, eta), (b, b.t // 2, eta)]
+            found += [(b, b.t - 1, eta), (b, 0 * b.t, eta), (b, b.t // 2, eta)]
     return found
 
 

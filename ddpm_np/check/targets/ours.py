@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -10,11 +10,12 @@ import numpy as np
 
 from ddpm_np import diffusion
 from ddpm_np.backend import get_backend, to_host
+from ddpm_np.check.targets.further import FUNCTIONS, LINES, Further
 from ddpm_np.diffusion import Schedule
 from ddpm_np.models.unet import time_embedding
 
 
-class Ours:
+class Ours(Further):
     """The functions of `ddpm_np.diffusion` for one schedule: the factory ``betas -> target`` itself.
 
     Parameters
@@ -36,13 +37,17 @@ class Ours:
 
     def _carry(self, value: Any) -> Any:
         if callable(value):
-            return lambda x, t: self._carry(value(to_host(x), to_host(t)))
+            return lambda *args: self._carry(value(*(to_host(a) if hasattr(a, "shape") else a for a in args)))
         if not isinstance(value, np.ndarray):
             return value
         return self.backend.to_device(value, self.dtype if value.dtype.kind == "f" else None)
 
     def _back(self, value: Any) -> Any:
-        return tuple(map(self._back, value)) if isinstance(value, (tuple, list)) else to_host(value)
+        if isinstance(value, Iterator):
+            return list(map(self._back, value))
+        if isinstance(value, (tuple, list)):
+            return tuple(map(self._back, value))
+        return None if value is None else to_host(value)
 
     def alpha_bar(self) -> np.ndarray:
         return self._schedule.alpha_bar
@@ -52,7 +57,9 @@ class Ours:
 
     def __getattr__(self, name: str) -> Any:
         """Every function of (schedule, arrays …) is there under its own name."""
-        if name not in _PLAIN:
+        if name in LINES:
+            return partial(self._line, name)
+        if name not in _PLAIN and name not in FUNCTIONS:
             raise AttributeError(name)
         return partial(self._ask, getattr(diffusion, name))
 
@@ -75,17 +82,15 @@ class Ours:
         return to_host(time_embedding(self._carry(t), dim))
 
     def draw_t(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """As `Trainer` draws them, with a seed of the generator's."""
-        return to_host(self.backend.integers(int(rng.integers(2**63)), "t", 0, 0, n, 1, self._schedule.T))
+        return self._drawn(rng, (n, 1))[0]
 
     def draw_noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        seed = int(rng.integers(2**63))
-        return to_host(self.backend.normal(seed, "noise", 0, 0, shape[0], shape[1:], self.dtype))
+        return self._drawn(rng, shape)[1]
 
     def schedule(self, name: str, T: int) -> np.ndarray:
         return diffusion.named_schedule(name, T).beta[1:]
 
 
-_PLAIN = ("q_step", "q_sample", "q_posterior", "predict_x0", "predict_eps", "mean_from_eps", "score_from_eps", "velocity",
-          "x0_from_velocity", "eps_from_velocity", "p_mean_variance", "learned_range_variance", "p_sample", "ddim_step",
-          "prior_kl", "vlb_term", "vlb", "simple_loss")
+_PLAIN = ("q_step", "q_sample", "q_posterior", "predict_x0", "predict_eps", "mean_from_eps", "score_from_eps",
+          "velocity", "x0_from_velocity", "eps_from_velocity", "p_mean_variance", "learned_range_variance", "p_sample",
+          "ddim_step", "prior_kl", "vlb_term", "vlb", "simple_loss")

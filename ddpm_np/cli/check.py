@@ -60,7 +60,8 @@ def _check(name: str, factory: Callable, args: argparse.Namespace, gradients: bo
     colour, started = _colour(), time.perf_counter()
 
     def show(result: Result) -> None:
-        print(text.line(result, colour), flush=True)
+        if args.equation or result.cases:  # what nothing is known of is said in one line below
+            print(text.line(result, colour), flush=True)
 
     print(text.HEADER)
     found = check(factory, wanted, args.seed, args.examples, show)
@@ -70,6 +71,9 @@ def _check(name: str, factory: Callable, args: argparse.Namespace, gradients: bo
 
         results += gradient_results(args.seed, names, show)
     report = replace(found, target=name, results=results, seconds=time.perf_counter() - started)
+    unknown = [result.equation for result in results if not result.cases and not args.equation]
+    if unknown:
+        print(f"\nUNVERIFIED, for the target lacks what would show them: {', '.join(unknown)}")
     print(f"\n{text.summary(report)}\n")
     return report
 

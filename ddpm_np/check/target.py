@@ -7,9 +7,10 @@ an answer that is no array of finite numbers of the right shape raises `Wrong`.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -119,15 +120,28 @@ class Target:
 
     def array(self, method: str, shape: tuple[int, ...], *args: Any, **options: Any) -> np.ndarray:
         """As `call`, for one array of a shape."""
-        return self.looked_at(method, self.call(method, *args, **options), shape)
+        with self.asking(*args, **options):
+            return self.looked_at(method, self.call(method, *args, **options), shape)
 
     def arrays(self, method: str, shapes: list[tuple[int, ...]], *args: Any, **options: Any) -> list[np.ndarray]:
         """As `call`, for several."""
-        results = self.call(method, *args, **options)
-        if not isinstance(results, (tuple, list)) or len(results) != len(shapes):
-            found = f"{len(results)} values" if isinstance(results, (tuple, list)) else type(results).__name__
-            raise Wrong(f"{method} returned {found}, expected {len(shapes)} arrays")
-        return [self.looked_at(method, result, shape) for result, shape in zip(results, shapes, strict=True)]
+        with self.asking(*args, **options):
+            results = self.call(method, *args, **options)
+            if not isinstance(results, (tuple, list)) or len(results) != len(shapes):
+                found = f"{len(results)} values" if isinstance(results, (tuple, list)) else type(results).__name__
+                raise Wrong(f"{method} returned {found}, expected {len(shapes)} arrays")
+            return [self.looked_at(method, result, shape) for result, shape in zip(results, shapes, strict=True)]
+
+    @contextlib.contextmanager
+    def asking(self, *args: Any, **options: Any) -> Iterator[None]:
+        """What is wrong with an answer is said together with what was asked."""
+        try:
+            yield
+        except Wrong as error:
+            steps = [a for a in args if isinstance(a, np.ndarray) and a.dtype.kind == "i"]
+            asked = [repr(self.case), *(f"t={t.tolist()}" for t in steps[:1] if t.size <= 8),
+                     *(f"{name}={value!r}" for name, value in options.items())]
+            raise Wrong(f"{error}; asked for {', '.join(asked)}") from error
 
     def looked_at(self, method: str, result: Any, shape: tuple[int, ...]) -> np.ndarray:
         """The result as float64, if it is finite numbers of that shape in the declared precision."""

@@ -31,7 +31,7 @@ def _without_torchvision() -> Iterator[None]:
     """
     try:
         imported("torchvision", "torchvision")
-    except ImportError:
+    except (ImportError, RuntimeError):  # not there, or built for another PyTorch
         names = ("torchvision", "torchvision.transforms", "torchvision.utils")
         empty = {name: ModuleType(name) for name in names}
         empty["torchvision"].__dict__.update(transforms=empty[names[1]], utils=empty[names[2]])
@@ -50,7 +50,7 @@ def library(module: str) -> ModuleType:
     """One of their modules."""
     imported("torch", "PyTorch")
     with _without_torchvision():
-        return imported(f"{PACKAGE}.{module}", "denoising-diffusion-pytorch", "denoising-diffusion-pytorch")
+        return imported(f"{PACKAGE}.{module}", "denoising-diffusion-pytorch")
 
 
 def net(outputs: int) -> Any:

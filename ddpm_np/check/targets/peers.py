@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 
 
-def imported(module: str, package: str, install: str = "'ddpm_np[peers]'") -> Any:
+def imported(module: str, package: str) -> Any:
     """A library's module.
 
     Raises
     ------
     ImportError
-        In one line, where the library, or PyTorch, is not installed; `install` is what to give pip then.
+        In one line, where the library, or PyTorch, is not installed.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return importlib.import_module(module)
     except ImportError as error:
-        raise ImportError(f"{package} is not installed: pip install {install} ({error})") from error
+        raise ImportError(f"{package} is not installed: pip install 'ddpm_np[peers]' ({error})") from error
 
 
 def tensor(values: Any) -> Any:

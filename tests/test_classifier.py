@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gradients import STEP, generator, inner, magnitude
+from gradients import generator
 from scipy import special
 
+from ddpm_np.check.gradient_tools import STEP, inner, magnitude
 from ddpm_np.models import Classifier, ClassifierConfig
 from ddpm_np.models.classifier import cross_entropy, log_softmax
 from ddpm_np.ops import kernels

@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 import scipy.special
-from gradients import error, generator
+from gradients import generator
 
+from ddpm_np.check.gradient_tools import error
 from ddpm_np.models import UNet, UNetConfig
 from ddpm_np.models.unet import Downsample, ResidualBlock, Upsample
 from ddpm_np.nn import (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fake_cupy
 import numpy as np
 import pytest
-from gradients import STEP
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -13,6 +12,7 @@ from strategies import assert_close, few, images, shapes, steps
 
 from ddpm_np import Tensor, ops
 from ddpm_np.backend import get_backend
+from ddpm_np.check.gradient_tools import STEP
 from ddpm_np.diffusion import Schedule, bound_loss, jsd_schedule, log_variance, q_sample, respace, vlb
 
 TABLES = (

@@ -5,10 +5,11 @@ from __future__ import annotations
 import fake_cupy
 import numpy as np
 import pytest
-from gradients import STEP, generator, inner, magnitude
+from gradients import generator
 
 from ddpm_np import Trainer, ops
 from ddpm_np.backend import get_backend
+from ddpm_np.check.gradient_tools import STEP, inner, magnitude
 from ddpm_np.diffusion import linear_schedule
 from ddpm_np.models import MLP, MLPConfig
 from ddpm_np.models.unet import time_embedding

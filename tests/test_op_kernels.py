@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gradients import LAYOUTS, error, few, generator, laid_out, vjp_parts
+from gradients import few, generator
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ddpm_np.check.gradient_rules import LAYOUTS, laid_out
+from ddpm_np.check.gradient_tools import error, vjp_parts
 from ddpm_np.ops import REGISTRY
 from ddpm_np.ops.examples import Example, examples
 

@@ -4,32 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gradients import (
-    LAYOUTS,
-    differentiate,
-    fast_and_reference,
-    few,
-    generator,
-    gradient_errors,
-    inner,
-    laid_out,
-    magnitude,
-)
+from gradients import few, generator
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
+from ddpm_np.check.gradient_examples import numbers
+from ddpm_np.check.gradient_rules import LAYOUTS, laid_out
+from ddpm_np.check.gradient_tools import adjoint_error, fast_and_reference, gradient_errors
+from ddpm_np.check.gradients import ADJOINT, ELEMENT, PAIRED, PAIRED_OF, SMALL
 from ddpm_np.ops import REGISTRY
 from ddpm_np.ops.examples import Example, examples, nonzero
 
 OPS = sorted(REGISTRY)
-PAIRED = 5e-15  # of ⟨g, Jv⟩ against ⟨vjp(g), v⟩, in units of their terms' magnitudes; 7e-16 is met
-PAIRED_OF = {
-    "sigmoid": 1e-10,  # its derivative s(1 − s) has few digits where s is next to 1
-    "log_ndtr": 1e-12,  # the exponent x²/2 is 450 at x = 30
-    "clip": 1e-11,  # by differences
-}
-SMALL = 64  # operands with at most so many numbers together are differentiated one by one
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -37,11 +24,10 @@ SMALL = 64  # operands with at most so many numbers together are differentiated 
 def test_vjp_is_the_derivative(name, layout):
     op, rng = REGISTRY[name], generator(name, layout)
     for example in examples(name, rng):
-        numbers = sum(a.size for a in example.arrays if a is not None)
-        one_by_one = layout == "contiguous" and numbers <= SMALL
+        one_by_one = layout == "contiguous" and numbers(example) <= SMALL
         paired, element = gradient_errors(op, laid_out(example, layout), rng, one_by_one)
         assert paired <= PAIRED_OF.get(name, PAIRED), f"{example}: {paired:.1e}"
-        assert element <= PAIRED_OF.get(name, 1e-13), f"{example}: {element:.1e}"
+        assert element <= PAIRED_OF.get(name, ELEMENT), f"{example}: {element:.1e}"
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -49,10 +35,7 @@ def test_vjp_is_the_derivative(name, layout):
 def test_linear_ops_have_their_adjoint(name, layout):
     op, rng = REGISTRY[name], generator("adjoint", name, layout)
     for example in (laid_out(e, layout) for e in examples(name, rng)):
-        y = np.asarray(op(*example.inputs, **example.static))
-        g = rng.standard_normal(y.shape).astype(y.dtype)  # astype: the cotangent has the output's dtype
-        back = sum(inner(grad, a) for grad, a in zip(differentiate(op, example, g), example.arrays, strict=True))
-        assert abs(inner(g, y) - back) <= 1e-14 * magnitude(g, y), str(example)
+        assert adjoint_error(op, example, rng) <= ADJOINT, str(example)
 
 
 def test_every_op_has_examples_and_says_what_it_computes():

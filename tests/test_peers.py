@@ -10,8 +10,9 @@ import warnings
 
 import numpy as np
 import pytest
-from gradients import differentiate, error, generator
+from gradients import generator
 
+from ddpm_np.check.gradient_tools import differentiate, error
 from ddpm_np.models import UNet, UNetConfig
 from ddpm_np.models.unet import time_embedding
 from ddpm_np.nn import Module

@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from gradients import STEP, error, few, generator, leaf, own_op
+from gradients import few, generator, leaf, own_op
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ddpm_np import Tensor, no_grad, ops
+from ddpm_np.check.gradient_tools import STEP, error
 from ddpm_np.tensor import gradients
 
 # Graphs

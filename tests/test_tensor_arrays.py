@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gradients import STEP, error, few, generator, leaf
+from gradients import few, generator, leaf
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ddpm_np import Tensor
+from ddpm_np.check.gradient_tools import STEP, error
 from ddpm_np.tensor import gradients, undo_broadcasting
 
 # Data

@@ -9,8 +9,10 @@ import contextlib
 
 import numpy as np
 import pytest
-from gradients import STEP, generator, inner, magnitude
+from gradients import generator
 
+from ddpm_np.check.gradient_tools import inner, magnitude
+from ddpm_np.check.gradients_nets import Case, randomise
 from ddpm_np.models import UNet, UNetConfig
 from ddpm_np.nn import randomness
 from ddpm_np.ops import kernels
@@ -28,23 +30,19 @@ CONFIGS = {
 ALL, EACH = 1e-14, 1e-12  # errors in units of the terms' magnitudes, along all parameters together and along one
 
 
-class Case:
+class Batch:
     """A net with random weights, a batch, and a cotangent."""
 
     def __init__(self, name):
         self.config = CONFIGS[name]
-        rng = generator(name)
-        self.net = UNet(self.config, dtype="float64").train()
-        for key, p in self.net.named_parameters():
-            fan_in = max(1, p.size // p.shape[-1])
-            centre = 1.0 if "norm" in key and key.endswith("weight") else 0.0
-            p.data = centre + rng.standard_normal(p.shape) * (0.3 if p.ndim == 1 else fan_in**-0.5)
+        self.rng = rng = generator(name)
+        self.net = randomise(UNet(self.config, dtype="float64"), rng).train()
         self.x = rng.standard_normal((2, *self.config.size, self.config.in_channels))
         self.t = np.array([1, 731])
         self.y = None if self.config.num_classes is None else np.array([2, 0])
         out = self.config.out_channels or self.config.in_channels
         self.g = rng.standard_normal((2, *self.config.size, out))
-        self.rng = rng
+        self.case = Case(self.net, [self.x], self, expected=None)
 
     def __call__(self, net, x):
         context = randomness(seed=3, step=5, first=7) if self.config.dropout else contextlib.nullcontext()
@@ -53,22 +51,17 @@ class Case:
 
     def push(self, directions, dx):
         """⟨g, J v⟩ and its magnitude: one forward in complex128; `directions` in the order of the parameters."""
-        order = iter(directions)
-        moved = self.net.clone(lambda p: Tensor(p.data + 1j * STEP * next(order)))
-        out = self(moved, self.x + 1j * STEP * dx).data
-        assert out.dtype == np.complex128
-        return inner(self.g, out.imag / STEP), magnitude(self.g, out.imag / STEP)
+        return self.case.push([*directions, dx], self.g)
 
     def pull(self):
         """The gradients of all parameters, and of x."""
-        x = Tensor(self.x, requires_grad=True)
-        found = gradients(self(self.net, x), [*self.net.parameters(), x], self.g)
+        found = self.case.pull(self.g)
         return found[:-1], found[-1]
 
 
 @pytest.fixture(params=CONFIGS, scope="module")
 def case(request):
-    return Case(request.param)
+    return Batch(request.param)
 
 
 def assert_paired(case, grads, gx, directions, dx, what, tolerance=ALL, floor=0.0):

@@ -6,12 +6,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from gradients import STEP
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import assert_close, batches, few, from_ks, images, pythagorean, rows, shapes
 
 from ddpm_np import Tensor
+from ddpm_np.check.gradient_tools import STEP
 from ddpm_np.diffusion import (
     jsd_schedule,
     learned_range_log_variance,

@@ -1,0 +1,97 @@
+"""Mistakes in the gradients of this package, in what has them and in what uses them; each breaks the results it names.
+
+A line is (what it is, the right text, the wrong text, the results that must FAIL, how often the text occurs if not
+once). A place is a function below `ddpm_np`: an op's definition, a kernel, a method.
+"""
+
+from __future__ import annotations
+import __future__
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mistakes import Change, changes
+from mistakes.gradients_nets import LAYERS, LOSSES, OPTIMISER, TAPE
+from mistakes.gradients_ops import ELEMENTWISE, MATRICES, NORMS, SHAPES
+from mistakes.ours import found
+
+MISTAKES = changes({**ELEMENTWISE, **MATRICES, **NORMS, **SHAPES, **TAPE, **LAYERS, **LOSSES, **OPTIMISER})
+
+# What looks different and is right: none of it may FAIL.
+
+REWRITES = changes({
+    "ops.elementwise.silu": [
+        ("σ taken out", "g * (s + x * s * (1 - s))", "g * s * (1 + x * (1 - s))", "grad-silu grad-unet"),
+    ],
+    "ops.elementwise.sigmoid": [("s − s²", "g * s * (1 - s)", "g * (s - s * s)", "grad-sigmoid")],
+    "ops.elementwise.divide": [("by b²", "-g * y / b", "-g * y * b / (b * b)", "grad-divide grad-tape")],
+    "ops.elementwise.tanh": [("(1 − y)(1 + y)", "1 - y * y", "(1 - y) * (1 + y)", "grad-tanh")],
+    "ops.elementwise.add": [("copies", "(g, g)", "(g.copy(), lambda: g.copy())", "grad-add grad-tape")],
+    "ops.attention.attention": [
+        ("queries and keys each by D^¼", "xp.matmul(q, xp.matrix_transpose(k)) * scale",
+         "xp.matmul(q * scale**0.5, xp.matrix_transpose(k * scale**0.5))",
+         "grad-attention grad-layer-attention grad-unet"),
+        ("the scale on the gradient of the softmax's input",
+         "through_softmax(xp.matmul(g, xp.matrix_transpose(v)), p) * scale",
+         "through_softmax(xp.matmul(g, xp.matrix_transpose(v)) * scale, p)", "grad-attention grad-layer-attention"),
+    ],
+    "ops.attention.softmax_of": [
+        ("another shift", "xp.max(real, axis=-1, keepdims=True)", "xp.max(real, axis=-1, keepdims=True) - 1",
+         "grad-softmax grad-attention"),
+    ],
+    "ops.norm.group_norm": [
+        ("divided, not multiplied by the inverse", "x_hat = centred * inverse",
+         "x_hat = centred / xp.sqrt(variance + eps)",
+         "grad-group_norm grad-unet"),
+        ("the sum first", "(u - along_m - along_v)", "(u - (along_m + along_v))",
+         "grad-group_norm grad-group_norm_silu"),
+    ],
+    "ops.conv.conv2d": [
+        ("the sum from the last tap to the first", "for p, q in taps))", "for p, q in taps[::-1]))", "grad-conv2d"),
+    ],
+    "kernels.numpy_conv._gx_by_taps": [
+        ("columns first", "for p in range(kh):\n        for q in range(kw):",
+         "for q in range(kw):\n        for p in range(kh):",
+         "grad-conv2d grad-layer-downsample"),
+    ],
+    "tensor._accumulate": [
+        ("never in place", "total += g\n    return total", "return backend.asarray(total + g)", "grad-tape grad-unet"),
+    ],
+    "nn.Attention.__call__": [
+        ("the residual sum the other way round", "x + ops.reshape(self.to_out[0](y), (n, height, width, c))",
+         "ops.reshape(self.to_out[0](y), (n, height, width, c)) + x", "grad-layer-attention grad-unet"),
+    ],
+    "diffusion.loss.simple_loss": [
+        ("ε_θ − ε", "target(schedule, x_0, x_t, t, noise, predicts) - output",
+         "output - target(schedule, x_0, x_t, t, noise, predicts)", "grad-loss"),
+    ],
+    "optim.Adam.update": [
+        ("m̂ and v̂ by themselves", "step * m / (xp.sqrt(v) * root + self.eps)",
+         "step * (1 - b1**k) * (m / (1 - b1**k)) / (xp.sqrt(v * root * root) + self.eps)", "adam"),
+        ("ε̂ = ε·√(1 − β₂ᵏ) in the second form", "step * m / (xp.sqrt(v) * root + self.eps)",
+         "step * m / ((xp.sqrt(v) + self.eps * xp.sqrt(1 - b2**k)) / xp.sqrt(1 - b2**k))", "adam"),
+        ("m + (1 − β₁)(g − m)", "m *= keep_m\n        m += add_m * g", "m += add_m * (g - m)", "adam"),
+    ],
+    "optim.EMA.update": [
+        ("d·θ̄ + (1 − d)·θ", "average += share * (self.source.data[block] - average)",
+         "average[...] = (1 - share) * average + share * self.source.data[block]", "ema"),
+    ],
+})
+
+
+@contextmanager
+def planted(change: Change) -> Iterator[None]:
+    """With the mistake in the function's code; its decorators, which would register it again, are left out."""
+    function = found(change.place)
+    tree = ast.parse(change.applied(textwrap.dedent(inspect.getsource(function))))
+    tree.body[0].decorator_list.clear()
+    names = dict(function.__globals__)
+    exec(compile(tree, f"<{change}>", "exec", __future__.annotations.compiler_flag, True), names)
+    right, function.__code__ = function.__code__, names[function.__name__].__code__
+    try:
+        yield
+    finally:
+        function.__code__ = right

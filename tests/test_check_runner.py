@@ -173,7 +173,7 @@ def test_what_only_a_drawn_case_shows_is_found_and_shrunk():
     report = run(mutant, ["4"], examples=400)
     assert report.failed
     assert report["4"].counterexample.startswith("T=3, ")
-    assert "x₀=3/4, ε=0: x_t got" in report["4"].counterexample
+    assert "x₀=3/4, ε=" in report["4"].counterexample
     assert time.perf_counter() - start < 30 + SHRINK_SECONDS
 
 

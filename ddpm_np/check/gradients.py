@@ -92,7 +92,7 @@ def gradient_results(seed: int = 0, names: Iterable[str] | None = None,
     -------
     list of Result
         One for every op in the registry (``"grad-conv2d"``), the tape (``"grad-tape"``), every layer
-        (``"grad-layer-linear"``), the nets, the losses, ``"adam"``, ``"norm-clip"`` and ``"ema"``. The error is the worst
+        (``"grad-layer-linear"``), the nets, the losses, ``"adam"``, ``"norm-clip"``, ``"ema"``. The error is the worst
         found, in units in which `tolerance` is allowed: comparisons that are allowed more count for less.
 
     Raises

@@ -40,7 +40,8 @@ def posterior_has_its_coefficients(check: Check, b: Batch) -> None:
                     "1 − ᾱ_t": k.one_minus_alpha_bar * spread,
                     "β̃₂ at t = 1, where the posterior is a point": k.small * spread,
                     "1e-20 at t = 1, where it is 0": np.maximum(k.beta_tilde, 1e-20) * spread})
-    check.equal("μ̃_t", mean, from_x0 + from_xt, case=b.case, scale=np.abs(from_x0) + np.abs(from_xt), at=at,
+    scale = np.abs(from_x0) + np.abs(from_xt) + np.abs(b.y) / k.sqrt_alpha  # by way of the noise x_t/√α_t comes in
+    check.equal("μ̃_t", mean, from_x0 + from_xt, case=b.case, scale=scale, at=at,
                 mistakes=lambda: {
                     "x₀ and x_t swapped": k.x0 * b.y + k.xt * b.x,
                     "ᾱ_{t−1}·β_t: a missing root": k.x0 * k.sqrt_alpha_bar_prev * b.x + from_xt,

@@ -1,0 +1,84 @@
+"""Planted mistakes: the proof that the maths checker finds what it should, and nothing else.
+
+`reference` has those of the independent implementation in reference_target.py, `ours` those of this package's own
+functions (`gradients` of what has gradients), `rewrites` what looks different and is right, `conventions` what differs
+and may be declared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+REFERENCE = (Path(__file__).parent.parent / "reference_target.py").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Change:
+    """A piece of source that stands for another.
+
+    Attributes
+    ----------
+    place : str
+        The method of `Reference`, or the function of this package, that is changed.
+    name : str
+        What the change is.
+    old, new : str
+        `old` occurs `count` times in the place.
+    equations : tuple of str
+        Those that it concerns: broken by a mistake, each of them; looked at after a rewrite.
+    """
+
+    place: str
+    name: str
+    old: str
+    new: str
+    equations: tuple[str, ...]
+    count: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.name}"
+
+    def applied(self, source: str) -> str:
+        """The source of the place with the change in it."""
+        found = source.count(self.old)
+        assert found == self.count, f"{self}: {self.old!r} occurs {found} times, not {self.count}"
+        assert self.old != self.new, f"{self} changes nothing"
+        return source.replace(self.old, self.new)
+
+
+Lines = dict[str, list[tuple]]
+
+
+def changes(places: Lines) -> list[Change]:
+    """{place: [(name, old, new, equations in one string, count or nothing), …]} as Changes."""
+    found = []
+    for place, lines in places.items():
+        for name, old, new, equations, *count in lines:
+            found.append(Change(place, name, old, new, tuple(equations.split()), *count))
+    return found
+
+
+def changed_reference(*made: Change) -> Callable[[Any], Any]:
+    """`Reference` with changes in its methods (or in a function beside it, or in its class attributes)."""
+    text = REFERENCE
+    for change in made:
+        head, source, tail = parted(text, change.place)
+        text = head + change.applied(source) + tail
+    names: dict[str, Any] = {"__name__": "changed_reference"}
+    exec(compile(text, f"<{made[0]}>", "exec"), names)
+    return names["Reference"]
+
+
+def parted(text: str, place: str) -> tuple[str, str, str]:
+    """What stands before a def, the def itself, and what comes after it."""
+    if place == "Reference":
+        start = text.index("class Reference:")
+        end = text.index("    def ", start)
+        return text[:start], text[start:end], text[end:]
+    start = text.index(f"def {place}(")
+    ends = [text.find(mark, start + 1) for mark in ("\n    def ", "\n    # ", "\ndef ", "\nclass ")]
+    end = min((e for e in ends if e > 0), default=len(text))
+    return text[:start], text[start:end], text[end:]

@@ -1,0 +1,260 @@
+"""Mistakes in this package's bound, in the lines of appendix A, in losses and in what is known exactly."""
+
+from __future__ import annotations
+
+from mistakes import Lines
+
+BOUND: Lines = {
+    "diffusion.bound.kl": [
+        ("its arguments swapped", "logvar1 - logvar2", "logvar2 - logvar1", "kl"),
+        ("σ₁² below the distance", "-logvar2)", "-logvar1)", "kl"),
+        ("the ½ forgotten", "return 0.5 * ", "return ", "kl"),
+        ("the distance not squared", "xp.square(mean1 - mean2)", "(mean1 - mean2)", "kl"),
+    ],
+    "diffusion.bound.exp_excess": [
+        ("the series where it is far off", "(real < 0.01) & (real > -0.01)", "(real < 2.0) & (real > -2.0)", "kl"),
+    ],
+    "diffusion.bound.decoder_log_likelihood": [
+        ("bins twice as wide", "1 / (levels - 1)", "2 / (levels - 1)", "13"),
+        ("bins of 1/256", "1 / (levels - 1)", "1 / levels", "13"),
+        ("no edge at −1", "xp.where(first, xp.log_ndtr(high), ", "(", "13"),
+        ("no edge at 1", "xp.where(last, xp.log_ndtr(-low), inside)", "inside", "13"),
+        ("ln σ² for ln σ", "xp.exp(-log_scale)", "xp.exp(-0.5 * log_scale)", "13"),
+    ],
+    "diffusion.bound.prior_kl": [
+        ("T − 1", "schedule.T,", "schedule.T - 1,", "L_T"),
+        ("ᾱ for √ᾱ", "schedule.sqrt_alpha_bar", "schedule.alpha_bar", "L_T"),
+        ("its arguments swapped", "kl(mean, logvar, 0 * mean, 0 * logvar)", "kl(0 * mean, 0 * logvar, mean, logvar)",
+         "L_T"),
+    ],
+    "diffusion.bound.per_dimension": [("in nats", " * BITS", "", "L_T 8 L_0 5")],
+    "diffusion.bound.vlb_term": [
+        ("KL's arguments swapped", "kl(posterior_mean(schedule, x_0, x_t, t), log_beta_tilde, mean, log_sigma2)",
+         "kl(mean, log_sigma2, posterior_mean(schedule, x_0, x_t, t), log_beta_tilde)", "8"),
+        ("ln σ² for ln σ", "0.5 * log_sigma2", "log_sigma2", "L_0"),
+        ("the decoder's sign", "-per_dimension(likelihood)", "per_dimension(likelihood)", "L_0"),
+        ("the decoder at t = 2", "t == 1", "t == 2", "8 L_0"),
+        ("clipped", "clip=clip", "clip=True", "8"),
+        ("β for β̃", "schedule.posterior_log_variance_clipped", "schedule.log_beta", "8"),
+    ],
+    "diffusion.bound.vlb_terms": [
+        ("L_T left out", "    yield schedule.T + 1, prior_kl(schedule, x_0)\n", "", "5"),
+        ("1 left out", "range(schedule.T, 0, -1)", "range(schedule.T, 1, -1)", "5"),
+        ("noise one row off", "noise_at(t)", "noise_at(t - 1)", "5"),
+        ("a variance that does not listen", '"variance": variance', '"variance": "small"', "5"),
+    ],
+    "diffusion.bound.vlb": [
+        ("the last term alone", "total = term + total", "total = term", "5"),
+        ("noise in the loop's order", "noises[t, ...]", "noises[schedule.T - t, ...]", "5"),
+        ("clipped", '"clip": clip', '"clip": True', "5"),
+    ],
+    "diffusion.bound.mean_mismatch": [
+        ("x̂₀ for μ_θ", "- mean, log_sigma2", "- _, log_sigma2", "8"),
+        ("a variance that does not listen", "variance=variance", 'variance="small"', "8"),
+    ],
+    "diffusion.bound.mismatch_constant": [
+        ("the sign of the logarithm", "exp_excess(d)", "exp_excess(-d)", "8"),
+        ("the ½ forgotten", "return 0.5 * ", "return ", "8"),
+    ],
+    "diffusion.bound.mean_mismatch_from_noise": [
+        ("a missing root", "schedule.sqrt_one_minus_alpha_bar", "schedule.one_minus_alpha_bar", "9"),
+        ("not divided by √ᾱ", "return_ / schedule.at(schedule.sqrt_alpha_bar, t, x_t)", "return_", "9"),
+    ],
+    "diffusion.bound.mean_mismatch_simplified": [
+        ("√β for β", "schedule.beta,", "schedule.sqrt_beta,", "10"),
+        ("a plus", "x_t - drift", "x_t + drift", "10"),
+    ],
+    "diffusion.bound.eq12_weight": [
+        ("β for β²", " ** 2", "", "12"),
+        ("the 2 forgotten", "(2 * schedule", "(schedule", "12"),
+        ("ᾱ for α", "schedule.alpha,", "schedule.alpha_bar,", "12"),
+        ("σ for σ²", "xp.exp(-log_sigma2)", "xp.exp(-0.5 * log_sigma2)", "12"),
+    ],
+    "diffusion.bound.weighted_noise_loss": [
+        ("a plus", "noise - model", "noise + model", "12"),
+        ("a variance that does not listen", "t, variance, x_t.dtype", 't, "small", x_t.dtype', "12"),
+    ],
+    "diffusion.loss.simple_loss": [
+        ("the sum over dimensions", "xp.mean(", "xp.sum(", "14"),
+        ("no square", "xp.square(difference)", "difference", "14 prediction"),
+        ("ε for what was asked", "target(schedule, x_0, x_t, t, noise, predicts)", "noise", "prediction"),
+        ("the net asked about x₀", "model(x_t, t)", "model(x_0, t)", "14"),
+        ("the net asked at t − 1", "model(x_t, t)", "model(x_t, t - (t > 1))", "14"),
+    ],
+}
+
+TRAJECTORY: Lines = {
+    "diffusion.trajectory.equation_3": [
+        ("the first term's sign", "-tr.log_prior()", "tr.log_prior()", "3"),
+        ("q and p swapped", "tr.log_p(t) - tr.log_q_step(t)", "tr.log_q_step(t) - tr.log_p(t)", "3"),
+        ("t = 1 left out", "tr.steps)", "tr.steps[1:])", "3"),
+    ],
+    "diffusion.trajectory.Trajectory.log_prior": [("of x₀", "self.x[self.schedule.T, ...]", "self.x[0, ...]",
+                                                     "3 joint 17 18 19 20 21 23 24 25")],
+    "diffusion.trajectory.Trajectory.log_p": [
+        ("of x_t itself", "self.x[t - 1, ...]", "self.x[t, ...]", "3 joint"),
+        ("ln σ² for ln σ in the decoder", "0.5 * log_sigma2", "log_sigma2", "3 joint"),
+        ("a variance that does not listen", "variance=self.variance", 'variance="small"', "3 joint"),
+    ],
+    "diffusion.trajectory.Trajectory.log_q_step": [
+        ("√ᾱ for √α", "s.sqrt_alpha,", "s.sqrt_alpha_bar,", "3 joint"),
+        ("ln β₁ clipped", "s.log_beta,", "s.log_beta_clipped,", "3 joint"),
+    ],
+    "diffusion.trajectory.Trajectory.log_q_given_x0": [
+        ("x_{t−1} for x₀", "self.x[0, ...]", "self.x[t - 1, ...]", "20 21"),
+        ("α for ᾱ", "s.sqrt_alpha_bar,", "s.sqrt_alpha,", "20 21"),
+    ],
+    "diffusion.trajectory.Trajectory.log_q_posterior": [
+        ("β for β̃", "s.posterior_log_variance_clipped", "s.log_beta", "20 21"),
+        ("x₀ and x_t swapped", "posterior_mean(s, self.x[0, ...], x_t,", "posterior_mean(s, x_t, self.x[0, ...],",
+         "20 21"),
+    ],
+    "diffusion.trajectory.log_p_joint": [("the prior left out", "tr.log_prior() + ", "0.0 + ", "joint")],
+    "diffusion.trajectory.log_q_joint": [("t = 1 left out", "tr.steps)", "tr.steps[1:])", "joint")],
+    "diffusion.trajectory.equation_17": [("the sign", "return -(", "return (", "17")],
+    "diffusion.trajectory.equation_18": [("the sign", "return equation_3", "return -equation_3", "18")],
+    "diffusion.trajectory.equation_19": [
+        ("t = 1 twice", "tr.steps[1:]", "tr.steps", "19"),
+        ("the last term's sign", "- later - (", "- later + (", "19"),
+    ],
+    "diffusion.trajectory.equation_20": [
+        ("Bayes' fraction upside down", "tr.log_q_given_x0(t - 1) - tr.log_q_given_x0(t)",
+         "tr.log_q_given_x0(t) - tr.log_q_given_x0(t - 1)", "20"),
+        ("no posterior", " - tr.log_q_posterior(t)", "", "20"),
+    ],
+    "diffusion.trajectory.equation_21": [
+        ("q(x_T | x₀) left out", "(tr.log_prior() - tr.log_q_given_x0(tr.schedule.T))", "tr.log_prior()", "21"),
+        ("L₀ left out", " - tr.log_p(1)", "", "21"),
+    ],
+    "diffusion.trajectory.equation_22": [
+        ("KL's arguments swapped", "kl(posterior_mean(s, x_0, x_t, now), log_beta_tilde, mean, log_sigma2)",
+         "kl(mean, log_sigma2, posterior_mean(s, x_0, x_t, now), log_beta_tilde)", "22"),
+        ("t = 2 left out", "tr.steps[1:]", "tr.steps[2:]", "22"),
+    ],
+    "diffusion.trajectory.equation_23": [("the sign", "return equation_3", "return -equation_3", "23")],
+    "diffusion.trajectory.equation_24": [
+        ("the marginals' fraction upside down", "marginal[t - 1] - marginal[t]", "marginal[t] - marginal[t - 1]", "24"),
+    ],
+    "diffusion.trajectory.equation_25": [
+        ("q(x₀) left out", " - marginal[0]", "", "25"),
+        ("q(x_T) left out", "(tr.log_prior() - marginal[tr.schedule.T])", "tr.log_prior()", "25"),
+    ],
+    "diffusion.trajectory.log_q_reverse": [
+        ("no Bayes", " + marginal[t - 1] - marginal[t]", "", "24 25"),
+        ("the fraction upside down", "marginal[t - 1] - marginal[t]", "marginal[t] - marginal[t - 1]", "24 25"),
+    ],
+}
+
+OBJECTIVES: Lines = {
+    "diffusion.bound.log_normal": [
+        ("no ln 2π", "math.log(2 * math.pi) + logvar", "logvar", "log-normal 3"),
+        ("σ for σ²", "xp.exp(-logvar)", "xp.exp(-0.5 * logvar)", "log-normal 3"),
+    ],
+    "diffusion.loss.target": [
+        ("x₀ for ε", "return noise", "return x_0", "14 prediction hybrid"),
+        ("x_t and x₀ swapped in the mean", "posterior_mean(schedule, x_0, x_t, t)",
+         "posterior_mean(schedule, x_t, x_0, t)", "prediction"),
+        ("the velocity of swapped arguments", "velocity(schedule, x_0, t, noise)", "velocity(schedule, noise, t, x_0)",
+         "prediction"),
+    ],
+    "diffusion.loss.hybrid_loss": [
+        ("no stop-gradient", "xp.stop_gradient(prediction)", "prediction", "hybrid"),
+        ("no λ", "weight * schedule.T * term", "schedule.T * term", "hybrid"),
+        ("no T", "weight * schedule.T * term", "weight * term", "hybrid"),
+        ("the variance held instead", "(xp.stop_gradient(prediction), second)",
+         "(prediction, xp.stop_gradient(second))", "hybrid"),
+    ],
+    "diffusion.loss.bound_loss": [
+        ("no L_T", "prior_kl(schedule, x_0) + ", "", "bound-loss"),
+        ("T − 1 terms", "schedule.T * term", "(schedule.T - 1) * term", "bound-loss"),
+    ],
+    "diffusion.loss.min_snr_weight": [
+        ("a maximum", "xp.clip(snr, 0.0, gamma)\n", "xp.clip(snr, gamma, math.inf)\n", "min-snr"),
+        ("SNR + 1 forgotten", " / (snr + 1.0)", "", "min-snr"),
+        ("1 − ᾱ over ᾱ", "xp.clip(snr / gamma, 1.0, math.inf)", "xp.clip(gamma / snr, 1.0, math.inf)", "min-snr"),
+    ],
+    "diffusion.score.score_matching_loss": [
+        ("√(1 − ᾱ) for 1 − ᾱ", "schedule.one_minus_alpha_bar", "schedule.sqrt_one_minus_alpha_bar", "score-matching"),
+        ("the sign of the target", "target = -(", "target = (", "score-matching"),
+    ],
+    "diffusion.editing.guided": [
+        ("w for 1 + w", "(1 + weight) * prediction", "weight * prediction", "guidance"),
+        ("the labels swapped", "(1 + weight) * prediction - weight * other",
+         "(1 + weight) * other - weight * prediction", "guidance"),
+        ("the variance extrapolated too", "(mixed, second)", "(mixed, 2 * second)", "guidance"),
+    ],
+    "diffusion.schedule.Schedule.learned": [
+        ("tanh for σ", "xp.sigmoid(", "0.5 + 0.4 * xp.tanh(", "learned-schedule"),
+        ("no gradient", "xp.astype(logits, of(logits.data).float64)",
+         "xp.stop_gradient(xp.astype(logits, of(logits.data).float64))", "learned-schedule"),
+    ],
+}
+
+ORACLES: Lines = {
+    "diffusion.oracle_affine.affine_bound_16": [("the variance's root", "return terms_of_16(schedule, mean, variance,",
+                                                 "return terms_of_16(schedule, mean, variance**0.5,", "16 26")],
+    "diffusion.oracle_affine.affine_vlb": [("the variance's root", "return terms_of_5(schedule, mean, variance,",
+                                            "return terms_of_5(schedule, mean, variance**0.5,", "16")],
+    "diffusion.oracle_affine.affine_nll": [("the variance's root", "return expected_nll(schedule, mean, variance,",
+                                            "return expected_nll(schedule, mean, variance**0.5,", "16")],
+    "diffusion.oracle_affine.terms_of_5": [
+        ("L_T without its mean", "(variance + mean**2)", "variance", "16 26 oracle-gaussian"),
+        ("the ½ of a step forgotten", "steps = 0.5 * (", "steps = (", "16 26 oracle-gaussian"),
+    ],
+    "diffusion.oracle_affine.terms_of_16": [
+        ("r and σ² swapped in the logarithm", "sigma2[1:] / r[1:]", "r[1:] / sigma2[1:]", "16 26"),
+        ("the entropy left out", "first[None]", "0 * first[None]", "16 26"),
+    ],
+    "diffusion.oracle_affine.expected_nll": [
+        ("m − M forgotten", "(variance + (mean - M) ** 2)", "variance", "16 oracle-gaussian"),
+    ],
+    "diffusion.oracle_affine.exact_step": [
+        ("v_{t−1} for v_t", "v[:-1] / v[1:]))", "v[1:] / v[:-1]))", "16 26 oracle-gaussian"),
+    ],
+    "diffusion.oracle_affine.step_of": [("a plus", "1 - drift * a[1:]", "1 + drift * a[1:]", "16")],
+    "diffusion.oracle_affine.entropy": [("no e", "2 * math.pi * math.e * variance", "2 * math.pi * variance", "16 26")],
+    "diffusion.oracle_affine.chain_end": [("the gain not squared", "gain[t] ** 2 * variance", "gain[t] * variance",
+                                           "16 oracle-gaussian")],
+    "diffusion.oracle.Oracle.eps": [("the sign", "return -", "return ", "oracle-gaussian oracle-mixture")],
+    "diffusion.oracle.Gaussian._deviation": [
+        ("ᾱ for √ᾱ on the mean", "s.sqrt_alpha_bar,", "s.alpha_bar,", "oracle-gaussian"),
+        ("v without 1 − ᾱ", " + s.at(self._noise, t, y)", "", "oracle-gaussian"),
+    ],
+    "diffusion.oracle.Gaussian.score": [("√v for v", "-y / v", "-y / v**0.5", "oracle-gaussian")],
+    "diffusion.oracle.Gaussian.x0": [
+        ("ᾱ for √ᾱ", "self.schedule.sqrt_alpha_bar", "self.schedule.alpha_bar", "oracle-gaussian"),
+    ],
+    "diffusion.oracle.Gaussian.log_q": [("no ½", "-0.5 * of(each)", "-1.0 * of(each)", "oracle-gaussian")],
+    "diffusion.oracle.Gaussian.full": [("the eigenvectors as rows", 'host_numbers("the eigenvectors", basis)',
+                                        'host_numbers("the eigenvectors", basis.T.copy())', "oracle-gaussian")],
+    "diffusion.oracle.Gaussian.x0_variance": [
+        ("ᾱ for 1 − ᾱ", '"one_minus_alpha_bar"', '"alpha_bar"', "oracle-gaussian"),
+    ],
+    "diffusion.oracle.Gaussian.ancestral_end": [
+        ("noise in the last step", "sigma2[1] = 0.0", "sigma2[1] = 1.0", "oracle-gaussian"),
+    ],
+    "diffusion.oracle.Gaussian.ddim_end": [
+        ("η for η²", "eta**2", "eta", "oracle-gaussian"),
+        ("the noise left out", " + share * s.one_minus_alpha_bar[to]", "", "oracle-gaussian"),
+    ],
+    "diffusion.oracle.Gaussian.ddim_closed_form": [("sin for cos", "_host.cos(", "_host.sin(", "oracle-gaussian")],
+    "diffusion.oracle_mixture.Mixture.score": [("the sign", "score = signal * towards - xp", "score = xp",
+                                                "oracle-mixture")],
+    "diffusion.oracle_mixture.Mixture.x0": [
+        ("the spread left out", " + kept * x", "", "oracle-mixture"),
+        ("1 − ᾱ left out", "x0 = noise * xp.matmul", "x0 = xp.matmul", "oracle-mixture"),
+    ],
+    "diffusion.oracle_mixture.Mixture._by_products": [("weights forgotten", 'self._like("_log_weights", x) - ', "-",
+                                                       "oracle-mixture")],
+    "diffusion.oracle_mixture.Mixture._by_differences": [
+        ("√ᾱ forgotten once", "(x - signal * mean) * (x - signal * mean)", "(x - signal * mean) * (x - mean)",
+         "oracle-mixture"),
+    ],
+    "diffusion.oracle_mixture.atoms": [
+        ("a variance of 0.01", "[0.0 for _ in images]", "[0.01 for _ in images]", "oracle-mixture"),
+        ("weights that do not listen", "if weights is None:", "if True:", "oracle-mixture"),
+    ],
+    "diffusion.trajectory.log_marginals": [
+        ("one too few", "range(tr.schedule.T + 1)", "range(tr.schedule.T)", "24 25"),
+    ],
+}

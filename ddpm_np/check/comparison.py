@@ -118,7 +118,8 @@ class Check:
         found, floor = [], 1e-3 * np.abs(want).max(initial=0.0)  # of what is 0 but for rounding
         for what, numbers in known.items():
             values = np.broadcast_to(np.asarray(numbers, dtype=np.float64), want.shape)
-            if np.isfinite(values).all() and relative(got, values, np.maximum(np.abs(values), floor)).max(initial=0.0) < min(1e-7, error / 1000):
+            apart = relative(got, values, np.maximum(np.abs(values), floor)).max(initial=0.0)
+            if np.isfinite(values).all() and apart < min(1e-7, error / 1000):
                 found.append(what)
         return f"these are the numbers of {' or of '.join(found[:3])}" if found else ""
 

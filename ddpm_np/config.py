@@ -75,7 +75,7 @@ class TrainingConfig:
     clip: float = 1.0
     ema: float = 0.9999
     flip: bool = False
-    shards: int = 1
+    shards: int = 2
     seed: int = 0
     log_every: int = 100
     sample_every: int = 10_000

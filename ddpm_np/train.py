@@ -56,7 +56,8 @@ class Trainer:
     seed
         Of t, the noise and dropout.
     shards
-        Parts a batch is cut into.
+        Parts a batch is cut into, and so the most workers that have something to do. The same on every machine, since
+        the sums depend on it: give as many as there are cores, more to need less memory.
     workers
         Threads, on the CPU; None for one a CPU.
     no_label
@@ -75,7 +76,7 @@ class Trainer:
 
     def __init__(self, model: Module, schedule: Schedule, objective: Objective = simple_loss, *, lr: float = 2e-4,
                  betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, warmup: int = 5000,
-                 clip: float | None = 1.0, ema: float = 0.9999, seed: int = 0, shards: int = 1,
+                 clip: float | None = 1.0, ema: float = 0.9999, seed: int = 0, shards: int = 2,
                  workers: int | None = None, no_label: int | None = None, label_dropout: float = 0.1):
         if not 0 <= label_dropout <= 1:
             raise ValueError(f"label_dropout must be from 0 to 1, got {label_dropout}")

@@ -145,7 +145,7 @@ def diverging(at, value=math.nan):
 
 
 def test_a_gradient_that_is_not_finite_is_a_step_that_changes_nothing():
-    trainer = Trainer(net(), Schedule.from_betas(BETAS), diverging(at=3), warmup=0, lr=1e-3)
+    trainer = Trainer(net(), Schedule.from_betas(BETAS), diverging(at=3), warmup=0, lr=1e-3, shards=1)
     for k in range(5):
         before = bits(trainer)
         log = trainer.step(batch(k))
@@ -174,7 +174,7 @@ def test_run_logs_means_and_stops_where_it_is_told():
 
 
 def test_a_run_that_diverges_says_so():
-    trainer = Trainer(net(), Schedule.from_betas(BETAS), diverging(at=2), warmup=0)
+    trainer = Trainer(net(), Schedule.from_betas(BETAS), diverging(at=2), warmup=0, shards=1)
     with pytest.raises(TrainingDiverged, match="between steps 1 and 3 was not finite: try a smaller learning_rate"):
         list(trainer.run([(batch(k), None) for k in range(5)], 5, log_every=3))
     assert np.isfinite(trainer.flat.data).all()
@@ -194,7 +194,7 @@ def test_training_lowers_the_loss():
 
 @pytest.mark.parametrize(("options", "words"), [
     ({"shards": 0}, "shards and workers must be at least 1, got 0 and None"),
-    ({"workers": 0}, "must be at least 1, got 1 and 0"),
+    ({"workers": 0}, "must be at least 1, got 2 and 0"),
     ({"clip": 0.0}, "clip must be positive, or None for no clip, got 0.0"),
     ({"ema": 2.0}, r"decay must be in \[0, 1\], got 2.0"),
     ({"seed": -1}, "seed must be an int from 0"),

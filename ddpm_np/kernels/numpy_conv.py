@@ -35,29 +35,9 @@ def _suits(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
     return x.ndim == 4 and x.dtype == w.dtype and x.dtype.char in "fd" and x.size > 0 and x.shape[3] == w.shape[2]
 
 
-def _is_pointwise(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
-    return _suits(x, w, b) and w.shape[:2] == (1, 1) and stride == 1 and padding == ((0, 0), (0, 0))
-
-
-@conv2d.kernel("numpy", when=_is_pointwise, saves=("x", "w"))
-def pointwise(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
-    """A 1×1 convolution: one matrix product."""
-    c, o = w.shape[2:]
-    y = np.matmul(rows(x), w[0, 0])  # (N, H·W, O)
-    if b is not None:
-        y += b
-
-    def vjp(g):
-        flat = g.reshape(-1, o)  # (N·H·W, O)
-        return (lambda: (flat @ w[0, 0].T).reshape(x.shape), lambda: (x.reshape(-1, c).T @ flat).reshape(w.shape),
-                lambda: flat.sum(axis=0))
-
-    return y.reshape(*x.shape[:3], o), vjp
-
-
 @conv2d.kernel("numpy", when=_suits, saves=("gw_from_patches", "gx_and_gw", "w", "x"))
 def by_patches(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
-    """Any other convolution."""
+    """Any convolution."""
     (n, h, width, c), (kh, kw, _, o) = x.shape, w.shape
     ho, wo = output_size(h, kh, stride, padding[0]), output_size(width, kw, stride, padding[1])
     if ho < 1 or wo < 1:
@@ -106,6 +86,26 @@ def by_patches(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
         return gx, (lambda: found["gw"] if found else gw_from_patches(g)), (lambda: g.reshape(-1, o).sum(axis=0))
 
     return y.reshape(n, ho, wo, o), vjp
+
+
+def _is_pointwise(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
+    return _suits(x, w, b) and w.shape[:2] == (1, 1) and stride == 1 and padding == ((0, 0), (0, 0))
+
+
+@conv2d.kernel("numpy", when=_is_pointwise, saves=("x", "w"))
+def pointwise(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
+    """A 1×1 convolution: one matrix product."""
+    c, o = w.shape[2:]
+    y = np.matmul(rows(x), w[0, 0])  # (N, H·W, O)
+    if b is not None:
+        y += b
+
+    def vjp(g):
+        flat = g.reshape(-1, o)  # (N·H·W, O)
+        return (lambda: (flat @ w[0, 0].T).reshape(x.shape), lambda: (x.reshape(-1, c).T @ flat).reshape(w.shape),
+                lambda: flat.sum(axis=0))
+
+    return y.reshape(*x.shape[:3], o), vjp
 
 
 def _patches_of(x, padding, kh, kw, ho, wo, stride):

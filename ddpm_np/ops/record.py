@@ -107,7 +107,7 @@ class Op:
     def choose(self, arrays: list[Any], static: dict[str, Any]) -> Forward:
         """The kernel for these inputs, or the definition."""
         if self.kernels and _kernels.get() == "fast":
-            for kernel in self.kernels.get(of(*arrays).name, ()):
+            for kernel in reversed(self.kernels.get(of(*arrays).name, ())):
                 if kernel.when(*arrays, **static):
                     return kernel.forward
         return self.define
@@ -116,7 +116,8 @@ class Op:
                saves: tuple[str, ...] = ()) -> Callable[[Forward], Forward]:
         """Register the decorated function as this op's fast twin on a backend, where ``when(*inputs)`` holds.
 
-        The twin has the definition's signature and is tested equal to it.
+        The twin has the definition's signature and is tested equal to it. Of several that hold, the last one registered
+        is chosen: special kernels come after general ones.
         """
 
         def register(forward: Forward) -> Forward:

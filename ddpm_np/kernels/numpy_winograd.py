@@ -1,0 +1,172 @@
+"""3×3 convolution on the CPU by Winograd's F(2×2, 3×3): 16 multiplications for 2×2 outputs, where 36 are due.
+
+An image is cut into 4×4 tiles that overlap by two. With Bᵀ, G, Aᵀ of Lavin & Gray 2016,
+
+    y = Aᵀ [(G w Gᵀ) ⊙ (Bᵀ d B)] A
+
+for a tile d and one channel, and the elementwise product ⊙, summed over channels, is sixteen matrix products, one for
+each of its places. The input's gradient is the same convolution of the output's gradient with the flipped kernel; the
+kernel's is Gᵀ [Σ (Bᵀ d B) ⊙ (A g Aᵀ)] G. B and A hold 0 and ±1 alone: additions, done here on a few images at a time,
+with even and odd columns apart so that they run along whole rows. The products are one matrix an image, so that an
+image's bits do not depend on its batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ddpm_np.ops.conv import conv2d, output_size
+
+_TILES = 1 << 20  # bytes of tiles at a time: measured best of 256 KiB, 1 MiB and 4 MiB
+_TILES_GW = 1 << 22  # for the kernel's gradient, where each lot also costs an addition of sixteen matrices
+
+_G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+_FLIP = [3, 1, 2, 0]  # G turned upside down has its first and last row exchanged, and no other
+_TO_PLACES = np.kron(_G, _G)  # (16, 9): w -> G w Gᵀ
+_SIGNS = np.kron([1, 1, 1, -1], [1, 1, 1, -1])  # of A g Aᵀ, whose last row and column are left without their minus
+_FROM_PLACES = _TO_PLACES.T * _SIGNS  # (9, 16)
+
+
+def _suits(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
+    """Even outputs of 16×16 and more, and channels enough that the products saved outweigh the additions."""
+    if w.shape[:2] != (3, 3) or stride != 1 or x.ndim != 4 or x.dtype != w.dtype or x.dtype.char not in "fd":
+        return False
+    n, h, width, c = x.shape
+    o = w.shape[3]
+    ho, wo = output_size(h, 3, 1, padding[0]), output_size(width, 3, 1, padding[1])
+    return n > 0 and c == w.shape[2] and c * o >= 28 * (c + o) and min(ho, wo) >= 16 and not (ho | wo | h | width) & 1
+
+
+def kernel_places(w):
+    """G w Gᵀ at its sixteen places: (3, 3, C, O) -> (16, C, O)."""
+    c, o = w.shape[2:]
+    return (_TO_PLACES.astype(w.dtype) @ np.ascontiguousarray(w).reshape(9, c * o)).reshape(16, c, o)
+
+
+def input_places(x, padding, th, tw, split, rows, out):
+    """Bᵀ d B of a few images: x (k, H, W, C) -> out (4, 4, k, th, tw, C).
+
+    `split` (k, 2·th + 2, 2, tw + 1, C) takes the padded image with even and odd columns apart, and holds zeros where
+    the padding is; `rows` (4, k, th, 2, tw + 1, C) takes Bᵀ d.
+    """
+    (top, _), (left, _) = padding
+    h = x.shape[1]
+    for parity in (0, 1):  # of the padded image's columns
+        first = (parity - left) % 2  # the first column of x that goes there
+        start = (first + left) // 2
+        columns = x[:, :, first::2]
+        split[:, top : top + h, parity, start : start + columns.shape[2]] = columns
+    d = [split[:, i : i + 2 * th : 2] for i in range(4)]  # (k, th, 2, tw + 1, C): row i of each tile
+    np.subtract(d[0], d[2], out=rows[0])
+    np.add(d[1], d[2], out=rows[1])
+    np.subtract(d[2], d[1], out=rows[2])
+    np.subtract(d[1], d[3], out=rows[3])
+    e = [rows[:, :, :, j % 2, j // 2 : j // 2 + tw] for j in range(4)]  # (4, k, th, tw, C): column j of each
+    np.subtract(e[0], e[2], out=out[:, 0])
+    np.add(e[1], e[2], out=out[:, 1])
+    np.subtract(e[2], e[1], out=out[:, 2])
+    np.subtract(e[1], e[3], out=out[:, 3])
+
+
+def outputs(places, rows, y):
+    """Aᵀ m A of a few images: places (4, 4, k, th, tw, O), overwritten -> y (k, 2·th, 2·tw, O)."""
+    np.add(places[0], places[1], out=rows[0])
+    rows[0] += places[2]
+    np.subtract(places[1], places[2], out=rows[1])
+    rows[1] -= places[3]
+    spare = places[0, 0]
+    for i in (0, 1):
+        r = rows[i]  # (4, k, th, tw, O)
+        np.add(r[0], r[1], out=spare)
+        np.add(spare, r[2], out=y[:, i::2, 0::2])
+        np.subtract(r[1], r[2], out=spare)
+        np.subtract(spare, r[3], out=y[:, i::2, 1::2])
+
+
+def gradient_places(g, rows, out):
+    """A g Aᵀ of a few images, but for the signs in `_SIGNS`: g (k, 2·th, 2·tw, O) -> out (4, 4, k, th, tw, O)."""
+    k, h, w, o = g.shape
+    pairs = g.reshape(k, h // 2, 2, w // 2, 2, o)
+    rows[0], rows[3] = pairs[:, :, 0].swapaxes(2, 3), pairs[:, :, 1].swapaxes(2, 3)  # (k, th, 2, tw, O)
+    np.add(rows[0], rows[3], out=rows[1])
+    np.subtract(rows[0], rows[3], out=rows[2])
+    even, odd = rows[:, :, :, 0], rows[:, :, :, 1]  # (4, k, th, tw, O)
+    out[:, 0], out[:, 3] = even, odd
+    np.add(even, odd, out=out[:, 1])
+    np.subtract(even, odd, out=out[:, 2])
+
+
+class _Workspace:
+    """Arrays for the tiles of a few images of one size, and the lots of images to go through."""
+
+    def __init__(self, n, th, tw, c, o, padding, dtype, budget):
+        each = 16 * th * tw * (c + o) * np.dtype(dtype).itemsize
+        self.k = min(n, max(1, budget // each))
+        self.n, self.padding, self.size = n, padding, (th, tw)
+        self.split = np.zeros((self.k, 2 * th + 2, 2, tw + 1, c), dtype)
+        self.rows = np.empty((4, self.k, th, 2, tw + 1, c), dtype)
+        self.places = np.empty((4, 4, self.k, th, tw, c), dtype)
+        self.products = np.empty((4, 4, self.k, th, tw, o), dtype)
+
+    def lots(self):
+        """(slice of the images, how many)."""
+        for i in range(0, self.n, self.k):
+            m = min(self.k, self.n - i)
+            yield slice(i, i + m), m
+
+    def take(self, x, m):
+        """The tiles of m images, at their places: (4, 4, m, th, tw, C)."""
+        found = self.places[:, :, :m]
+        input_places(x, self.padding, *self.size, self.split[:m], self.rows[:, :m], found)
+        return found
+
+
+def convolve(x, places, padding, ho, wo, b=None):
+    """y of x (N, H, W, C) and `kernel_places`; (N, ho, wo, O)."""
+    n, (_, c, o), th, tw = x.shape[0], places.shape, ho // 2, wo // 2
+    y = np.empty((n, ho, wo, o), x.dtype)
+    work = _Workspace(n, th, tw, c, o, padding, x.dtype, _TILES)
+    rows = np.empty((2, 4, work.k, th, tw, o), x.dtype)
+    for part, m in work.lots():
+        tiles, products = work.take(x[part], m), work.products[:, :, :m]
+        np.matmul(tiles.reshape(16, m, th * tw, c), places[:, None], out=products.reshape(16, m, th * tw, o))
+        if b is not None:
+            products[1, 1] += b  # which Aᵀ m A adds to each of the four outputs once
+        outputs(products, rows[:, :, :m], y[part])
+    return y
+
+
+def kernel_gradient(x, g, padding):
+    """gw (3, 3, C, O) of x (N, H, W, C) and g (N, ho, wo, O)."""
+    (n, ho, wo, o), c = g.shape, x.shape[3]
+    th, tw = ho // 2, wo // 2
+    work = _Workspace(n, th, tw, c, o, padding, x.dtype, _TILES_GW)
+    rows = np.empty((4, work.k, th, 2, tw, o), x.dtype)
+    total: Any = None
+    for part, m in work.lots():
+        tiles, grads = work.take(x[part], m), work.products[:, :, :m]
+        gradient_places(g[part], rows[:, :m], grads)
+        count = m * th * tw
+        products = np.matmul(tiles.reshape(16, count, c).swapaxes(1, 2), grads.reshape(16, count, o))  # (16, C, O)
+        total = products if total is None else np.add(total, products, out=total)
+    return (_FROM_PLACES.astype(x.dtype) @ total.reshape(16, c * o)).reshape(3, 3, c, o)
+
+
+@conv2d.kernel("numpy", when=_suits, saves=("w", "x"))
+def winograd(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
+    """A 3×3 convolution at stride 1."""
+    (_, h, width, _), o = x.shape, w.shape[3]
+    ho, wo = output_size(h, 3, 1, padding[0]), output_size(width, 3, 1, padding[1])
+
+    def vjp(g):
+        def gx():
+            back = tuple((2 - before, 2 - after) for before, after in padding)
+            flipped = kernel_places(w).reshape(4, 4, *w.shape[2:])[_FLIP][:, _FLIP].reshape(16, *w.shape[2:])
+            return convolve(g, flipped.swapaxes(1, 2), back, h, width)
+
+        return gx, (lambda: kernel_gradient(x, np.ascontiguousarray(g), padding)), (
+            lambda: g.reshape(-1, o).sum(axis=0))
+
+    return convolve(x, kernel_places(w), padding, ho, wo, b), vjp

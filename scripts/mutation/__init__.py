@@ -1,0 +1,1 @@
+"""Mutation testing of the mathematics: mutants, what kills them, the work that is left. See docs/design/mutation.md."""

@@ -123,7 +123,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--limit", type=int, help="how many mutants to try at most")
     parser.add_argument("--sample", type=float, default=1.0, metavar="FRACTION", help="try a share of the mutants")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
-    parser.add_argument("--again", action="store_true", help="try the survivors again")
+    parser.add_argument("--again", action="store_true", help="try the open survivors again")
     parser.add_argument("--report", type=Path, metavar="FILE.md", help="write the table and the survivors")
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "mutation", help="of the databases")
     args = parser.parse_args(argv)
@@ -144,11 +144,12 @@ def main(argv: list[str] | None = None, root: Path = ROOT, package: str = "ddpm_
         project.fill()
         try:
             modules, entries = project.modules(args.modules), explanations(explained)
+            works = [Work(args.folder, project, Source(project, module)) for module in modules]
         except ValueError as error:
             print(f"mutate: error: {error}", file=sys.stderr)
             return 2
-        works = [Work(args.folder, project, Source(project, module)) for module in modules]
-        chosen = [(work, mutant) for work in works for mutant in work.pending(args.again)
+        again = {mutant for work in works for mutant, _ in open_survivors(work, entries)} if args.again else set()
+        chosen = [(work, mutant) for work in works for mutant in work.pending(again)
                   if random.Random(f"{args.seed} {mutant.id}").random() < args.sample]
         try:
             if todo := chosen[:args.limit]:

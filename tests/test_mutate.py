@@ -155,10 +155,14 @@ def tiny(tmp_path):
     return tmp_path
 
 
+def command(root, *argv, seconds=10.0):
+    return [sys.executable, "-c", RUN, str(SCRIPTS), str(root), str(seconds), *argv, "--folder", str(root / "work"),
+            "--report", str(root / "report.md")]
+
+
 def start(root, *argv, seconds=10.0):
-    return subprocess.Popen([sys.executable, "-c", RUN, str(SCRIPTS), str(root), str(seconds), *argv, "--folder",
-                             str(root / "work"), "--report", str(root / "report.md")], text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(command(root, *argv, seconds=seconds), text=True, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE)
 
 
 def finish(process):
@@ -219,20 +223,21 @@ def test_a_tiny_project(tiny):
 
 def test_stopping_and_going_on(tiny):
     """Ctrl-C at a mutant that hangs ends it and what it started; what was found is kept, the next run has the rest."""
-    hangs = tiny / "hangs"
+    hangs, ticks = tiny / "hangs", tiny / "ticks"
     (tiny / "tests" / "test_formula.py").write_text(
         "import pathlib, subprocess\nfrom tiny.formula import one\ndef test_one():\n    if one(2) != 2:\n"
-        f"        sleeper = subprocess.Popen(['sh', '-c', 'sleep 4; touch {tiny}/awake'])\n"
-        f"        pathlib.Path({str(hangs)!r}).touch()\n        sleeper.wait()\n", "utf-8")
+        f"        other = subprocess.Popen(['sh', '-c', 'for i in $(seq 99); do echo >> {ticks}; sleep 0.1; done'])\n"
+        f"        pathlib.Path({str(hangs)!r}).touch()\n        other.wait()\n", "utf-8")
     process = start(tiny, "formula.py", seconds=100)
     for _ in range(400):
         if hangs.exists():
             break
         time.sleep(0.05)
+    busy = subprocess.run(command(tiny, "formula.py"), capture_output=True, text=True, check=False, timeout=60)
     process.send_signal(signal.SIGINT)
-    stopped = time.monotonic()
     status, out, err = finish(process)
-    assert status == 130
+    assert (status, busy.returncode) == (130, 2)
+    assert "mutate: error: another run is at work on formula" in busy.stderr
     assert "stopped; the same command goes on from here" in err
     left = int(cells(out)["not run"])
     _, out, _ = finish(start(tiny, "formula.py", "--limit", "0"))
@@ -241,8 +246,9 @@ def test_stopping_and_going_on(tiny):
     _, out, _ = finish(start(tiny, "formula.py", seconds=0.5))
     assert cells(out)["not run"] == "0"
     assert cells(out)["timeout, crash"] != "0"
-    time.sleep(max(0.0, stopped + 5 - time.monotonic()))
-    assert not (tiny / "awake").exists()
+    written = ticks.stat().st_size
+    time.sleep(0.5)
+    assert ticks.stat().st_size == written > 0
 
 
 def test_modules(tiny):

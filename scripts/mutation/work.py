@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fcntl
 import hashlib
 import json
 import shutil
@@ -162,11 +163,16 @@ def changed(before: str, after: str) -> tuple[str, str]:
 
 
 class Work:
-    """A module's mutants and results, in ``folder/module.sqlite``."""
+    """A module's mutants and results, in ``folder/module.sqlite``, held against other runs."""
 
     def __init__(self, folder: Path, project: Project, source: Source):
         folder.mkdir(parents=True, exist_ok=True)
         self.path, self.source = folder / f"{source.module}.sqlite", source
+        self.lock = self.path.with_suffix(".lock").open("w")
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"another run is at work on {source.module}: see {self.path}") from None
         self.mutants = source.mutants()
         with use_db(self.path, WorkDB.Mode.create) as db:
             if {item.job_id for item in db.work_items} != {mutant.id for mutant in self.mutants}:
@@ -181,11 +187,10 @@ class Work:
                         db.set_result(mutant.id, kept[mutant.id])
             self.outcomes = {id: Outcome(**json.loads(result.output)) for id, result in db.results if result.output}
 
-    def pending(self, again: bool) -> Iterator[Mutant]:
-        """What has no result; with `again`, the survivors too."""
+    def pending(self, again: set[Mutant]) -> Iterator[Mutant]:
+        """What has no result, or shall be tried again."""
         for mutant in self.mutants:
-            outcome = self.outcomes.get(mutant.id)
-            if outcome is None or (again and outcome.survived):
+            if mutant.id not in self.outcomes or mutant in again:
                 yield mutant
 
     def seen(self) -> dict[tuple[int, str, str], str]:

@@ -53,7 +53,7 @@ class Further:
             return model.weight * self.backend.xp.ones(t.shape, dtype=x_0.dtype)
 
         zeros = self.backend.to_device(np.zeros(1), self.dtype)
-        Trainer(Zero(zeros), self._schedule, objective, seed=int(rng.integers(2**63))).step(np.zeros(shape))
+        Trainer(Zero(zeros), self._schedule, objective, seed=int(rng.integers(2**63)), shards=1).step(np.zeros(shape))
         return seen[0], seen[1]
 
     def _line(self, name: str, model: Callable, x: np.ndarray, *log_q: Callable, **options: Any) -> Any:

@@ -1,0 +1,102 @@
+"""What mutation testing changed and no test noticed, until these: checks of input, Tensors beside arrays, defaults."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+
+from ddpm_np import Tensor
+from ddpm_np.diffusion import (
+    SCHEDULES,
+    Gaussian,
+    ddim,
+    ddim_invert,
+    guided,
+    last,
+    linear_schedule,
+    q_posterior,
+    target,
+    vlb_terms,
+)
+from ddpm_np.diffusion.oracle_affine import host_numbers
+
+SCHEDULE = linear_schedule(5)
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_schedule_has_the_papers_ends(name):
+    parameters = inspect.signature(SCHEDULES[name]).parameters
+    assert (parameters["start"].default, parameters["end"].default) == (1e-4, 0.02)
+
+
+def test_inversion_asks_once_a_step_unless_told_otherwise():
+    asked = []
+    last(ddim_invert(SCHEDULE, lambda x, t: asked.append(int(t[0])) or 0 * x, np.ones((1, 2)), [5, 3, 1]))
+    assert asked == [0, 1, 3] or len(asked) == 3
+
+
+def test_steps_that_begin_beyond_T():
+    with pytest.raises(ValueError, match="within 1 to T = 5"):
+        last(ddim(SCHEDULE, lambda x, t: x, np.ones((1, 2)), [6, 1]))
+
+
+def test_guidance_keeps_the_variance_of_images_apart():
+    """Two outputs an element stay side by side on the last axis, at any rank."""
+    def model(x, t, y):
+        return np.concatenate([x * (1 + y[0]), x + 7], axis=-1)  # (N, H, W, 2C)
+
+    x = RNG.standard_normal((2, 3, 4, 2))
+    got = guided(model, np.array([1, 1]), 0, 0.5)(x, np.array([1, 2]))
+    assert got.shape == (2, 3, 4, 4)
+    np.testing.assert_allclose(got[..., 2:], x + 7)
+
+
+def test_noise_of_another_shape_is_refused():
+    x = np.ones((2, 3))
+    with pytest.raises(ValueError, match="expected noise of shape"):
+        target(SCHEDULE, x, x, np.array([1, 2]), np.ones((2, 1)), "eps")
+
+
+def test_a_posterior_of_a_tensor_and_an_array():
+    x, t = RNG.standard_normal((2, 3)), np.array([2, 4])
+    mean, variance = q_posterior(SCHEDULE, x, x, t)
+    for x_0, x_t in ((x, Tensor(x)), (Tensor(x), x)):
+        tensor_mean, tensor_variance = q_posterior(SCHEDULE, x_0, x_t, t)
+        assert isinstance(tensor_variance, np.ndarray)
+        np.testing.assert_array_equal(tensor_mean.data, mean)
+        np.testing.assert_array_equal(tensor_variance, variance)
+
+
+def test_terms_of_the_bound_of_a_tensor():
+    x, noise = RNG.standard_normal((2, 3)), RNG.standard_normal((6, 2, 3))
+    want = [term for _, term in vlb_terms(SCHEDULE, lambda x, t: 0.1 * x, x, lambda t: noise[t], levels=None)]
+    got = [term for _, term in vlb_terms(SCHEDULE, lambda x, t: 0.1 * x, Tensor(x), lambda t: noise[t], levels=None)]
+    np.testing.assert_allclose([term.data for term in got], want, rtol=1e-12)
+
+
+def test_a_covariance_is_symmetric_to_rounding_at_any_scale():
+    large, small = np.array([[4e6, 0.0], [1e-7, 3e6]]), np.array([[4e-6, 0.0], [1e-13, 3e-6]])
+    assert Gaussian.full(SCHEDULE, [0.0, 0.0], large).marginal_variance.shape[1:] == (2,)
+    with pytest.raises(ValueError, match="symmetric"):
+        Gaussian.full(SCHEDULE, [0.0, 0.0], small)
+
+
+def test_means_of_one_number_along_an_axis_fit_and_others_do_not():
+    x, t = RNG.standard_normal((4, 2, 3)), np.array([1, 2, 3, 4])
+    one = Gaussian(SCHEDULE, np.array([[0.1, 0.2, 0.3]]), 0.5).eps(x, t)  # (1, 3) beside (2, 3)
+    np.testing.assert_allclose(one, Gaussian(SCHEDULE, np.array([[0.1, 0.2, 0.3]] * 2), 0.5).eps(x, t))
+    with pytest.raises(ValueError, match="shape"):
+        Gaussian(SCHEDULE, np.zeros((5, 3)), 0.5).eps(x, t)
+
+
+def test_the_end_of_a_chain_of_less_than_no_randomness():
+    with pytest.raises(ValueError, match="eta"):
+        Gaussian(SCHEDULE, 0.0, 1.0).ddim_end(-0.5)
+
+
+def test_numbers_of_an_oracle_cannot_be_changed():
+    with pytest.raises(ValueError, match="read-only"):
+        host_numbers("mean", [1.0, 2.0])[0] = 3.0

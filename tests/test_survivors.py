@@ -88,7 +88,7 @@ def test_means_of_one_number_along_an_axis_fit_and_others_do_not():
     x, t = RNG.standard_normal((4, 2, 3)), np.array([1, 2, 3, 4])
     one = Gaussian(SCHEDULE, np.array([[0.1, 0.2, 0.3]]), 0.5).eps(x, t)  # (1, 3) beside (2, 3)
     np.testing.assert_allclose(one, Gaussian(SCHEDULE, np.array([[0.1, 0.2, 0.3]] * 2), 0.5).eps(x, t))
-    with pytest.raises(ValueError, match="shape"):
+    with pytest.raises(ValueError, match="expected images that go with parameters"):
         Gaussian(SCHEDULE, np.zeros((5, 3)), 0.5).eps(x, t)
 
 
@@ -100,3 +100,10 @@ def test_the_end_of_a_chain_of_less_than_no_randomness():
 def test_numbers_of_an_oracle_cannot_be_changed():
     with pytest.raises(ValueError, match="read-only"):
         host_numbers("mean", [1.0, 2.0])[0] = 3.0
+
+
+def test_a_point_in_one_direction_has_no_density_at_the_data():
+    data = Gaussian(SCHEDULE, np.zeros(2), np.array([0.0, 1.0]))
+    with pytest.raises(ValueError, match="t counts from 1"):
+        data.log_q(np.zeros((1, 2)), np.array([0]))
+    assert np.isfinite(data.log_q(np.zeros((1, 2)), np.array([1]))).all()

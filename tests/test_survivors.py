@@ -11,8 +11,10 @@ from ddpm_np import Tensor
 from ddpm_np.diffusion import (
     SCHEDULES,
     Gaussian,
+    Schedule,
     ddim,
     ddim_invert,
+    ddim_step,
     guided,
     last,
     linear_schedule,
@@ -107,3 +109,12 @@ def test_a_point_in_one_direction_has_no_density_at_the_data():
     with pytest.raises(ValueError, match="t counts from 1"):
         data.log_q(np.zeros((1, 2)), np.array([0]))
     assert np.isfinite(data.log_q(np.zeros((1, 2)), np.array([1]))).all()
+
+
+def test_a_step_from_pure_noise_leaves_no_negative_variance():
+    """With ᾱ_T = 0 and η = 1, 1 − ᾱ_s − σ² is 0, and by rounding less than 0."""
+    x = RNG.standard_normal((1, 3)).astype(np.float32)
+    for k in range(200):
+        schedule = Schedule.from_betas([*np.random.default_rng(k).uniform(0.05, 0.6, 3), 1.0])
+        got = ddim_step(schedule, lambda x, t: 0.5 * x, x, np.array([4]), np.array([3]), 1.0, x, predicts="x0")
+        assert np.isfinite(got).all()

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from gradients import generator
 
+from ddpm_np.kernels.numpy_winograd import winograd
 from ddpm_np.models import UNet, UNetConfig
+from ddpm_np.ops import REGISTRY
 from ddpm_np.predictor import predictor
 from ddpm_np.tensor import Tensor, no_grad
 from ddpm_np.workers import single_threaded_blas
@@ -98,3 +100,19 @@ def test_weights_of_what_holds_two_nets(whole):
     assert predictor(Holder, workers=1)(x, t).tobytes() == expected.tobytes()
     with pytest.raises(ValueError, match="weights must be 'ema' or 'model', got 'best'"):
         predictor(Holder, "best")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_convolution_by_winograd_is_the_same_bits_alone(dtype):
+    """Forward and the input's gradient, of images that are taken several at a time and alone."""
+    rng = generator("winograd", dtype)
+    x, g = (rng.standard_normal((5, 16, 18, 64)).astype(dtype) for _ in range(2))
+    w = rng.standard_normal((3, 3, 64, 64)).astype(dtype)
+    static = {"padding": ((1, 1), (1, 1))}
+    assert REGISTRY["conv2d"].choose([x, w], static) is winograd
+    y, vjp = winograd(x, w, **static)
+    gx = vjp(g)[0]()
+    for i in range(5):
+        alone, back = winograd(x[i : i + 1], w, **static)
+        np.testing.assert_array_equal(alone[0], y[i])
+        np.testing.assert_array_equal(back(g[i : i + 1])[0]()[0], gx[i])

@@ -32,6 +32,10 @@ class Stops(Right):
     def q_sample(self, x, t, noise):
         raise KeyboardInterrupt
 
+class Raises:
+    def __init__(self, betas):
+        raise RuntimeError("no device")
+
 nothing = 3
 """
 
@@ -78,6 +82,14 @@ def test_wrong_code_exits_1_and_shows_the_numbers(folder, capsys):
     assert "1 PASS, 1 FAIL" in out
 
 
+def test_a_factory_that_raises_is_shown_to_fail_and_not_to_lack_something(folder, capsys):
+    assert main(["check", "--target", "their_code:Raises"]) == 1
+    out = capsys.readouterr().out
+    assert "7                         FAIL" in out
+    assert "the factory raised RuntimeError: no device" in out
+    assert "UNVERIFIED" not in out
+
+
 def test_ctrl_c(folder, capsys):
     assert main(["check", "--target", "their_code:Stops"]) == 130
     assert "stopped by Ctrl-C" in capsys.readouterr().err
@@ -95,6 +107,7 @@ def test_ctrl_c(folder, capsys):
     (["--equation", "77"], "no equation is called '77'"),
     (["--equation", "grad-conv"], "no equation is called 'grad-conv'"),
     (["--examples", "-1", "--equation", "4"], "examples must be at least 0, got -1"),
+    (["--target", "their_code:Right", "--dtype", "float32"], "--backend and --dtype say how this package computes"),
     (["--json", "nowhere/report.json"], "there is no folder nowhere to write in"),
     (["--backend", "torch"], "invalid choice: 'torch'")])
 def test_bad_input_is_one_line_and_exit_status_2(folder, capsys, args, words):

@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
         return _list()
     if args.json and not Path(args.json).resolve().parent.is_dir():
         raise ValueError(f"--json: there is no folder {Path(args.json).parent} to write in")
+    if args.target != OURS and (args.backend, args.dtype) != ("numpy", "float64"):
+        raise ValueError("--backend and --dtype say how this package computes; other targets decide for themselves")
     targets, gradients = _targets(args), args.target == OURS and args.backend == "numpy" and args.dtype == "float64"
     reports = [_check(name, factory, args, gradients) for name, factory in targets.items()]
     if args.json:
@@ -53,14 +55,18 @@ def _check(name: str, factory: Callable, args: argparse.Namespace, gradients: bo
     import time
     from dataclasses import replace
 
+    from ddpm_np.check import UNVERIFIED
     from ddpm_np.check import report as text
     from ddpm_np.check.runner import run as check
 
     wanted, names = _split(args.equation) if gradients else (args.equation, [])
     colour, started = _colour(), time.perf_counter()
 
+    def unknown(result: Result) -> bool:
+        return result.verdict == UNVERIFIED and not result.cases and not args.equation
+
     def show(result: Result) -> None:
-        if args.equation or result.cases:  # what nothing is known of is said in one line below
+        if not unknown(result):  # which are named in one line below
             print(text.line(result, colour), flush=True)
 
     print(text.HEADER)
@@ -71,9 +77,9 @@ def _check(name: str, factory: Callable, args: argparse.Namespace, gradients: bo
 
         results += gradient_results(args.seed, names, show)
     report = replace(found, target=name, results=results, seconds=time.perf_counter() - started)
-    unknown = [result.equation for result in results if not result.cases and not args.equation]
-    if unknown:
-        print(f"\nUNVERIFIED, for the target lacks what would show them: {', '.join(unknown)}")
+    lacking = [result.equation for result in results if unknown(result)]
+    if lacking:
+        print(f"\nUNVERIFIED, for the target lacks what would show them: {', '.join(lacking)}")
     print(f"\n{text.summary(report)}\n")
     return report
 

@@ -161,6 +161,20 @@ class Backend:
         u = (xp.astype(words >> (64 - bits), xp.float64) + 0.5) * 2.0**-bits  # (n, *shape)
         return xp.astype(u, dtype_of(xp, dtype), copy=False)
 
+    def bernoulli(self, seed: int, purpose: str, step: int, first: int, n: int, shape: tuple[int, ...],
+                  p: float) -> Any:
+        """True with probability p, to 2⁻³²: two to a random word, the lower half first; (n, *shape) bool."""
+        xp, count = self.xp, math.prod(map(int, shape))
+        words = self.random(seed, purpose, step, first, n, (-(-count // 2),))  # (n, ⌈count/2⌉)
+        if self.name == "numpy":
+            halves = words.astype("<u8", copy=False).view("<u4")  # (n, 2·⌈count/2⌉)
+        else:
+            halves = xp.reshape(xp.stack([words & 0xFFFFFFFF, words >> 32], axis=-1), (n, 2 * words.shape[1]))
+        threshold = round(p * 2**32)
+        if threshold == 2**32:
+            return xp.ones((n, *shape), dtype=xp.bool)
+        return xp.reshape(halves[:, :count] < threshold, (n, *shape))
+
     def normal(self, seed: int, purpose: str, step: int, first: int, n: int, shape: tuple[int, ...],
                dtype: Any = "float64") -> Any:
         """Standard normal numbers by the inverse CDF, Φ⁻¹(u), of `uniform`; (n, *shape)."""

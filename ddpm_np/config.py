@@ -65,6 +65,7 @@ class TrainingConfig:
     """How a run trains: see `Trainer` and `Batches` for what each number does.
 
     The objective is ``"simple"`` (14), ``"hybrid"`` (Nichol & Dhariwal: the variance by the bound) or ``"bound"`` (5).
+    `recompute` trades time for memory (`ddpm_np.recompute`) and changes no bit of the result.
     """
 
     dataset: str
@@ -83,6 +84,7 @@ class TrainingConfig:
     keep: int = 3
     objective: str = "simple"
     label_dropout: float = 0.1
+    recompute: bool = False
 
     def __post_init__(self) -> None:
         _one_of("objective", self.objective, OBJECTIVES)
@@ -173,12 +175,13 @@ class Config:
 
 
 def differences(ours: Config, theirs: Config) -> list[str]:
-    """The values in which two runs differ, as "training.seed: 0 -> 1"; how long they are does not count."""
+    """The values in which two runs differ, as "training.seed: 0 -> 1"; what changes none of their steps does not count.
+    """
     found = []
     for table, values in ours.to_dict().items():
         for key, value in values.items():
             other = theirs.to_dict()[table][key]
-            if value != other and (table, key) != ("training", "steps"):
+            if value != other and (table, key) not in (("training", "steps"), ("training", "recompute")):
                 found.append(f"{table}.{key}: {value} -> {other}")
     return found
 

@@ -14,6 +14,7 @@ from ddpm_np import ops
 from ddpm_np.backend import Backend
 from ddpm_np.models import UNet, UNetConfig
 from ddpm_np.nn import count_parameters, randomness
+from ddpm_np.recompute import recomputing
 from ddpm_np.tensor import gradients
 
 
@@ -29,7 +30,7 @@ class StepMemory:
     shard : int
         What the backward pass of a shard needs beyond what its forward pass kept.
     image : int
-        What one image's forward pass keeps for its backward pass.
+        What one image's forward pass keeps for its backward pass; where segments are run again there, with the largest.
     """
 
     net: int
@@ -43,7 +44,7 @@ class StepMemory:
         return self.net + at_a_time * (self.shard + piece * self.image)
 
 
-def step_memory(config: UNetConfig) -> StepMemory:
+def step_memory(config: UNetConfig, recompute: bool = False) -> StepMemory:
     """Measured, on the CPU in float32: one image through the net and back, with every allocation counted."""
     tracing = tracemalloc.is_tracing()
     if not tracing:
@@ -55,15 +56,20 @@ def step_memory(config: UNetConfig) -> StepMemory:
         label = None if config.num_classes is None else np.zeros(1, np.int64)
         before = tracemalloc.get_traced_memory()[0]
         tracemalloc.reset_peak()
-        with randomness(0, 0):
+        held = []  # after each segment, with all that the backward pass will have again when it gets there
+
+        def watch() -> None:
+            held.append(tracemalloc.get_traced_memory()[0] - before)
+
+        with randomness(0, 0), recomputing(recompute, watch):
             loss = ops.mean(ops.square(model(x, np.ones(1, np.int64), label)))
-        kept = tracemalloc.get_traced_memory()[0] - before
+        watch()
         gradients(loss, model.parameters())
         peak = tracemalloc.get_traced_memory()[1] - before
     finally:
         if not tracing:
             tracemalloc.stop()
-    return StepMemory(6 * 4 * numbers, peak - kept, kept)
+    return StepMemory(6 * 4 * numbers, peak - max(held), max(held))
 
 
 def free_memory(backend: Backend) -> int | None:
@@ -95,23 +101,33 @@ def _left_in_the_control_group() -> int | None:
         return None
 
 
-def check_memory(config: UNetConfig, batch_size: int, shards: int, workers: int, free: int | None) -> None:
-    """Raise MemoryError, naming what would fit, where a step of the run needs more bytes than are free."""
+def check_memory(config: UNetConfig, batch_size: int, shards: int, workers: int, free: int | None,
+                 recompute: bool = False) -> None:
+    """Raise MemoryError, naming what would fit, where a step of the run needs more bytes than are free.
+
+    What costs the least time comes first: more shards, then recomputation, then a single worker.
+    """
     if free is None:
         return
-    step = step_memory(config)
+    step = step_memory(config, recompute)
     need = step.total(batch_size, shards, workers)
     if need <= free:
         return
     threads = f"{workers} worker{'s' * (workers > 1)} with {math.ceil(batch_size / shards)} images each"
     head = (f"a step needs about {_gb(need)} (the net {_gb(step.net)}, each image {_gb(step.image)}, {threads}) and "
             f"{_gb(free)} are free: ")
+    ways = {recompute: step} if recompute else {False: step, True: step_memory(config, True)}
     for count in (workers, 1):
-        for pieces in range(shards, batch_size + 1):
-            if step.total(batch_size, pieces, count) <= free:
-                change = [f"--set shards={pieces}"] * (pieces != shards) + [f"--workers {count}"] * (count != workers)
-                raise MemoryError(f"{head}{' with '.join(change)} needs {_gb(step.total(batch_size, pieces, count))}")
-    raise MemoryError(f"{head}one image at a time needs {_gb(step.total(1, 1, 1))}, so choose a smaller net or image")
+        for again, way in ways.items():
+            for pieces in range(shards, batch_size + 1):
+                if way.total(batch_size, pieces, count) <= free:
+                    change = [f"--set shards={pieces}"] * (pieces != shards)
+                    change += ["--set recompute=true"] * (again != recompute)
+                    change += [f"--workers {count}"] * (count != workers)
+                    raise MemoryError(f"{head}{' with '.join(change)} needs "
+                                      f"{_gb(way.total(batch_size, pieces, count))}")
+    least = min(way.total(1, 1, 1) for way in ways.values())
+    raise MemoryError(f"{head}one image at a time needs {_gb(least)}, so choose a smaller net or image")
 
 
 def _gb(number: Any) -> str:

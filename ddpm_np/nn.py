@@ -135,6 +135,10 @@ class Module:
             module.training = False
         return self
 
+    def settings(self) -> list[Any]:
+        """What its attributes are beside parameters and sub-modules: the values themselves."""
+        return [self.training, *(value for value in vars(self).values() if not isinstance(value, (Tensor, Module)))]
+
     def clone(self, parameter: Callable[[Tensor], Tensor]) -> Module:
         """The same network with ``parameter(p)`` in the place of each parameter p, called in their order."""
         new = copy.copy(self)
@@ -293,8 +297,9 @@ class Dropout(Module):
         device = backend.backend_of(x.data if isinstance(x, Tensor) else x)
         purpose = f"dropout/{draws.calls}"
         draws.calls += 1
-        u = device.uniform(draws.seed, purpose, draws.step, draws.first, x.shape[0], tuple(x.shape[1:]), "float32")
-        return x * (device.xp.astype(u >= self.p, x.dtype) * (1 / (1 - self.p)))
+        n, *shape = x.shape
+        keep = device.bernoulli(draws.seed, purpose, draws.step, draws.first, n, tuple(shape), 1 - self.p)
+        return ops.dropout(x, keep, 1 / (1 - self.p))
 
 
 def count_parameters(module: Module) -> tuple[int, int]:

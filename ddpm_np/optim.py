@@ -6,12 +6,14 @@ is not finite leaves every number as it was: by a device flag, so that no step w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ddpm_np.backend import asarray, of
+from ddpm_np.crew import shared
 from ddpm_np.nn import Module
 from ddpm_np.tensor import Tensor
+from ddpm_np.workers import cut, map_in_order
 
 _BLOCK = 1 << 15  # numbers a pass over a flat array takes at a time on a CPU: a few such blocks fit its cache
 
@@ -20,7 +22,7 @@ class Flat:
     """The parameters of a net laid end to end in one array, and a second one for their gradients.
 
     Each parameter's data becomes a view of its part, so that the optimiser's passes run over one array. Get one with
-    `Flat.of`: the same parameters have one Flat, whoever asks.
+    `Flat.of`: the same parameters have one Flat, whoever asks. On the CPU worker processes share the parameters.
 
     Parameters
     ----------
@@ -47,10 +49,17 @@ class Flat:
         if len({str(p.dtype) for p in self.parameters}) > 1:
             raise TypeError("the parameters have several dtypes: build the net in one")
         xp = self.xp = of(self.parameters[0].data)
-        self.data = xp.concat([xp.reshape(p.data, (-1,)) for p in self.parameters])  # (P,)
+        self.data = self.buffer()  # (P,)
+        for p, view in zip(self.parameters, self.views(self.data), strict=True):
+            view[...] = p.data
         self.grad = xp.zeros_like(self.data)  # (P,)
         for p, view in zip(self.parameters, self.views(self.data), strict=True):
             p._data, p.flat = view, self
+
+    def buffer(self) -> Any:
+        """Zeros (P,) as the parameters are; on the CPU, in memory shared with worker processes."""
+        size, dtype = sum(p.size for p in self.parameters), self.parameters[0].dtype
+        return shared(size, dtype) if self.xp.name == "numpy" else self.xp.zeros(size, dtype=dtype)
 
     def views(self, flat: Any) -> Iterator[Any]:
         """The part of each parameter in a flat array, in its shape."""
@@ -80,11 +89,41 @@ def blocks(flat: Any) -> Iterator[slice]:
         yield slice(start, start + length)
 
 
-def global_norm(flat: Any) -> Any:
-    """√Σ g² of a flat array: a 0-d array, summed in float64 over float32 blocks."""
+def in_blocks(flat: Any, work: Callable[[slice], Any], workers: int = 1) -> list[Any]:
+    """``work(block)`` of each block of a flat array, in order, by so many threads."""
+    parts = list(blocks(flat))
+    if workers == 1 or len(parts) < 8:  # a thread is worth some hundred microseconds of work
+        return [work(block) for block in parts]
+    spans = cut(len(parts), workers)
+    done = map_in_order(lambda span: [work(block) for block in parts[slice(*span)]], spans, workers)
+    return [result for span in done for result in span]
+
+
+def global_norm(flat: Any, parts: Sequence[Any] = (), workers: int = 1) -> Any:
+    """√Σ g² of a flat array, to which `parts` are added first, in order: a 0-d array, float64 over float32 blocks."""
     xp = of(flat)
-    sums = [xp.astype(xp.sum(xp.square(flat[block])), xp.float64) for block in blocks(flat)]
-    return asarray(xp.sqrt(xp.sum(xp.stack(sums))))
+
+    def squares(block: slice) -> Any:
+        total = flat[block]
+        for part in parts:
+            total += part[block]
+        return xp.astype(xp.sum(xp.square(total)), xp.float64)
+
+    return asarray(xp.sqrt(xp.sum(xp.stack(in_blocks(flat, squares, workers)))))
+
+
+def clip_scale(norm: Any, max_norm: float | None, dtype: Any) -> tuple[Any, Any]:
+    """What brings a gradient of a norm to a norm of at most `max_norm`: min(1, max_norm/(norm + 1e-6)).
+
+    Returns
+    -------
+    scale, ok : 0-d arrays
+        1 where there is no `max_norm` or the norm is not finite; and whether it is finite.
+    """
+    xp = of(norm)
+    ok = asarray(xp.isfinite(norm))
+    scale = xp.ones_like(norm) if max_norm is None else xp.clip(max_norm / (norm + 1e-6), None, 1.0)
+    return xp.astype(xp.where(ok, scale, xp.ones_like(norm)), dtype), ok
 
 
 def clip_flat(flat: Any, max_norm: float | None) -> tuple[Any, Any]:
@@ -97,9 +136,7 @@ def clip_flat(flat: Any, max_norm: float | None) -> tuple[Any, Any]:
     """
     xp = of(flat)
     norm = global_norm(flat)
-    ok = asarray(xp.isfinite(norm))
-    scale = xp.ones_like(norm) if max_norm is None else xp.clip(max_norm / (norm + 1e-6), None, 1.0)
-    scale = xp.astype(xp.where(ok, scale, xp.ones_like(norm)), flat.dtype)
+    scale, ok = clip_scale(norm, max_norm, flat.dtype)
     for block in blocks(flat):
         part = flat[block]
         if xp.name != "numpy" or not ok:  # on the host the flag is at hand, and this pass seldom needed
@@ -185,10 +222,20 @@ class Adam:
     def step(self) -> None:
         """One update from each parameter's `.grad`; the parameters change in place."""
         self.flat.gather()
-        self.update(clip_flat(self.flat.grad, None)[1])
+        self.update(asarray(self.flat.xp.isfinite(global_norm(self.flat.grad))))
 
-    def update(self, ok: Any) -> None:
-        """One update from `flat.grad`, made finite by `clip_flat`; if the 0-d flag `ok` is false, nothing changes."""
+    def update(self, ok: Any, scale: Any = None, ema: EMA | None = None, workers: int = 1) -> None:
+        """One update from `flat.grad`, and one of the average, in one pass; by so many threads, with the same bits.
+
+        Parameters
+        ----------
+        ok
+            A 0-d flag; if it is false, nothing changes.
+        scale
+            Of the gradient: a 0-d array in the parameters' dtype, None for 1.
+        ema
+            The average to move after the parameters.
+        """
         xp, flat = self.flat.xp, self.flat
         (b1, b2), k, dtype = self.betas, self.updates + 1, flat.data.dtype
         zero = xp.zeros_like(k)
@@ -201,13 +248,23 @@ class Adam:
         add_m, add_v = number(1 - b1 + zero, zero), number(1 - b2 + zero, zero)
         # η·m̂/(√v̂ + ε) = step·m/(√v·root + ε): two numbers carry both corrections
         step, root = number(self.rate() / (1 - b1**k), zero), number(1 / xp.sqrt(1 - b2**k), zero)
-        for block in blocks(flat.data):
+        share = None if ema is None else ema.share(ok)
+
+        def update_block(block: slice) -> None:
             p, g, m, v = flat.data[block], flat.grad[block], self.m[block], self.v[block]
+            if xp.name != "numpy" or not ok:  # on the host the flag is at hand, and this pass seldom needed
+                g = xp.where(ok, g, xp.zeros_like(g))
+            if scale is not None:
+                g = g * scale
             m *= keep_m
             m += add_m * g
             v *= keep_v
             v += add_v * (g * g)
             p -= step * m / (xp.sqrt(v) * root + self.eps)
+            if ema is not None:
+                ema.move(block, share)
+
+        in_blocks(flat.data, update_block, workers)
         self.updates = self.updates + xp.where(ok, 1 + zero, zero)
 
 
@@ -234,11 +291,19 @@ class EMA:
         views = self.source.views(self.data)
         self.model = model.clone(lambda p: Tensor(next(views))).eval()
 
+    def share(self, ok: Any = True) -> Any:
+        """1 − d; 0 where the 0-d flag `ok` is false."""
+        share = 1 - self.decay
+        xp = self.source.xp
+        return share * ok if isinstance(ok, bool) else xp.astype(xp.where(ok, share, 0.0), self.data.dtype)
+
+    def move(self, block: slice, share: Any) -> None:
+        """Move a block of the average towards the weights."""
+        average = self.data[block]
+        average += share * (self.source.data[block] - average)
+
     def update(self, ok: Any = True) -> None:
         """Move the average towards the weights, unless the 0-d flag `ok` is false."""
-        xp = self.source.xp
-        share = 1 - self.decay
-        share = share * ok if isinstance(ok, bool) else xp.astype(xp.where(ok, share, 0.0), self.data.dtype)
+        share = self.share(ok)
         for block in blocks(self.data):
-            average = self.data[block]
-            average += share * (self.source.data[block] - average)
+            self.move(block, share)

@@ -205,22 +205,31 @@ class Tensor:
     def reshape(self, *shape): return OPS.reshape(self, shape[0] if len(shape) == 1 else shape)
 
 
-def gradients(output: Tensor, inputs: Sequence[Tensor], cotangent: Any = None) -> list[Any]:
+def gradients(output: Tensor, inputs: Sequence[Tensor], cotangent: Any = None,
+              into: Sequence[Any] | None = None) -> list[Any]:
     """∂(output · cotangent)/∂x for each leaf x of `inputs`; None for one that `output` does not depend on.
 
     Touches no `.grad`, so that several threads may differentiate with respect to the same Tensors. The arrays
-    are read-only and may share memory.
+    are read-only and may share memory; or they are those of `into`, one an input, each written as soon as it is known
+    (and zeros where there is no dependence).
 
     >>> x = Tensor([3.0], requires_grad=True)
     >>> gradients((x * x).sum(), [x])
     [array([6.], dtype=float32)]
     """
-    found = {id(leaf): g for leaf, g, _ in _walk(output, cotangent)}
-    return [found.get(id(x)) for x in inputs]
+    buffers = {} if into is None else {id(x): array for x, array in zip(inputs, into, strict=True)}
+    found = {id(leaf): g for leaf, g, _ in _walk(output, cotangent, buffers)}
+    for key in buffers.keys() - found.keys():
+        buffers[key][...] = 0
+    return [found.get(id(x)) for x in inputs] if into is None else list(into)
 
 
-def _walk(output: Tensor, cotangent: Any) -> Iterator[tuple[Tensor, Any, bool]]:
-    """The backward pass: yield (leaf, gradient, whether its buffer was made here) for every leaf."""
+def _walk(output: Tensor, cotangent: Any, buffers: dict[int, Any] | None = None) -> Iterator[tuple[Tensor, Any, bool]]:
+    """The backward pass: yield (leaf, gradient, whether its buffer was made here) for every leaf.
+
+    `buffers` holds arrays for the gradients of some leaves, by the leaf's id.
+    """
+    buffers = buffers or {}
     if not isinstance(output, Tensor) or not output.requires_grad:
         raise ValueError("backward needs an output that depends on a Tensor with requires_grad=True (outside no_grad)")
     xp = of(output.data)
@@ -234,7 +243,7 @@ def _walk(output: Tensor, cotangent: Any) -> Iterator[tuple[Tensor, Any, bool]]:
     if tuple(cotangent.shape) != tuple(output.shape):
         raise ValueError(f"expected a gradient of shape {output.shape}, got {tuple(cotangent.shape)}")
     if output.node is None:
-        yield output, cotangent, False
+        yield output, *_kept(cotangent, output, buffers)
         return
 
     pending: dict[int, tuple[Any, bool]] = {id(output.node): (cotangent[...], False)}
@@ -257,7 +266,7 @@ def _walk(output: Tensor, cotangent: Any) -> Iterator[tuple[Tensor, Any, bool]]:
             if id(edge) in pending:
                 pending[id(edge)] = (_accumulate(*pending[id(edge)], add), True)
                 continue
-            pending[id(edge)] = (add, False)
+            pending[id(edge)] = _kept(add, edge, buffers)
             if isinstance(edge, Tensor):
                 leaves[id(edge)] = edge
             else:
@@ -266,6 +275,15 @@ def _walk(output: Tensor, cotangent: Any) -> Iterator[tuple[Tensor, Any, bool]]:
         del g, vjp, edges, parts, part, add  # what the closures kept is freed before the next one runs
     for key, leaf in leaves.items():
         yield (leaf, *pending[key])
+
+
+def _kept(g: Any, edge: Node | Tensor, buffers: dict[int, Any]) -> tuple[Any, bool]:
+    """The first gradient of an edge, in its buffer if it has one, and whether it may be added to in place."""
+    buffer = buffers.get(id(edge))
+    if buffer is None:
+        return g, False
+    buffer[...] = g
+    return buffer, True
 
 
 def _accumulate(total: Any, owned: bool, g: Any) -> Any:

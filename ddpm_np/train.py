@@ -5,17 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import Any
 
 from ddpm_np import ops
 from ddpm_np.backend import asarray, backend_of, of, to_host
+from ddpm_np.crew import keeps_nothing
 from ddpm_np.diffusion.loss import simple_loss
 from ddpm_np.diffusion.schedule import Schedule
 from ddpm_np.nn import Module, randomness
-from ddpm_np.optim import EMA, Adam, clip_flat
+from ddpm_np.optim import EMA, Adam, clip_scale
+from ddpm_np.recompute import recomputing
+from ddpm_np.shards import Shards
 from ddpm_np.tensor import gradients
-from ddpm_np.workers import cut, default_workers, map_in_order
+from ddpm_np.workers import cut, default_workers
 
 Objective = Callable[[Schedule, Any, Any, Any, Any], Any]  # (schedule, model, x_0, t, noise) -> (N,)
 
@@ -39,7 +43,8 @@ class Trainer:
     """Algorithm 1 on a net: draws, forward, backward, clip, Adam, EMA.
 
     A step's batch is cut into `shards` of whole images, and their gradients are added in order. Any number of
-    workers takes the shards: the weights come out the same bits.
+    workers takes the shards: the weights come out the same bits. Where the system allows, the workers after the first
+    are processes (`crew`), unless the objective is a closure or an object, which may store things: then, threads.
 
     Checked as: algorithm-1.
 
@@ -63,6 +68,9 @@ class Trainer:
     no_label
         For a net with labels: the label ∅, shown in place of an image's own with probability `label_dropout`, so that
         the net learns both q(x) and q(x | y) (classifier-free guidance). None: the net takes no labels.
+    recompute
+        Whether the net's segments forget their activations and are run again in the backward pass (`recomputing`): less
+        memory, more time, the same bits.
 
     Examples
     --------
@@ -77,7 +85,8 @@ class Trainer:
     def __init__(self, model: Module, schedule: Schedule, objective: Objective = simple_loss, *, lr: float = 2e-4,
                  betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, warmup: int = 5000,
                  clip: float | None = 1.0, ema: float = 0.9999, seed: int = 0, shards: int = 2,
-                 workers: int | None = None, no_label: int | None = None, label_dropout: float = 0.1):
+                 workers: int | None = None, no_label: int | None = None, label_dropout: float = 0.1,
+                 recompute: bool = False):
         if not 0 <= label_dropout <= 1:
             raise ValueError(f"label_dropout must be from 0 to 1, got {label_dropout}")
         if shards < 1 or (workers is not None and workers < 1):
@@ -88,8 +97,10 @@ class Trainer:
         self.adam = Adam(model.parameters(), lr, betas, eps, warmup)
         self.ema = EMA(model, ema)
         self.flat = self.adam.flat
+        self.sums = Shards(self.flat)
         self.clip, self.seed, self.shards, self.workers = clip, seed, shards, workers
         self.no_label, self.label_dropout = no_label, label_dropout
+        self.recompute = recompute
         self.backend = backend_of(self.flat.data)
         self.steps = 0  # how many have been taken; the next one draws as number `steps`
         self.unlogged = self._nothing()  # loss and norm summed over the steps since the last record, and how many
@@ -119,29 +130,38 @@ class Trainer:
             labels = self._some_dropped(labels, n)  # (N,)
         workers = (self.workers or default_workers()) if xp.name == "numpy" else 1
 
-        def shard(piece: tuple[int, int]) -> tuple[Any, list[Any]]:
-            first, end = piece
-            size, step = end - first, self.steps
-            t = self.backend.integers(self.seed, "t", step, first, size, 1, self.schedule.T)  # (size,)
-            noise = self.backend.normal(self.seed, "noise", step, first, size, x_0.shape[1:], dtype)
-            model: Any = self.model
-            if self.no_label is not None:
-                model = partial(_with_labels, model, labels[first:end])
-            with randomness(self.seed, step, first):
-                losses = self.objective(self.schedule, model, x_0[first:end], t, noise)  # (size,)
-            loss = ops.sum_(losses) / n
-            return loss.data, gradients(loss, self.flat.parameters)
-
-        loss = xp.zeros((), dtype=xp.float64)
-        for i, (part, grads) in enumerate(map_in_order(shard, cut(n, self.shards), workers)):
-            self.flat.add(grads, first=i == 0)
-            loss = loss + xp.astype(part, xp.float64)
-        norm, ok = clip_flat(self.flat.grad, self.clip)
-        ok = ok & xp.isfinite(loss)
-        self.adam.update(ok)
-        self.ema.update(ok)
+        tasks = [(self.steps, first, n, x_0[first:end], None if labels is None else labels[first:end])
+                 for first, end in cut(n, self.shards)]
+        losses, norm = self.sums.add_up(self._shard, tasks, workers, self._state())
+        loss = reduce(add, (xp.astype(part, xp.float64) for part in losses))
+        scale, ok = clip_scale(norm, self.clip, dtype)
+        self.adam.update(ok & xp.isfinite(loss), scale, self.ema, workers)
         self.steps += 1
         return {"loss": asarray(loss), "grad_norm": norm}
+
+    def _shard(self, task: tuple[int, int, int, Any, Any], into: Sequence[Any]) -> Any:
+        """Some images' part of the mean loss, a 0-d array; its gradient is written `into` arrays like the parameters.
+
+        A task is the step, the number of the first image, the size of the whole batch, the images and their labels.
+        """
+        step, first, n, x_0, labels = task
+        size = x_0.shape[0]
+        t = self.backend.integers(self.seed, "t", step, first, size, 1, self.schedule.T)  # (size,)
+        noise = self.backend.normal(self.seed, "noise", step, first, size, x_0.shape[1:], x_0.dtype)
+        model = self.model if self.no_label is None else partial(_with_labels, self.model, labels)
+        with randomness(self.seed, step, first), recomputing(self.recompute):
+            losses = self.objective(self.schedule, model, x_0, t, noise)  # (size,)
+        loss = ops.sum_(losses) / n
+        gradients(loss, self.flat.parameters, into=into)
+        return loss.data
+
+    def _state(self) -> list[Any] | None:
+        """All that `_shard` depends on beside the weights' numbers; None where the objective may store things here."""
+        if not keeps_nothing(self.objective):
+            return None
+        modules = [x for module in self.model.modules() for x in (module, *module.settings())]
+        wanted = [p.requires_grad for p in self.flat.parameters]
+        return [self.objective, self.schedule, self.seed, self.no_label, self.recompute, *modules, *wanted]
 
     def _some_dropped(self, labels: Any, n: int) -> Any:
         """The labels, some of them replaced by ∅; image i's chance is a function of the seed, the step and i."""

@@ -67,6 +67,14 @@ def single_threaded_blas() -> Iterator[None]:
                 _let_any_thread_set_limits()
 
 
+def forget_threads() -> None:
+    """In a process that was forked: let go of what threads of its parent may have been holding."""
+    global _lock
+    _lock = threading.Lock()
+    _executor.cache_clear()
+    _in_a_worker.set(True)  # what is cut in there stays in its one thread
+
+
 def _let_any_thread_set_limits() -> None:
     """Undo what newer versions of threadpoolctl do: they listen to the first thread that set OpenBLAS's limit."""
     for library in _blas().lib_controllers:

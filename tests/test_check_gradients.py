@@ -106,7 +106,7 @@ def test_everything_has_its_mistake():
     ("optim.Adam.update", "ε inside the root", ["Adam, η=0.1, β=(0.8, 0.99), ε=0.5, θ=1, g=2", "expected 23/25"],
      "these are the numbers of ε inside the root"),
     ("optim.Adam.update", "no bias correction", ["θ after one update"], "an update without bias correction"),
-    ("optim.EMA.update", "the decay reversed", ["the moving average, d=0.9, after update 1"], "d and 1 − d exchanged"),
+    ("optim.EMA.share", "the decay reversed", ["the moving average, d=0.9, after update 1"], "d and 1 − d exchanged"),
     ("optim.clip_flat", "by value", ["the clip to 1 of a gradient of norm"], "a clip by value"),
     ("ops.elementwise.silu", "no x·s·(1 − s)", ["∂silu/∂(operand 0) at x = "], "σ alone, without x·σ·(1 − σ)"),
     ("ops.attention.through_softmax", "no mean taken off", ["∂softmax"], "p·g, Σ g·p not taken off"),

@@ -11,20 +11,28 @@ from ddpm_np import cli, memory
 from ddpm_np.backend import get_backend
 from ddpm_np.cli.train import _say_what_the_average_keeps
 from ddpm_np.config import TrainingConfig
-from ddpm_np.diffusion import linear_schedule
+from ddpm_np.diffusion import linear_schedule, simple_loss
 from ddpm_np.memory import StepMemory, check_memory, free_memory, step_memory
 from ddpm_np.models import UNet, UNetConfig
 from ddpm_np.train import Trainer
 
 
-@pytest.mark.parametrize(("preset", "batch", "shards", "workers"), [
-    ("digits", 64, 4, 2), ("mnist", 16, 2, 2), ("mnist", 16, 4, 1), ("mnist", 9, 1, 3)])
-def test_the_estimate_is_what_a_step_takes(preset, batch, shards, workers):
+@pytest.mark.parametrize(("preset", "batch", "shards", "workers", "recompute"), [
+    ("digits", 64, 4, 2, False), ("mnist", 16, 2, 2, False), ("mnist", 16, 4, 1, False), ("mnist", 9, 1, 3, False),
+    ("mnist", 16, 2, 2, True), ("mnist", 32, 2, 1, True)])
+def test_the_estimate_is_what_a_step_takes(preset, batch, shards, workers, recompute):
     config = UNetConfig.preset(preset)
-    needed = step_memory(config)
+    needed = step_memory(config, recompute)
+    calls = []
+
+    def objective(*args):  # it stores things, so workers are threads: of processes the allocations would not be seen
+        calls.append(None)
+        return simple_loss(*args)
+
     tracemalloc.start()
     try:
-        trainer = Trainer(UNet(config), linear_schedule(1000), shards=shards, workers=workers)
+        trainer = Trainer(UNet(config), linear_schedule(1000), objective, shards=shards, workers=workers,
+                          recompute=recompute)
         x_0 = np.zeros((batch, *config.size, config.in_channels), np.float32)
         trainer.step(x_0)
         tracemalloc.reset_peak()
@@ -52,18 +60,28 @@ def test_more_workers_need_more_and_more_shards_need_less():
 @pytest.fixture
 def small(monkeypatch):
     """A net whose step is known, so that what fits can be worked out by hand."""
-    monkeypatch.setattr(memory, "step_memory", lambda config: StepMemory(10**9, 10**8, 10**9))
+    def known(config, recompute=False):
+        return StepMemory(10**9, 3 * 10**8, 5 * 10**8) if recompute else StepMemory(10**9, 10**8, 10**9)
+
+    monkeypatch.setattr(memory, "step_memory", known)
 
 
 @pytest.mark.parametrize(("free", "advice"), [
     (7e9, r"a step needs about 9\.2 GB \(the net 1 GB, each image 1 GB, 2 workers with 4 images each\) and 7 GB are "
           r"free: --set shards=4 needs 5\.2 GB"),
+    (3e9, "--set shards=8 with --set recompute=true needs 2.6 GB"),
     (2.5e9, "--set shards=8 with --workers 1 needs 2.1 GB"),
-    (2e9, "one image at a time needs 2.1 GB, so choose a smaller net or image"),
+    (2e9, "--set shards=8 with --set recompute=true with --workers 1 needs 1.8 GB"),
+    (1.7e9, "one image at a time needs 1.8 GB, so choose a smaller net or image"),
 ])
 def test_what_does_not_fit_is_told_with_what_would(small, free, advice):
     with pytest.raises(MemoryError, match=advice):
         check_memory(None, 8, 2, 2, int(free))
+
+
+def test_a_run_that_recomputes_already_is_told_what_else_would_fit(small):
+    with pytest.raises(MemoryError, match=r"each image 0\.5 GB, 2 workers .*: --set shards=8 needs 2\.6 GB"):
+        check_memory(None, 8, 2, 2, 3 * 10**9, recompute=True)
 
 
 @pytest.mark.parametrize("free", [None, 10**10])

@@ -75,6 +75,7 @@ THEIRS = {
     "tanh": torch.tanh,
     "upsample_nearest": lambda x, factor: nhwc(F.interpolate(nchw(x), scale_factor=factor, mode="nearest")),
     "where": torch.where,
+    "dropout": lambda x, keep, scale: x * keep * scale,
     "clip": torch.clip,
     "matmul": torch.matmul,
     "pow": torch.pow,

@@ -222,3 +222,27 @@ def test_bad_ranges():
     for low, high in [(3, 2), (0, 2**52), (10, 1)]:
         with pytest.raises(ValueError, match=f"low={low}, high={high}"):
             NUMPY.integers(0, "t", 0, 0, 1, low, high)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=SEEDS, step=STEPS, first=st.integers(0, 2**40), n=st.integers(0, 4), shape=SHAPES, p=st.floats(0, 1))
+@example(seed=0, step=0, first=0, n=2, shape=(3,), p=1.0)
+@example(seed=0, step=0, first=0, n=2, shape=(3,), p=0.0)
+def test_bernoulli_compares_halves_of_words(namespace, seed, step, first, n, shape, p):
+    """Lower half first; the same on every backend, and of an image in any batch."""
+    count = math.prod(shape)
+    found = NUMPY.bernoulli(seed, "dropout", step, first, n, shape, p)
+    assert (found.shape, found.dtype) == ((n, *shape), np.bool_)
+    for i in range(n):
+        words = words_of_image(seed, "dropout", step, first + i, -(-count // 2))
+        halves = [half for word in words for half in (word % 2**32, word >> 32)][:count]
+        assert found[i].ravel().tolist() == [half < round(p * 2**32) for half in halves]
+    other = on(namespace).bernoulli(seed, "dropout", step, first, n, shape, p)
+    assert type(other) is type(namespace.zeros(1))
+    assert np.array_equal(to_host(other), found)
+
+
+def test_bernoulli_is_true_as_often_as_it_says():
+    for p in (0.001, 0.1, 0.9):
+        share = NUMPY.bernoulli(3, "dropout", 1, 0, 10, (20_000,), p).mean()
+        assert abs(share - p) <= 5 * math.sqrt(p * (1 - p) / 200_000)

@@ -53,6 +53,7 @@ EXPECTED: dict[str, Callable[..., Any]] = {
     "pow": np.power, "square": np.square, "sqrt": np.sqrt, "exp": np.exp, "expm1": np.expm1, "log": np.log,
     "log1p": np.log1p, "sin": np.sin, "cos": np.cos, "tanh": np.tanh, "sigmoid": scipy.special.expit, "silu": silu,
     "log_ndtr": scipy.special.log_ndtr, "clip": np.clip, "where": np.where,
+    "dropout": lambda x, keep, scale: np.where(keep, x * scale, 0.0),
     "astype": lambda x, dtype: x.astype(dtype),
     "matmul": lambda a, b: np.einsum("...ik,...kj->...ij", a, b),
     "linear": dense,
@@ -69,6 +70,6 @@ EXPECTED: dict[str, Callable[..., Any]] = {
     "getitem": lambda x, index: x[index],
     "upsample_nearest": repeated,
 }
-EXACT = {"add", "subtract", "multiply", "divide", "negative", "square", "clip", "where", "astype", "reshape",
+EXACT = {"dropout", "add", "subtract", "multiply", "divide", "negative", "square", "clip", "where", "astype", "reshape",
          "permute_dims", "broadcast_to", "concat", "getitem", "upsample_nearest"}
 VALUE = 2e-14  # in units of the largest number; EXACT ones move numbers, or round once as NumPy does

@@ -63,12 +63,13 @@ def run(args: argparse.Namespace) -> int:
     _check_labels(dataset, config.no_label)
     _say_what_the_average_keeps(settings)
     workers = _workers(args, settings.shards)
-    check_memory(config.model, settings.batch_size, settings.shards, workers, free_memory(get_backend(args.backend)))
+    check_memory(config.model, settings.batch_size, settings.shards, workers, free_memory(get_backend(args.backend)),
+                 settings.recompute)
     batches = Ahead(Batches(dataset, settings.batch_size, settings.seed, settings.flip))
     model = UNet(config.model, seed=settings.seed, backend=args.backend)
     trainer = Trainer(model, config.diffusion.build(), config.objective(dataset.levels), lr=settings.learning_rate,
                       warmup=settings.warmup, clip=settings.clip, ema=settings.ema, seed=settings.seed,
-                      shards=settings.shards,
+                      shards=settings.shards, recompute=settings.recompute,
                       workers=workers, no_label=config.no_label, label_dropout=settings.label_dropout)
     out.mkdir(parents=True, exist_ok=True)
     if saved:

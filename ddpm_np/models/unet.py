@@ -13,6 +13,7 @@ from typing import Any
 from ddpm_np import ops, presets
 from ddpm_np.backend import of
 from ddpm_np.nn import Attention, Conv2d, Dropout, GroupNorm, Linear, Module, Parameter, fan_average_uniform
+from ddpm_np.recompute import recomputed
 from ddpm_np.tensor import Tensor
 
 
@@ -173,6 +174,7 @@ class ResidualBlock(Module):
         self.conv2 = Conv2d(c_out, c_out, scale=1e-10)
         self.conv_shortcut = Conv2d(c_in, c_out, kernel=1) if c_in != c_out else None
 
+    @recomputed
     def __call__(self, x: Any, temb: Tensor) -> Tensor:
         h = self.conv1(self.norm1(x))  # (N, H, W, c_out)
         h = h + ops.reshape(self.time_emb_proj(temb), (x.shape[0], 1, 1, h.shape[3]))
@@ -210,10 +212,17 @@ class Level(Module):
         self.downsamplers: list[Downsample] = []  # none or one
         self.upsamplers: list[Upsample] = []
 
+    @recomputed
     def block(self, i: int, x: Any, temb: Tensor) -> Tensor:
-        """Block i, with its attention."""
+        """Block i, with its attention: a segment that may be `recomputed`, and the block within it a part of it."""
         h = self.resnets[i](x, temb)
         return self.attentions[i](h) if self.attentions else h
+
+
+class MiddleAttention(Attention):
+    """The attention of the middle, which `Level.block` does not call: a segment of its own."""
+
+    __call__ = recomputed(Attention.__call__)
 
 
 class UNet(Module):
@@ -265,7 +274,7 @@ class UNet(Module):
             c = width
 
         self.mid_block = Level([(c, c), (c, c)], d_time, False, config)
-        self.mid_block.attentions = [Attention(c, config.groups, config.norm_eps, config.heads)]
+        self.mid_block.attentions = [MiddleAttention(c, config.groups, config.norm_eps, config.heads)]
 
         self.up_blocks: list[Any] = []
         for i in reversed(range(len(widths))):

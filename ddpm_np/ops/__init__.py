@@ -8,6 +8,7 @@ from ddpm_np.ops.elementwise import (
     clip,
     cos,
     divide,
+    dropout,
     exp,
     expm1,
     log,
@@ -36,7 +37,7 @@ OPS.concat = lambda arrays, axis=0: concat(*arrays, axis=axis)
 
 __all__ = [
     "REGISTRY", "Op", "add", "astype", "attention", "broadcast_to", "clip", "concat", "conv2d", "cos", "divide",
-    "exp", "expm1", "getitem", "group_norm", "group_norm_silu", "kernels", "linear", "log", "log1p", "log_ndtr",
-    "matmul", "mean", "multiply", "negative", "op", "permute_dims", "pow_", "reshape", "sigmoid", "silu", "sin",
+    "dropout", "exp", "expm1", "getitem", "group_norm", "group_norm_silu", "kernels", "linear", "log", "log1p",
+    "log_ndtr", "matmul", "mean", "multiply", "negative", "op", "permute_dims", "pow_", "reshape", "sigmoid", "silu", "sin",
     "softmax", "sqrt", "square", "subtract", "sum_", "tanh", "upsample_nearest", "where",
 ]

@@ -162,3 +162,10 @@ def where(condition, a, b):
 def astype(x, dtype):
     """y = x in another floating dtype;   the gradient comes back in x's own."""
     return of(x).astype(x, dtype), lambda g: (g, None)
+
+
+@op(saves=("keep",))
+def dropout(x, keep, scale):
+    """y = scale·x where `keep` holds, else 0;   ∂y/∂x = scale or 0. The boolean array `keep` has no gradient."""
+    y = x * (of(x).astype(keep, x.dtype) * scale)
+    return y, lambda g: (g * (of(g).astype(keep, g.dtype) * scale), None, None)

@@ -142,6 +142,11 @@ def _where(rng: Rng) -> list[Example]:
     return [Example((rng.random(c) < 0.5, real(rng, a), real(rng, b))) for c, a, b in shapes]
 
 
+def _dropout(rng: Rng) -> list[Example]:
+    shapes: list[tuple[int, ...]] = [(3, 4), (2, 3, 1, 4), (), (0, 3)]
+    return [Example((real(rng, shape), rng.random(shape) < 0.7), (1.25,)) for shape in shapes]
+
+
 def _astype(rng: Rng) -> list[Example]:
     def exact(shape: tuple[int, ...]) -> np.ndarray:
         """Numbers that float32 has too, so that the conversion is the identity and linear to the last bit."""
@@ -265,6 +270,7 @@ _MAKERS: dict[str, Callable[[Rng], list[Example]]] = {
     "log_ndtr": _unary(real, wide),
     "clip": _clip,
     "where": _where,
+    "dropout": _dropout,
     "astype": _astype,
     "matmul": _matmul,
     "linear": _linear,

@@ -75,7 +75,7 @@ REWRITES = changes({
          "step * m / ((xp.sqrt(v) + self.eps * xp.sqrt(1 - b2**k)) / xp.sqrt(1 - b2**k))", "adam"),
         ("m + (1 − β₁)(g − m)", "m *= keep_m\n        m += add_m * g", "m += add_m * (g - m)", "adam"),
     ],
-    "optim.EMA.update": [
+    "optim.EMA.move": [
         ("d·θ̄ + (1 − d)·θ", "average += share * (self.source.data[block] - average)",
          "average[...] = (1 - share) * average + share * self.source.data[block]", "ema"),
     ],

@@ -79,12 +79,12 @@ LAYERS: Lines = {
         ("heads not put back", "ops.permute_dims(y, (0, 2, 1, 3))", "y", "grad-layer-attention grad-unet"),
     ],
     "nn.Dropout.__call__": [
-        ("no 1/(1 − p)", "(1 / (1 - self.p))", "1", "grad-layer-dropout"),
-        ("1/p", "(1 / (1 - self.p))", "(1 / self.p)", "grad-layer-dropout"),
-        ("p is what is kept", "u >= self.p", "u < self.p", "grad-layer-dropout"),
+        ("no 1/(1 − p)", "1 / (1 - self.p)", "1.0", "grad-layer-dropout"),
+        ("1/p", "1 / (1 - self.p)", "1 / self.p", "grad-layer-dropout"),
+        ("p is what is kept", "tuple(shape), 1 - self.p", "tuple(shape), self.p", "grad-layer-dropout"),
         ("the same elements in every layer", "draws.calls += 1", "draws.calls += 0", "grad-layer-dropout"),
         ("on in evaluation", "not self.training or self.p == 0", "self.p == 0", "grad-layer-dropout"),
-        ("the gradient is cut", "return x * (", "return ops.OPS.stop_gradient(x) * (", "grad-layer-dropout"),
+        ("the gradient is cut", "ops.dropout(x", "ops.dropout(ops.OPS.stop_gradient(x)", "grad-layer-dropout"),
     ],
     "models.unet.time_embedding": [
         ("half for half − 1", "half - freq_shift", "half", "grad-unet grad-mlp"),
@@ -232,7 +232,7 @@ OPTIMISER: Lines = {
         ("no warm-up", "self.warmup == 0", "True", "adam"),
     ],
     "optim.Adam.step": [
-        ("not finite is not noticed", "clip_flat(self.flat.grad, None)[1]", "True", "adam"),
+        ("not finite is not noticed", "asarray(self.flat.xp.isfinite(global_norm(self.flat.grad)))", "True", "adam"),
     ],
     "optim.blocks": [
         ("the last block dropped", "range(0, size, length)", "range(0, max(size - length, 1), length)", "adam"),
@@ -242,24 +242,29 @@ OPTIMISER: Lines = {
          "part[...] = part if g is None else g", "adam"),
         ("the last part's gradient for the sum", "part[...] += g", "part[...] = g", "adam"),
     ],
-    "optim.clip_flat": [
+    "optim.clip_scale": [
         ("the norm always made the one allowed", "xp.clip(max_norm / (norm + 1e-6), None, 1.0)",
          "max_norm / (norm + 1e-6)",
          "norm-clip"),
         ("the square of the norm", "max_norm / (norm + 1e-6)", "max_norm / (norm * norm + 1e-6)", "norm-clip"),
+    ],
+    "optim.clip_flat": [
         ("by value", "part *= scale", "part[...] = part if max_norm is None else xp.clip(part, -max_norm, max_norm)",
          "norm-clip"),
         ("not finite stays", "if xp.name != \"numpy\" or not ok", "if False", "norm-clip"),
     ],
     "optim.global_norm": [
-        ("the root forgotten", "xp.sqrt(xp.sum(xp.stack(sums)))", "xp.sum(xp.stack(sums))", "norm-clip"),
-        ("a mean square", "xp.sum(xp.square(flat[block]))", "xp.mean(xp.square(flat[block]))", "norm-clip"),
+        ("the root forgotten", "xp.sqrt(xp.sum(xp.stack(in_blocks(flat, squares, workers))))",
+         "xp.sum(xp.stack(in_blocks(flat, squares, workers)))", "norm-clip"),
+        ("a mean square", "xp.sum(xp.square(total))", "xp.mean(xp.square(total))", "norm-clip"),
     ],
-    "optim.EMA.update": [
+    "optim.EMA.share": [
         ("the decay reversed", "share = 1 - self.decay", "share = self.decay", "ema"),
         ("an update that did not count moves it", "share * ok if isinstance(ok, bool)",
          "share if isinstance(ok, bool)", "ema"),
         ("… by a device's flag", "xp.where(ok, share, 0.0)", "xp.where(ok, share, share)", "ema"),
+    ],
+    "optim.EMA.move": [
         ("weights added, not averaged", "(self.source.data[block] - average)", "self.source.data[block]", "ema"),
     ],
     "optim.EMA.__init__": [

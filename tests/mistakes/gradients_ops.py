@@ -86,6 +86,13 @@ ELEMENTWISE: Lines = {
         ("the gradient passes above", "(x >= low) & (x <= high)", "x >= low", "grad-clip"),
         ("zeros for what is clipped", "of(x).clip(x, low, high)", "x * inside", "grad-clip"),
     ],
+    "ops.elementwise.dropout": [
+        ("the gradient not scaled", "lambda g: (g * (of(g).astype(keep, g.dtype) * scale)",
+         "lambda g: (g * of(g).astype(keep, g.dtype)", "grad-dropout"),
+        ("the gradient passes everywhere", "lambda g: (g * (of(g).astype(keep, g.dtype) * scale)",
+         "lambda g: (g * scale", "grad-dropout"),
+        ("what is kept dropped", "astype(keep, x.dtype)", "astype(~keep, x.dtype)", "grad-dropout"),
+    ],
     "ops.elementwise.where": [
         ("the gradients exchanged", "lambda: xp.where(condition, g, zero), lambda: xp.where(condition, zero, g)",
          "lambda: xp.where(condition, zero, g), lambda: xp.where(condition, g, zero)", "grad-where"),

@@ -12,6 +12,7 @@ import contextlib
 import contextvars
 import heapq
 import importlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -314,4 +315,11 @@ def undo_broadcasting(g: Any, shape: tuple[int, ...], name: str = "op") -> Any:
     )
     if extra < 0 or any(g.shape[extra + i] != n and n != 1 for i, n in enumerate(shape)):
         raise AssertionError(f"the vjp of {name} gave a gradient of shape {g.shape} for an input of shape {shape}")
-    return xp.reshape(xp.sum(g, axis=axes), shape)
+    if axes == tuple(range(axes[0], axes[-1] + 1)) and axes[-1] < g.ndim - 1:
+        # Neighbouring axes, not the last: a row of ones times stacked matrices, many times as fast as NumPy's sums.
+        before, along, after = (math.prod(part) for part in (
+            g.shape[: axes[0]], g.shape[axes[0] : axes[-1] + 1], g.shape[axes[-1] + 1 :]))
+        g = xp.matmul(xp.ones((1, along), dtype=g.dtype), xp.reshape(g, (before, along, after)))
+    else:
+        g = xp.sum(g, axis=axes)
+    return xp.reshape(g, shape)

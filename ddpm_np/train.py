@@ -149,10 +149,11 @@ class Trainer:
         t = self.backend.integers(self.seed, "t", step, first, size, 1, self.schedule.T)  # (size,)
         noise = self.backend.normal(self.seed, "noise", step, first, size, x_0.shape[1:], x_0.dtype)
         model = self.model if self.no_label is None else partial(_with_labels, self.model, labels)
-        with randomness(self.seed, step, first), recomputing(self.recompute):
-            losses = self.objective(self.schedule, model, x_0, t, noise)  # (size,)
-        loss = ops.sum_(losses) / n
-        gradients(loss, self.flat.parameters, into=into)
+        with ops.images_together():
+            with randomness(self.seed, step, first), recomputing(self.recompute):
+                losses = self.objective(self.schedule, model, x_0, t, noise)  # (size,)
+            loss = ops.sum_(losses) / n
+            gradients(loss, self.flat.parameters, into=into)
         return loss.data
 
     def _state(self) -> list[Any] | None:

@@ -16,6 +16,7 @@ COMMANDS = {
     "check": "check the mathematics, equation by equation: of this package or of anyone's code",
     "plot": "draw the paper's figures of a trained net, the schedule or the loss",
     "toy": "learn a distribution in the plane, in seconds, and draw what was learned",
+    "bench": "measure speed and memory, side by side with PyTorch where it is installed",
     "info": "show versions, backends, presets and data sets",
 }
 

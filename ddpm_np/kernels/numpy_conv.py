@@ -1,7 +1,7 @@
 """Convolution on the CPU: the patches under the kernel as rows of a matrix, a few images at a time, times the kernel.
 
-The rows of an image are multiplied as one matrix an image, so that its bits do not depend on its batch. At stride 1
-the backward pass lays out the patches of the output's gradient once and uses them twice: times the flipped kernel
+The rows of an image are multiplied as one matrix an image, so that its bits do not depend on its batch, unless images
+may be taken together. At stride 1 the backward pass lays out the patches of the output's gradient once and uses them twice: times the flipped kernel
 they are the input's gradient (a convolution again), and against the input's pixels they are the kernel's.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from ddpm_np.kernels.numpy_runs import channel_sums
 from ddpm_np.ops.conv import conv2d, output_size, pad
 from ddpm_np.ops.linear import rows
 
@@ -47,7 +48,7 @@ def by_patches(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
     y = np.empty((n, ho * wo, o), x.dtype)
     for part in chunks(n, row_bytes):
         block = _patches_of(x[part], padding, kh, kw, ho, wo, stride)  # (k, ho·wo, kh·kw·C)
-        np.matmul(block, flat_w, out=y[part])
+        np.matmul(rows(block), flat_w, out=rows(y[part]))
         if b is not None:
             y[part] += b
 
@@ -67,8 +68,9 @@ def by_patches(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
         total = np.zeros((c, kh * kw * o), g.dtype)
         for part in chunks(n, h * width * kh * kw * o * g.itemsize):
             block = _patches_of(g[part], back, kh, kw, h, width, 1)  # (k, H·W, kh·kw·O)
-            np.matmul(block, flipped, out=gx[part])
-            total += x[part].reshape(-1, c).T @ block.reshape(-1, kh * kw * o)
+            block = block.reshape(-1, kh * kw * o)
+            np.matmul(block, flipped, out=gx[part].reshape(-1, c))
+            total += x[part].reshape(-1, c).T @ block
         gw = total.reshape(c, kh, kw, o)[:, ::-1, ::-1].transpose(1, 2, 0, 3)
         return gx.reshape(n, h, width, c), gw
 
@@ -83,29 +85,9 @@ def by_patches(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
                 return result
             return _gx_by_taps(g, w, x.shape, stride, padding)
 
-        return gx, (lambda: found["gw"] if found else gw_from_patches(g)), (lambda: g.reshape(-1, o).sum(axis=0))
+        return gx, (lambda: found["gw"] if found else gw_from_patches(g)), (lambda: channel_sums(g))
 
     return y.reshape(n, ho, wo, o), vjp
-
-
-def _is_pointwise(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
-    return _suits(x, w, b) and w.shape[:2] == (1, 1) and stride == 1 and padding == ((0, 0), (0, 0))
-
-
-@conv2d.kernel("numpy", when=_is_pointwise, saves=("x", "w"))
-def pointwise(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
-    """A 1×1 convolution: one matrix product."""
-    c, o = w.shape[2:]
-    y = np.matmul(rows(x), w[0, 0])  # (N, H·W, O)
-    if b is not None:
-        y += b
-
-    def vjp(g):
-        flat = g.reshape(-1, o)  # (N·H·W, O)
-        return (lambda: (flat @ w[0, 0].T).reshape(x.shape), lambda: (x.reshape(-1, c).T @ flat).reshape(w.shape),
-                lambda: flat.sum(axis=0))
-
-    return y.reshape(*x.shape[:3], o), vjp
 
 
 def _patches_of(x, padding, kh, kw, ho, wo, stride):

@@ -17,32 +17,33 @@ from typing import Any
 
 import numpy as np
 
+from ddpm_np.kernels.numpy_runs import channel_sums, long_runs
 from ddpm_np.ops.conv import conv2d, output_size
 
-_TILES = 1 << 20  # bytes of tiles at a time: measured best of 256 KiB, 1 MiB and 4 MiB
+_TILES = 1 << 21  # bytes of tiles at a time: measured best of 256 KiB, 1, 2 and 4 MiB
 _TILES_GW = 1 << 22  # for the kernel's gradient, where each lot also costs an addition of sixteen matrices
 
 _G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
-_FLIP = [3, 1, 2, 0]  # G turned upside down has its first and last row exchanged, and no other
 _TO_PLACES = np.kron(_G, _G)  # (16, 9): w -> G w Gᵀ
+_FLIPPED = _TO_PLACES[:, ::-1]  # (16, 9): of the kernel turned by half a turn
 _SIGNS = np.kron([1, 1, 1, -1], [1, 1, 1, -1])  # of A g Aᵀ, whose last row and column are left without their minus
 _FROM_PLACES = _TO_PLACES.T * _SIGNS  # (9, 16)
 
 
 def _suits(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
-    """Even outputs of 16×16 and more, and channels enough that the products saved outweigh the additions."""
+    """Even outputs of 8×8 and more, and channels enough that the products saved outweigh the additions."""
     if w.shape[:2] != (3, 3) or stride != 1 or x.ndim != 4 or x.dtype != w.dtype or x.dtype.char not in "fd":
         return False
     n, h, width, c = x.shape
     o = w.shape[3]
     ho, wo = output_size(h, 3, 1, padding[0]), output_size(width, 3, 1, padding[1])
-    return n > 0 and c == w.shape[2] and c * o >= 28 * (c + o) and min(ho, wo) >= 16 and not (ho | wo | h | width) & 1
+    return n > 0 and c == w.shape[2] and c * o >= 24 * (c + o) and min(ho, wo) >= 8 and not (ho | wo | h | width) & 1
 
 
-def kernel_places(w):
-    """G w Gᵀ at its sixteen places: (3, 3, C, O) -> (16, C, O)."""
+def kernel_places(w, matrix=_TO_PLACES):
+    """G w Gᵀ at its sixteen places: (3, 3, C, O) -> (16, C, O); with `_FLIPPED`, of the flipped kernel."""
     c, o = w.shape[2:]
-    return (_TO_PLACES.astype(w.dtype) @ np.ascontiguousarray(w).reshape(9, c * o)).reshape(16, c, o)
+    return (matrix.astype(w.dtype) @ np.ascontiguousarray(w).reshape(9, c * o)).reshape(16, c, o)
 
 
 def input_places(x, padding, th, tw, split, rows, out):
@@ -129,12 +130,16 @@ def convolve(x, places, padding, ho, wo, b=None):
     y = np.empty((n, ho, wo, o), x.dtype)
     work = _Workspace(n, th, tw, c, o, padding, x.dtype, _TILES)
     rows = np.empty((2, 4, work.k, th, tw, o), x.dtype)
-    for part, m in work.lots():
-        tiles, products = work.take(x[part], m), work.products[:, :, :m]
-        np.matmul(tiles.reshape(16, m, th * tw, c), places[:, None], out=products.reshape(16, m, th * tw, o))
-        if b is not None:
-            products[1, 1] += b  # which Aᵀ m A adds to each of the four outputs once
-        outputs(products, rows[:, :, :m], y[part])
+    if b is not None:
+        b = np.tile(b, tw)  # (tw·O,)
+    with long_runs(tw * min(c, o)):
+        for part, m in work.lots():
+            tiles, products = work.take(x[part], m), work.products[:, :, :m]
+            np.matmul(tiles.reshape(16, m, th * tw, c), places[:, None], out=products.reshape(16, m, th * tw, o))
+            if b is not None:  # which Aᵀ m A adds to each of the four outputs once
+                once = products[1, 1].reshape(m, th, tw * o)
+                once += b
+            outputs(products, rows[:, :, :m], y[part])
     return y
 
 
@@ -145,12 +150,13 @@ def kernel_gradient(x, g, padding):
     work = _Workspace(n, th, tw, c, o, padding, x.dtype, _TILES_GW)
     rows = np.empty((4, work.k, th, 2, tw, o), x.dtype)
     total: Any = None
-    for part, m in work.lots():
-        tiles, grads = work.take(x[part], m), work.products[:, :, :m]
-        gradient_places(g[part], rows[:, :m], grads)
-        count = m * th * tw
-        products = np.matmul(tiles.reshape(16, count, c).swapaxes(1, 2), grads.reshape(16, count, o))  # (16, C, O)
-        total = products if total is None else np.add(total, products, out=total)
+    with long_runs(tw * min(c, o)):
+        for part, m in work.lots():
+            tiles, grads = work.take(x[part], m), work.products[:, :, :m]
+            gradient_places(g[part], rows[:, :m], grads)
+            count = m * th * tw
+            products = np.matmul(tiles.reshape(16, count, c).swapaxes(1, 2), grads.reshape(16, count, o))  # (16, C, O)
+            total = products if total is None else np.add(total, products, out=total)
     return (_FROM_PLACES.astype(x.dtype) @ total.reshape(16, c * o)).reshape(3, 3, c, o)
 
 
@@ -163,10 +169,9 @@ def winograd(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
     def vjp(g):
         def gx():
             back = tuple((2 - before, 2 - after) for before, after in padding)
-            flipped = kernel_places(w).reshape(4, 4, *w.shape[2:])[_FLIP][:, _FLIP].reshape(16, *w.shape[2:])
-            return convolve(g, flipped.swapaxes(1, 2), back, h, width)
+            return convolve(g, kernel_places(w, _FLIPPED).swapaxes(1, 2), back, h, width)
 
         return gx, (lambda: kernel_gradient(x, np.ascontiguousarray(g), padding)), (
-            lambda: g.reshape(-1, o).sum(axis=0))
+            lambda: channel_sums(g))
 
     return convolve(x, kernel_places(w), padding, ho, wo, b), vjp

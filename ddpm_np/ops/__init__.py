@@ -26,7 +26,7 @@ from ddpm_np.ops.elementwise import (
     tanh,
     where,
 )
-from ddpm_np.ops.linear import linear, matmul
+from ddpm_np.ops.linear import images_together, linear, matmul
 from ddpm_np.ops.norm import group_norm, group_norm_silu
 from ddpm_np.ops.record import REGISTRY, Op, kernels, op
 from ddpm_np.ops.reduce import mean, sum_
@@ -37,7 +37,7 @@ OPS.concat = lambda arrays, axis=0: concat(*arrays, axis=axis)
 
 __all__ = [
     "REGISTRY", "Op", "add", "astype", "attention", "broadcast_to", "clip", "concat", "conv2d", "cos", "divide",
-    "dropout", "exp", "expm1", "getitem", "group_norm", "group_norm_silu", "kernels", "linear", "log", "log1p",
+    "dropout", "exp", "expm1", "getitem", "group_norm", "group_norm_silu", "images_together", "kernels", "linear", "log", "log1p",
     "log_ndtr", "matmul", "mean", "multiply", "negative", "op", "permute_dims", "pow_", "reshape", "sigmoid", "silu", "sin",
     "softmax", "sqrt", "square", "subtract", "sum_", "tanh", "upsample_nearest", "where",
 ]

@@ -1,0 +1,94 @@
+"""Arithmetic counted: multiplications and additions of products, convolutions as if done directly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ddpm_np.bench.nets import Net
+from ddpm_np.bench.timing import OURS, in_turn
+from ddpm_np.bench.watch import watching
+from ddpm_np.models import UNet, UNetConfig
+from ddpm_np.tensor import no_grad
+
+_SIDE = 2048  # of the matrices whose product is the machine's rate
+
+
+def flops_of(name: str, arrays: Sequence[Any], result: Any) -> int:
+    """2 for each multiplication with its addition in the forward of an op; 0 of ops that are no products.
+
+    Either gradient of a product takes as many again.
+
+    Parameters
+    ----------
+    name
+        The op's.
+    arrays
+        What it was given.
+    result
+        What it gave.
+
+    Examples
+    --------
+    >>> flops_of("linear", [np.zeros((4, 3)), np.zeros((3, 5))], np.zeros((4, 5)))
+    120
+    """
+    if name.startswith("conv2d"):
+        kh, kw, c, _ = arrays[1].shape
+        return 2 * math.prod(result.shape) * kh * kw * c
+    if name.startswith(("linear", "matmul")):
+        return 2 * math.prod(result.shape) * arrays[0].shape[-1]
+    if name.startswith("attention"):
+        (*stack, length, d), keys, e = arrays[0].shape, arrays[1].shape[-2], arrays[2].shape[-1]
+        return 2 * math.prod(stack) * length * keys * (d + e)
+    return 0
+
+
+def forward_flops(config: UNetConfig) -> dict[str, int]:
+    """Arithmetic of a forward pass of one image: of convolutions, and of all products."""
+    found = {"convolutions": 0, "products": 0}
+
+    def see(_: str, name: str, arrays: Sequence[Any], result: Any) -> None:
+        flops = flops_of(name, arrays, result)
+        found["products"] += flops
+        found["convolutions"] += flops * name.startswith("conv2d")
+
+    net = UNet(config).eval()
+    x = np.zeros((1, *config.size, config.in_channels), np.float32)
+    with watching(on_forward=see), no_grad():
+        net(x, np.ones(1, np.int64))
+    return found
+
+
+def step_flops(net: Net) -> dict[str, float]:
+    """Arithmetic of a training step: three times a forward pass, since each product has two gradients."""
+    return {name: 3.0 * net.batch * flops for name, flops in forward_flops(net.config).items()}
+
+
+def sgemm(threads: int) -> Callable[[], Any]:
+    """A product of two matrices of 2048×2048 in float32 with so many threads, to be called."""
+    from threadpoolctl import ThreadpoolController
+
+    a, b = np.random.default_rng(0).standard_normal((2, _SIDE, _SIDE), dtype=np.float32)
+    out, blas = np.empty_like(a), ThreadpoolController()
+
+    def run() -> None:
+        with blas.limit(limits=threads, user_api="blas"):
+            np.matmul(a, b, out=out)
+
+    return run
+
+
+def rates(step: Callable[[], Any], flops: float, workers: int, turns: int, **options: Any) -> dict[str, list[float]]:
+    """GFLOP/s of a training step and of sgemm with all threads and with one, in turn.
+
+    In this order: for tens of milliseconds after a product BLAS's threads wait for the next one in a busy loop, and so
+    would be in the way of a step that came just after them.
+    """
+    sides = {f"sgemm, {workers} threads": sgemm(workers), "sgemm, one thread": sgemm(1), OURS: step}
+    product = 2.0 * _SIDE**3
+    return {name: [(flops if name == OURS else product) / seconds / 1e9 for seconds in times]
+            for name, times in in_turn(sides, turns, **options).items()}

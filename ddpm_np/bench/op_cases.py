@@ -1,0 +1,134 @@
+"""Single ops beside theirs, at shapes that the three nets have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ddpm_np import ops
+from ddpm_np.bench import peer
+from ddpm_np.bench.arithmetic import flops_of
+from ddpm_np.bench.nets import Net
+from ddpm_np.bench.record import Result
+from ddpm_np.bench.timing import EAGER, OURS, calls_for, in_turn
+from ddpm_np.tensor import Tensor, gradients
+from ddpm_np.workers import cut, map_in_order
+
+
+@dataclass(frozen=True)
+class Case:
+    """An op on inputs of some shapes.
+
+    Parameters
+    ----------
+    op
+        Its name.
+    batched
+        Shapes of the inputs whose first axis is the batch.
+    shared
+        Shapes of weights.
+    options
+        Static ones.
+    """
+
+    op: str
+    batched: tuple[tuple[int, ...], ...]
+    shared: tuple[tuple[int, ...], ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        x = "×".join(map(str, self.batched[0]))
+        if self.op == "conv2d":
+            kh, kw, _, o = self.shared[0]
+            stride = f" stride {self.options['stride']}" if self.options["stride"] > 1 else ""
+            return f"conv2d {kh}×{kw}{stride}, {x} → {o}"
+        return f"{self.op}, {x}" + (f" → {self.shared[0][1]}" if self.op == "linear" else "")
+
+    def arrays(self) -> list[np.ndarray]:
+        """Inputs of chance, the same each time."""
+        rng = np.random.default_rng(0)
+        return [rng.standard_normal(shape, dtype=np.float32) for shape in (*self.batched, *self.shared)]
+
+
+def conv(x: tuple[int, int, int, int], o: int, kernel: int = 3, stride: int = 1) -> Case:
+    """A convolution as the nets have it: of stride 2 with zeros on the right and below only."""
+    half = kernel // 2
+    sides = (half, half) if stride == 1 else (0, half)
+    return Case("conv2d", (x,), ((kernel, kernel, x[3], o), (o,)), {"stride": stride, "padding": (sides, sides)})
+
+
+def norm(x: tuple[int, int, int, int], groups: int, silu: bool = True) -> Case:
+    """A normalisation, with SiLU or without."""
+    return Case("group_norm_silu" if silu else "group_norm", (x,), ((x[3],), (x[3],)),
+                {"groups": groups, "eps": 1e-6})
+
+
+def cases(net: Net) -> list[Case]:
+    """Shapes that a net of two levels or more has, with attention at one of them."""
+    n, size, c = net.batch, net.config.size[0], net.config.channels
+    widths = [c * multiplier for multiplier in net.config.channel_multipliers]
+    half, wide, groups = size // 2, widths[1], net.config.groups
+    found = [conv((n, size, size, c), c), conv((n, half, half, wide), wide), conv((n, half, half, 2 * wide), wide),
+             conv((n, size, size, 2 * c), c, kernel=1), conv((n, size, size, c), c, stride=2)]
+    for level in range(2, len(widths)):
+        side = size >> level
+        found.append(conv((n, side, side, widths[level]), widths[level]))
+    rows = (n, net.config.attention_resolutions[0] ** 2, widths[-1])
+    return [
+        *found, norm((n, size, size, c), groups), norm((n, half, half, wide), groups),
+        norm((n, half, half, wide), groups, silu=False),
+        Case("attention", (rows, rows, rows)), Case("linear", (rows,), ((rows[2], rows[2]), (rows[2],))),
+        Case("upsample_nearest", ((n, half, half, wide),), options={"factor": 2}),
+        Case("silu", ((n, 4 * c),)), Case("add", ((n, size, size, c), (n, size, size, c))),
+    ]
+
+
+def ours(case: Case, arrays: list[np.ndarray], workers: int, cotangent: np.ndarray | None) -> Callable[[], Any]:
+    """Our side, to be called, as in training: each worker takes whole images; gradients of weights are added up."""
+    op, count = getattr(ops, case.op), len(case.batched)
+    batched, shared = arrays[:count], arrays[count:]
+    pieces = cut(batched[0].shape[0], workers)
+    weights = [Tensor(w, requires_grad=True) for w in shared]
+
+    def forward(piece: tuple[int, int]) -> Any:
+        return op(*(x[slice(*piece)] for x in batched), *shared, **case.options)
+
+    def with_gradients(piece: tuple[int, int]) -> list[Any]:
+        leaves = [Tensor(x[slice(*piece)], requires_grad=True) for x in batched]
+        y = op(*leaves, *weights, **case.options)
+        return gradients(y, [*leaves, *weights], cotangent[slice(*piece)])  # type: ignore[index]
+
+    def run() -> None:
+        total: list[Any] = []
+        for found in map_in_order(forward if cotangent is None else with_gradients, pieces, workers):
+            if cotangent is not None:
+                parts = found[count:]
+                total = [a + b for a, b in zip(total, parts, strict=True)] if total else parts
+
+    return run
+
+
+def measure(net: Net, case: Case, workers: int, turns: int, **options: Any) -> list[Result]:
+    """Forward, and forward with all gradients, beside theirs in each layout."""
+    arrays = case.arrays()
+    result = getattr(ops, case.op)(*arrays, **case.options)
+    cotangent = np.random.default_rng(1).standard_normal(result.shape, dtype=np.float32)
+    flops = float(flops_of(case.op, arrays, result))
+    absent = peer.why_absent()
+    names = EAGER if arrays[0].ndim == 4 else EAGER[:1]
+    found = []
+    for kind, g, factor in (("forward", None, 1), ("with gradients", cotangent, 3)):
+        sides = {OURS: ours(case, arrays, workers, g)}
+        with peer.threads(workers):
+            if not absent:
+                sides |= {name: peer.operation(case.op, peer.LAYOUTS[name], arrays, case.options, g) for name in names}
+            times = in_turn(sides, turns, calls=calls_for(sides[OURS]), **options)
+        found.append(Result("ops", f"{case.name}, {kind}", "s", times, net.name,
+                            {"FLOP": factor * flops} if flops else {},
+                            notes=[f"PyTorch's side is absent: {absent}"] if absent else []))
+    return found

@@ -1,0 +1,136 @@
+"""What there is to measure, as a list of tasks."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ddpm_np.bench import loading, op_cases, peak, profile, scaling, whole
+from ddpm_np.bench.elsewhere import Elsewhere
+from ddpm_np.bench.nets import NETS, Net
+from ddpm_np.bench.record import BUSY, Result
+from ddpm_np.bench.timing import WARM
+from ddpm_np.workers import default_workers
+
+WHAT = ("arithmetic", "step", "forward", "sample", "data", "memory", "profile", "ops", "scaling")
+DEFAULT = ("arithmetic", "step", "forward", "sample", "data", "memory")
+_MEMORY_TURNS = 3  # at most: what is read varies little
+_PROFILE_TURNS = 5  # at most
+
+@dataclass(frozen=True)
+class Settings:
+    """What is asked for.
+
+    Parameters
+    ----------
+    what
+        Parts of the benchmark, of `WHAT`.
+    nets
+        Keys of `NETS`.
+    repeats
+        Turns that are counted.
+    workers
+        Threads of either side; None for one a CPU.
+    compiled
+        Whether torch.compile is tried too.
+    seconds
+        How long a comparison may go on beginning turns, once it has three; None for no end but `repeats`.
+    """
+
+    what: Sequence[str] = DEFAULT
+    nets: Sequence[str] = tuple(NETS)
+    repeats: int = 9
+    workers: int | None = None
+    compiled: bool = False
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, given, known in (("--what", self.what, WHAT), ("--net", self.nets, tuple(NETS))):
+            unknown = [each for each in given if each not in known]
+            if unknown or not given:
+                raise ValueError(f"{name} takes some of {', '.join(known)}, separated by commas, got "
+                                 f"{','.join(unknown) or 'nothing'!r}")
+        if self.repeats < 1 or (self.workers is not None and self.workers < 1):
+            raise ValueError(f"repeats and workers must be at least 1, got {self.repeats} and {self.workers}")
+        if self.seconds is not None and not self.seconds > 0:
+            raise ValueError(f"seconds must be positive, got {self.seconds}")
+        object.__setattr__(self, "workers", self.workers or default_workers())
+
+    def as_json(self) -> dict[str, Any]:
+        """For the record."""
+        return {name: list(value) if isinstance(value, tuple) else value
+                for name, value in dataclasses.asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something to measure.
+
+    Attributes
+    ----------
+    what, title : str
+        The part of the benchmark, and what progress calls it.
+    turns : int
+        How often `run` calls what it is given; fewer times where it stops by the clock.
+    run : callable
+        ``run(on_turn=…)`` -> results.
+    """
+
+    what: str
+    title: str
+    turns: int
+    run: Callable[..., list[Result]]
+
+    def measure(self, on_turn: Callable[[], Any] = lambda: None) -> list[Result]:
+        """Run it, and note in each result's facts how many CPUs were busy with other work meanwhile."""
+        gc.collect()  # nets of the task before, and their worker processes, may hang in circles
+        with Elsewhere() as elsewhere:
+            results = self.run(on_turn=on_turn)
+        if elsewhere.cpus is not None:
+            for result in results:
+                result.facts[BUSY] = round(elsewhere.cpus, 2)
+        return results
+
+
+def plan(settings: Settings, nets: dict[str, Net] | None = None) -> list[Task]:
+    """The tasks, part by part in the order of `WHAT`.
+
+    Parameters
+    ----------
+    nets
+        Others than `NETS`, by key.
+    """
+    chosen = list(nets.values()) if nets else [NETS[key] for key in NETS if key in settings.nets]
+    return [task for what in WHAT if what in settings.what for task in _tasks(what, settings, chosen)]
+
+
+def _tasks(what: str, settings: Settings, nets: list[Net]) -> list[Task]:
+    turns, workers = settings.repeats, settings.workers or default_workers()
+    limits: dict[str, Any] = {"seconds": settings.seconds}
+
+    def task(title: str, count: int, run: Callable[..., list[Result]], *args: Any, **options: Any) -> Task:
+        return Task(what, f"{what}, {title}", count, partial(run, *args, **options))
+
+    if what == "data":
+        return [task(dataset.name, turns + WARM, loading.measure, dataset, batch, workers, turns, **limits)
+                for dataset, batch in loading.sets()]
+    if what == "scaling":
+        return [task(axis, turns + WARM, scaling.measure, axis, [(size, scaling.net_of(axis, size)) for size in sizes],
+                     workers, turns, **limits) for axis, sizes in scaling.AXES.items()]
+    if what == "ops":
+        return [task(f"{net.name}, {case.name}", 2 * (turns + WARM), op_cases.measure, net, case, workers, turns,
+                     **limits) for net in nets for case in op_cases.cases(net)]
+    if what == "memory":
+        count = min(turns, _MEMORY_TURNS)
+        return [task(net.name, count, peak.measure, net, workers, count) for net in nets]
+    if what == "profile":
+        count = min(turns, _PROFILE_TURNS)
+        return [task(net.name, count + WARM, profile.measure, net, workers, count) for net in nets]
+    if what == "arithmetic":
+        return [task(net.name, turns + WARM, whole.arithmetic, net, workers, turns, **limits) for net in nets]
+    return [task(net.name, turns + WARM, whole.compare, what, net, workers, turns, compiled=settings.compiled,
+                 **limits) for net in nets]

@@ -1,0 +1,81 @@
+"""A training step by op: where its time goes."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+from ddpm_np.bench.arithmetic import flops_of
+from ddpm_np.bench.nets import Net
+from ddpm_np.bench.record import Result
+from ddpm_np.bench.timing import OURS, WARM
+from ddpm_np.bench.watch import Stopwatch, watching
+from ddpm_np.bench.whole import trainer_of
+
+DRAWS, TAIL, REST = "draws", "clip, Adam, EMA", "tape, shards, the rest"
+
+
+def label(name: str, arrays: Any, static: dict[str, Any]) -> str:
+    """An op's name; of a convolution with its kernel, its image and its channels."""
+    if not name.startswith("conv2d"):
+        return name
+    (kh, kw, c, o), (height, width) = arrays[1].shape, arrays[0].shape[1:3]
+    stride = f" stride {static['stride']}" if static.get("stride", 1) > 1 else ""
+    return f"{name} {kh}×{kw}{stride}, {height}×{width}, {c} → {o}"
+
+
+def measure(net: Net, workers: int, turns: int, on_turn: Callable[[], Any] = lambda: None) -> list[Result]:
+    """Milliseconds and share of each op of a training step, forward and backward; medians over the turns.
+
+    One worker takes the shards of a run with `workers` one after the other, and this thread's processor time is read:
+    what another process does to the machine is not in it, what the cores do to each other's caches neither.
+    """
+    trainer, x_0 = trainer_of(net, shards=workers, workers=1), net.images()
+    for _ in range(WARM):
+        trainer.step(x_0)
+        on_turn()
+    runs: list[dict[Any, float]] = []
+    totals: list[float] = []
+    for _ in range(turns):
+        flops: dict[str, int] = {}
+        calls: dict[str, int] = {}
+        stopwatch = Stopwatch()
+
+        def see(key: str, name: str, arrays: Any, result: Any, flops: Any = flops, calls: Any = calls) -> None:
+            flops[key] = flops.get(key, 0) + flops_of(name, arrays, result)
+            calls[key] = calls.get(key, 0) + 1
+
+        with watching(stopwatch, label, see):
+            started = stopwatch.clock()
+            trainer.step(x_0)
+            ended = stopwatch.clock()
+        seconds = dict(stopwatch.seconds)
+        seconds[TAIL] = ended - stopwatch.last
+        seconds[REST] = ended - started - sum(seconds.values())
+        runs.append(seconds)
+        totals.append(ended - started)
+        on_turn()
+    return [Result("profile", "a training step, one worker", "s", {OURS: totals}, net.name,
+                  facts={"rows": _rows(runs, totals, flops, calls)})]
+
+
+def _rows(runs: list[dict[Any, float]], totals: list[float], flops: dict[str, int],
+          calls: dict[str, int]) -> list[dict[str, Any]]:
+    """One row an op, the costliest first."""
+    total = statistics.median(totals)
+
+    def median(key: Any) -> float:
+        return statistics.median(run.get(key, 0.0) for run in runs)
+
+    rows = []
+    for op in calls:
+        forward, backward = median((op, "forward")), median((op, "backward"))
+        row = {"op": op, "calls": calls[op], "forward ms": 1e3 * forward, "backward ms": 1e3 * backward,
+               "share": (forward + backward) / total}
+        if op.startswith("conv2d"):
+            row["GFLOP/s"] = 3 * flops[op] / (forward + backward) / 1e9
+        rows.append(row)
+    rows += [{"op": part, "calls": 1, "forward ms": 1e3 * median(part), "backward ms": 0.0,
+              "share": median(part) / total} for part in (DRAWS, TAIL, REST)]
+    return sorted(rows, key=lambda row: -row["share"])

@@ -1,0 +1,181 @@
+"""Results as tables: lines of a terminal, and Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ddpm_np.bench.record import BUSY, Record, Result
+from ddpm_np.bench.scaling import growth
+from ddpm_np.bench.timing import COMPILED, OURS, spread
+
+TITLES = {
+    "arithmetic": "Convolutions of a training step beside sgemm (2,048³, float32)",
+    "ops": "Single ops",
+    "forward": "Forward pass of the U-Net (evaluation, no gradient)",
+    "step": "Training step (draws, forward, backward, clip, Adam, EMA)",
+    "sample": "Sampling (Algorithm 2)",
+    "data": "Data loading (an epoch, flips)",
+    "memory": "Peak memory of a training run, in a process of its own",
+    "profile": "A training step by op",
+    "scaling": "Time against size",
+}
+_RATES = {"ops": "GFLOP/s", "forward": "GFLOP/s", "step": "GFLOP/s", "sample": "images/s", "data": "images/s",
+          "scaling": "GFLOP/s"}
+_MUCH = 0.2  # of a CPU busy with other work
+START, END = "<!-- tables: written by scripts/bench.py -->", "<!-- end of tables -->"
+
+
+def header(what: str) -> list[str]:
+    """The columns' names of one part of the benchmark."""
+    if what == "arithmetic":
+        return ["net", "what", "GFLOP/s", "sgemm", "one thread", "of sgemm", "quartiles", "range"]
+    if what == "profile":
+        return ["net", "op", "calls", "forward", "backward", "share", "GFLOP/s"]
+    rate = _RATES.get(what)
+    columns = ["net", "what", "ours", "PyTorch", "its best", "ratio", "quartiles", "range"]
+    return [*columns, f"{rate}, ours", f"{rate}, PyTorch"] if rate else columns
+
+
+def rows(result: Result) -> list[list[str]]:
+    """A result's cells, a list a row, under `header`."""
+    net = result.net or ""
+    if result.what == "profile":
+        return [[net, row["op"], str(row["calls"]), f"{row['forward ms']:.2f} ms", f"{row['backward ms']:.2f} ms",
+                 f"{row['share']:.1%}", f"{row['GFLOP/s']:.0f}" if "GFLOP/s" in row else ""]
+                for row in result.facts["rows"]]
+    if result.what == "arithmetic":
+        all_of_them, single = (side for side in result.values if side != OURS)
+        return [[net, result.name, *(f"{spread(result.values[side]).median:.0f}" for side in
+                                     (OURS, all_of_them, single)), *_spread(result.ratios([all_of_them]))]]
+    found = [[net, result.name, *_compared(result, result.better(), result.ratios())]]
+    if COMPILED in result.values:
+        found.append([net, f"{result.name}, compiled", *_compared(result, COMPILED, result.ratios([COMPILED]))])
+    return found
+
+
+def notes(result: Result) -> list[str]:
+    """What must be said beside a row: the result's notes, and where the machine was too busy for a fair ratio."""
+    busy = result.facts.get(BUSY, 0.0)
+    if busy < _MUCH or result.unit != "s" or not result.rivals():
+        return result.notes
+    return [*result.notes, f"{busy:.1f} CPUs were busy with other work, which slows PyTorch's side more: measure again"]
+
+
+def _compared(result: Result, side: str | None, ratios: Sequence[float]) -> list[str]:
+    """Medians of both, which of theirs, the ratio, and rates where there is work to count."""
+    mine = spread(result.values[OURS]).median
+    their = None if side is None else spread(result.values[side]).median
+    cells = [quantity(mine, result.unit), "absent" if their is None else quantity(their, result.unit),
+             "" if side is None else side.removeprefix("PyTorch").lstrip(" ,"), *_spread(ratios)]
+    rate = _RATES.get(result.what)
+    if rate is None:
+        return cells
+    work = result.work.get("images") if rate == "images/s" else result.work.get("FLOP", 0) / 1e9
+    return [*cells, *("" if not work or seconds is None else number(work / seconds) for seconds in (mine, their))]
+
+
+def _spread(ratios: Sequence[float]) -> list[str]:
+    if not ratios:
+        return ["", "", ""]
+    found = spread(ratios)
+    return [f"{found.median:.2f}", f"{found.quarter:.2f} to {found.three_quarters:.2f}",
+            f"{found.low:.2f} to {found.high:.2f}"]
+
+
+def number(value: float) -> str:
+    """Three digits, or all before the point.
+
+    >>> number(0.0123456), number(1.5), number(12345.6)
+    ('0.0123', '1.50', '12,346')
+    """
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 4
+    return f"{value:,.{digits}f}"
+
+
+def quantity(value: float, unit: str) -> str:
+    """A number with its unit; seconds in a fitting one.
+
+    >>> quantity(0.00123, "s"), quantity(512.3, "MiB")
+    ('1.23 ms', '512 MiB')
+    """
+    if unit != "s":
+        return f"{number(value)} {unit}"
+    for least, factor, name in ((1, 1, "s"), (1e-3, 1e3, "ms")):
+        if value >= least:
+            return f"{number(value * factor)} {name}"
+    return f"{number(value * 1e6)} µs"
+
+
+def growth_rows(results: Sequence[Result]) -> list[list[str]]:
+    """How time grows beside the arithmetic, under `GROWTH`."""
+    return [[row.axis, row.side, f"{row.time:.2f}", f"{row.arithmetic:.2f}", f"{row.largest:.2f}"]
+            for row in growth(results)]
+
+
+GROWTH = ["size", "side", "slope of time", "slope of arithmetic", "largest growth of time/arithmetic"]
+
+
+def aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Cells in columns of at least these widths: words to the left, what has digits to the right."""
+    found = [cell.ljust(width) if i < 2 else cell.rjust(width)
+             for i, (cell, width) in enumerate(zip(cells, widths, strict=True))]
+    return "  ".join(found).rstrip()
+
+
+def widths(what: str) -> list[int]:
+    """Of a terminal's columns: known before the rows are."""
+    return [max(len(name), 22 if i == 0 else 58 if i == 1 else 9 if i < 6 else 12)
+            for i, name in enumerate(header(what))]
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table, without the columns that are empty in every row."""
+    kept = [i for i in range(len(head)) if any(row[i] for row in body)]
+    return [f"| {' | '.join(row[i] for i in kept)} |" for row in (head, ["---"] * len(head), *body)]
+
+
+def markdown(record: Record) -> str:
+    """All tables of a record, with the machine it was measured on."""
+    lines = [f"Measured on {record.date}: {describe(record.machine)}. {_how(record.settings)}"]
+    if not record.complete:
+        lines.append("\nThis run was stopped before it had measured everything.")
+    for what, title in TITLES.items():
+        results = record.of(what)
+        if not results:
+            continue
+        lines += ["", f"## {title}", ""]
+        lines += _table(header(what), [row for result in results for row in rows(result)])
+        if what == "scaling":
+            lines += ["", *_table(GROWTH, growth_rows(results))]
+        lines += [f"\n{note}" for note in dict.fromkeys(note for result in results for note in result.notes)]
+        busy = [result.facts[BUSY] for result in results if BUSY in result.facts]
+        if busy:
+            lines.append(f"\nOther work on the machine: {min(busy):.1f} to {max(busy):.1f} CPUs.")
+    return "\n".join(lines) + "\n"
+
+
+def describe(machine: dict[str, Any]) -> str:
+    """A machine in a line."""
+    caches = ", ".join(f"{level} {size}" for level, size in machine.get("caches", {}).items())
+    parts = [f"{machine.get('cpus')} CPUs {machine.get('cpu', '')}".strip(), caches,
+             f"{machine['memory GiB']} GiB" if "memory GiB" in machine else "", machine.get("system", ""),
+             f"Python {machine.get('python')}",
+             *(f"{name} {machine[name]}" for name in ("numpy", "torch", "diffusers") if name in machine),
+             f"BLAS {machine.get('blas')}"]
+    return "; ".join(part for part in parts if part)
+
+
+def _how(settings: dict[str, Any]) -> str:
+    return f"{settings.get('workers')} threads each, up to {settings.get('repeats')} turns."
+
+
+def refresh(page: str | Path, record: Record) -> None:
+    """Put a record's tables into a page, between its two marks."""
+    path = Path(page)
+    text = path.read_text(encoding="utf-8")
+    if START not in text or END not in text:
+        raise ValueError(f"{page}: expected the lines {START} and {END}: put them where the tables go")
+    head, tail = text.partition(START)[0], text.partition(END)[2]
+    path.write_text(f"{head}{START}\n\n{markdown(record)}\n{END}{tail}", encoding="utf-8")

@@ -1,0 +1,99 @@
+"""Measure speed and memory, side by side with PyTorch where it is installed.
+
+Each figure is a ratio of neighbours in one process, ours over PyTorch's better layout: below 1 ours is faster, or needs
+less. Without PyTorch (pip install 'ddpm_np[peers]') ours is measured alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+EXAMPLES = """examples:
+  ddpm-np bench                                    what takes minutes: all but ops, profile and scaling
+  ddpm-np bench --what step,profile --net 8        one net's training step, and where its time goes
+  ddpm-np bench --what all --json bench.json --plot cost.png
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--what", metavar="LIST",
+                        help="arithmetic (GFLOP/s of a step beside sgemm), step, forward, sample, data, memory, "
+                             "profile (a step by op), ops, scaling (time against size), separated by commas, or all "
+                             "(default: all but the last three)")
+    parser.add_argument("--net", metavar="LIST", help="8, 28, 32: the nets by the side of their images (default: all)")
+    parser.add_argument("--repeats", type=int, default=9, help="turns that are counted (default: 9)")
+    parser.add_argument("--seconds", type=float,
+                        help="begin no turn of a comparison after so long, once it has three")
+    parser.add_argument("--workers", type=int, help="threads of either side (default: one a CPU)")
+    parser.add_argument("--compile", action="store_true", help="try torch.compile too; it may take minutes a net")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the record, with all raw times")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw cost against size (measures scaling)")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def run(args: argparse.Namespace) -> int:
+    from ddpm_np import bench
+
+    what = _list(args.what, bench.DEFAULT, bench.WHAT)
+    if args.plot and "scaling" not in what:
+        what = (*what, "scaling")
+    settings = bench.Settings(what, _list(args.net, tuple(bench.NETS), tuple(bench.NETS)), args.repeats, args.workers,
+                              args.compile, args.seconds)
+    for path in (args.json, args.plot):
+        if path and not path.parent.is_dir():
+            raise ValueError(f"{path}: there is no folder {path.parent}: make it first")
+    record = bench.Record(settings.as_json())
+    status = 0
+    try:
+        _measure(settings, record, args.quiet)
+        record.complete = True
+    except KeyboardInterrupt:
+        status = 130
+        print("\nddpm-np: stopped by Ctrl-C; what was measured is kept", file=sys.stderr)
+    finally:
+        if args.json:
+            record.save(args.json)
+    if args.json:
+        print(f"\n{args.json}")
+    if args.plot and record.of("scaling"):
+        from ddpm_np.bench.pictures import plot_cost
+
+        plot_cost(args.plot, record.of("scaling"))
+        print(args.plot)
+    return status
+
+
+def _list(given: str | None, default: tuple[str, ...], every: tuple[str, ...]) -> tuple[str, ...]:
+    """The parts of a list with commas; "all" is every one."""
+    if given is None:
+        return default
+    return every if given == "all" else tuple(part.strip() for part in given.split(","))
+
+
+def _measure(settings: Any, record: Any, quiet: bool) -> None:
+    """Measure all that was asked for, printing each row as it is known."""
+    from ddpm_np.bench import plan, tables
+    from ddpm_np.cli.progress import Progress
+
+    print(tables.describe(record.machine))
+    part, said = "", set[str]()
+    for task in plan(settings):
+        if task.what != part:
+            part, widths = task.what, tables.widths(task.what)
+            print(f"\n{tables.TITLES[part]}\n{tables.aligned(tables.header(part), widths)}", flush=True)
+        with Progress(task.title, task.turns, leave=False, quiet=quiet) as progress:
+            found = task.measure(progress.advance)
+        record.results += found
+        for result in found:
+            for row in tables.rows(result):
+                print(tables.aligned(row, widths))
+        for note in dict.fromkeys(note for result in found for note in tables.notes(result)):
+            if note not in said:
+                print(f"  {note}")
+            said.add(note)
+        sys.stdout.flush()
+    for cells in (tables.GROWTH, *tables.growth_rows(record.of("scaling"))) if record.of("scaling") else ():
+        print(tables.aligned(cells, [22, 12, 14, 20, 34]))

@@ -1,0 +1,48 @@
+"""Dense layers and 1×1 convolutions on the CPU: one product forward, two back, in place."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ddpm_np.kernels.numpy_runs import channel_sums
+from ddpm_np.ops.conv import conv2d
+from ddpm_np.ops.linear import linear, rows
+
+
+def _fits(x, w):
+    return x.dtype == w.dtype and x.dtype.char in "fd" and x.size > 0 and x.shape[-1] == w.shape[0]
+
+
+def _suits(x, w, b=None):
+    return x.ndim >= 2 and _fits(x, w)
+
+
+@linear.kernel("numpy", when=_suits, saves=("x", "w"))
+def dense(x, w, b=None):
+    """y = x W + b on the last axis."""
+    c, o = w.shape
+    y = np.matmul(rows(x), w)  # (N, M, O)
+    if b is not None:
+        y += b
+
+    def vjp(g):
+        flat = g.reshape(-1, o)  # (N·M, O)
+        return (lambda: (flat @ w.T).reshape(x.shape), lambda: x.reshape(-1, c).T @ flat, lambda: channel_sums(flat))
+
+    return y.reshape(*x.shape[:-1], o), vjp
+
+
+def _is_pointwise(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
+    return w.shape[:2] == (1, 1) and stride == 1 and padding == ((0, 0), (0, 0)) and x.ndim == 4 and _fits(x, w[0, 0])
+
+
+@conv2d.kernel("numpy", when=_is_pointwise, saves=("through_dense", "w"))
+def pointwise(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
+    """A 1×1 convolution: a dense layer on the channels of each pixel."""
+    y, through_dense = dense(x, w[0, 0], b)
+
+    def vjp(g):
+        gx, gw, gb = through_dense(g)
+        return gx, lambda: gw().reshape(w.shape), gb
+
+    return y, vjp

@@ -8,6 +8,7 @@ processes did. A forked process starts with all that its parent has, and shares 
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import mmap
 import os
 import signal
@@ -16,7 +17,7 @@ import traceback
 import types
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -34,6 +35,13 @@ def shared(size: int, dtype: Any) -> np.ndarray:
     """Zeros (size,) in memory that the processes forked from this one share with it."""
     dtype = np.dtype(dtype)
     return np.frombuffer(mmap.mmap(-1, max(1, size * dtype.itemsize)), dtype, size)
+
+
+def is_shared(array: Any) -> bool:
+    """Whether an array's numbers are in mapped memory, as those of `shared` are: a fork sees what is written there."""
+    while isinstance(array, np.ndarray):
+        array = array.base
+    return isinstance(array.obj if isinstance(array, memoryview) else array, mmap.mmap)
 
 
 def can_fork() -> bool:
@@ -107,6 +115,51 @@ class Crew:
         self._processes[worker].join(1)
         return WorkerDied(f"worker process {worker} ended (exit status {self._processes[worker].exitcode}), perhaps "
                           "for want of memory: use fewer workers, more shards or smaller batches")
+
+
+class Team:
+    """This process and others forked from it, which take the tasks of one kind of work side by side."""
+
+    def __init__(self) -> None:
+        self.crew: Crew | None = None
+        self.size = 0  # of the crew
+        self.known: list[Any] = []  # what its processes were forked with
+
+    def run(self, work: Callable[[Any], Any], tasks: Sequence[Any], state: Sequence[Any]) -> list[Any]:
+        """``[work(task) for task in tasks]``: the first done here, each other one by a process.
+
+        `state` is all that `work` depends on and that may change from one call to the next, beside the numbers in
+        `shared` arrays: processes that were forked with another state, or in another context, are replaced.
+        """
+        if len(tasks) > 1:
+            context = [x for pair in contextvars.copy_context().items() for x in pair]
+            self._fork(work, len(tasks) - 1, [*state, *context])
+        crew: Any = self.crew
+        try:
+            for i, task in enumerate(tasks[1:]):
+                crew.send(i, task)
+            first = list(workers.map_in_order(work, tasks[:1]))
+            return first + [crew.receive(i) for i in range(len(tasks) - 1)]
+        except BaseException:  # answers that nobody took are still to come: no use for these processes any more
+            if crew is not None:
+                crew.close()
+            self.crew = None
+            raise
+
+    def _fork(self, work: Callable[[Any], Any], size: int, state: list[Any]) -> None:
+        """A crew of so many processes at least, forked in this state."""
+        if self.crew is not None and self.size >= size and _same(self.known, state):
+            return
+        if self.crew is not None:
+            self.crew.close()
+        self.crew, self.size, self.known = Crew(lambda _, task: work(task), size), size, state
+
+
+def _same(a: Sequence[Any], b: Sequence[Any]) -> bool:
+    """Whether these are the same objects, or equal numbers and words."""
+    plain = (bool, int, float, str, tuple)
+    return len(a) == len(b) and all(
+        x is y or (type(x) is type(y) and isinstance(x, plain) and x == y) for x, y in zip(a, b, strict=True))
 
 
 def _end(pipes: list[Any], processes: list[Any]) -> None:

@@ -124,7 +124,7 @@ class Drawer:
         net: Any = model if isinstance(model, Module) else model.model
         settings = getattr(getattr(model, "config", None), "diffusion", None) or DiffusionConfig()
         self.schedule = schedule or getattr(model, "schedule", None) or diffusion.linear_schedule(1000)
-        self.eps: Any = predictor(model, weights, workers)
+        self.eps: Any = predictor(model, weights, workers, fixed=True)
         self.options: dict[str, Any] = {"predicts": predicts or settings.predicts, "clip": clip,
                                         "variance": settings.variance if variance is None else variance}
         self.shape = (*net.config.size, net.config.in_channels)

@@ -22,7 +22,8 @@ class Flat:
     """The parameters of a net laid end to end in one array, and a second one for their gradients.
 
     Each parameter's data becomes a view of its part, so that the optimiser's passes run over one array. Get one with
-    `Flat.of`: the same parameters have one Flat, whoever asks. On the CPU worker processes share the parameters.
+    `Flat.of`: the same parameters have one Flat, whoever asks. On the CPU worker processes share both arrays, and all
+    others from `buffer`: a forked process would keep a copy of any other one as soon as it is written.
 
     Parameters
     ----------
@@ -48,11 +49,11 @@ class Flat:
             raise ValueError("there are no parameters to optimise")
         if len({str(p.dtype) for p in self.parameters}) > 1:
             raise TypeError("the parameters have several dtypes: build the net in one")
-        xp = self.xp = of(self.parameters[0].data)
+        self.xp = of(self.parameters[0].data)
         self.data = self.buffer()  # (P,)
         for p, view in zip(self.parameters, self.views(self.data), strict=True):
             view[...] = p.data
-        self.grad = xp.zeros_like(self.data)  # (P,)
+        self.grad = self.buffer()  # (P,)
         for p, view in zip(self.parameters, self.views(self.data), strict=True):
             p._data, p.flat = view, self
 
@@ -210,7 +211,7 @@ class Adam:
         self.flat = Flat.of(parameters)
         xp = self.flat.xp
         self.lr, self.betas, self.eps, self.warmup = lr, betas, eps, warmup
-        self.m, self.v = xp.zeros_like(self.flat.data), xp.zeros_like(self.flat.data)  # (P,), (P,)
+        self.m, self.v = self.flat.buffer(), self.flat.buffer()  # (P,), (P,)
         self.updates = xp.zeros((), dtype=xp.float64)  # how many there have been: on the device
 
     def rate(self) -> Any:
@@ -286,8 +287,8 @@ class EMA:
             raise ValueError(f"decay must be in [0, 1], got {decay}")
         self.decay = decay
         self.source = Flat.of(model.parameters())
-        xp = self.source.xp
-        self.data = xp.astype(self.source.data, self.source.data.dtype, copy=True)  # (P,)
+        self.data = self.source.buffer()  # (P,)
+        self.data[...] = self.source.data
         views = self.source.views(self.data)
         self.model = model.clone(lambda p: Tensor(next(views))).eval()
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from ddpm_np.backend import freeze, of
+from ddpm_np.crew import Team, can_fork, is_shared
 from ddpm_np.diffusion.reverse import Predictor
 from ddpm_np.nn import Module
 from ddpm_np.tensor import Tensor, no_grad
 from ddpm_np.workers import cut, default_workers, map_in_order
 
 
-def predictor(model: Any, weights: str = "ema", workers: int | None = None) -> Predictor:
+def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, fixed: bool = False) -> Predictor:
     """ε_θ(x, t) of a net: evaluation mode, no tape, arrays in and out.
 
     Parameters
@@ -22,8 +23,11 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None) -> P
     weights
         ``"ema"`` (the average) or ``"model"`` (as trained last), for what holds both.
     workers
-        Threads among which the images of a batch are divided, on the CPU; None for one a CPU. An image's result is
-        the same bits with any number of them, and in any batch.
+        Among how many the images of a batch are divided, on the CPU; None for one a CPU. An image's result is the same
+        bits with any number of them, and in any batch. Where the system allows, those after the first are processes
+        (`crew`): for a Trainer's weights, which are shared with them, and for those that are `fixed`; else threads.
+    fixed
+        A promise that the weights do not change while this is in use.
 
     Returns
     -------
@@ -37,17 +41,19 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None) -> P
         model = model.ema.model if weights == "ema" else model.model
     net = model.clone(lambda p: Tensor(freeze(p.data[...]))).eval()  # views of the same arrays
 
+    apart = can_fork() and (fixed or all(is_shared(p.data) for p in net.parameters()))
+    team = Team()
+
+    def part(task: tuple[Any, ...]) -> Any:
+        with no_grad():
+            return net(*task).data
+
     def eps(x: Any, t: Any, y: Any = None) -> Any:
         xp = of(x)
-        threads = (workers or default_workers()) if xp.name == "numpy" else 1
-
-        def part(piece: tuple[int, int]) -> Any:
-            first, end = piece
-            labels = () if y is None else (y[first:end],)
-            with no_grad():
-                return net(x[first:end], t[first:end], *labels).data
-
-        parts = list(map_in_order(part, cut(x.shape[0], threads), threads))
+        count = (workers or default_workers()) if xp.name == "numpy" else 1
+        inputs = (x, t) if y is None else (x, t, y)
+        tasks = [tuple(array[first:end] for array in inputs) for first, end in cut(x.shape[0], count)]
+        parts = team.run(part, tasks, []) if apart and len(tasks) > 1 else list(map_in_order(part, tasks, count))
         return xp.concat(parts, axis=0) if len(parts) > 1 else parts[0]
 
     return eps

@@ -116,8 +116,8 @@ def test_what_may_keep_things_is_not_forked():
     for k in range(2):
         by_threads.step(batch(k)), by_processes.step(batch(k))
     assert seen == [3, 3, 3, 3]
-    assert by_threads.sums.crew is None
-    assert by_processes.sums.crew is not None
+    assert by_threads.sums.team.crew is None
+    assert by_processes.sums.team.crew is not None
     assert bits(by_threads) == bits(by_processes)
 
 
@@ -157,7 +157,7 @@ def test_processes_are_kept_while_nothing_changes():
         if k == 3:
             trained.seed += 1
         trained.step(batch(k))
-        crews.append(trained.sums.crew)
+        crews.append(trained.sums.team.crew)
     assert crews[0] is crews[1] is crews[2]
     assert crews[3] is not crews[2]
 
@@ -166,7 +166,7 @@ def test_a_worker_that_dies_is_one_plain_error_and_the_next_step_has_another():
     trained = trainer(shards=2, workers=2)
     trained.step(batch(0))
     before = bits(trained)
-    os.kill(trained.sums.crew._processes[0].pid, signal.SIGKILL)
+    os.kill(trained.sums.team.crew._processes[0].pid, signal.SIGKILL)
     with pytest.raises(WorkerDied, match=r"worker process 0 ended \(exit status -9\), perhaps for want of memory"):
         trained.step(batch(1))
     assert bits(trained) == before
@@ -199,7 +199,7 @@ def test_ctrl_c_in_the_middle_of_a_step():
     """Workers leave it to the parent, whose step ends at once; the next one starts with fresh workers."""
     trained = trainer(shards=2, workers=2, objective=slow)
     trained.step(batch(0))
-    before, worker = bits(trained), trained.sums.crew._processes[0].pid
+    before, worker = bits(trained), trained.sums.team.crew._processes[0].pid
     os.kill(worker, signal.SIGINT)
     threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):

@@ -30,7 +30,7 @@ def ours(what: str, net: Net, workers: int) -> Callable[[], Any]:
         return lambda: trainer.step(x_0)
     model = UNet(net.config)
     if what == "forward":
-        eps, x, t = predictor(model, workers=workers), net.images(), net.times()
+        eps, x, t = predictor(model, workers=workers, fixed=True), net.images(), net.times()
         return lambda: eps(x, t)
     return lambda: sample(model, net.batch, method=Method(steps=net.sampling), workers=workers)
 

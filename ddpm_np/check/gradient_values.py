@@ -60,6 +60,7 @@ EXPECTED: dict[str, Callable[..., Any]] = {
     "softmax": lambda x: scipy.special.softmax(x, axis=-1),
     "attention": attend,
     "conv2d": convolution,
+    "upsample_conv2d": lambda x, w, b=None: convolution(repeated(x), w, b, padding=((1, 1), (1, 1))),
     "group_norm": normalisation,
     "group_norm_silu": lambda *arrays, **static: silu(normalisation(*arrays, **static)),
     "sum": np.sum,

@@ -1,8 +1,9 @@
 """Convolution on the CPU: the patches under the kernel as rows of a matrix, a few images at a time, times the kernel.
 
 The rows of an image are multiplied as one matrix an image, so that its bits do not depend on its batch, unless images
-may be taken together. At stride 1 the backward pass lays out the patches of the output's gradient once and uses them twice: times the flipped kernel
-they are the input's gradient (a convolution again), and against the input's pixels they are the kernel's.
+may be taken together. At stride 1 the backward pass lays out the patches of the output's gradient once and uses them
+twice: times the flipped kernel they are the input's gradient (a convolution again), and against the input's pixels
+they are the kernel's.
 """
 
 from __future__ import annotations

@@ -31,8 +31,13 @@ _FROM_PLACES = _TO_PLACES.T * _SIGNS  # (9, 16)
 
 
 def _suits(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
-    """Even outputs of 8×8 and more, and channels enough that the products saved outweigh the additions."""
+    """Even outputs of 8×8 and more, and channels enough that the products saved outweigh the additions.
+
+    Padding of more than two would be cut off on the way back, which this kernel does not do.
+    """
     if w.shape[:2] != (3, 3) or stride != 1 or x.ndim != 4 or x.dtype != w.dtype or x.dtype.char not in "fd":
+        return False
+    if max(max(sides) for sides in padding) > 2:
         return False
     n, h, width, c = x.shape
     o = w.shape[3]
@@ -163,7 +168,7 @@ def kernel_gradient(x, g, padding):
 @conv2d.kernel("numpy", when=_suits, saves=("w", "x"))
 def winograd(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
     """A 3×3 convolution at stride 1."""
-    (_, h, width, _), o = x.shape, w.shape[3]
+    h, width = x.shape[1:3]
     ho, wo = output_size(h, 3, 1, padding[0]), output_size(width, 3, 1, padding[1])
 
     def vjp(g):
@@ -171,7 +176,6 @@ def winograd(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
             back = tuple((2 - before, 2 - after) for before, after in padding)
             return convolve(g, kernel_places(w, _FLIPPED).swapaxes(1, 2), back, h, width)
 
-        return gx, (lambda: kernel_gradient(x, np.ascontiguousarray(g), padding)), (
-            lambda: channel_sums(g))
+        return gx, (lambda: kernel_gradient(x, np.ascontiguousarray(g), padding)), (lambda: channel_sums(g))
 
     return convolve(x, kernel_places(w), padding, ho, wo, b), vjp

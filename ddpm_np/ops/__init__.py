@@ -1,7 +1,7 @@
 """Differentiable operations: each a definition, forward and vjp in one screen, on any array namespace."""
 
 from ddpm_np.ops.attention import attention, softmax
-from ddpm_np.ops.conv import conv2d
+from ddpm_np.ops.conv import conv2d, upsample_conv2d
 from ddpm_np.ops.elementwise import (
     add,
     astype,
@@ -39,5 +39,6 @@ __all__ = [
     "REGISTRY", "Op", "add", "astype", "attention", "broadcast_to", "clip", "concat", "conv2d", "cos", "divide",
     "dropout", "exp", "expm1", "getitem", "group_norm", "group_norm_silu", "images_together", "kernels", "linear", "log", "log1p",
     "log_ndtr", "matmul", "mean", "multiply", "negative", "op", "permute_dims", "pow_", "reshape", "sigmoid", "silu", "sin",
-    "softmax", "sqrt", "square", "subtract", "sum_", "tanh", "upsample_nearest", "where",
+    "softmax", "sqrt", "square", "subtract", "sum_", "tanh", "upsample_conv2d",
+    "upsample_nearest", "where",
 ]

@@ -8,6 +8,7 @@ from operator import add
 from ddpm_np.backend import of
 from ddpm_np.ops.linear import rows
 from ddpm_np.ops.record import op
+from ddpm_np.ops.shape import upsample_nearest
 
 
 def output_size(size: int, kernel: int, stride: int, padding: tuple[int, int]) -> int:
@@ -71,3 +72,19 @@ def conv2d(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
         return gx, gw, (lambda: xp.sum(g_flat, axis=0))
 
     return xp.reshape(y, (n, ho, wo, o)), vjp
+
+
+@op(saves=("through_conv",))
+def upsample_conv2d(x, w, b=None):
+    """y = conv2d(upsample_nearest(x), w, b) with a border of one zero: the composition, so that a kernel may do both.
+
+    x (N, H, W, C), w (3, 3, C, O), b (O,), y (N, 2H, 2W, O).
+    """
+    large, through_upsample = upsample_nearest.define(x, factor=2)
+    y, through_conv = conv2d.define(large, w, b, stride=1, padding=((1, 1), (1, 1)))
+
+    def vjp(g):
+        gx, gw, gb = through_conv(g)
+        return (lambda: through_upsample(gx())[0]), gw, gb
+
+    return y, vjp

@@ -119,7 +119,8 @@ def _unary(draw: Draw, *draws: Draw) -> Callable[[Rng], list[Example]]:
 def _binary(draw_a: Draw, draw_b: Draw) -> Callable[[Rng], list[Example]]:
     """Examples of an elementwise op of two arrays that broadcast."""
     shapes: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
-        ((3, 4), (3, 4)), ((3, 1, 4), (5, 1)), ((2, 3), ()), ((4,), (2, 3, 4)), ((1, 3), (2, 1)), ((0, 3), (3,)),
+        ((3, 4), (3, 4)), ((3, 1, 4), (5, 1)), ((2, 3), ()), ((4,), (2, 3, 4)), ((1, 3), (2, 1)),
+        ((2, 3, 2, 4), (3, 1, 4)), ((0, 3), (3,)),
     ]
     return lambda rng: [Example((draw_a(rng, a), draw_b(rng, b))) for a, b in shapes]
 
@@ -203,6 +204,7 @@ def _conv2d(rng: Rng) -> list[Example]:
         ((2, 8, 8, 32), (3, 3, 32), True, 1, one),
         ((5, 16, 18, 64), (3, 3, 64), True, 1, one),
         ((1, 18, 16, 64), (3, 3, 66), False, 1, ((0, 0), (2, 0))),
+        ((1, 8, 8, 48), (3, 3, 48), True, 1, ((1, 3), (1, 1))),
         ((2, 8, 8, 16), (3, 3, 32), True, 2, after),
         ((0, 4, 4, 2), (3, 3, 3), True, 1, one),
     ]
@@ -211,11 +213,19 @@ def _conv2d(rng: Rng) -> list[Example]:
             for x, (*taps, out), bias, stride, padding in sizes]
 
 
+def _upsample_conv2d(rng: Rng) -> list[Example]:
+    sizes = [((2, 3, 4, 3), 2, True), ((1, 1, 1, 2), 3, False), ((5, 8, 10, 16), 8, True), ((3, 16, 16, 32), 24, True),
+             ((2, 2, 3, 130), 2, True), ((0, 2, 2, 2), 3, True)]
+    return [Example((real(rng, x), real(rng, (3, 3, x[3], o)), real(rng, (o,)) if bias else None))
+            for x, o, bias in sizes]
+
+
 def _group_norm(rng: Rng) -> list[Example]:
-    """(x, groups, ε): one group, several, one a channel; an image whose mean is far from 0."""
+    """(x, groups, ε): one group, several, one a channel; a mean far from 0; some large enough for runs of pixels."""
     sizes: list[tuple[tuple[int, int, int, int], int, float, float]] = [
         ((2, 3, 4, 6), 1, 1e-6, 0.0), ((2, 4, 3, 6), 3, 1e-5, 0.0), ((3, 2, 5, 4), 4, 1e-6, 0.0),
         ((1, 3, 3, 4), 2, 0.5, 0.0), ((2, 3, 2, 4), 2, 1e-6, 10.0), ((2, 8, 8, 64), 32, 1e-6, 0.0),
+        ((2, 9, 10, 64), 8, 1e-6, 0.0), ((1, 8, 9, 64), 64, 1e-6, 0.0), ((1, 8, 8, 132), 33, 1e-6, 0.0),
         ((0, 3, 3, 4), 2, 1e-6, 0.0),
     ]
     return [Example((real(rng, x) + offset, real(rng, (x[3],)), real(rng, (x[3],))),
@@ -277,6 +287,7 @@ _MAKERS: dict[str, Callable[[Rng], list[Example]]] = {
     "softmax": _softmax,
     "attention": _attention,
     "conv2d": _conv2d,
+    "upsample_conv2d": _upsample_conv2d,
     "group_norm": _group_norm,
     "group_norm_silu": _group_norm,
     "sum": _reduction,

@@ -47,10 +47,12 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 (stopped by its numbers), 2 (bad input), 130 (Ctrl-C)."""
     args = build_parser().parse_args(argv)
+    from ddpm_np.ops import kernels
     from ddpm_np.train import TrainingDiverged
 
     try:
-        return args.run(args) or 0
+        with kernels(getattr(args, "kernels", "fast")):
+            return args.run(args) or 0
     except TrainingDiverged as error:
         status, message = 1, f"stopped: {error}"
     except (ValueError, TypeError, OSError, MemoryError) as error:

@@ -23,6 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", type=int, default=64, help="how many images (default: 64)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
     parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"), help="where to compute")
+    parser.add_argument("--kernels", default="fast", choices=("fast", "reference"),
+                        help="fast twins of the ops, or the ops' definitions: the same to rounding, and slower")
     parser.add_argument("--weights", default="ema", choices=("ema", "model"), help="the average, or the last weights")
     parser.add_argument("--sampler", default="ddpm", choices=("ddpm", "ddim", "langevin"), help="how (default: ddpm)")
     parser.add_argument("--steps", type=int, help="how many of the T steps are visited (default: all; ddim: 50)")

@@ -32,10 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="the data set (default: the preset's, or digits)")
     parser.add_argument("--data-dir", type=Path, help="folder with the data set's files (default: download them once)")
     parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"), help="where to compute")
+    parser.add_argument("--kernels", default="fast", choices=("fast", "reference"),
+                        help="fast twins of the ops, or the ops' definitions: the same to rounding, and slower")
     parser.add_argument("--steps", type=int, help="how many steps (default: the preset's)")
     parser.add_argument("--batch-size", type=int, help="images a step (default: the preset's)")
     parser.add_argument("--seed", type=int, help="of the weights, data order and noise (default: 0)")
-    parser.add_argument("--workers", type=int, help="CPU threads (default: one a CPU); the result is the same")
+    parser.add_argument("--workers", type=int, help="how many CPUs to use (default: all); the result is the same")
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/PRESET)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="values",
                         help="any value of the recipe, such as learning_rate=1e-3 or model.channels=64; repeatable")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ def long_runs(run: int = RUN) -> contextlib.AbstractContextManager[None]:
     return _Unbuffered() if run >= RUN else contextlib.nullcontext()
 
 
-class _Unbuffered(contextlib.ContextDecorator):
+class _Unbuffered(contextlib.AbstractContextManager[None]):
     """Buffers of `RUN` numbers in this thread and context; the size that was is put back by NumPy's own context."""
 
     def __enter__(self) -> None:
@@ -30,7 +31,7 @@ class _Unbuffered(contextlib.ContextDecorator):
         self.before.__enter__()
         np.setbufsize(RUN)
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, *error: Any) -> None:
         self.before.__exit__(*error)
 
 

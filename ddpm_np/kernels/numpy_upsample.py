@@ -84,7 +84,7 @@ def by_parities(x, w, b=None):
         return gx.reshape(x.shape), gw.swapaxes(0, 1).reshape(w.shape)
 
     def vjp(g):
-        found = {}
+        found: dict[str, np.ndarray] = {}
 
         def both():
             if not found:

@@ -7,8 +7,8 @@ An image is cut into 4×4 tiles that overlap by two. With Bᵀ, G, Aᵀ of Lavin
 for a tile d and one channel, and the elementwise product ⊙, summed over channels, is sixteen matrix products, one for
 each of its places. The input's gradient is the same convolution of the output's gradient with the flipped kernel; the
 kernel's is Gᵀ [Σ (Bᵀ d B) ⊙ (A g Aᵀ)] G. B and A hold 0 and ±1 alone: additions, done here on a few images at a time,
-with even and odd columns apart so that they run along whole rows. The products are one matrix an image, so that an
-image's bits do not depend on its batch.
+with even and odd columns apart so that they run along whole rows. The forward products are one matrix an image, so that
+an image's bits do not depend on its batch, unless images may be taken together.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 from ddpm_np.kernels.numpy_runs import channel_sums, long_runs
 from ddpm_np.ops.conv import conv2d, output_size
+from ddpm_np.ops.linear import are_images_together
 
 _TILES = 1 << 21  # bytes of tiles at a time: measured best of 256 KiB, 1, 2 and 4 MiB
 _TILES_GW = 1 << 22  # for the kernel's gradient, where each lot also costs an addition of sixteen matrices
@@ -129,7 +130,7 @@ class _Workspace:
         return found
 
 
-def convolve(x, places, padding, ho, wo, b=None):
+def convolve(x, places, padding, ho, wo, b=None, *, together=True):
     """y of x (N, H, W, C) and `kernel_places`; (N, ho, wo, O)."""
     n, (_, c, o), th, tw = x.shape[0], places.shape, ho // 2, wo // 2
     y = np.empty((n, ho, wo, o), x.dtype)
@@ -140,7 +141,8 @@ def convolve(x, places, padding, ho, wo, b=None):
     with long_runs(tw * min(c, o)):
         for part, m in work.lots():
             tiles, products = work.take(x[part], m), work.products[:, :, :m]
-            np.matmul(tiles.reshape(16, m, th * tw, c), places[:, None], out=products.reshape(16, m, th * tw, o))
+            stack = 1 if together else m  # matrices: of all images, or one an image
+            np.matmul(tiles.reshape(16, stack, -1, c), places[:, None], out=products.reshape(16, stack, -1, o))
             if b is not None:  # which Aᵀ m A adds to each of the four outputs once
                 once = products[1, 1].reshape(m, th, tw * o)
                 once += b
@@ -178,4 +180,4 @@ def winograd(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
 
         return gx, (lambda: kernel_gradient(x, np.ascontiguousarray(g), padding)), (lambda: channel_sums(g))
 
-    return convolve(x, kernel_places(w), padding, ho, wo, b), vjp
+    return convolve(x, kernel_places(w), padding, ho, wo, b, together=are_images_together()), vjp

@@ -215,7 +215,7 @@ def _conv2d(rng: Rng) -> list[Example]:
 
 def _upsample_conv2d(rng: Rng) -> list[Example]:
     sizes = [((2, 3, 4, 3), 2, True), ((1, 1, 1, 2), 3, False), ((5, 8, 10, 16), 8, True), ((3, 16, 16, 32), 24, True),
-             ((2, 2, 3, 130), 2, True), ((0, 2, 2, 2), 3, True)]
+             ((2, 2, 3, 130), 2, True), ((1, 3, 16, 4), 32, True), ((0, 2, 2, 2), 3, True)]
     return [Example((real(rng, x), real(rng, (3, 3, x[3], o)), real(rng, (o,)) if bias else None))
             for x, o, bias in sizes]
 

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from ddpm_np.backend import of
 from ddpm_np.ops.record import op
 
-
 _together: contextvars.ContextVar[bool] = contextvars.ContextVar("images_together", default=False)
 
 
@@ -27,6 +26,11 @@ def images_together() -> Iterator[None]:
         yield
     finally:
         _together.reset(token)
+
+
+def are_images_together() -> bool:
+    """Whether this is such a context."""
+    return _together.get()
 
 
 @op(saves=("a", "b"))
@@ -48,7 +52,7 @@ def rows(x):
     m = 1
     for size in x.shape[1:-1]:
         m *= size
-    return of(x).reshape(x, (1, n * m, d) if _together.get() else (n, m, d))
+    return of(x).reshape(x, (1, n * m, d) if are_images_together() else (n, m, d))
 
 
 @op(saves=("x", "w"))

@@ -134,6 +134,10 @@ class Team:
         if len(tasks) > 1:
             context = [x for pair in contextvars.copy_context().items() for x in pair]
             self._fork(work, len(tasks) - 1, [*state, *context])
+        return self.go_on(work, tasks)
+
+    def go_on(self, work: Callable[[Any], Any], tasks: Sequence[Any]) -> list[Any]:
+        """As `run`, by the processes that the last `run` left, whose work must know these tasks too."""
         crew: Any = self.crew
         try:
             for i, task in enumerate(tasks[1:]):

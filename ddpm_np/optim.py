@@ -7,13 +7,12 @@ is not finite leaves every number as it was: by a device flag, so that no step w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ddpm_np.backend import asarray, of
 from ddpm_np.crew import shared
 from ddpm_np.nn import Module
 from ddpm_np.tensor import Tensor
-from ddpm_np.workers import cut, map_in_order
 
 _BLOCK = 1 << 15  # numbers a pass over a flat array takes at a time on a CPU: a few such blocks fit its cache
 
@@ -90,27 +89,31 @@ def blocks(flat: Any) -> Iterator[slice]:
         yield slice(start, start + length)
 
 
-def in_blocks(flat: Any, work: Callable[[slice], Any], workers: int = 1) -> list[Any]:
-    """``work(block)`` of each block of a flat array, in order, by so many threads."""
-    parts = list(blocks(flat))
-    if workers == 1 or len(parts) < 8:  # a thread is worth some hundred microseconds of work
-        return [work(block) for block in parts]
-    spans = cut(len(parts), workers)
-    done = map_in_order(lambda span: [work(block) for block in parts[slice(*span)]], spans, workers)
-    return [result for span in done for result in span]
+Span = tuple[int, int]  # (first, end) of some blocks of a flat array
 
 
-def global_norm(flat: Any, parts: Sequence[Any] = (), workers: int = 1) -> Any:
-    """√Σ g² of a flat array, to which `parts` are added first, in order: a 0-d array, float64 over float32 blocks."""
+def in_span(flat: Any, work: Callable[[slice], Any], span: Span | None = None) -> list[Any]:
+    """``work(block)`` of each block of a span of a flat array, or of all, in order."""
+    return [work(block) for block in list(blocks(flat))[slice(*(span or (None,)))]]
+
+
+def squares(flat: Any, parts: Sequence[Any] = (), span: Span | None = None) -> list[Any]:
+    """Σ g² of each block of a flat array, to which `parts` are added first, in order: 0-d float64 arrays."""
     xp = of(flat)
 
-    def squares(block: slice) -> Any:
+    def of_block(block: slice) -> Any:
         total = flat[block]
         for part in parts:
             total += part[block]
         return xp.astype(xp.sum(xp.square(total)), xp.float64)
 
-    return asarray(xp.sqrt(xp.sum(xp.stack(in_blocks(flat, squares, workers)))))
+    return in_span(flat, of_block, span)
+
+
+def global_norm(sums: Sequence[Any]) -> Any:
+    """√Σ g² of a flat array from the `squares` of its blocks: a 0-d float64 array."""
+    xp = of(sums[0])
+    return asarray(xp.sqrt(xp.sum(xp.stack(sums))))
 
 
 def clip_scale(norm: Any, max_norm: float | None, dtype: Any) -> tuple[Any, Any]:
@@ -136,7 +139,7 @@ def clip_flat(flat: Any, max_norm: float | None) -> tuple[Any, Any]:
         The norm before (float64), and whether it was finite.
     """
     xp = of(flat)
-    norm = global_norm(flat)
+    norm = global_norm(squares(flat))
     scale, ok = clip_scale(norm, max_norm, flat.dtype)
     for block in blocks(flat):
         part = flat[block]
@@ -174,6 +177,20 @@ def clip_grad_norm(parameters: Sequence[Tensor], max_norm: float) -> Any:
         p.grad[...] = xp.reshape(flat[start : start + p.size], p.shape)
         start += p.size
     return norm
+
+
+class Update(NamedTuple):
+    """The numbers of one update, 0-d arrays: see `Adam.update`."""
+
+    ok: Any
+    scale: Any
+    keep_m: Any
+    keep_v: Any
+    add_m: Any
+    add_v: Any
+    step: Any
+    root: Any
+    share: Any
 
 
 class Adam:
@@ -223,10 +240,11 @@ class Adam:
     def step(self) -> None:
         """One update from each parameter's `.grad`; the parameters change in place."""
         self.flat.gather()
-        self.update(asarray(self.flat.xp.isfinite(global_norm(self.flat.grad))))
+        self.update(asarray(self.flat.xp.isfinite(global_norm(squares(self.flat.grad)))))
 
-    def update(self, ok: Any, scale: Any = None, ema: EMA | None = None, workers: int = 1) -> None:
-        """One update from `flat.grad`, and one of the average, in one pass; by so many threads, with the same bits.
+    def update(self, ok: Any, scale: Any = None, ema: EMA | None = None,
+               spread: Callable[[Update], Any] | None = None) -> None:
+        """One update from `flat.grad`, and one of the average, in one pass.
 
         Parameters
         ----------
@@ -236,20 +254,31 @@ class Adam:
             Of the gradient: a 0-d array in the parameters' dtype, None for 1.
         ema
             The average to move after the parameters.
+        spread
+            Has several workers `apply` the update, each to a span of blocks; None: this thread does, to all.
         """
-        xp, flat = self.flat.xp, self.flat
-        (b1, b2), k, dtype = self.betas, self.updates + 1, flat.data.dtype
+        xp = self.flat.xp
+        (b1, b2), k, dtype = self.betas, self.updates + 1, self.flat.data.dtype
         zero = xp.zeros_like(k)
 
         def number(x: Any, otherwise: Any) -> Any:
             """x where the update counts, else what leaves everything as it was; in the parameters' dtype."""
             return xp.astype(xp.where(ok, x, otherwise), dtype)
 
-        keep_m, keep_v = number(b1 + zero, 1 + zero), number(b2 + zero, 1 + zero)
-        add_m, add_v = number(1 - b1 + zero, zero), number(1 - b2 + zero, zero)
         # η·m̂/(√v̂ + ε) = step·m/(√v·root + ε): two numbers carry both corrections
-        step, root = number(self.rate() / (1 - b1**k), zero), number(1 / xp.sqrt(1 - b2**k), zero)
-        share = None if ema is None else ema.share(ok)
+        new = Update(ok, scale, number(b1 + zero, 1 + zero), number(b2 + zero, 1 + zero), number(1 - b1 + zero, zero),
+                     number(1 - b2 + zero, zero), number(self.rate() / (1 - b1**k), zero),
+                     number(1 / xp.sqrt(1 - b2**k), zero), None if ema is None else ema.share(ok))
+        if spread is None:
+            self.apply(new, ema)
+        else:
+            spread(new)
+        self.updates = self.updates + xp.where(ok, 1 + zero, zero)
+
+    def apply(self, new: Update, ema: EMA | None, span: Span | None = None) -> None:
+        """An update of a span of blocks of the parameters and of their average, or of all."""
+        xp, flat = self.flat.xp, self.flat
+        ok, scale, keep_m, keep_v, add_m, add_v, step, root, share = new
 
         def update_block(block: slice) -> None:
             p, g, m, v = flat.data[block], flat.grad[block], self.m[block], self.v[block]
@@ -265,8 +294,7 @@ class Adam:
             if ema is not None:
                 ema.move(block, share)
 
-        in_blocks(flat.data, update_block, workers)
-        self.updates = self.updates + xp.where(ok, 1 + zero, zero)
+        in_span(flat.data, update_block, span)
 
 
 class EMA:

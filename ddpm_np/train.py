@@ -97,7 +97,7 @@ class Trainer:
         self.adam = Adam(model.parameters(), lr, betas, eps, warmup)
         self.ema = EMA(model, ema)
         self.flat = self.adam.flat
-        self.sums = Shards(self.flat)
+        self.sums = Shards(self.adam, self.ema)
         self.clip, self.seed, self.shards, self.workers = clip, seed, shards, workers
         self.no_label, self.label_dropout = no_label, label_dropout
         self.recompute = recompute
@@ -135,7 +135,7 @@ class Trainer:
         losses, norm = self.sums.add_up(self._shard, tasks, workers, self._state())
         loss = reduce(add, (xp.astype(part, xp.float64) for part in losses))
         scale, ok = clip_scale(norm, self.clip, dtype)
-        self.adam.update(ok & xp.isfinite(loss), scale, self.ema, workers)
+        self.sums.update(ok & xp.isfinite(loss), scale, workers)
         self.steps += 1
         return {"loss": asarray(loss), "grad_norm": norm}
 
@@ -162,7 +162,8 @@ class Trainer:
             return None
         modules = [x for module in self.model.modules() for x in (module, *module.settings())]
         wanted = [p.requires_grad for p in self.flat.parameters]
-        return [self.objective, self.schedule, self.seed, self.no_label, self.recompute, *modules, *wanted]
+        settings = [self.objective, self.schedule, self.seed, self.no_label, self.recompute, self.adam.eps]
+        return [*settings, *modules, *wanted]
 
     def _some_dropped(self, labels: Any, n: int) -> Any:
         """The labels, some of them replaced by ∅; image i's chance is a function of the seed, the step and i."""

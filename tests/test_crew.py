@@ -17,6 +17,7 @@ from test_train import BETAS, batch, bits, net
 from ddpm_np import ops
 from ddpm_np.crew import Crew, WorkerDied, can_fork, keeps_nothing, shared
 from ddpm_np.diffusion import Schedule, simple_loss
+from ddpm_np.models import UNet, UNetConfig
 from ddpm_np.ops import kernels
 from ddpm_np.train import Trainer
 
@@ -129,6 +130,17 @@ def test_any_number_of_processes_gives_the_same_bits(shards, workers):
         assert float(first["loss"]) == float(second["loss"])
         assert float(first["grad_norm"]) == float(second["grad_norm"])
     assert bits(alone) == bits(crew)
+
+
+@pytest.mark.parametrize(("shards", "workers"), [(2, 2), (3, 2)])
+def test_processes_take_spans_of_the_update_too(shards, workers):
+    """Of a net so large that it is worth it; batches of another number of shards come in between."""
+    trainers = [Trainer(UNet(UNetConfig.preset("digits")), Schedule.from_betas(BETAS), shards=shards, workers=w,
+                        lr=1e-2, warmup=0, ema=0.9, clip=0.5) for w in (1, workers)]
+    for n in (2, 3, 1, 3):
+        results = [t.step(batch(n, n)) for t in trainers]
+        assert float(results[0]["grad_norm"]) == float(results[1]["grad_norm"])
+    assert bits(trainers[0]) == bits(trainers[1])
 
 
 def test_workers_see_what_has_changed():

@@ -10,7 +10,7 @@ from gradients import generator
 
 from ddpm_np.check.gradients_training import adam_by_hand
 from ddpm_np.nn import Linear
-from ddpm_np.optim import EMA, Adam, Flat, clip_flat, clip_grad_norm, clip_scale, global_norm
+from ddpm_np.optim import EMA, Adam, Flat, clip_flat, clip_grad_norm, clip_scale, global_norm, squares
 from ddpm_np.tensor import Tensor
 
 SHAPES = [(3, 4), (5,), (), (2, 1, 3)]
@@ -199,33 +199,36 @@ def test_clip_by_the_norm_of_all_together(size, dtype, tolerance):
 def test_a_norm_over_many_blocks():
     x = generator("norm").standard_normal(100_003).astype(np.float32)
     exact = math.sqrt(math.fsum(float(v) ** 2 for v in x))
-    assert math.isclose(float(global_norm(x)), exact, rel_tol=1e-6)
+    assert math.isclose(float(global_norm(squares(x))), exact, rel_tol=1e-6)
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
-def test_one_pass_for_norm_adam_and_average_is_the_passes_one_by_one(workers):
-    """By any number of threads; large enough that they have something to do."""
+@pytest.mark.parametrize("spans", [[None], [(0, 5), (5, 13)], [(0, 1), (1, 12), (12, 13)]], ids=len)
+def test_one_pass_for_norm_adam_and_average_is_the_passes_one_by_one(spans):
+    """In any spans of blocks."""
     size = 400_003
     first, second = (generator("fused").standard_normal(size).astype(np.float32) for _ in range(2))
     layers = [Linear(1, size) for _ in range(2)]
     for layer in layers:
         layer.weight, layer.bias = (Tensor(np.full(n, 0.5, np.float32), requires_grad=True) for n in (size - 1, 1))
     (one, other), averages = [Adam(layer.parameters(), lr=0.1) for layer in layers], [EMA(x, 0.9) for x in layers]
+    def update(ok):
+        other.update(ok, scale, averages[1], lambda new: [other.apply(new, averages[1], span) for span in spans])
+
     for k in range(3):
         one.flat.grad[...] = first + second
-        norm = global_norm(one.flat.grad)
+        norm = global_norm(squares(one.flat.grad))
         scale = clip_scale(norm, 0.5, np.float32)[0]
         one.flat.grad *= scale
         one.update(np.asarray(True))
         averages[0].update()
         other.flat.grad[...] = first
-        assert global_norm(other.flat.grad, [second], workers) == norm
-        other.update(np.asarray(True), scale, averages[1], workers)
+        assert global_norm([x for span in spans for x in squares(other.flat.grad, [second], span)]) == norm
+        update(np.asarray(True))
         assert state(one) == state(other), k
         assert averages[0].data.tobytes() == averages[1].data.tobytes()
     before = state(other)
     other.flat.grad[size // 2] = np.nan
-    other.update(np.asarray(False), scale, averages[1], workers)
+    update(np.asarray(False))
     assert state(other) == before
     assert averages[0].data.tobytes() == averages[1].data.tobytes()
 

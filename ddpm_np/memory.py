@@ -25,15 +25,17 @@ class StepMemory:
     Attributes
     ----------
     net : int
-        Weights, their gradient, Adam's two moments, the average, and the gradient of a shard that is about to be
-        added: six numbers a parameter, four bytes each.
+        Weights, their gradient, Adam's two moments and the average: five numbers a parameter, four bytes each.
+    gradient : int
+        The gradient of a shard other than the first, which is written where it is added up.
     shard : int
-        What the backward pass of a shard needs beyond what its forward pass kept.
+        What the backward pass of a shard needs beyond what its forward pass kept, and beyond the gradient.
     image : int
         What one image's forward pass keeps for its backward pass; where segments are run again there, with the largest.
     """
 
     net: int
+    gradient: int
     shard: int
     image: int
 
@@ -41,7 +43,8 @@ class StepMemory:
         """Of a step whose shards are taken by so many workers at a time."""
         at_a_time = max(1, min(workers, shards, batch_size))
         piece = math.ceil(batch_size / min(shards, batch_size))
-        return self.net + at_a_time * (self.shard + piece * self.image)
+        gradients_apart = at_a_time - 1 + (at_a_time < min(shards, batch_size))  # one for all later shards of worker 0
+        return self.net + gradients_apart * self.gradient + at_a_time * (self.shard + piece * self.image)
 
 
 def step_memory(config: UNetConfig, recompute: bool = False) -> StepMemory:
@@ -52,6 +55,8 @@ def step_memory(config: UNetConfig, recompute: bool = False) -> StepMemory:
     try:
         model = UNet(config).train()
         numbers, _ = count_parameters(model)
+        parameters = model.parameters()
+        into = [np.empty_like(p.data) for p in parameters]
         x = np.zeros((1, *config.size, config.in_channels), np.float32)
         label = None if config.num_classes is None else np.zeros(1, np.int64)
         before = tracemalloc.get_traced_memory()[0]
@@ -64,12 +69,12 @@ def step_memory(config: UNetConfig, recompute: bool = False) -> StepMemory:
         with randomness(0, 0), recomputing(recompute, watch):
             loss = ops.mean(ops.square(model(x, np.ones(1, np.int64), label)))
         watch()
-        gradients(loss, model.parameters())
+        gradients(loss, parameters, into=into)
         peak = tracemalloc.get_traced_memory()[1] - before
     finally:
         if not tracing:
             tracemalloc.stop()
-    return StepMemory(6 * 4 * numbers, peak - max(held), max(held))
+    return StepMemory(5 * 4 * numbers, 4 * numbers, peak - max(held), max(held))
 
 
 def free_memory(backend: Backend) -> int | None:

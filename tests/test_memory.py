@@ -7,10 +7,11 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from ddpm_np import cli, memory
+from ddpm_np import cli, memory, optim
 from ddpm_np.backend import get_backend
 from ddpm_np.cli.train import _say_what_the_average_keeps
 from ddpm_np.config import TrainingConfig
+from ddpm_np.crew import Crew, can_fork
 from ddpm_np.diffusion import linear_schedule, simple_loss
 from ddpm_np.memory import StepMemory, check_memory, free_memory, step_memory
 from ddpm_np.models import UNet, UNetConfig
@@ -20,7 +21,8 @@ from ddpm_np.train import Trainer
 @pytest.mark.parametrize(("preset", "batch", "shards", "workers", "recompute"), [
     ("digits", 64, 4, 2, False), ("mnist", 16, 2, 2, False), ("mnist", 16, 4, 1, False), ("mnist", 9, 1, 3, False),
     ("mnist", 16, 2, 2, True), ("mnist", 32, 2, 1, True)])
-def test_the_estimate_is_what_a_step_takes(preset, batch, shards, workers, recompute):
+def test_the_estimate_is_what_a_step_takes(monkeypatch, preset, batch, shards, workers, recompute):
+    monkeypatch.setattr(optim, "shared", np.zeros)  # memory shared with processes is not among Python's allocations
     config = UNetConfig.preset(preset)
     needed = step_memory(config, recompute)
     calls = []
@@ -29,6 +31,8 @@ def test_the_estimate_is_what_a_step_takes(preset, batch, shards, workers, recom
         calls.append(None)
         return simple_loss(*args)
 
+    first = Trainer(UNet(UNetConfig.preset("digits")), linear_schedule(2), objective, shards=2, workers=2)
+    first.step(np.zeros((2, 8, 8, 1), np.float32))  # modules that a first step imports are none of it
     tracemalloc.start()
     try:
         trainer = Trainer(UNet(config), linear_schedule(1000), objective, shards=shards, workers=workers,
@@ -43,25 +47,42 @@ def test_the_estimate_is_what_a_step_takes(preset, batch, shards, workers, recom
     assert 0.85 * peak < needed.total(batch, shards, workers) < 1.4 * peak
 
 
+@pytest.mark.skipif(not can_fork(), reason="there are no worker processes here")
+def test_a_worker_process_shares_the_arrays_of_a_run_and_keeps_no_old_copies():
+    trainer = Trainer(UNet(UNetConfig(8, 1, 8, (1,), 1, (), groups=4)), linear_schedule(2))
+    arrays = {"weights": trainer.flat.data, "gradient": trainer.flat.grad, "m": trainer.adam.m, "v": trainer.adam.v,
+              "average": trainer.ema.data}
+    crew = Crew(lambda worker, name: arrays[name].sum(), 1)
+    try:
+        for name, array in arrays.items():
+            array[...] = 3
+            crew.send(0, name)
+            assert crew.receive(0) == 3 * array.size, name
+    finally:
+        crew.close()
+
+
 def test_a_net_with_labels_is_counted_too():
     config = UNetConfig(8, 1, 8, (1, 2), 1, (4,), groups=4, num_classes=10)
-    assert step_memory(config).net == 24 * sum(p.data.size for p in UNet(config).parameters())
+    numbers = sum(p.data.size for p in UNet(config).parameters())
+    assert (step_memory(config).net, step_memory(config).gradient) == (20 * numbers, 4 * numbers)
 
 
 def test_more_workers_need_more_and_more_shards_need_less():
-    step = StepMemory(net=100, shard=10, image=7)
-    assert step.total(8, 2, 2) == 100 + 2 * (10 + 4 * 7)
-    assert step.total(8, 2, 1) == 100 + 10 + 4 * 7
-    assert step.total(8, 8, 2) == 100 + 2 * (10 + 7)
-    assert step.total(8, 3, 16) == 100 + 3 * (10 + 3 * 7)
-    assert step.total(2, 8, 8) == 100 + 2 * (10 + 7)
+    step = StepMemory(net=100, gradient=1000, shard=10, image=7)
+    assert step.total(8, 1, 2) == 100 + 10 + 8 * 7
+    assert step.total(8, 2, 2) == 100 + 1000 + 2 * (10 + 4 * 7)
+    assert step.total(8, 2, 1) == 100 + 1000 + 10 + 4 * 7
+    assert step.total(8, 8, 2) == 100 + 2 * 1000 + 2 * (10 + 7)
+    assert step.total(8, 3, 16) == 100 + 2 * 1000 + 3 * (10 + 3 * 7)
+    assert step.total(2, 8, 8) == 100 + 1000 + 2 * (10 + 7)
 
 
 @pytest.fixture
 def small(monkeypatch):
     """A net whose step is known, so that what fits can be worked out by hand."""
     def known(config, recompute=False):
-        return StepMemory(10**9, 3 * 10**8, 5 * 10**8) if recompute else StepMemory(10**9, 10**8, 10**9)
+        return StepMemory(10**9, 0, 3 * 10**8, 5 * 10**8) if recompute else StepMemory(10**9, 0, 10**8, 10**9)
 
     monkeypatch.setattr(memory, "step_memory", known)
 

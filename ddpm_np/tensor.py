@@ -310,16 +310,16 @@ def undo_broadcasting(g: Any, shape: tuple[int, ...], name: str = "op") -> Any:
     """Sum `g` over the axes along which an array of `shape` was broadcast to ``g.shape``."""
     xp = of(g)
     extra = g.ndim - len(shape)
+    if extra < 0 or any(g.shape[extra + i] != n and n != 1 for i, n in enumerate(shape)):
+        raise AssertionError(f"the vjp of {name} gave a gradient of shape {g.shape} for an input of shape {shape}")
     axes = tuple(range(extra)) + tuple(
         extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1
     )
-    if extra < 0 or any(g.shape[extra + i] != n and n != 1 for i, n in enumerate(shape)):
-        raise AssertionError(f"the vjp of {name} gave a gradient of shape {g.shape} for an input of shape {shape}")
-    if axes == tuple(range(axes[0], axes[-1] + 1)) and axes[-1] < g.ndim - 1:
+    if axes and axes == tuple(range(axes[0], axes[-1] + 1)) and axes[-1] < g.ndim - 1:
         # Neighbouring axes, not the last: a row of ones times stacked matrices, many times as fast as NumPy's sums.
         before, along, after = (math.prod(part) for part in (
             g.shape[: axes[0]], g.shape[axes[0] : axes[-1] + 1], g.shape[axes[-1] + 1 :]))
         g = xp.matmul(xp.ones((1, along), dtype=g.dtype), xp.reshape(g, (before, along, after)))
     else:
         g = xp.sum(g, axis=axes)
-    return xp.reshape(g, shape)
+    return backend.asarray(xp.reshape(g, shape))

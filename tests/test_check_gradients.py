@@ -103,7 +103,7 @@ def test_everything_has_its_mistake():
     ("ops.elementwise.exp", "the cotangent is written to", ["exp of shapes", "read-only"], "a vjp writes to what"),
     ("ops.reduce.mean", "1/n dropped on the way back", ["∂mean/∂(operand 0)"], "a count n that a mean divides by"),
     ("kernels.numpy_conv.by_patches", "the kernel's gradient not flipped back", ["conv2d by"], "in reverse along axis"),
-    ("optim.Adam.update", "ε inside the root", ["Adam, η=0.1, β=(0.8, 0.99), ε=0.5, θ=1, g=2", "expected 23/25"],
+    ("optim.Adam.apply", "ε inside the root", ["Adam, η=0.1, β=(0.8, 0.99), ε=0.5, θ=1, g=2", "expected 23/25"],
      "these are the numbers of ε inside the root"),
     ("optim.Adam.update", "no bias correction", ["θ after one update"], "an update without bias correction"),
     ("optim.EMA.share", "the decay reversed", ["the moving average, d=0.9, after update 1"], "d and 1 − d exchanged"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array_api_strict
 import numpy as np
 import pytest
 from gradients import few, generator, leaf
@@ -105,3 +106,35 @@ def test_broadcasting_is_undone(shape, data):
         place = index[len(shape) - len(small):]
         expected[tuple(0 if n == 1 else i for i, n in zip(place, small, strict=True))] += g[index]
     np.testing.assert_allclose(undo_broadcasting(g, tuple(small)), expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("space", ["numpy", "strict"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
+@pytest.mark.parametrize(("large", "small"), [
+    ((), ()), ((3, 4), (3, 4)), ((3, 4), ()), ((3, 4), (4,)), ((3, 4), (3, 1)), ((3, 4), (1, 4)), ((3, 4), (1, 1)),
+    ((2, 3, 4, 5), (2, 1, 1, 5)), ((2, 3, 4, 5), (1, 3, 1, 5)), ((2, 3, 4, 5), (4, 1)), ((2, 3, 4, 5), (1, 1, 4, 5)),
+    ((2, 1, 4), (1, 1, 4)), ((0, 4), (4,)), ((0, 4), (1, 4)), ((3, 0), (1, 0)), ((3, 0), (3, 1)), ((0,), ()),
+    ((2, 0, 3), (2, 1, 3)), ((2, 0, 3), (1, 0, 1)), ((0, 5, 3), (0, 1, 3)),
+])
+def test_broadcasting_is_undone_in_any_dtype_of_any_size(large, small, dtype, space):
+    """By NumPy's own sum in more digits; no numbers add up to 0; an array whatever its shape."""
+    g = np.asarray(generator("undo", large, dtype).standard_normal(large)).astype(dtype)
+    if dtype == "complex128":
+        g *= 1 + 0.5j
+    extra = len(large) - len(small)
+    axes = (*range(extra), *(extra + i for i, n in enumerate(small) if n == 1 and large[extra + i] != 1))
+    expected = g.sum(axis=axes, dtype=np.clongdouble if dtype == "complex128" else np.longdouble).reshape(small)
+    given = array_api_strict.asarray(g) if space == "strict" else g
+    found = undo_broadcasting(given, small)
+    assert type(found) is type(given)
+    found = np.asarray(found)
+    assert (found.shape, found.dtype) == (small, dtype)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=32 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize(("large", "small"), [
+    ((), (1,)), ((3,), (1, 3)), ((3,), (4,)), ((2, 3), (3, 1)), ((1, 3), (2, 3)), ((0, 3), (2, 3)),
+])
+def test_a_gradient_of_a_shape_that_is_no_broadcast(large, small):
+    with pytest.raises(AssertionError, match=r"the vjp of tried gave a gradient of shape .* for an input of shape"):
+        undo_broadcasting(np.ones(large), small, "tried")

@@ -12,13 +12,15 @@ import inspect
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FunctionType
 
 from mistakes import Change, changes
+from mistakes.gradients_kernels import KERNELS
 from mistakes.gradients_nets import LAYERS, LOSSES, OPTIMISER, TAPE
 from mistakes.gradients_ops import ELEMENTWISE, MATRICES, NORMS, SHAPES
 from mistakes.ours import found
 
-MISTAKES = changes({**ELEMENTWISE, **MATRICES, **NORMS, **SHAPES, **TAPE, **LAYERS, **LOSSES, **OPTIMISER})
+MISTAKES = changes({**ELEMENTWISE, **MATRICES, **NORMS, **SHAPES, **KERNELS, **TAPE, **LAYERS, **LOSSES, **OPTIMISER})
 
 # What looks different and is right: none of it may FAIL.
 
@@ -57,6 +59,28 @@ REWRITES = changes({
          "for q in range(kw):\n        for p in range(kh):",
          "grad-conv2d grad-layer-downsample"),
     ],
+    "kernels.numpy_norm._over_group": [
+        ("small groups as large ones", "if c // groups <= 4", "if False", "grad-group_norm grad-group_norm_silu"),
+        ("large groups as small ones", "if c // groups <= 4", "if True", "grad-group_norm grad-group_norm_silu"),
+        ("one channel a group as any number", "if c == groups", "if False", "grad-group_norm grad-group_norm_silu"),
+    ],
+    "kernels.numpy_runs.pixels_in_a_run": [
+        ("one pixel to a run", "if pixels < 64 or channels > 128", "if True", "grad-group_norm grad-group_norm_silu"),
+        ("of few pixels and many channels too", "if pixels < 64 or channels > 128", "if False",
+         "grad-group_norm grad-group_norm_silu"),
+    ],
+    "kernels.numpy_runs.long_runs": [
+        ("NumPy's own buffers", "run >= RUN", "False", "grad-group_norm grad-conv2d"),
+        ("no buffers anywhere", "run >= RUN", "True", "grad-group_norm grad-conv2d"),
+    ],
+    "kernels.numpy_runs.pixel_sums": [
+        ("NumPy's sum", "np.matmul(_ones(x.shape[1], x.dtype), x)", "x.sum(axis=1, keepdims=True)",
+         "grad-group_norm grad-conv2d grad-linear grad-unet"),
+    ],
+    "tensor.undo_broadcasting": [
+        ("never by a product", "if axes and", "if False and", "grad-tape grad-multiply grad-unet"),
+        ("the last axes by a product too", " and axes[-1] < g.ndim - 1", "", "grad-tape grad-multiply grad-unet"),
+    ],
     "tensor._accumulate": [
         ("never in place", "total += g\n    return total", "return backend.asarray(total + g)", "grad-tape grad-unet"),
     ],
@@ -68,11 +92,13 @@ REWRITES = changes({
         ("ε_θ − ε", "target(schedule, x_0, x_t, t, noise, predicts) - output",
          "output - target(schedule, x_0, x_t, t, noise, predicts)", "grad-loss"),
     ],
-    "optim.Adam.update": [
+    "optim.Adam.apply": [
         ("m̂ and v̂ by themselves", "step * m / (xp.sqrt(v) * root + self.eps)",
-         "step * (1 - b1**k) * (m / (1 - b1**k)) / (xp.sqrt(v * root * root) + self.eps)", "adam"),
+         "step * (1 - self.betas[0] ** (self.updates + 1)) * (m / (1 - self.betas[0] ** (self.updates + 1))) / "
+         "(xp.sqrt(v * root * root) + self.eps)", "adam"),
         ("ε̂ = ε·√(1 − β₂ᵏ) in the second form", "step * m / (xp.sqrt(v) * root + self.eps)",
-         "step * m / ((xp.sqrt(v) + self.eps * xp.sqrt(1 - b2**k)) / xp.sqrt(1 - b2**k))", "adam"),
+         "step * m / ((xp.sqrt(v) + self.eps * xp.sqrt(1 - self.betas[1] ** (self.updates + 1))) / "
+         "xp.sqrt(1 - self.betas[1] ** (self.updates + 1)))", "adam"),
         ("m + (1 − β₁)(g − m)", "m *= keep_m\n        m += add_m * g", "m += add_m * (g - m)", "adam"),
     ],
     "optim.EMA.move": [
@@ -91,7 +117,16 @@ def planted(change: Change) -> Iterator[None]:
     names = dict(function.__globals__)
     exec(compile(tree, f"<{change}>", "exec", __future__.annotations.compiler_flag, True), names)
     right, function.__code__ = function.__code__, names[function.__name__].__code__
+    forget(function)
     try:
         yield
     finally:
         function.__code__ = right
+        forget(function)
+
+
+def forget(function: FunctionType) -> None:
+    """Empty the caches of the function's module, which hold what other code has computed."""
+    for value in function.__globals__.values():
+        if hasattr(value, "cache_clear"):
+            value.cache_clear()

@@ -23,6 +23,15 @@ TAPE: Lines = {
         ("axes of length 1 not summed", "if n == 1 and g.shape[extra + i] != 1", "if n == 0",
          "grad-tape grad-multiply"),
         ("the first entry for the sum", "xp.sum(g, axis=axes)", "xp.max(g, axis=axes)", "grad-tape grad-divide"),
+        ("a mean for a sum by a product", "xp.ones((1, along), dtype=g.dtype)",
+         "xp.ones((1, along), dtype=g.dtype) / along", "grad-tape grad-multiply grad-add"),
+        ("a product over what lies between", "axes == tuple(range(axes[0], axes[-1] + 1)) and ", "",
+         "grad-multiply grad-add"),
+        ("what stands before and after exchanged", "xp.reshape(g, (before, along, after))",
+         "xp.reshape(g, (after, along, before))", "grad-multiply grad-add"),
+    ],
+    "tensor._fit": [
+        ("a gradient in the dtype of what was repeated", "if g.dtype != edge.dtype", "if False", "grad-tape"),
     ],
     "tensor.Tensor.backward": [
         ("the newest gradient for the sum", "leaf.grad += g", "leaf.grad[...] = g", "grad-tape"),
@@ -205,23 +214,27 @@ LOSSES: Lines = {
 
 OPTIMISER: Lines = {
     "optim.Adam.update": [
-        ("no bias correction", "number(self.rate() / (1 - b1**k), zero), number(1 / xp.sqrt(1 - b2**k), zero)",
-         "number(self.rate(), zero), number(1 + zero, zero)", "adam"),
+        ("no bias correction", "number(self.rate() / (1 - b1**k), zero),\n                 "
+         "number(1 / xp.sqrt(1 - b2**k), zero)", "number(self.rate(), zero), number(1 + zero, zero)", "adam"),
         ("m alone corrected", "number(1 / xp.sqrt(1 - b2**k), zero)", "number(1 + zero, zero)", "adam"),
         ("v alone corrected", "number(self.rate() / (1 - b1**k), zero)", "number(self.rate(), zero)", "adam"),
+        ("β₁ and β₂ exchanged", "(b1, b2), k", "(b2, b1), k", "adam"),
+        ("the correction's count from 0", "self.updates + 1, self", "self.updates + (self.updates == 0), self", "adam"),
+        ("the count not raised", "self.updates + xp.where(ok, 1 + zero, zero)", "self.updates + zero", "adam"),
+        ("a step that is not finite counts", "self.updates + xp.where(ok, 1 + zero, zero)", "k", "adam"),
+        ("moments decay where the step is none", "number(b1 + zero, 1 + zero)", "number(b1 + zero, b1 + zero)", "adam"),
+        ("a step that is not finite moves the parameters", "number(self.rate() / (1 - b1**k), zero)",
+         "number(self.rate() / (1 - b1**k), self.rate())", "adam"),
+    ],
+    "optim.Adam.apply": [
         ("ε inside the root", "xp.sqrt(v) * root + self.eps", "xp.sqrt(v * root * root + self.eps)", "adam"),
         ("ε̂: added before the correction", "(xp.sqrt(v) * root + self.eps)", "((xp.sqrt(v) + self.eps) * root)",
          "adam"),
-        ("β₁ and β₂ exchanged", "(b1, b2), k", "(b2, b1), k", "adam"),
-        ("the correction's count from 0", "self.updates + 1, flat", "self.updates + (self.updates == 0), flat", "adam"),
         ("the root of v forgotten", "xp.sqrt(v) * root", "v * root * root", "adam"),
         ("uphill", "p -= step", "p += step", "adam"),
         ("(1 − β₂) dropped", "v += add_v * (g * g)", "v += g * g", "adam"),
         ("(1 − β₁) dropped", "m += add_m * g", "m += g", "adam"),
         ("the gradient for its square", "(g * g)", "abs(g)", "adam"),
-        ("the count not raised", "self.updates + xp.where(ok, 1 + zero, zero)", "self.updates + zero", "adam"),
-        ("a step that is not finite counts", "self.updates + xp.where(ok, 1 + zero, zero)", "k", "adam"),
-        ("moments decay where the step is none", "number(b1 + zero, 1 + zero)", "number(b1 + zero, b1 + zero)", "adam"),
         ("the update before the moments", "p -= step * m / (xp.sqrt(v) * root + self.eps)",
          "p -= step * (m - add_m * g) / (xp.sqrt(v) * root + self.eps)", "adam"),
     ],
@@ -232,7 +245,8 @@ OPTIMISER: Lines = {
         ("no warm-up", "self.warmup == 0", "True", "adam"),
     ],
     "optim.Adam.step": [
-        ("not finite is not noticed", "asarray(self.flat.xp.isfinite(global_norm(self.flat.grad)))", "True", "adam"),
+        ("not finite is not noticed", "asarray(self.flat.xp.isfinite(global_norm(squares(self.flat.grad))))", "True",
+         "adam"),
     ],
     "optim.blocks": [
         ("the last block dropped", "range(0, size, length)", "range(0, max(size - length, 1), length)", "adam"),
@@ -254,8 +268,9 @@ OPTIMISER: Lines = {
         ("not finite stays", "if xp.name != \"numpy\" or not ok", "if False", "norm-clip"),
     ],
     "optim.global_norm": [
-        ("the root forgotten", "xp.sqrt(xp.sum(xp.stack(in_blocks(flat, squares, workers))))",
-         "xp.sum(xp.stack(in_blocks(flat, squares, workers)))", "norm-clip"),
+        ("the root forgotten", "xp.sqrt(xp.sum(xp.stack(sums)))", "xp.sum(xp.stack(sums))", "norm-clip"),
+    ],
+    "optim.squares": [
         ("a mean square", "xp.sum(xp.square(total))", "xp.mean(xp.square(total))", "norm-clip"),
     ],
     "optim.EMA.share": [
@@ -268,11 +283,7 @@ OPTIMISER: Lines = {
         ("weights added, not averaged", "(self.source.data[block] - average)", "self.source.data[block]", "ema"),
     ],
     "optim.EMA.__init__": [
-        ("the average shares the weights", "xp.astype(self.source.data, self.source.data.dtype, copy=True)",
-         "self.source.data",
-         "ema"),
-        ("it begins at 0", "xp.astype(self.source.data, self.source.data.dtype, copy=True)",
-         "xp.zeros_like(self.source.data)",
-         "ema"),
+        ("the average shares the weights", "self.data = self.source.buffer()", "self.data = self.source.data", "ema"),
+        ("it begins at 0", "self.data[...] = self.source.data", "self.data[...] = 0", "ema"),
     ],
 }

@@ -1,4 +1,4 @@
-"""Mistakes in ops and kernels; a line is as in `gradients`."""
+"""Mistakes in the definitions of ops; a line is as in `gradients`."""
 
 from __future__ import annotations
 
@@ -156,32 +156,10 @@ MATRICES: Lines = {
         ("before and after exchanged", "top : top + h, left : left + w", "bottom : bottom + h, right : right + w",
          "grad-conv2d grad-layer-downsample grad-unet"),
     ],
-    "kernels.numpy_conv.by_patches": [
-        ("the kernel not flipped", "w[::-1, ::-1].transpose", "w.transpose", "grad-conv2d grad-layer-conv2d grad-unet"),
-        ("flipped along one axis", "w[::-1, ::-1].transpose", "w[::-1].transpose", "grad-conv2d grad-layer-conv2d"),
-        ("the kernel's gradient not flipped back", "[:, ::-1, ::-1].transpose", ".transpose",
-         "grad-conv2d grad-layer-conv2d grad-unet"),
-        ("padding as large as the kernel", "p < k", "p <= k", "grad-conv2d"),
-        ("padding of the way back not turned round", "(k - 1 - before, k - 1 - after)",
-         "(k - 1 - after, k - 1 - before)", "grad-conv2d"),
-        ("the last chunk's kernel gradient alone", "total += block.reshape", "total = block.reshape",
-         "grad-conv2d"),
-        ("no bias", "y[part] += b", "y[part] += 0 * b", "grad-conv2d grad-layer-conv2d"),
-        ("another kernel gradient if the input's is not asked for", "gw_from_patches(g))", "2 * gw_from_patches(g))",
-         "grad-conv2d"),
-    ],
-    "kernels.numpy_conv.pointwise": [
-        ("the weight not transposed", "w[0, 0].T).reshape(x.shape)",
-         "w[0, 0].reshape(o, c)).reshape(x.shape)", "grad-conv2d grad-layer-conv2d"),
-    ],
-    "kernels.numpy_conv._gx_by_taps": [
-        ("the taps exchanged", ":, :, :, p, q", ":, :, :, q, p", "grad-conv2d grad-layer-downsample"),
-        ("overwritten, not added", "+= each[", "= each[", "grad-conv2d grad-layer-downsample"),
-        ("the stride's offset", "p : p + stride * (ho - 1) + 1 : stride", "0 : stride * (ho - 1) + 1 : stride",
-         "grad-conv2d grad-layer-downsample"),
-    ],
-    "kernels.numpy_conv.patches": [
-        ("the stride of rows alone", "pixel * stride", "pixel", "grad-conv2d grad-layer-downsample"),
+    "ops.conv.upsample_conv2d": [
+        ("one pixel of each block on the way back", "through_upsample(gx())[0]", "gx()[:, ::2, ::2] + 0",
+         "grad-upsample_conv2d"),
+        ("the border on one side", "((1, 1), (1, 1))", "((0, 2), (0, 2))", "grad-upsample_conv2d"),
     ],
 }
 
@@ -204,27 +182,6 @@ NORMS: Lines = {
     "ops.norm.group_norm_silu": [
         ("SiLU forgotten on the way back", "through_norm(through_silu(g)[0])", "through_norm(g)",
          "grad-group_norm_silu"),
-    ],
-    "kernels.numpy_norm._normalise": [
-        ("ε forgotten", "variance + x.dtype.type(eps)", "variance", "grad-group_norm grad-layer-group-norm"),
-        ("the group's size of all channels", "x.shape[2] // groups", "x.shape[2]", "grad-group_norm grad-unet"),
-        ("no mean taken off", "/ size, out=out)", "* 0, out=out)", "grad-group_norm grad-group_norm_silu"),
-    ],
-    "kernels.numpy_norm._input_gradient": [
-        ("the variance held constant", "out -= x_hat * along_v", "out -= 0 * x_hat", "grad-group_norm grad-unet"),
-        ("the mean held constant", "out -= along_m", "out -= 0", "grad-group_norm grad-layer-group-norm"),
-    ],
-    "kernels.numpy_norm.normalise_silu": [
-        ("s for s + y(1 − s)", "gh *= y[part]", "gh *= 0", "grad-group_norm_silu grad-unet"),
-        ("y from the wrong sign", "np.negative(h_part, out=s_part)", "s_part[...] = h_part", "grad-group_norm_silu"),
-        ("the cotangent is written to", "gh = 1 - s[part]\n            gh *= y[part]\n            gh += s[part]\n"
-         "            gh *= g[part]", "gh = g[part]\n            gh *= s[part] + y[part] * (1 - s[part])",
-         "grad-group_norm_silu"),
-    ],
-    "kernels.numpy_norm.normalise": [
-        ("the scale's and the bias's gradients exchanged", "b.sum(axis=(0, 1)), a.sum(axis=(0, 1))",
-         "a.sum(axis=(0, 1)), b.sum(axis=(0, 1))", "grad-group_norm"),
-        ("the gradient of a batch's first image", "b.sum(axis=(0, 1))", "b[0].sum(axis=0)", "grad-group_norm"),
     ],
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from gradients import few, generator
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from ddpm_np.check.gradient_rules import LAYOUTS, laid_out
 from ddpm_np.check.gradient_tools import error, vjp_parts
-from ddpm_np.ops import REGISTRY
+from ddpm_np.ops import REGISTRY, images_together
 from ddpm_np.ops.examples import Example, examples
 
 KERNELS = [(name, i) for name, op in sorted(REGISTRY.items()) for i in range(len(op.kernels.get("numpy", ())))]
@@ -26,6 +28,11 @@ def compare(op, kernel, example, rng):
     g.setflags(write=False)
     grads = zip(vjp_parts(kernel.forward, example, g), vjp_parts(op.define, example, g), strict=True)
     return [error(y, expected), *(error(a, b) for a, b in grads)]
+
+
+def together(op):
+    """The kernels that are for images taken together alone."""
+    return [kernel.forward for kernel in op.kernels["numpy"] if kernel.together]
 
 
 def test_kernels_are_registered():
@@ -50,8 +57,11 @@ def test_kernel_equals_its_definition(name, kernel, layout, dtype):
 def test_kernel_is_chosen(name, kernel):
     """Some example gets this kernel, not one registered before it; and complex numbers get the definition."""
     op = REGISTRY[name]
+    fast = op.kernels["numpy"][kernel]
     cases = examples(name, generator("chosen", name))
-    assert any(op.choose(list(e.inputs), e.static) is op.kernels["numpy"][kernel].forward for e in cases)
+    with images_together() if fast.together else contextlib.nullcontext():
+        assert any(op.choose(list(e.inputs), e.static) is fast.forward for e in cases)
+    assert fast.together or all(op.choose(list(e.inputs), e.static) not in together(op) for e in cases)
     for e in cases:
         inputs = [a.astype(np.complex128) if isinstance(a, np.ndarray) else a for a in e.inputs]
         assert op.choose(inputs, e.static) is op.define
@@ -86,7 +96,8 @@ def test_an_image_is_the_same_bits_in_any_batch(name, dtype):
         pools = [np.concatenate([a, rng.standard_normal((5, *a.shape[1:])).astype(dtype)])
                  for a in example.arrays[:batched]]
         n = len(pools[0])
-        fast = [k.forward for k in op.kernels.get("numpy", ()) if k.when(*example.inputs, **example.static)]
+        fast = [k.forward for k in op.kernels.get("numpy", ())
+                if not k.together and k.when(*example.inputs, **example.static)]
         for forward in (op.define, *fast):
             found = {}
             for first, end in [(0, n), (0, 1), (2, 4), (1, n), (n - 1, n)]:

@@ -29,7 +29,7 @@ FORWARDS = [(name, None) for name in OPS] + [
 def forward_of(name, kernel):
     """(forward, when, saves) of an op's definition, or of its NumPy kernel of that number."""
     op = REGISTRY[name]
-    return (op.define, lambda *inputs, **static: True, op.saves) if kernel is None else op.kernels["numpy"][kernel]
+    return (op.define, lambda *inputs, **static: True, op.saves) if kernel is None else op.kernels["numpy"][kernel][:3]
 
 
 def cases(name, kernel, layout="contiguous", dtype=None):

@@ -19,35 +19,39 @@ import numpy as np
 
 from ddpm_np.kernels.numpy_runs import channel_sums, long_runs
 from ddpm_np.ops.conv import conv2d, output_size
-from ddpm_np.ops.linear import are_images_together
+from ddpm_np.ops.record import are_images_together
 
 _TILES = 1 << 21  # bytes of tiles at a time: measured best of 256 KiB, 1, 2 and 4 MiB
 _TILES_GW = 1 << 22  # for the kernel's gradient, where each lot also costs an addition of sixteen matrices
 
 _G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 _TO_PLACES = np.kron(_G, _G)  # (16, 9): w -> G w Gᵀ
-_FLIPPED = _TO_PLACES[:, ::-1]  # (16, 9): of the kernel turned by half a turn
+FLIPPED = _TO_PLACES[:, ::-1]  # (16, 9): of the kernel turned by half a turn
 _SIGNS = np.kron([1, 1, 1, -1], [1, 1, 1, -1])  # of A g Aᵀ, whose last row and column are left without their minus
-_FROM_PLACES = _TO_PLACES.T * _SIGNS  # (9, 16)
+FROM_PLACES = _TO_PLACES.T * _SIGNS  # (9, 16)
 
 
-def _suits(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
-    """Even outputs of 8×8 and more, and channels enough that the products saved outweigh the additions.
-
-    Padding of more than two would be cut off on the way back, which this kernel does not do.
+def fits(x, w, stride, padding):
+    """Whether it can be done so: an even output of an even image. More padding than two would be cut off on the way
+    back, which is not done here.
     """
     if w.shape[:2] != (3, 3) or stride != 1 or x.ndim != 4 or x.dtype != w.dtype or x.dtype.char not in "fd":
         return False
-    if max(max(sides) for sides in padding) > 2:
-        return False
     n, h, width, c = x.shape
-    o = w.shape[3]
     ho, wo = output_size(h, 3, 1, padding[0]), output_size(width, 3, 1, padding[1])
-    return n > 0 and c == w.shape[2] and c * o >= 24 * (c + o) and min(ho, wo) >= 8 and not (ho | wo | h | width) & 1
+    return (n > 0 and c == w.shape[2] and min(ho, wo) >= 2 and not (ho | wo | h | width) & 1
+            and max(max(sides) for sides in padding) <= 2)
+
+
+def _suits(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
+    """Outputs of 8×8 and more, and channels enough that the products saved outweigh the additions."""
+    c, o = w.shape[2:]
+    sides = (output_size(size, 3, 1, sides) for size, sides in zip(x.shape[1:3], padding, strict=True))
+    return fits(x, w, stride, padding) and c * o >= 24 * (c + o) and min(sides) >= 8
 
 
 def kernel_places(w, matrix=_TO_PLACES):
-    """G w Gᵀ at its sixteen places: (3, 3, C, O) -> (16, C, O); with `_FLIPPED`, of the flipped kernel."""
+    """G w Gᵀ at its sixteen places: (3, 3, C, O) -> (16, C, O); with `FLIPPED`, of the flipped kernel."""
     c, o = w.shape[2:]
     return (matrix.astype(w.dtype) @ np.ascontiguousarray(w).reshape(9, c * o)).reshape(16, c, o)
 
@@ -164,7 +168,7 @@ def kernel_gradient(x, g, padding):
             count = m * th * tw
             products = np.matmul(tiles.reshape(16, count, c).swapaxes(1, 2), grads.reshape(16, count, o))  # (16, C, O)
             total = products if total is None else np.add(total, products, out=total)
-    return (_FROM_PLACES.astype(x.dtype) @ total.reshape(16, c * o)).reshape(3, 3, c, o)
+    return (FROM_PLACES.astype(x.dtype) @ total.reshape(16, c * o)).reshape(3, 3, c, o)
 
 
 @conv2d.kernel("numpy", when=_suits, saves=("w", "x"))
@@ -176,7 +180,7 @@ def winograd(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
     def vjp(g):
         def gx():
             back = tuple((2 - before, 2 - after) for before, after in padding)
-            return convolve(g, kernel_places(w, _FLIPPED).swapaxes(1, 2), back, h, width)
+            return convolve(g, kernel_places(w, FLIPPED).swapaxes(1, 2), back, h, width)
 
         return gx, (lambda: kernel_gradient(x, np.ascontiguousarray(g), padding)), (lambda: channel_sums(g))
 

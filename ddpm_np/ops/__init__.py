@@ -26,9 +26,9 @@ from ddpm_np.ops.elementwise import (
     tanh,
     where,
 )
-from ddpm_np.ops.linear import images_together, linear, matmul
+from ddpm_np.ops.linear import linear, matmul
 from ddpm_np.ops.norm import group_norm, group_norm_silu
-from ddpm_np.ops.record import REGISTRY, Op, kernels, op
+from ddpm_np.ops.record import REGISTRY, Op, images_together, kernels, op
 from ddpm_np.ops.reduce import mean, sum_
 from ddpm_np.ops.shape import broadcast_to, concat, getitem, permute_dims, reshape, upsample_nearest
 from ddpm_np.tensor import OPS

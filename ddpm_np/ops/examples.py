@@ -206,6 +206,8 @@ def _conv2d(rng: Rng) -> list[Example]:
         ((1, 18, 16, 64), (3, 3, 66), False, 1, ((0, 0), (2, 0))),
         ((1, 8, 8, 48), (3, 3, 48), True, 1, ((1, 3), (1, 1))),
         ((2, 8, 8, 16), (3, 3, 32), True, 2, after),
+        ((16, 4, 4, 32), (3, 3, 32), True, 1, one),
+        ((33, 8, 10, 32), (3, 3, 34), False, 1, ((0, 2), (1, 1))),
         ((0, 4, 4, 2), (3, 3, 3), True, 1, one),
     ]
     return [Example((real(rng, x), real(rng, (*taps, x[3], out)), real(rng, (out,)) if bias else None),

@@ -8,30 +8,8 @@ where nobody asks for one image's bits, takes tall matrices, which are faster: `
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
-from collections.abc import Iterator
-
 from ddpm_np.backend import of
-from ddpm_np.ops.record import op
-
-_together: contextvars.ContextVar[bool] = contextvars.ContextVar("images_together", default=False)
-
-
-@contextlib.contextmanager
-def images_together() -> Iterator[None]:
-    """A context in which all images of a batch may be multiplied as one matrix: faster, with other last bits."""
-    token = _together.set(True)
-    try:
-        yield
-    finally:
-        _together.reset(token)
-
-
-def are_images_together() -> bool:
-    """Whether this is such a context."""
-    return _together.get()
-
+from ddpm_np.ops.record import are_images_together, op
 
 @op(saves=("a", "b"))
 def matmul(a, b):

@@ -36,6 +36,24 @@ def kernels(choice: str) -> Iterator[None]:
         _kernels.reset(token)
 
 
+_together: contextvars.ContextVar[bool] = contextvars.ContextVar("images_together", default=False)
+
+
+@contextlib.contextmanager
+def images_together() -> Iterator[None]:
+    """A context in which all images of a batch may be multiplied as one matrix: faster, with other last bits."""
+    token = _together.set(True)
+    try:
+        yield
+    finally:
+        _together.reset(token)
+
+
+def are_images_together() -> bool:
+    """Whether this is such a context."""
+    return _together.get()
+
+
 class Domain(NamedTuple):
     """Where an op is defined and smooth: the open interval (low, high), without the neighbourhood of `kinks`."""
 
@@ -52,11 +70,12 @@ above_minus_one = Domain("above -1", -1.0, float("inf"))
 
 
 class Kernel(NamedTuple):
-    """A fast twin of an op on one backend, for the inputs for which `when` is true."""
+    """A fast twin of an op on one backend, for the inputs for which `when` is true; some only of images together."""
 
     forward: Forward
     when: Callable[..., bool]
     saves: tuple[str, ...]
+    together: bool
 
 
 @dataclass(eq=False)
@@ -108,20 +127,21 @@ class Op:
         """The kernel for these inputs, or the definition."""
         if self.kernels and _kernels.get() == "fast":
             for kernel in reversed(self.kernels.get(of(*arrays).name, ())):
-                if kernel.when(*arrays, **static):
+                if (not kernel.together or are_images_together()) and kernel.when(*arrays, **static):
                     return kernel.forward
         return self.define
 
     def kernel(self, backend_name: str, when: Callable[..., bool] = lambda *arrays, **static: True,
-               saves: tuple[str, ...] = ()) -> Callable[[Forward], Forward]:
+               saves: tuple[str, ...] = (), together: bool = False) -> Callable[[Forward], Forward]:
         """Register the decorated function as this op's fast twin on a backend, where ``when(*inputs)`` holds.
 
         The twin has the definition's signature and is tested equal to it. Of several that hold, the last one registered
-        is chosen: special kernels come after general ones.
+        is chosen: special kernels come after general ones. One whose images' bits depend on their batch says `together`:
+        it is chosen inside `images_together` alone.
         """
 
         def register(forward: Forward) -> Forward:
-            self.kernels.setdefault(backend_name, []).append(Kernel(forward, when, tuple(saves)))
+            self.kernels.setdefault(backend_name, []).append(Kernel(forward, when, tuple(saves), together))
             return forward
 
         return register

@@ -74,13 +74,13 @@ UPSAMPLE: Lines = {
 }
 
 WINOGRAD: Lines = {
-    "kernels.numpy_winograd._suits": [
-        ("padding that the way back cannot cut off", "max(max(sides) for sides in padding) > 2", "False",
+    "kernels.numpy_winograd.fits": [
+        ("padding that the way back cannot cut off", "max(max(sides) for sides in padding) <= 2", "True",
          "grad-conv2d"),
     ],
     "kernels.numpy_winograd.winograd": [
-        ("the kernel not flipped", "kernel_places(w, _FLIPPED)", "kernel_places(w)", "grad-conv2d"),
-        ("flipped along one axis", "kernel_places(w, _FLIPPED)",
+        ("the kernel not flipped", "kernel_places(w, FLIPPED)", "kernel_places(w)", "grad-conv2d"),
+        ("flipped along one axis", "kernel_places(w, FLIPPED)",
          "kernel_places(w, _TO_PLACES.reshape(16, 3, 3)[:, ::-1].reshape(16, 9))", "grad-conv2d"),
         ("inputs and outputs not exchanged", ".swapaxes(1, 2), back", ", back", "grad-conv2d"),
         ("padding of the way back not turned round", "(2 - before, 2 - after)", "(2 - after, 2 - before)",
@@ -89,7 +89,7 @@ WINOGRAD: Lines = {
     ],
     "kernels.numpy_winograd.kernel_places": [
         ("the same matrix for the flipped kernel", "matrix.astype", "_TO_PLACES.astype", "grad-conv2d"),
-        ("the flipped matrix for both", "matrix.astype", "_FLIPPED.astype", "grad-conv2d"),
+        ("the flipped matrix for both", "matrix.astype", "FLIPPED.astype", "grad-conv2d"),
         ("the kernel's taps transposed", "np.ascontiguousarray(w)", "np.ascontiguousarray(w.swapaxes(0, 1))",
          "grad-conv2d"),
     ],
@@ -112,8 +112,34 @@ WINOGRAD: Lines = {
     ],
     "kernels.numpy_winograd.kernel_gradient": [
         ("the last lot alone", "np.add(total, products, out=total)", "products", "grad-conv2d"),
-        ("the signs of the last row and column left out", "_FROM_PLACES.astype", "_TO_PLACES.T.astype",
+        ("the signs of the last row and column left out", "FROM_PLACES.astype", "_TO_PLACES.T.astype",
          "grad-conv2d"),
+    ],
+}
+
+WINOGRAD |= {
+    "kernels.numpy_winograd_together.winograd_together": [
+        ("the kernel not flipped", "kernel_places(w, FLIPPED)", "kernel_places(w)", "grad-conv2d"),
+        ("padding of the way back not turned round", "(2 - before, 2 - after)", "(2 - after, 2 - before)",
+         "grad-conv2d"),
+    ],
+    "kernels.numpy_winograd_together.input_places": [
+        ("rows without their padding", "top : top + x.shape[1]", ": x.shape[1]", "grad-conv2d"),
+        ("a sign", "np.subtract(d[1], d[3], out=rows[3])", "np.subtract(d[3], d[1], out=rows[3])", "grad-conv2d"),
+    ],
+    "kernels.numpy_winograd_together.outputs": [
+        ("images and rows exchanged", "turned.transpose(2, 0, 1, 3)", "turned.reshape(y.shape)", "grad-conv2d"),
+        ("a sign", "rows[1] -= places[3]", "rows[1] += places[3]", "grad-conv2d"),
+    ],
+    "kernels.numpy_winograd_together.gradient_places": [
+        ("a sign", "np.subtract(even, odd", "np.subtract(odd, even", "grad-conv2d"),
+    ],
+    "kernels.numpy_winograd_together.convolve": [
+        ("the bias at one corner of a tile", "products[1, 1]", "products[0, 0]", "grad-conv2d"),
+        ("each number of the bias repeated", "np.tile(b, k)", "np.repeat(b, k)", "grad-conv2d"),
+    ],
+    "kernels.numpy_winograd_together.kernel_gradient": [
+        ("the last lot alone", "np.add(total, products, out=total)", "products", "grad-conv2d"),
     ],
 }
 

@@ -17,6 +17,11 @@ from ddpm_np.tensor import no_grad
 _SIDE = 2048  # of the matrices whose product is the machine's rate
 
 
+def is_convolution(name: str) -> bool:
+    """Whether an op (or the label of one) is a convolution, with an upsampling before it or without."""
+    return name.startswith(("conv2d", "upsample_conv2d"))
+
+
 def flops_of(name: str, arrays: Sequence[Any], result: Any) -> int:
     """2 for each multiplication with its addition in the forward of an op; 0 of ops that are no products.
 
@@ -36,7 +41,7 @@ def flops_of(name: str, arrays: Sequence[Any], result: Any) -> int:
     >>> flops_of("linear", [np.zeros((4, 3)), np.zeros((3, 5))], np.zeros((4, 5)))
     120
     """
-    if name.startswith("conv2d"):
+    if is_convolution(name):
         kh, kw, c, _ = arrays[1].shape
         return 2 * math.prod(result.shape) * kh * kw * c
     if name.startswith(("linear", "matmul")):
@@ -54,7 +59,7 @@ def forward_flops(config: UNetConfig) -> dict[str, int]:
     def see(_: str, name: str, arrays: Sequence[Any], result: Any) -> None:
         flops = flops_of(name, arrays, result)
         found["products"] += flops
-        found["convolutions"] += flops * name.startswith("conv2d")
+        found["convolutions"] += flops * is_convolution(name)
 
     net = UNet(config).eval()
     x = np.zeros((1, *config.size, config.in_channels), np.float32)

@@ -83,13 +83,15 @@ def cases(net: Net) -> list[Case]:
         *found, norm((n, size, size, c), groups), norm((n, half, half, wide), groups),
         norm((n, half, half, wide), groups, silu=False),
         Case("attention", (rows, rows, rows)), Case("linear", (rows,), ((rows[2], rows[2]), (rows[2],))),
-        Case("upsample_nearest", ((n, half, half, wide),), options={"factor": 2}),
+        Case("upsample_conv2d", ((n, half, half, wide),), ((3, 3, wide, wide), (wide,))),
         Case("silu", ((n, 4 * c),)), Case("add", ((n, size, size, c), (n, size, size, c))),
     ]
 
 
 def ours(case: Case, arrays: list[np.ndarray], workers: int, cotangent: np.ndarray | None) -> Callable[[], Any]:
-    """Our side, to be called, as in training: each worker takes whole images; gradients of weights are added up."""
+    """Our side, to be called, as in training: each worker (here a thread) takes whole images, together; gradients of
+    weights are added up.
+    """
     op, count = getattr(ops, case.op), len(case.batched)
     batched, shared = arrays[:count], arrays[count:]
     pieces = cut(batched[0].shape[0], workers)
@@ -105,10 +107,11 @@ def ours(case: Case, arrays: list[np.ndarray], workers: int, cotangent: np.ndarr
 
     def run() -> None:
         total: list[Any] = []
-        for found in map_in_order(forward if cotangent is None else with_gradients, pieces, workers):
-            if cotangent is not None:
-                parts = found[count:]
-                total = [a + b for a, b in zip(total, parts, strict=True)] if total else parts
+        with ops.images_together():
+            for found in map_in_order(forward if cotangent is None else with_gradients, pieces, workers):
+                if cotangent is not None:
+                    parts = found[count:]
+                    total = [a + b for a, b in zip(total, parts, strict=True)] if total else parts
 
     return run
 

@@ -221,7 +221,7 @@ def operation(name: str, layout: str, arrays: list[np.ndarray], options: dict[st
             return own(array, (3, 2, 0, 1) if is_weight else (0, 3, 1, 2))
         return own(array, (1, 0)) if is_weight and array.ndim == 2 else own(array, tuple(range(array.ndim)))
 
-    weighted = name in ("conv2d", "linear")
+    weighted = name in ("conv2d", "upsample_conv2d", "linear")
     tensors = [converted(array, weighted and i == 1) for i, array in enumerate(arrays)]
 
     def convolve(x: Any, w: Any, b: Any) -> Any:
@@ -237,7 +237,8 @@ def operation(name: str, layout: str, arrays: list[np.ndarray], options: dict[st
         "conv2d": convolve, "linear": functional.linear, "group_norm": norm, "silu": functional.silu, "add": torch.add,
         "group_norm_silu": lambda *inputs: functional.silu(norm(*inputs)),
         "attention": functional.scaled_dot_product_attention,
-        "upsample_nearest": lambda x: functional.interpolate(x, scale_factor=2, mode="nearest"),
+        "upsample_conv2d": lambda x, w, b: functional.conv2d(
+            functional.interpolate(x, scale_factor=2, mode="nearest"), w, b, padding=1),
     }[name]
     if cotangent is None:
         def forward() -> Any:

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-from ddpm_np.bench.arithmetic import flops_of
+from ddpm_np.bench.arithmetic import flops_of, is_convolution
 from ddpm_np.bench.nets import Net
 from ddpm_np.bench.record import Result
 from ddpm_np.bench.timing import OURS, WARM
@@ -18,7 +18,7 @@ DRAWS, TAIL, REST = "draws", "clip, Adam, EMA", "tape, shards, the rest"
 
 def label(name: str, arrays: Any, static: dict[str, Any]) -> str:
     """An op's name; of a convolution with its kernel, its image and its channels."""
-    if not name.startswith("conv2d"):
+    if not is_convolution(name):
         return name
     (kh, kw, c, o), (height, width) = arrays[1].shape, arrays[0].shape[1:3]
     stride = f" stride {static['stride']}" if static.get("stride", 1) > 1 else ""
@@ -73,7 +73,7 @@ def _rows(runs: list[dict[Any, float]], totals: list[float], flops: dict[str, in
         forward, backward = median((op, "forward")), median((op, "backward"))
         row = {"op": op, "calls": calls[op], "forward ms": 1e3 * forward, "backward ms": 1e3 * backward,
                "share": (forward + backward) / total}
-        if op.startswith("conv2d"):
+        if is_convolution(op):
             row["GFLOP/s"] = 3 * flops[op] / (forward + backward) / 1e9
         rows.append(row)
     rows += [{"op": part, "calls": 1, "forward ms": 1e3 * median(part), "backward ms": 0.0,

@@ -14,7 +14,7 @@ COMPILED = "PyTorch compiled"
 
 WARM = 2  # turns that are not counted
 _LEAST = 3  # turns that are taken even where they last longer than was asked for
-_PAUSE = 0.005  # seconds before a run: a library's threads wait for more work in a busy loop, and then sleep
+_PAUSE = 0.05  # seconds before a run: a library's threads wait for more work in a busy loop, and then sleep
 
 
 def in_turn(sides: Mapping[str, Callable[[], Any]], turns: int, *, calls: int = 1, seconds: float | None = None,

@@ -9,13 +9,15 @@ from ddpm_np.bench import peer
 from ddpm_np.bench.arithmetic import forward_flops, rates, step_flops
 from ddpm_np.bench.nets import Net
 from ddpm_np.bench.record import Result
-from ddpm_np.bench.timing import OURS, in_turn
+from ddpm_np.bench.timing import OURS, calls_for, in_turn
 from ddpm_np.diffusion import linear_schedule
 from ddpm_np.drawing import Method
 from ddpm_np.models import UNet
 from ddpm_np.predictor import predictor
 from ddpm_np.pretrained import sample
 from ddpm_np.train import Trainer
+
+_STRETCH = 0.5  # seconds a side at a time: calls follow one another as in training, in a cache that is their own
 
 
 def trainer_of(net: Net, shards: int, workers: int) -> Trainer:
@@ -60,7 +62,8 @@ def compare(what: str, net: Net, workers: int, turns: int, *, compiled: bool = F
             "sample": f"{net.batch} images in {net.sampling} steps"}[what]
     with peer.threads(workers):
         others, notes = theirs(what, net, compiled)
-        times = in_turn({OURS: ours(what, net, workers), **others}, turns, **options)
+        mine = ours(what, net, workers)
+        times = in_turn({OURS: mine, **others}, turns, calls=calls_for(mine, _STRETCH), **options)
     return [Result(what, name, "s", times, net.name, _work(what, net), notes=notes)]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from ddpm_np.kernels.numpy_runs import RUN, channel_sums, long_runs
 from ddpm_np.kernels.numpy_winograd import FLIPPED, FROM_PLACES, fits, kernel_places
 from ddpm_np.ops.conv import conv2d, output_size
+from ddpm_np.workers import cut
 
 _TILES = 1 << 22  # bytes of tiles and products at a time
 
@@ -22,7 +23,8 @@ def _suits(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
     """Small images, and so many of them that runs are long and the kernel's own transforms are little."""
     if not fits(x, w, stride, padding):
         return False
-    n, h, width, least = *x.shape[:3], min(w.shape[2:])
+    n, h, width, _ = x.shape
+    least = min(w.shape[2:])
     return max(h, width) <= 14 and least >= 32 and n * least >= RUN and n * h * width >= 4 * least
 
 
@@ -30,8 +32,7 @@ def _lots(n, th, tw, c, o, itemsize):
     """(slice of the images, how many), as many at a time as `_TILES` bytes hold, all lots about equal."""
     most = max(1, min(n, _TILES // (16 * th * tw * (c + o) * itemsize)))
     count = -(-n // most)
-    edges = [n * i // count for i in range(count + 1)]
-    return [(slice(a, b), b - a) for a, b in zip(edges, edges[1:], strict=False)]
+    return [(slice(first, end), end - first) for first, end in cut(n, count)]
 
 
 def input_places(x, padding, th, tw, padded, rows, out):
@@ -94,7 +95,7 @@ def _tiles(x, k, padding, th, tw, spaces):
 
 def convolve(x, places, padding, ho, wo, b=None):
     """y of x (N, H, W, C) and `kernel_places`; (N, ho, wo, O)."""
-    (n, c, o), th, tw = (x.shape[0], *places.shape[1:]), ho // 2, wo // 2
+    n, (_, c, o), th, tw = x.shape[0], places.shape, ho // 2, wo // 2
     y = np.empty((n, ho, wo, o), x.dtype)
     spaces: dict[int, Any] = {}
     for part, k in _lots(n, th, tw, c, o, x.itemsize):

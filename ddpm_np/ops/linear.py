@@ -11,6 +11,7 @@ from __future__ import annotations
 from ddpm_np.backend import of
 from ddpm_np.ops.record import are_images_together, op
 
+
 @op(saves=("a", "b"))
 def matmul(a, b):
     """Y = A B, stacked over leading axes;   ∂: G Bᵀ and Aᵀ G.   a (…, I, K), b (…, K, J)."""

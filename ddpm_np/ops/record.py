@@ -136,8 +136,8 @@ class Op:
         """Register the decorated function as this op's fast twin on a backend, where ``when(*inputs)`` holds.
 
         The twin has the definition's signature and is tested equal to it. Of several that hold, the last one registered
-        is chosen: special kernels come after general ones. One whose images' bits depend on their batch says `together`:
-        it is chosen inside `images_together` alone.
+        is chosen: special kernels come after general ones. One whose images' bits depend on their batch says
+        `together`: it is chosen inside `images_together` alone.
         """
 
         def register(forward: Forward) -> Forward:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -47,7 +48,8 @@ class Stopwatch:
 @contextlib.contextmanager
 def watching(stopwatch: Stopwatch | None = None, key_of: Callable[..., Any] = lambda name, arrays, static: name,
              on_forward: OnForward = lambda key, name, arrays, result: None) -> Iterator[None]:
-    """A context in which each op is timed, forward and backward, and each draw of random numbers.
+    """A context in which each op is timed, forward and backward, and each draw of random numbers; an op inside another
+    one is part of that.
 
     Parameters
     ----------
@@ -58,7 +60,7 @@ def watching(stopwatch: Stopwatch | None = None, key_of: Callable[..., Any] = la
     on_forward
         Called after each forward, with its key, the op's name, its arrays and its result.
     """
-    choose = Op.choose
+    choose, here = Op.choose, threading.local()
     draws = {name: method for name, method in vars(Backend).items()
              if inspect.isfunction(method) and "purpose" in inspect.signature(method).parameters}
 
@@ -67,9 +69,15 @@ def watching(stopwatch: Stopwatch | None = None, key_of: Callable[..., Any] = la
 
     def watched(self: Op, arrays: list[Any], static: dict[str, Any]) -> Forward:
         forward, key = choose(self, arrays, static), key_of(self.name, arrays, static)
+        if getattr(here, "inside", False):
+            return forward
 
         def run(*inputs: Any, **options: Any) -> tuple[Any, Callable[[Any], tuple]]:
-            result, vjp = timed((key, "forward"), lambda: forward(*inputs, **options))
+            here.inside = True
+            try:
+                result, vjp = timed((key, "forward"), lambda: forward(*inputs, **options))
+            finally:
+                here.inside = False
             on_forward(key, self.name, inputs, result)
 
             def back(g: Any) -> tuple:

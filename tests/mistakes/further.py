@@ -112,13 +112,13 @@ OBJECTIVES = {
     ],
     "diffusion.schedule.Schedule.learned": [("β = σ(−w)", "xp.sigmoid(xp.astype(", "xp.sigmoid(-xp.astype(",
                                              "learned-schedule")],
-    "train.Trainer.step": [
+    "train.Trainer._shard": [
         ("t of 0..T − 1", "size, 1, self.schedule.T)", "size, 0, self.schedule.T - 1)", "algorithm-1"),
         ("t = T never", "size, 1, self.schedule.T)", "size, 1, self.schedule.T - 1)", "algorithm-1"),
-        ("uniform noise", 'self.backend.normal(self.seed, "noise", step, first, size, x_0.shape[1:], dtype)',
+        ("uniform noise", 'self.backend.normal(self.seed, "noise", step, first, size, x_0.shape[1:], x_0.dtype)',
          'self.backend.uniform(self.seed, "noise", step, first, size, x_0.shape[1:])', "algorithm-1"),
-        ("the noise of the first image for all", "x_0[first:end], t, noise)",
-         "x_0[first:end], t, noise[:1] + 0 * noise)", "algorithm-1"),
+        ("the noise of the first image for all", "x_0, t, noise)",
+         "x_0, t, noise[:1] + 0 * noise)", "algorithm-1"),
     ],
 }
 CHAINS = {

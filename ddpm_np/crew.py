@@ -1,7 +1,7 @@
 """Worker processes, forked from this one, that share arrays with it.
 
 Threads of Python hand an interpreter lock back and forth at every array operation, some microseconds each time. A step
-of a small net is thousands of operations of tens of microseconds: two threads took 1.2 to 1.5 times as long as two
+of a small net is thousands of operations of tens of microseconds: two threads took 1.1 to 1.5 times as long as two
 processes did. A forked process starts with all that its parent has, and shares with it the arrays made by `shared`.
 """
 
@@ -52,10 +52,14 @@ def can_fork() -> bool:
 
 
 def keeps_nothing(function: Callable[..., Any]) -> bool:
-    """Whether a function is a plain one, or a partial of one: what others store, a worker process would store apart."""
+    """Whether a function is a plain one of a module, or a partial of one: what it stored, a worker would store apart.
+
+    One of the script or notebook that runs is none: such a function may well append to a list beside it.
+    """
     while isinstance(function, partial):
         function = function.func
-    return isinstance(function, types.FunctionType) and function.__closure__ is None
+    return (isinstance(function, types.FunctionType) and function.__closure__ is None
+            and function.__module__ != "__main__")
 
 
 class WorkerDied(RuntimeError):

@@ -44,7 +44,8 @@ class Trainer:
 
     A step's batch is cut into `shards` of whole images, and their gradients are added in order. Any number of
     workers takes the shards: the weights come out the same bits. Where the system allows, the workers after the first
-    are processes (`crew`), unless the objective is a closure or an object, which may store things: then, threads.
+    are processes (`crew`), unless the objective is a closure, an object or a function of the running script, which may
+    store things: then, threads. A net that stores things when it is called should be given ``workers=1``.
 
     Checked as: algorithm-1.
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from functools import partial
 
 import numpy as np
@@ -111,7 +112,8 @@ def test_what_may_keep_things_is_not_forked():
 
     assert keeps_nothing(simple_loss)
     assert keeps_nothing(partial(partial(simple_loss), predicts="eps"))
-    for other in (Objective(), closure, partial(closure), seen.append):
+    of_a_script = types.FunctionType(simple_loss.__code__, {"__name__": "__main__"})
+    for other in (Objective(), closure, partial(closure), seen.append, of_a_script):
         assert not keeps_nothing(other)
     by_threads, by_processes = trainer(objective=closure, shards=2, workers=2), trainer(shards=2, workers=2)
     for k in range(2):

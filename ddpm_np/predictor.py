@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 from ddpm_np.backend import freeze, of
 from ddpm_np.crew import Team, can_fork, is_shared
 from ddpm_np.diffusion.reverse import Predictor
 from ddpm_np.nn import Module
+from ddpm_np.ops import images_together
 from ddpm_np.tensor import Tensor, no_grad
 from ddpm_np.workers import cut, default_workers, map_in_order
 
 
-def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, fixed: bool = False) -> Predictor:
+def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, fixed: bool = False,
+              together: bool = False) -> Predictor:
     """ε_θ(x, t) of a net: evaluation mode, no tape, arrays in and out.
 
     Parameters
@@ -24,10 +27,14 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, f
         ``"ema"`` (the average) or ``"model"`` (as trained last), for what holds both.
     workers
         Among how many the images of a batch are divided, on the CPU; None for one a CPU. An image's result is the same
-        bits with any number of them, and in any batch. Where the system allows, those after the first are processes
-        (`crew`): for a Trainer's weights, which are shared with them, and for those that are `fixed`; else threads.
+        bits with any number of them, and in any batch, but for `together`. Where the system allows, those after the
+        first are processes (`crew`): for a Trainer's weights, which are shared with them, and for those that are
+        `fixed`; else threads.
     fixed
         A promise that the weights do not change while this is in use.
+    together
+        Whether all images of a worker may be multiplied as one matrix: faster for small ones, but an image's last bits
+        then depend on those beside it.
 
     Returns
     -------
@@ -45,7 +52,7 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, f
     team = Team()
 
     def part(task: tuple[Any, ...]) -> Any:
-        with no_grad():
+        with no_grad(), images_together() if together else nullcontext():
             return net(*task).data
 
     def eps(x: Any, t: Any, y: Any = None) -> Any:

@@ -43,6 +43,11 @@ def is_recording() -> bool:
     return _recording.get()
 
 
+def nothing_kept(gradient: Any) -> tuple[Any, ...]:
+    """The vjp of a kernel that ran inside `no_grad` and kept nothing for it."""
+    raise RuntimeError("there is no gradient of what was computed inside no_grad: compute it outside")
+
+
 class _OpTable(Namespace):
     """The namespace of Tensors: the ops, each under its array API name. `ops` fills it."""
 

@@ -116,3 +116,15 @@ def test_a_convolution_by_winograd_is_the_same_bits_alone(dtype):
     with images_together():
         together = winograd(x, w, **static)[0]
     np.testing.assert_allclose(together, y, rtol=0, atol=np.abs(y).max() * (1e-6 if dtype == "float32" else 1e-14))
+
+
+def test_together_on_request(whole):
+    """Other last bits and no more, by threads and by processes; and not from then on."""
+    net, x, t, y = whole
+    x, t = np.concatenate([x] * 4), np.concatenate([t] * 4)  # enough for the kernels that are for such batches alone
+    found = [predictor(net, workers=workers, fixed=fixed, together=True)(x, t) for workers, fixed in
+             ((1, False), (2, False), (2, True))]
+    assert found[1].tobytes() == found[2].tobytes() != np.concatenate([y] * 4).tobytes()
+    for each in found:
+        assert np.abs(each - np.concatenate([y] * 4)).max() <= 1e-5 * np.abs(y).max()
+    assert predictor(net, workers=1)(x[:N], t[:N]).tobytes() == y.tobytes()

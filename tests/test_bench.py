@@ -302,7 +302,7 @@ def test_what_was_measured_before_ctrl_c_is_kept(tiny, tmp_path, capsys, monkeyp
     assert main(["bench", "--what", "forward,profile", "--repeats", "1", "--json", str(path), "--quiet"]) == 130
     record = Record.load(path)
     assert not record.complete
-    assert [found.what for found in record.results] == ["forward"]
+    assert [found.what for found in record.results] == ["forward", "forward"]
 
 
 # ------------------------------------------------------------------------------------------- growth, memory, others
@@ -434,6 +434,8 @@ def test_a_compiler_that_fails_is_one_line(monkeypatch):
         return call
 
     monkeypatch.setattr(torch, "compile", no_compiler)
-    (found,) = whole.compare("forward", TINY, 1, 1, compiled=True)
+    found, apart = whole.compare("forward", TINY, 1, 1, compiled=True)
+    assert apart.values[EAGER[0]] == found.values[EAGER[0]]
+    assert apart.values[OURS] != found.values[OURS]
     assert found.notes == ["torch.compile does not work here: RuntimeError: no C++ compiler"]
     assert COMPILED not in found.values

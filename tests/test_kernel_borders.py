@@ -1,7 +1,8 @@
 """Kernels at the borders of what they are chosen for and of the lots they work in, equal to the definitions.
 
-GroupNorm: groups of few and of many channels, runs of pixels or none, one lot or several. Winograd: exactly where it
-says, and one number less of each. Images together: other last bits, no more.
+GroupNorm: groups of few and of many channels, runs of pixels or none, one lot or several; without a tape it keeps
+nothing and gives the same bits. Winograd: exactly where it says, and one number less of each. Images together: other
+last bits, no more.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from ddpm_np.check.gradient_tools import error, vjp_parts
 from ddpm_np.kernels import numpy_norm, numpy_winograd
 from ddpm_np.kernels.numpy_runs import pixels_in_a_run
 from ddpm_np.kernels.numpy_winograd import winograd
+from ddpm_np.kernels.numpy_winograd_together import winograd_together
 from ddpm_np.models import UNet, UNetConfig
 from ddpm_np.ops import REGISTRY, images_together
 from ddpm_np.ops.examples import Example
@@ -75,6 +77,23 @@ def test_sums_over_groups(each, groups):
         assert found[i, 0, j] == sums[i, 0, first : first + each].sum()
 
 
+@pytest.mark.parametrize("name", ["group_norm", "group_norm_silu"])
+@pytest.mark.parametrize("shape", [(3, 8, 8, 64), (5, 32, 33, 264)])
+def test_group_norm_without_a_tape(name, shape):
+    """Of one lot of images and of several: the bits that it has with one, and no gradient to be had."""
+    rng = generator("no tape", name, shape)
+    arrays = [rng.standard_normal(s).astype("float32") for s in (shape, shape[3:], shape[3:])]
+    static = {"groups": 4, "eps": 1e-6}
+    forward = REGISTRY[name].choose(arrays, static)
+    y, _ = forward(*arrays, **static)
+    with no_grad():
+        found, vjp = forward(*arrays, **static)
+    assert found.tobytes() == y.tobytes()
+    assert np.abs(y).max() > 0.5
+    with pytest.raises(RuntimeError, match="inside no_grad"):
+        vjp(y)
+
+
 # Winograd
 
 ONE = ((1, 1), (1, 1))
@@ -98,6 +117,8 @@ def convolution(n, h, w, c, o, padding, dtype="float64"):
     ((6, 6), (48, 48), ((2, 2), (2, 2)), True), ((8, 8), (48, 48), ((2, 1), (1, 1)), False),
     ((9, 8), (48, 48), ((0, 1), (1, 1)), False), ((8, 8), (48, 48), ((3, 1), (1, 1)), False),
     ((8, 8), (48, 48), ((1, 1), (1, 3)), False),
+    ((8, 16), (32, 32), ONE, True), ((16, 14), (32, 32), ONE, False), ((8, 16), (32, 31), ONE, False),
+    ((8, 32), (16, 200), ONE, False), ((8, 30), (18, 144), ONE, True), ((8, 28), (18, 144), ONE, False),
 ])
 def test_winograd_is_chosen_where_it_says_and_is_right_on_both_sides(size, channels, padding, chosen, dtype):
     example = convolution(2, *size, *channels, padding, dtype)
@@ -156,6 +177,26 @@ def test_rows_are_those_of_an_image_or_of_all():
         raise KeyError
     assert rows(x).shape == (2, 12, 5)
     np.testing.assert_array_equal(rows(x).ravel(), x.ravel())
+
+
+@every_dtype
+@pytest.mark.parametrize(("n", "size", "channels", "padding", "chosen"), [
+    (16, (6, 6), (32, 32), ONE, True), (15, (6, 6), (32, 32), ONE, False), (17, (6, 6), (32, 31), ONE, False),
+    (16, (14, 14), (32, 64), ONE, True), (16, (14, 16), (32, 32), ONE, False), (16, (2, 4), (32, 32), ONE, True),
+    (16, (2, 2), (32, 32), ONE, False), (8, (7, 7), (64, 64), ONE, True), (8, (7, 7), (64, 63), ONE, False),
+    (8, (7, 6), (64, 64), ONE, False), (8, (7, 9), (64, 64), ((0, 0), (1, 1)), False),
+    (8, (9, 8), (64, 64), ((0, 0), (1, 1)), True), (8, (8, 8), (64, 64), ((1, 0), (0, 2)), True),
+    (8, (10, 11), (64, 64), ((2, 0), (1, 2)), True),
+])
+def test_winograd_together_is_chosen_where_it_says_and_is_right_on_both_sides(n, size, channels, padding, chosen,
+                                                                             dtype):
+    """Odd sizes among them, of the image, of the output or of both."""
+    example = convolution(n, *size, *channels, padding, dtype)
+    choose = REGISTRY["conv2d"].choose
+    assert choose(list(example.inputs), example.static) is not winograd_together
+    with images_together():
+        assert (choose(list(example.inputs), example.static) is winograd_together) == chosen
+        assert_as_defined("conv2d", example)
 
 
 @every_dtype

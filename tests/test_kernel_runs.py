@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ddpm_np import kernels
 from ddpm_np.check.gradient_rules import LAYOUTS, laid_out
 from ddpm_np.check.gradient_tools import vjp_parts
-from ddpm_np.kernels.numpy_runs import RUN, channel_sums, long_runs, pixel_sums, pixels_in_a_run, repeated
+from ddpm_np.kernels.numpy_runs import RUN, SHORTEST_RUN, channel_sums, long_runs, pixel_sums, pixels_in_a_run, repeated
 from ddpm_np.ops import REGISTRY
 from ddpm_np.ops.examples import examples
 
@@ -39,16 +39,16 @@ def unusual():
 
 
 def test_long_runs_have_short_buffers_and_then_those_that_were(unusual):
-    for run in (RUN, RUN + 1, 10**9):
+    for run, size in ((SHORTEST_RUN, SHORTEST_RUN), (RUN - 1, SHORTEST_RUN), (RUN, RUN), (RUN + 1, RUN), (10**9, RUN)):
         with long_runs(run):
-            assert settings() == (RUN, unusual[1])
+            assert settings() == (size, unusual[1])
         assert settings() == unusual
     with long_runs():
         assert np.getbufsize() == RUN
     assert settings() == unusual
 
 
-@pytest.mark.parametrize("run", [1, RUN - 1])
+@pytest.mark.parametrize("run", [1, SHORTEST_RUN - 1])
 def test_short_runs_keep_their_buffers(unusual, run):
     with long_runs(run):
         assert settings() == unusual

@@ -25,14 +25,18 @@ def trainer_of(net: Net, shards: int, workers: int) -> Trainer:
     return Trainer(UNet(net.config), linear_schedule(1000), shards=shards, workers=workers)
 
 
-def ours(what: str, net: Net, workers: int) -> Callable[[], Any]:
-    """Our side of "forward", "step" or "sample", to be called."""
+_APART = "ours, each image's bits those of any batch"
+
+
+def ours(what: str, net: Net, workers: int, *, together: bool = True) -> Callable[[], Any]:
+    """Our side of "forward", "step" or "sample", to be called; `together` as in `predictor`, of "forward" alone."""
     if what == "step":
         trainer, x_0 = trainer_of(net, workers, workers), net.images()
         return lambda: trainer.step(x_0)
     model = UNet(net.config)
     if what == "forward":
-        eps, x, t = predictor(model, workers=workers, fixed=True), net.images(), net.times()
+        eps = predictor(model, workers=workers, fixed=True, together=together)
+        x, t = net.images(), net.times()
         return lambda: eps(x, t)
     return lambda: sample(model, net.batch, method=Method(steps=net.sampling), workers=workers)
 
@@ -62,9 +66,14 @@ def compare(what: str, net: Net, workers: int, turns: int, *, compiled: bool = F
             "sample": f"{net.batch} images in {net.sampling} steps"}[what]
     with peer.threads(workers):
         others, notes = theirs(what, net, compiled)
-        mine = ours(what, net, workers)
-        times = in_turn({OURS: mine, **others}, turns, calls=calls_for(mine, _STRETCH), **options)
-    return [Result(what, name, "s", times, net.name, _work(what, net), notes=notes)]
+        mine = {OURS: ours(what, net, workers)}
+        if what == "forward":
+            mine[_APART] = ours(what, net, workers, together=False)
+        times = in_turn({**mine, **others}, turns, calls=calls_for(mine[OURS], _STRETCH), **options)
+    apart = times.pop(_APART, None)
+    found = {name: times} if apart is None else {name: times, f"{name}, an image's bits those of any batch": {
+        **times, OURS: apart}}
+    return [Result(what, name, "s", each, net.name, _work(what, net), notes=notes) for name, each in found.items()]
 
 
 def _work(what: str, net: Net) -> dict[str, float]:

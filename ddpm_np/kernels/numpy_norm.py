@@ -3,9 +3,9 @@
 Sums over the pixels of an image are products with a row of ones, one image at a time; sums over the batch run over
 those. What is one number a channel is repeated to a run of pixels, so that NumPy's loops are long (`numpy_runs`).
 
-Kept is z = x − m, and i = 1/√(v + ε). With A = Σ g and B = i·Σ g·z over an image's pixels, everything the gradient
-needs is a number a channel: gbias = Σₙ A, gscale = Σₙ B, and gx = i·(scale·g − mean(scale·A) − i·z·mean(scale·B)), the
-means over a group.
+Where a gradient may be asked for, kept is z = x − m, and i = 1/√(v + ε). With A = Σ g and B = i·Σ g·z over an image's
+pixels, everything the gradient needs is a number a channel: gbias = Σₙ A, gscale = Σₙ B, and
+gx = i·(scale·g − mean(scale·A) − i·z·mean(scale·B)), the means over a group.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from ddpm_np.kernels.numpy_runs import long_runs, pixel_sums, pixels_in_a_run, repeated
 from ddpm_np.ops.norm import group_norm, group_norm_silu
+from ddpm_np.tensor import is_recording, nothing_kept
 
 _NUMBERS = 1 << 20  # of an array at a time: as fast as any of 2¹⁶ to 2²⁰, or faster
 
@@ -27,7 +28,18 @@ def _suits(x, scale, bias, *, groups, eps):
 
 def _chunks(n, numbers_each):
     size = max(1, _NUMBERS // numbers_each)
-    return (slice(i, min(i + size, n)) for i in range(0, n, size))
+    return [slice(i, min(i + size, n)) for i in range(0, n, size)]
+
+
+def _kept(parts, shape, dtype):
+    """An array of `shape` and, for each of the `parts` of it, its own part; where no gradient is wanted, an array for
+    one part, for all of them in turn.
+    """
+    if is_recording():
+        array = np.empty(shape, dtype)
+        return array, [array[part] for part in parts]
+    array = np.empty((parts[0].stop, *shape[1:]), dtype)
+    return array, [array[: part.stop - part.start] for part in parts]
 
 
 def _in_runs(x):
@@ -85,10 +97,13 @@ def normalise(x, scale, bias, *, groups, eps):
     n, h, w, c = x.shape
     m = h * w
     flat = np.ascontiguousarray(x).reshape(n, m, c)
-    y, z, inverse = np.empty_like(flat), np.empty_like(flat), np.empty((n, 1, c), x.dtype)
+    y, inverse, parts = np.empty_like(flat), np.empty((n, 1, c), x.dtype), _chunks(n, m * c)
+    z, z_parts = _kept(parts, flat.shape, x.dtype)
     with long_runs(c * pixels_in_a_run(m, c)):
-        for part in _chunks(n, m * c):
-            inverse[part] = _normalise(flat[part], scale, bias, groups, eps, z[part], y[part])
+        for part, z_part in zip(parts, z_parts, strict=True):
+            inverse[part] = _normalise(flat[part], scale, bias, groups, eps, z_part, y[part])
+    if not is_recording():
+        return y.reshape(n, h, w, c), nothing_kept
 
     def vjp(g):
         g = np.ascontiguousarray(g).reshape(n, m, c)
@@ -107,17 +122,19 @@ def normalise_silu(x, scale, bias, *, groups, eps):
     n, h, w, c = x.shape
     m = h * w
     flat = np.ascontiguousarray(x).reshape(n, m, c)
-    y, s, z = (np.empty((n, m, c), x.dtype) for _ in range(3))
-    inverse = np.empty((n, 1, c), x.dtype)
+    y, inverse, parts = np.empty_like(flat), np.empty((n, 1, c), x.dtype), _chunks(n, m * c)
+    (z, z_parts), (s, s_parts) = (_kept(parts, flat.shape, x.dtype) for _ in range(2))
     with long_runs(c * pixels_in_a_run(m, c)), np.errstate(over="ignore"):  # e^{-h} = inf gives σ = 0, which is right
-        for part in _chunks(n, m * c):
-            h_part, s_part = y[part], s[part]  # y holds h until σ(h) is known
-            inverse[part] = _normalise(flat[part], scale, bias, groups, eps, z[part], h_part)
+        for part, z_part, s_part in zip(parts, z_parts, s_parts, strict=True):
+            h_part = y[part]  # y holds h until σ(h) is known
+            inverse[part] = _normalise(flat[part], scale, bias, groups, eps, z_part, h_part)
             np.negative(h_part, out=s_part)
             np.exp(s_part, out=s_part)
-            s_part += 1
+            np.add(s_part, 1, out=s_part)
             np.reciprocal(s_part, out=s_part)
             h_part *= s_part
+    if not is_recording():
+        return y.reshape(n, h, w, c), nothing_kept
 
     def vjp(g):
         g = np.ascontiguousarray(g).reshape(n, m, c)

@@ -3,8 +3,8 @@
 An operation on arrays that are not one contiguous block, or of which one is repeated, goes through NumPy's iterator.
 Where the run of neighbouring numbers is shorter than the iterator's buffer, it copies runs into buffers and the result
 out of them: three times the time. So kernels lay out their work in runs of `RUN` numbers and more, repeating what is
-one number a channel to that length, and ask for buffers no longer than that. Sums over pixels would be loops over a
-few channels each; as matrix products they run at the speed of memory.
+one number a channel to that length, and ask for buffers no longer than the runs they have. Sums over pixels would be
+loops over a few channels each; as matrix products they run at the speed of memory.
 """
 
 from __future__ import annotations
@@ -15,21 +15,25 @@ from typing import Any
 
 import numpy as np
 
-RUN = 512  # measured: the shortest run that is faster without a buffer
+RUN = 512  # measured: as fast as longer ones, for what is repeated to that length
+SHORTEST_RUN = 256  # measured: the shortest that is faster without a buffer
 
 
 def long_runs(run: int = RUN) -> contextlib.AbstractContextManager[None]:
     """A context for operations on runs of so many numbers, which leaves them without buffers if they are long."""
-    return _Unbuffered() if run >= RUN else contextlib.nullcontext()
+    return _Unbuffered(RUN if run >= RUN else SHORTEST_RUN) if run >= SHORTEST_RUN else contextlib.nullcontext()
 
 
 class _Unbuffered(contextlib.AbstractContextManager[None]):
-    """Buffers of `RUN` numbers in this thread and context; the size that was is put back by NumPy's own context."""
+    """Buffers of so many numbers in this thread and context; the size that was is put back by NumPy's own context."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
 
     def __enter__(self) -> None:
         self.before = np.errstate()
         self.before.__enter__()
-        np.setbufsize(RUN)
+        np.setbufsize(self.size)
 
     def __exit__(self, *error: Any) -> None:
         self.before.__exit__(*error)

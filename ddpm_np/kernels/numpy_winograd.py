@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ddpm_np.kernels.numpy_runs import channel_sums, long_runs
+from ddpm_np.kernels.numpy_runs import SHORTEST_RUN, channel_sums, long_runs
 from ddpm_np.ops.conv import conv2d, output_size
 from ddpm_np.ops.record import are_images_together
 
@@ -32,22 +32,25 @@ FROM_PLACES = _TO_PLACES.T * _SIGNS  # (9, 16)
 
 
 def fits(x, w, stride, padding):
-    """Whether it can be done so: an even output of an even image. More padding than two would be cut off on the way
-    back, which is not done here.
-    """
+    """Whether it can be done so. More padding than two would be cut off on the way back, which is not done here."""
     if w.shape[:2] != (3, 3) or stride != 1 or x.ndim != 4 or x.dtype != w.dtype or x.dtype.char not in "fd":
         return False
     n, h, width, c = x.shape
     ho, wo = output_size(h, 3, 1, padding[0]), output_size(width, 3, 1, padding[1])
-    return (n > 0 and c == w.shape[2] and min(ho, wo) >= 2 and not (ho | wo | h | width) & 1
+    return (n > 0 and c == w.shape[2] and min(ho, wo, h, width) >= 2
             and max(max(sides) for sides in padding) <= 2)
 
 
 def _suits(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
-    """Outputs of 8×8 and more, and channels enough that the products saved outweigh the additions."""
-    c, o = w.shape[2:]
-    sides = (output_size(size, 3, 1, sides) for size, sides in zip(x.shape[1:3], padding, strict=True))
-    return fits(x, w, stride, padding) and c * o >= 24 * (c + o) and min(sides) >= 8
+    """Even outputs of even images, and channels enough that the products saved outweigh the additions: the fewer, the
+    longer a row must be.
+    """
+    if not fits(x, w, stride, padding):
+        return False
+    (c, o), (h, width) = w.shape[2:], x.shape[1:3]
+    ho, wo = output_size(h, 3, 1, padding[0]), output_size(width, 3, 1, padding[1])
+    enough = 16 if wo // 2 * min(c, o) >= SHORTEST_RUN else 24
+    return c * o >= enough * (c + o) and min(ho, wo) >= 8 and not (ho | wo | h | width) & 1
 
 
 def kernel_places(w, matrix=_TO_PLACES):

@@ -2,7 +2,8 @@
 
 The image index stands next to the channels, (H, W, N, C). Then a pixel is a run of N·C numbers, every addition of the
 transforms runs along at least that, and the products have a row for each tile of each image: what an 8×8 image with 32
-channels is too small for alone, thirty-two of them are not. It costs a copy of the input and one of the output.
+channels is too small for alone, thirty-two of them are not. It costs a copy of the input and one of the output. An odd
+output is computed as an even one, of whose last row or column nobody hears.
 """
 
 from __future__ import annotations
@@ -20,11 +21,17 @@ _TILES = 1 << 22  # bytes of tiles and products at a time
 
 
 def _suits(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
-    """Small images, and so many of them that runs are long and the kernel's own transforms are little."""
+    """Small images, and so many of them that runs are long and the kernel's own transforms are little.
+
+    Of odd sizes, those where the products saved outweigh those for the row and the column that are thrown away.
+    """
     if not fits(x, w, stride, padding):
         return False
-    n, h, width, _ = x.shape
-    least = min(w.shape[2:])
+    (n, h, width, _), (c, o) = x.shape, w.shape[2:]
+    sizes = h, width, output_size(h, 3, 1, padding[0]), output_size(width, 3, 1, padding[1])
+    if any(size & 1 for size in sizes) and (min(sizes) < 7 or c * o < 32 * (c + o)):
+        return False
+    least = min(c, o)
     return max(h, width) <= 14 and least >= 32 and n * least >= RUN and n * h * width >= 4 * least
 
 
@@ -55,7 +62,7 @@ def input_places(x, padding, th, tw, padded, rows, out):
 
 
 def outputs(places, rows, turned, y):
-    """Aᵀ m A of a few images: places (4, 4, th, tw, k, O), overwritten -> y (k, 2·th, 2·tw, O)."""
+    """Aᵀ m A of a few images: places (4, 4, th, tw, k, O), overwritten -> y (k, H', W', O), by way of `turned`."""
     np.add(places[0], places[1], out=rows[0])
     rows[0] += places[2]
     np.subtract(places[1], places[2], out=rows[1])
@@ -67,12 +74,15 @@ def outputs(places, rows, turned, y):
         np.add(spare, r[2], out=turned[i::2, 0::2])
         np.subtract(r[1], r[2], out=spare)
         np.subtract(spare, r[3], out=turned[i::2, 1::2])
-    y[...] = turned.transpose(2, 0, 1, 3)
+    y[...] = turned[: y.shape[1], : y.shape[2]].transpose(2, 0, 1, 3)
 
 
-def gradient_places(g, rows, out):
-    """A g Aᵀ of a few images, but for the signs of `FROM_PLACES`: g (k, 2·th, 2·tw, O) -> out (4, 4, th, tw, k, O)."""
-    turned = np.ascontiguousarray(g.transpose(1, 2, 0, 3))  # (2·th, 2·tw, k, O)
+def gradient_places(g, turned, rows, out):
+    """A g Aᵀ of a few images, but for the signs of `FROM_PLACES`: g (k, H', W', O) -> out (4, 4, th, tw, k, O).
+
+    `turned` (2·th, 2·tw, k, O) holds zeros where g has nothing.
+    """
+    turned[: g.shape[1], : g.shape[2]] = g.transpose(1, 2, 0, 3)
     rows[0], rows[3] = turned[0::2], turned[1::2]  # (th, 2·tw, k, O)
     np.add(rows[0], rows[3], out=rows[1])
     np.subtract(rows[0], rows[3], out=rows[2])
@@ -95,7 +105,7 @@ def _tiles(x, k, padding, th, tw, spaces):
 
 def convolve(x, places, padding, ho, wo, b=None):
     """y of x (N, H, W, C) and `kernel_places`; (N, ho, wo, O)."""
-    n, (_, c, o), th, tw = x.shape[0], places.shape, ho // 2, wo // 2
+    n, (_, c, o), th, tw = x.shape[0], places.shape, -(-ho // 2), -(-wo // 2)
     y = np.empty((n, ho, wo, o), x.dtype)
     spaces: dict[int, Any] = {}
     for part, k in _lots(n, th, tw, c, o, x.itemsize):
@@ -105,7 +115,7 @@ def convolve(x, places, padding, ho, wo, b=None):
             if b is not None:  # which Aᵀ m A adds to each of the four outputs once
                 once = products[1, 1].reshape(th * tw, k * o)
                 once += np.tile(b, k)
-            rows, turned = np.empty((2, 4, th, tw, k, o), x.dtype), np.empty((ho, wo, k, o), x.dtype)
+            rows, turned = np.empty((2, 4, th, tw, k, o), x.dtype), np.empty((2 * th, 2 * tw, k, o), x.dtype)
             outputs(products, rows, turned, y[part])
     return y
 
@@ -113,14 +123,14 @@ def convolve(x, places, padding, ho, wo, b=None):
 def kernel_gradient(x, g, padding):
     """gw (3, 3, C, O) of x (N, H, W, C) and g (N, ho, wo, O)."""
     (n, ho, wo, o), c = g.shape, x.shape[3]
-    th, tw = ho // 2, wo // 2
+    th, tw = -(-ho // 2), -(-wo // 2)
     total: Any = None
     spaces: dict[int, Any] = {}
     for part, k in _lots(n, th, tw, c, o, x.itemsize):
         with long_runs(k * min(c, o)):
             tiles = _tiles(x[part], k, padding, th, tw, spaces)
-            rows, grads = np.empty((4, th, wo, k, o), g.dtype), np.empty((4, 4, th, tw, k, o), g.dtype)
-            gradient_places(g[part], rows, grads)
+            rows, grads = np.empty((4, th, 2 * tw, k, o), g.dtype), np.empty((4, 4, th, tw, k, o), g.dtype)
+            gradient_places(g[part], np.zeros((2 * th, 2 * tw, k, o), g.dtype), rows, grads)
         products = np.matmul(tiles.reshape(16, -1, c).swapaxes(1, 2), grads.reshape(16, -1, o))  # (16, C, O)
         total = products if total is None else np.add(total, products, out=total)
     return (FROM_PLACES.astype(x.dtype) @ total.reshape(16, c * o)).reshape(3, 3, c, o)

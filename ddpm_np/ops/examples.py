@@ -208,6 +208,7 @@ def _conv2d(rng: Rng) -> list[Example]:
         ((2, 8, 8, 16), (3, 3, 32), True, 2, after),
         ((16, 4, 4, 32), (3, 3, 32), True, 1, one),
         ((33, 8, 10, 32), (3, 3, 34), False, 1, ((0, 2), (1, 1))),
+        ((8, 9, 7, 64), (3, 3, 64), True, 1, ((0, 0), (1, 1))), ((8, 7, 7, 64), (3, 3, 64), True, 1, one),
         ((0, 4, 4, 2), (3, 3, 3), True, 1, one),
     ]
     return [Example((real(rng, x), real(rng, (*taps, x[3], out)), real(rng, (out,)) if bias else None),

@@ -128,11 +128,12 @@ WINOGRAD |= {
         ("a sign", "np.subtract(d[1], d[3], out=rows[3])", "np.subtract(d[3], d[1], out=rows[3])", "grad-conv2d"),
     ],
     "kernels.numpy_winograd_together.outputs": [
-        ("images and rows exchanged", "turned.transpose(2, 0, 1, 3)", "turned.reshape(y.shape)", "grad-conv2d"),
+        ("images and rows exchanged", ".transpose(2, 0, 1, 3)", ".reshape(y.shape)", "grad-conv2d"),
         ("a sign", "rows[1] -= places[3]", "rows[1] += places[3]", "grad-conv2d"),
     ],
     "kernels.numpy_winograd_together.gradient_places": [
         ("a sign", "np.subtract(even, odd", "np.subtract(odd, even", "grad-conv2d"),
+        ("a gradient of odd size at the other end", "turned[: g.shape[1], ", "turned[-g.shape[1] :, ", "grad-conv2d"),
     ],
     "kernels.numpy_winograd_together.convolve": [
         ("the bias at one corner of a tile", "products[1, 1]", "products[0, 0]", "grad-conv2d"),

@@ -49,7 +49,7 @@ def save(path: str | Path, trainer: Trainer, config: Config, loss: float = float
     """Write the run to `path`, with the last logged loss, by which the best is known. The same run, the same bytes."""
     names = [name for name, _ in trainer.model.named_parameters()]
     tensors = {
-        f"{group}/{name}": np.ascontiguousarray(to_host(view))
+        f"{group}/{name}": to_host(view)
         for group, array in _groups(trainer).items()
         for name, view in zip(names, trainer.flat.views(array), strict=True)
     }
@@ -72,8 +72,10 @@ def _groups(trainer: Trainer) -> dict[str, Any]:
     return {"model": trainer.flat.data, "ema": trainer.ema.data, "adam.m": trainer.adam.m, "adam.v": trainer.adam.v}
 
 
-def safetensors_pieces(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> Iterator[bytes | memoryview]:
+def safetensors_pieces(tensors: dict[str, Any], metadata: dict[str, str]) -> Iterator[bytes | memoryview]:
     """The pieces of a safetensors file, tensor by tensor: header length, JSON header, bytes.
+
+    Arrays of any layout and backend: each is laid out on the host when its turn comes.
 
     By hand because the library's own writer orders the metadata anew in each process.
     """
@@ -88,7 +90,7 @@ def safetensors_pieces(tensors: dict[str, np.ndarray], metadata: dict[str, str])
     yield len(text).to_bytes(8, "little")
     yield text
     for array in tensors.values():
-        yield array.reshape(-1).view(np.uint8).data
+        yield np.ascontiguousarray(to_host(array)).reshape(-1).view(np.uint8).data
 
 
 def write_atomically(path: Path, pieces: Iterable[bytes | memoryview]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
@@ -41,6 +41,10 @@ class DiffusionConfig:
         twice as many outputs.
     predicts
         What the net puts out: ``"eps"`` (the paper), ``"x0"``, ``"mean"`` or ``"v"``.
+    clip
+        Whether x̂₀ is held in [−1, 1] at each step of sampling (the authors' choice).
+    betas
+        None, or the schedule's numbers β₁..β_T themselves, in the place of its name.
     """
 
     schedule: str = "linear"
@@ -49,14 +53,21 @@ class DiffusionConfig:
     beta_end: float = 0.02
     variance: str = "large"
     predicts: str = "eps"
+    clip: bool = True
+    betas: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         _one_of("schedule", self.schedule, SCHEDULES)
+        if self.betas is not None:
+            object.__setattr__(self, "betas", tuple(self.betas))
+            object.__setattr__(self, "T", len(self.betas))
         _one_of("variance", self.variance, ("small", "large", *LEARNED))
         _one_of("predicts", self.predicts, PREDICTS)
 
     def build(self) -> Schedule:
         """The schedule."""
+        if self.betas is not None:
+            return Schedule.from_betas(self.betas)
         return named_schedule(self.schedule, self.T, self.beta_start, self.beta_end)
 
 
@@ -134,17 +145,22 @@ class Config:
         return cls.from_dict(presets.read(name))
 
     @classmethod
+    def of_net(cls, model: UNetConfig, diffusion: DiffusionConfig, preset: str = "cifar10") -> Config:
+        """The run of a net that was made elsewhere, to go on with by the recipe of a preset."""
+        training = cls.preset(preset).training
+        if diffusion.variance in LEARNED:
+            training = dataclasses.replace(training, objective="hybrid")
+        return cls(model, diffusion, training)
+
+    @classmethod
     def from_dict(cls, tables: dict[str, Any]) -> Config:
         """The run of plain tables, such as a preset's or a checkpoint's; unknown names raise ValueError."""
         parts = {"model": UNetConfig, "diffusion": DiffusionConfig, "training": TrainingConfig}
         _known(tables, parts, "table")
         for name, kind in parts.items():
-            hints = get_type_hints(kind)
-            _known(tables.get(name, {}), hints, f"{name} key")
-            for key, value in tables.get(name, {}).items():
-                if not _is_a(value, hints[key]):
-                    raise ValueError(f"{name}.{key} must be {_words(hints[key])}, got {value!r}")
-        return cls(**{name: parts[name](**table) for name, table in tables.items()})
+            _known(tables.get(name, {}), get_type_hints(kind), f"{name} key")
+        return cls(**{name: checked(parts[name], table, {key: f"{name}.{key}" for key in table})
+                      for name, table in tables.items()})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain tables: what `from_dict` takes."""
@@ -184,6 +200,15 @@ def differences(ours: Config, theirs: Config) -> list[str]:
             if value != other and (table, key) not in (("training", "steps"), ("training", "recompute")):
                 found.append(f"{table}.{key}: {value} -> {other}")
     return found
+
+
+def checked(kind: Callable[..., Any], values: dict[str, Any], names: Mapping[str, str]) -> Any:
+    """``kind(**values)`` of values as TOML or JSON have them; one of a wrong type raises ValueError by its name."""
+    hints = get_type_hints(kind)
+    for key, value in values.items():
+        if not _is_a(value, hints[key]):
+            raise ValueError(f"{names.get(key, key)} must be {_words(hints[key])}, got {value!r}")
+    return kind(**values)
 
 
 def _is_a(value: Any, hint: Any) -> bool:

@@ -120,12 +120,13 @@ class Drawer:
 
     def __init__(self, model: Any, *, weights: str = "ema", workers: int | None = None,
                  schedule: diffusion.Schedule | None = None, predicts: str | None = None, variance: Any = None,
-                 clip: bool = True, labels: Any = None, guidance: float = 0.0):
+                 clip: bool | None = None, labels: Any = None, guidance: float = 0.0):
         net: Any = model if isinstance(model, Module) else model.model
         settings = getattr(getattr(model, "config", None), "diffusion", None) or DiffusionConfig()
         self.schedule = schedule or getattr(model, "schedule", None) or diffusion.linear_schedule(1000)
         self.eps: Any = predictor(model, weights, workers, fixed=True)
-        self.options: dict[str, Any] = {"predicts": predicts or settings.predicts, "clip": clip,
+        self.options: dict[str, Any] = {"predicts": predicts or settings.predicts,
+                                        "clip": settings.clip if clip is None else clip,
                                         "variance": settings.variance if variance is None else variance}
         self.shape = (*net.config.size, net.config.in_channels)
         self.dtype = str(net.parameters()[0].dtype)

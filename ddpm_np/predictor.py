@@ -46,7 +46,7 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, f
         raise ValueError(f"weights must be 'ema' or 'model', got {weights!r}")
     if not isinstance(model, Module):
         model = model.ema.model if weights == "ema" else model.model
-    net = model.clone(lambda p: Tensor(freeze(p.data[...]))).eval()  # views of the same arrays
+    net = model.clone(lambda p: Tensor(freeze(_laid_out(p.data) if fixed else p.data[...]))).eval()
 
     apart = can_fork() and (fixed or all(is_shared(p.data) for p in net.parameters()))
     team = Team()
@@ -64,3 +64,10 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, f
         return xp.concat(parts, axis=0) if len(parts) > 1 else parts[0]
 
     return eps
+
+
+def _laid_out(array: Any) -> Any:
+    """A view of a parameter's array, or a copy in the order that kernels want: a convolution's of another library."""
+    if of(array).name == "numpy" and array.ndim == 4 and not array.flags.c_contiguous:
+        return array.copy(order="C")
+    return array[...]

@@ -19,12 +19,16 @@ from ddpm_np import checkpoint, diffusion
 from ddpm_np.backend import to_host
 from ddpm_np.config import Config
 from ddpm_np.drawing import Drawer, Method
+from ddpm_np.interop import diffusers
 from ddpm_np.models import UNet
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A trained net: `model` with the weights after the last step, `ema` with their average in ``ema.model``."""
+    """A trained net: `model` with the weights after the last step, `ema` with their average in ``ema.model``.
+
+    `step` is how many there were: 0 of published weights, of which nothing says so.
+    """
 
     config: Config
     schedule: diffusion.Schedule
@@ -35,12 +39,13 @@ class Pretrained:
 
 def load(path: str | Path, *, dtype: str = "float32", backend: str = "numpy",
          say: Callable[[str], Any] = warnings.warn) -> Pretrained:
-    """Open a checkpoint.
+    """Open a checkpoint, or a folder of published weights.
 
     Parameters
     ----------
     path
-        A checkpoint file, or the folder of a run, whose newest checkpoint is taken.
+        A checkpoint file; the folder of a run, whose newest checkpoint is taken; or a folder of diffusers' (a pipeline
+        or a net), whose weights are both ``model`` and ``ema``.
     dtype, backend
         Of the weights.
     say
@@ -50,8 +55,14 @@ def load(path: str | Path, *, dtype: str = "float32", backend: str = "numpy",
     ------
     FileNotFoundError, checkpoint.CheckpointError
         If there is none, or it is damaged.
+    ValueError
+        If a folder of diffusers' is damaged or needs what is not supported, see `interop.diffusers`.
     """
     path = Path(path)
+    if diffusers.is_folder(path):
+        net, settings = diffusers.load_pipeline(path, dtype=dtype, backend=backend)
+        config = Config.of_net(net.config, settings)
+        return Pretrained(config, settings.build(), net, SimpleNamespace(model=net), 0)
     saved = checkpoint.newest(path, say) if path.is_dir() else checkpoint.read(path)
     nets = {which: UNet(saved.config.model, dtype=dtype, backend=backend, weights=saved.weights(which))
             for which in ("model", "ema")}
@@ -60,7 +71,7 @@ def load(path: str | Path, *, dtype: str = "float32", backend: str = "numpy",
 
 
 def sample(model: Any, n: int, *, seed: int = 0, first: int = 0, weights: str = "ema", predicts: str | None = None,
-           variance: Any = None, clip: bool = True, batch_size: int = 250,
+           variance: Any = None, clip: bool | None = None, batch_size: int = 250,
            schedule: diffusion.Schedule | None = None, workers: int | None = None, method: Method | None = None,
            labels: Any = None, guidance: float = 0.0,
            on_step: Callable[[int], Any] = lambda images: None) -> np.ndarray:
@@ -79,7 +90,7 @@ def sample(model: Any, n: int, *, seed: int = 0, first: int = 0, weights: str = 
     predicts, variance
         As in `diffusion.p_mean_variance`, or None for the configuration's (the paper's where there is none).
     clip
-        Whether x̂₀ is held in [−1, 1] at each step.
+        Whether x̂₀ is held in [−1, 1] at each step; None for the configuration's.
     method
         The sampler and its steps.
     labels

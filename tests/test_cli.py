@@ -183,7 +183,7 @@ def test_ctrl_c_finishes_the_step_and_saves(tmp_path):
         ("trainin.steps=1", "did you mean 'training'?"),
         ("steps=many", "training.steps must be int, got 'many'"),
         ("flip=1", "training.flip must be true or false, got 1"),
-        ("channel_multipliers=[1, true]", "model.channel_multipliers must be a list of ints"),
+        ("channel_multipliers=[1, true]", "model.channel_multipliers must be a list of numbers"),
         ("channels=30", "30 channels do not divide into 8 groups"),
         ("save_every=7", "save_every must be a multiple of log_every"),
         ("steps", "expected key=value, got 'steps'"),

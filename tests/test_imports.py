@@ -20,8 +20,8 @@ DOCUMENTED = ROOT.parent / "docs" / "design" / "README.md"
 # A part imports only parts that stand before it; docs/design/README.md shows the same order to readers.
 ORDER = [
     "backend", "workers", "crew", "tensor", "ops", "kernels", "nn", "recompute", "presets", "models", "diffusion",
-    "optim", "shards", "predictor", "data", "config", "train", "memory", "checkpoint", "drawing", "pretrained",
-    "evaluate", "figures", "plots", "toys", "check", "bench", "cli", "__main__",
+    "optim", "shards", "predictor", "data", "config", "train", "memory", "checkpoint", "drawing", "interop",
+    "pretrained", "evaluate", "figures", "plots", "toys", "check", "bench", "cli", "__main__",
 ]
 NAMESPACE_ONLY = {"tensor", "ops", "nn", "recompute", "models", "diffusion", "optim", "shards", "predictor", "train"}
 HOST_CODE = {"ops.examples"}  # makes inputs for tests, on the host

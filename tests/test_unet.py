@@ -154,7 +154,7 @@ def test_the_net_embeds_t_minus_1():
     ({"channels": 2, "groups": 1}, "channels is also the size of the time embedding: even and at least 4, got 2"),
     ({"channels": 9, "groups": 1}, "even and at least 4, got 9"),
     ({"channel_multipliers": ()}, "channel_multipliers is empty: give one number a level"),
-    ({"channel_multipliers": (1, 0)}, "channel_multipliers must be at least 1, got 0"),
+    ({"channel_multipliers": (1, 0)}, "channel_multipliers: 0 times 8 channels must be a whole number"),
     ({"blocks_per_level": 0}, "blocks_per_level must be at least 1, got 0"),
     ({"groups": 0}, "groups must be at least 1, got 0"),
     ({"in_channels": 0}, "in_channels must be at least 1, got 0"),
@@ -163,7 +163,7 @@ def test_the_net_embeds_t_minus_1():
     ({"dropout": -0.1}, r"dropout must be in \[0, 1\), got -0.1"),
     ({"attention_resolutions": (5,)}, r"attention_resolutions \(5,\): the levels' heights are \[4, 8\]"),
     ({"downsample_padding": "same"}, "downsample_padding must be 'asymmetric' or 'symmetric', got 'same'"),
-    ({"heads": 3}, "16 channels do not divide into 3 heads: choose heads that divide them"),
+    ({"heads": 3}, "16 channels do not divide into 3 heads: change heads"),
     ({"heads": 0}, "heads must be at least 1, got 0"),
 ])
 def test_configurations(changes, words):

@@ -71,7 +71,7 @@ def norm(x: tuple[int, int, int, int], groups: int, silu: bool = True) -> Case:
 def cases(net: Net) -> list[Case]:
     """Shapes that a net of two levels or more has, with attention at one of them."""
     n, size, c = net.batch, net.config.size[0], net.config.channels
-    widths = [c * multiplier for multiplier in net.config.channel_multipliers]
+    widths = net.config.widths
     half, wide, groups = size // 2, widths[1], net.config.groups
     found = [conv((n, size, size, c), c), conv((n, half, half, wide), wide), conv((n, half, half, 2 * wide), wide),
              conv((n, size, size, 2 * c), c, kernel=1), conv((n, size, size, c), c, stride=2)]

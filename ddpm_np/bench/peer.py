@@ -54,7 +54,7 @@ def build(config: UNetConfig) -> Any:
     attends = [height in config.attention_resolutions for height in heights]
     return diffusers.UNet2DModel(
         sample_size=config.size[0], in_channels=config.in_channels, out_channels=config.in_channels,
-        block_out_channels=[config.channels * m for m in config.channel_multipliers],
+        block_out_channels=list(config.widths),
         layers_per_block=config.blocks_per_level, dropout=config.dropout, norm_num_groups=config.groups,
         down_block_types=["AttnDownBlock2D" if attend else "DownBlock2D" for attend in attends],
         up_block_types=["AttnUpBlock2D" if attend else "UpBlock2D" for attend in reversed(attends)],

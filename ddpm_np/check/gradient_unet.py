@@ -87,7 +87,7 @@ def unet(config: Any, w: Weights, x: np.ndarray, t: np.ndarray, y: np.ndarray | 
         h = residual(w, f"{name}resnets.{j}.", h, activated, groups, eps)
         if h.shape[1] not in config.attention_resolutions:
             return h
-        return attention(w, f"{name}attentions.{j}.", h, groups, eps, config.heads)
+        return attention(w, f"{name}attentions.{j}.", h, groups, eps, config.heads_of(h.shape[3]))
 
     h = conv(w, "conv_in", x)
     skips = [h]
@@ -100,7 +100,7 @@ def unet(config: Any, w: Weights, x: np.ndarray, t: np.ndarray, y: np.ndarray | 
             skips.append(h)
 
     h = residual(w, "mid_block.resnets.0.", h, activated, groups, eps)
-    h = attention(w, "mid_block.attentions.0.", h, groups, eps, config.heads)
+    h = attention(w, "mid_block.attentions.0.", h, groups, eps, config.heads_of(h.shape[3]))
     h = residual(w, "mid_block.resnets.1.", h, activated, groups, eps)
 
     for i in range(levels):
@@ -114,7 +114,7 @@ def unet(config: Any, w: Weights, x: np.ndarray, t: np.ndarray, y: np.ndarray | 
 def unet_shapes(config: Any) -> dict[str, tuple[int, ...]]:
     """The shape of every weight of the U-Net, by name."""
     found: dict[str, tuple[int, ...]] = {}
-    widths, d_time = [config.channels * m for m in config.channel_multipliers], 4 * config.channels
+    widths, d_time = config.widths, 4 * config.channels
     skips, c, last = [config.channels], config.channels, len(config.channel_multipliers) - 1
 
     def add(name: str, *shape: int) -> None:

@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from keyword import iskeyword
 
 from ddpm_np import __version__
 
@@ -16,6 +17,8 @@ COMMANDS = {
     "check": "check the mathematics, equation by equation: of this package or of anyone's code",
     "plot": "draw the paper's figures of a trained net, the schedule or the loss",
     "toy": "learn a distribution in the plane, in seconds, and draw what was learned",
+    "export": "write a trained net as a folder of diffusers'",
+    "import": "make a run of a folder of diffusers', to be trained on",
     "bench": "measure speed and memory, side by side with PyTorch where it is installed",
     "info": "show versions, backends, presets and data sets",
 }
@@ -35,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ddpm-np {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     for name, what in COMMANDS.items():
-        module = importlib.import_module(f"ddpm_np.cli.{name}")
+        module = importlib.import_module(f"ddpm_np.cli.{f'{name}_' if iskeyword(name) else name}")
         sub = commands.add_parser(name, help=what, description=module.__doc__, epilog=module.EXAMPLES,
                                   formatter_class=argparse.RawDescriptionHelpFormatter)
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")

@@ -14,12 +14,13 @@ EXAMPLES = """examples:
   ddpm-np sample runs/digits -n 500 --out s.npz    as numbers: images, uint8 (N, H, W, C)
   ddpm-np sample runs/digits --sampler ddim --steps 25 --eta 0
   ddpm-np sample runs/digits -n 8 --progressive    each image's x̂₀ on its way
+  ddpm-np sample ddpm-cifar10-32 --sampler ddim    published weights, as downloaded
   ddpm-np sample runs/mnist --label 3 --guidance 1 where the net was trained with labels
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", type=Path, help="a run's folder, or a checkpoint file")
+    parser.add_argument("checkpoint", type=Path, help="a run's folder, a checkpoint file, or a folder of diffusers'")
     parser.add_argument("-n", type=int, default=64, help="how many images (default: 64)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
     parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"), help="where to compute")
@@ -56,8 +57,9 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--out must end in .png or .npz, got {args.out}")
     pretrained = load(args.checkpoint, backend=args.backend, say=passed_over)
     method = Method(args.sampler, args.steps, args.spacing, args.eta)
-    options = {"seed": args.seed, "weights": args.weights, "variance": args.variance, "clip": not args.no_clip,
-               "workers": args.workers, "method": method, "labels": args.label, "guidance": args.guidance}
+    options = {"seed": args.seed, "weights": args.weights, "variance": args.variance,
+               "clip": False if args.no_clip else None, "workers": args.workers, "method": method, "labels": args.label,
+               "guidance": args.guidance}
     visits = len(method.visits(pretrained.schedule.T)) + (args.sampler == "langevin")
     if args.progressive:
         return _progressive(pretrained, args, options, visits)
@@ -69,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
         np.savez_compressed(args.out, images=to_levels(images))
     else:
         plots.save_images(args.out, images)
-    print(f"{args.n} images after {pretrained.step:,} steps of training: {args.out}")
+    trained = f"after {pretrained.step:,} steps of training" if pretrained.step else f"from {args.checkpoint}"
+    print(f"{args.n} images {trained}: {args.out}")
     return 0
 
 

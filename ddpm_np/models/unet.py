@@ -30,7 +30,7 @@ class UNetConfig:
     channels
         Channels of the first level; level i has ``channels · channel_multipliers[i]``.
     channel_multipliers
-        One number a level; each level has half the side of the one before.
+        One number a level, whole or not; each level has half the side of the one before.
     blocks_per_level
         Residual blocks a level on the way down; one more on the way up.
     attention_resolutions
@@ -51,12 +51,14 @@ class UNetConfig:
         ``"asymmetric"`` (the paper: zeros on the right and bottom only) or ``"symmetric"``.
     flip_sin_to_cos, freq_shift
         Order and frequencies of the time embedding, as in `time_embedding`; the paper: False, 1.
+    head_dim
+        None, or the channels of a head, of which a level then has as many as fit in its own: in the place of `heads`.
     """
 
     image_size: int | tuple[int, int]
     in_channels: int
     channels: int
-    channel_multipliers: tuple[int, ...]
+    channel_multipliers: tuple[float, ...]
     blocks_per_level: int
     attention_resolutions: tuple[int, ...]
     dropout: float = 0.0
@@ -68,17 +70,19 @@ class UNetConfig:
     downsample_padding: str = "asymmetric"
     flip_sin_to_cos: bool = False
     freq_shift: float = 1
+    head_dim: int | None = None
 
     def __post_init__(self) -> None:
         size = self.image_size
         object.__setattr__(self, "image_size", size if isinstance(size, int) else tuple(size))
-        object.__setattr__(self, "channel_multipliers", tuple(self.channel_multipliers))
+        object.__setattr__(self, "channel_multipliers", tuple(
+            int(m) if m == int(m) else m for m in self.channel_multipliers))
         object.__setattr__(self, "attention_resolutions", tuple(self.attention_resolutions))
         if len(self.size) != 2:
             raise ValueError(f"image_size must be one side or (H, W), got {size}")
         counts = {name: getattr(self, name) for name in (
-            "in_channels", "blocks_per_level", "groups", "heads", "out_channels", "num_classes")}
-        for name, count in (*counts.items(), *(("channel_multipliers", m) for m in self.channel_multipliers)):
+            "in_channels", "blocks_per_level", "groups", "heads", "out_channels", "num_classes", "head_dim")}
+        for name, count in counts.items():
             if count is not None and count < 1:
                 raise ValueError(f"{name} must be at least 1, got {count}")
         if not 0 <= self.dropout < 1:
@@ -92,12 +96,12 @@ class UNetConfig:
                     f"image_size {size}: {len(self.channel_multipliers)} levels halve the side "
                     f"{len(self.channel_multipliers) - 1} times, so it must be a multiple of {reduction}"
                 )
-        for multiplier in self.channel_multipliers:
-            if self.channels * multiplier % self.groups:
-                raise ValueError(
-                    f"{self.channels * multiplier} channels do not divide into {self.groups} groups: change "
-                    "channels or groups"
-                )
+        for multiplier, width in zip(self.channel_multipliers, self.widths, strict=True):
+            if width < 1 or abs(width - self.channels * multiplier) > 1e-6:
+                raise ValueError(f"channel_multipliers: {multiplier} times {self.channels} channels must be a whole "
+                                 "number of them, at least 1")
+            if width % self.groups:
+                raise ValueError(f"{width} channels do not divide into {self.groups} groups: change channels or groups")
         if self.downsample_padding not in ("asymmetric", "symmetric"):
             raise ValueError(
                 f"downsample_padding must be 'asymmetric' or 'symmetric', got {self.downsample_padding!r}"
@@ -110,11 +114,33 @@ class UNetConfig:
             raise ValueError(
                 f"attention_resolutions {self.attention_resolutions}: the levels' heights are {sorted(heights)}"
             )
+        for i, width in enumerate(self.widths):
+            if i == len(self.widths) - 1 or self.size[0] // 2**i in self.attention_resolutions:
+                self.heads_of(width)
 
     @property
     def size(self) -> tuple[int, int]:
         """(H, W)."""
         return (self.image_size,) * 2 if isinstance(self.image_size, int) else self.image_size
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The channels of each level."""
+        return tuple(round(self.channels * m) for m in self.channel_multipliers)
+
+    def heads_of(self, channels: int) -> int:
+        """The heads of an attention on so many channels.
+
+        Raises
+        ------
+        ValueError
+            If the channels do not divide into them.
+        """
+        if channels % (self.head_dim or self.heads):
+            raise ValueError(f"{channels} channels do not divide into " + (
+                f"{self.heads} heads: change heads" if self.head_dim is None else
+                f"heads of {self.head_dim}: change head_dim"))
+        return self.heads if self.head_dim is None else channels // self.head_dim
 
     @classmethod
     def preset(cls, name: str) -> UNetConfig:
@@ -208,7 +234,8 @@ class Level(Module):
 
     def __init__(self, blocks: list[tuple[int, int]], d_time: int, attention: bool, config: UNetConfig):
         self.resnets = [ResidualBlock(c_in, c_out, d_time, config) for c_in, c_out in blocks]
-        self.attentions = [Attention(c, config.groups, config.norm_eps, config.heads) for _, c in blocks if attention]
+        self.attentions = [Attention(c, config.groups, config.norm_eps, config.heads_of(c))
+                           for _, c in blocks if attention]
         self.downsamplers: list[Downsample] = []  # none or one
         self.upsamplers: list[Upsample] = []
 
@@ -252,7 +279,7 @@ class UNet(Module):
         if weights is not None and count > len(weights):
             raise ValueError(f"{len(weights)} weights do not belong to a net of {count:,} blocks: build it from the "
                              "configuration that they were saved with")
-        widths = [config.channels * m for m in config.channel_multipliers]
+        widths = config.widths
         attends = [config.size[0] // 2**i in config.attention_resolutions for i in range(len(widths))]
         d_time, last = 4 * config.channels, len(widths) - 1
 
@@ -274,7 +301,7 @@ class UNet(Module):
             c = width
 
         self.mid_block = Level([(c, c), (c, c)], d_time, False, config)
-        self.mid_block.attentions = [MiddleAttention(c, config.groups, config.norm_eps, config.heads)]
+        self.mid_block.attentions = [MiddleAttention(c, config.groups, config.norm_eps, config.heads_of(c))]
 
         self.up_blocks: list[Any] = []
         for i in reversed(range(len(widths))):

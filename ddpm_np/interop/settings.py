@@ -1,0 +1,215 @@
+"""diffusers' configurations as ours, and ours as theirs: the net's (UNet2DModel) and the schedule's (DDPMScheduler).
+
+A key that is not there has the library's default, not the paper's. What this package has no counterpart of is refused
+by its name: a setting passed over would give a net of other numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ddpm_np.config import DiffusionConfig, checked
+from ddpm_np.models import UNetConfig
+
+VERSION = "0.42.1"  # of diffusers, with which what is written was tried
+
+# What UNet2DModel and the schedulers take where a configuration says nothing (diffusers 0.42.1).
+UNET_DEFAULTS: dict[str, Any] = {
+    "sample_size": None, "in_channels": 3, "out_channels": 3, "center_input_sample": False,
+    "time_embedding_type": "positional", "time_embedding_dim": None, "freq_shift": 0, "flip_sin_to_cos": True,
+    "down_block_types": ("DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
+    "mid_block_type": "UNetMidBlock2D",
+    "up_block_types": ("AttnUpBlock2D", "AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+    "block_out_channels": (224, 448, 672, 896), "layers_per_block": 2, "mid_block_scale_factor": 1,
+    "downsample_padding": 1, "downsample_type": "conv", "upsample_type": "conv", "dropout": 0.0, "act_fn": "silu",
+    "attention_head_dim": 8, "norm_num_groups": 32, "attn_norm_num_groups": None, "norm_eps": 1e-5,
+    "resnet_time_scale_shift": "default", "add_attention": True, "class_embed_type": None, "num_class_embeds": None,
+    "num_train_timesteps": None,
+}
+SCHEDULER_DEFAULTS: dict[str, Any] = {
+    "num_train_timesteps": 1000, "beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear", "trained_betas": None,
+    "variance_type": "fixed_small", "clip_sample": True, "prediction_type": "epsilon", "thresholding": False,
+    "dynamic_thresholding_ratio": 0.995, "clip_sample_range": 1.0, "sample_max_value": 1.0,
+    "timestep_spacing": "leading", "steps_offset": 0, "rescale_betas_zero_snr": False, "set_alpha_to_one": True,
+}
+
+# The values that have a counterpart here, of keys that otherwise have none.
+_UNET_ONLY: dict[str, tuple[Any, ...]] = {
+    "center_input_sample": (False,), "time_embedding_type": ("positional",), "mid_block_type": ("UNetMidBlock2D",),
+    "mid_block_scale_factor": (1,), "downsample_type": ("conv",), "upsample_type": ("conv",),
+    "act_fn": ("silu", "swish"), "attn_norm_num_groups": (None,), "resnet_time_scale_shift": ("default",),
+    "add_attention": (True,), "class_embed_type": (None,), "downsample_padding": (0, 1),
+}
+_SCHEDULER_ONLY: dict[str, tuple[Any, ...]] = {
+    "thresholding": (False,), "clip_sample_range": (1,), "rescale_betas_zero_snr": (False,),
+    "set_alpha_to_one": (True,),
+}
+_SCHEDULES = {"linear": "linear", "scaled_linear": "quadratic", "squaredcos_cap_v2": "cosine", "sigmoid": "sigmoid"}
+_PREDICTS = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
+_VARIANCES = {"fixed_small": "small", "fixed_small_log": "small", "fixed_large": "large",
+              "learned_range": "learned_range"}
+_UNET_NAMES = {  # ours: theirs, of what is the same number in both
+    "in_channels": "in_channels", "out_channels": "out_channels", "blocks_per_level": "layers_per_block",
+    "dropout": "dropout", "groups": "norm_num_groups", "norm_eps": "norm_eps", "head_dim": "attention_head_dim",
+    "num_classes": "num_class_embeds", "flip_sin_to_cos": "flip_sin_to_cos", "freq_shift": "freq_shift",
+}
+_DIFFUSION_NAMES = {"T": "num_train_timesteps", "beta_start": "beta_start", "beta_end": "beta_end",
+                    "betas": "trained_betas", "clip": "clip_sample"}
+_SCHEDULERS = ("DDPMScheduler", "DDIMScheduler")
+
+
+def unet_config(found: Mapping[str, Any], image_size: int | tuple[int, int] | None = None) -> UNetConfig:
+    """The shape of the net that a UNet2DModel's configuration describes.
+
+    Parameters
+    ----------
+    found
+        The configuration; keys that begin with an underscore say who wrote it.
+    image_size
+        In place of its ``sample_size``: these nets take any size that their levels can halve.
+
+    Raises
+    ------
+    ValueError
+        If it needs what is not supported here.
+    """
+    if found.get("_class_name", "UNet2DModel") != "UNet2DModel":
+        raise ValueError(f"_class_name is {found['_class_name']!r}, expected 'UNet2DModel'")
+    theirs = _complete(found, UNET_DEFAULTS, _UNET_ONLY)
+    widths, down, up = (list(theirs[key]) if isinstance(theirs[key], (list, tuple)) else [] for key in (
+        "block_out_channels", "down_block_types", "up_block_types"))
+    if not widths or not len(widths) == len(down) == len(up):
+        raise ValueError(f"block_out_channels, down_block_types and up_block_types must be lists of one length, got "
+                         f"{len(widths)}, {len(down)} and {len(up)}")
+    _sizes("block_out_channels", widths)
+    attends = [_attends(kind, "Down") for kind in down]
+    if attends != [_attends(kind, "Up") for kind in reversed(up)]:
+        raise ValueError(f"up_block_types {up} has attention at other levels than down_block_types {down}: that is not "
+                         "supported")
+    size = theirs["sample_size"] if image_size is None else image_size
+    if size is None:
+        raise ValueError("sample_size is not given: say the image_size")
+    size = tuple(size) if isinstance(size, (list, tuple)) else size
+    _sizes("sample_size", sides := size if isinstance(size, tuple) else (size,))
+    if theirs["time_embedding_dim"] not in (None, 4 * widths[0]):
+        raise ValueError(f"time_embedding_dim {theirs['time_embedding_dim']} is not supported, only 4 times the first "
+                         f"of block_out_channels, {4 * widths[0]}")
+    same = {ours: theirs[key] for ours, key in _UNET_NAMES.items()}
+    return checked(UNetConfig, {
+        **same, "image_size": size, "channels": widths[0],
+        "channel_multipliers": tuple(width / widths[0] for width in widths),
+        "attention_resolutions": tuple(sides[0] // 2**i for i, attend in enumerate(attends) if attend),
+        "downsample_padding": ("asymmetric", "symmetric")[theirs["downsample_padding"]]}, _UNET_NAMES)
+
+
+def their_unet_config(config: UNetConfig) -> dict[str, Any]:
+    """The configuration of the UNet2DModel of that shape.
+
+    Raises
+    ------
+    ValueError
+        If it has none.
+    """
+    if config.widths[0] != config.channels:
+        raise ValueError(f"channel_multipliers {config.channel_multipliers}: diffusers has no net whose first level is "
+                         "wider than its first convolution")
+    levels = range(len(config.widths))
+    attends = [config.size[0] // 2**i in config.attention_resolutions for i in levels]
+    attending = {config.widths[-1], *(c for c, attend in zip(config.widths, attends, strict=True) if attend)}
+    head_dims = {c // config.heads_of(c) for c in attending}
+    one_head = head_dims == attending
+    if len(head_dims) > 1 and not one_head:
+        raise ValueError(f"{config.heads} heads on {sorted(attending)} channels: diffusers has heads of as many "
+                         "channels at every level; train with head_dim instead")
+    return {
+        "_class_name": "UNet2DModel", "_diffusers_version": VERSION, **{
+            key: values[0] for key, values in _UNET_ONLY.items()},
+        **{key: getattr(config, ours) for ours, key in _UNET_NAMES.items()},
+        "sample_size": config.size[0] if config.size[0] == config.size[1] else list(config.size),
+        "out_channels": config.out_channels or config.in_channels, "time_embedding_dim": None,
+        "down_block_types": ["AttnDownBlock2D" if attend else "DownBlock2D" for attend in attends],
+        "up_block_types": ["AttnUpBlock2D" if attend else "UpBlock2D" for attend in reversed(attends)],
+        "block_out_channels": list(config.widths),
+        "downsample_padding": ("asymmetric", "symmetric").index(config.downsample_padding),
+        "attention_head_dim": None if one_head else head_dims.pop(),
+        "num_train_timesteps": None,
+    }
+
+
+def diffusion_config(found: Mapping[str, Any]) -> DiffusionConfig:
+    """The schedule and what the net says of the reverse process, of a scheduler's configuration.
+
+    Which steps a shorter chain visits (timestep_spacing, steps_offset) is for whoever samples to say.
+
+    Raises
+    ------
+    ValueError
+        If it needs what is not supported here.
+    """
+    kind = found.get("_class_name", "DDPMScheduler")
+    if kind not in _SCHEDULERS:
+        raise ValueError(f"_class_name is {kind!r}, expected one of {', '.join(_SCHEDULERS)}")
+    theirs = _complete(found, SCHEDULER_DEFAULTS, _SCHEDULER_ONLY)
+    names = {"beta_schedule": _SCHEDULES, "prediction_type": _PREDICTS, "variance_type": _VARIANCES}
+    schedule, predicts, variance = (_counterpart(key, theirs[key], known) for key, known in names.items())
+    same = {ours: theirs[key] for ours, key in _DIFFUSION_NAMES.items()}
+    return checked(DiffusionConfig, {**same, "schedule": schedule, "variance": variance, "predicts": predicts},
+                   _DIFFUSION_NAMES)
+
+
+def their_diffusion_config(config: DiffusionConfig) -> dict[str, Any]:
+    """The configuration of the DDPMScheduler that samples as this configuration says.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    schedule = next((theirs for theirs, ours in _SCHEDULES.items() if ours == config.schedule), None)
+    given = config.betas is not None or schedule is None
+    settings = {"predicts": (_PREDICTS, config.predicts), "variance": (_VARIANCES, config.variance)}
+    names = {}
+    for what, (known, ours) in settings.items():
+        names[what] = next((theirs for theirs, other in known.items() if other == ours), None)
+        if names[what] is None:
+            raise ValueError(f"{what} {ours!r} has no counterpart in diffusers, which has "
+                             f"{', '.join(repr(other) for other in dict.fromkeys(known.values()))}")
+    return {
+        "_class_name": "DDPMScheduler", "_diffusers_version": VERSION,
+        **{key: getattr(config, ours) for ours, key in _DIFFUSION_NAMES.items()},
+        "beta_schedule": schedule or "linear", "trained_betas": config.build().beta[1:].tolist() if given else None,
+        "variance_type": names["variance"], "prediction_type": names["predicts"], "timestep_spacing": "trailing",
+    }
+
+
+def _complete(found: Mapping[str, Any], defaults: Mapping[str, Any], only: Mapping[str, tuple[Any, ...]],
+              ) -> dict[str, Any]:
+    """A configuration with the library's defaults; refused where a key is unknown or a value has no counterpart."""
+    given = {key: value for key, value in found.items() if not key.startswith("_")}
+    for key, value in given.items():
+        if key not in defaults and value not in (None, False):
+            raise ValueError(f"{key!r} is not a key that is known here: what it means for the net nobody can say")
+        if key in only and value not in only[key]:
+            raise ValueError(f"{key} {value!r} is not supported, only {' or '.join(map(repr, only[key]))}")
+    return {**defaults, **given}
+
+
+def _sizes(key: str, values: Any) -> None:
+    """Raise ValueError unless all are whole numbers above 0."""
+    if not values or not all(isinstance(value, int) and value > 0 for value in values):
+        raise ValueError(f"{key} must be whole numbers above 0, got {values!r}")
+
+
+def _attends(kind: Any, way: str) -> bool:
+    """Whether a kind of block has attention."""
+    if kind not in (f"{way}Block2D", f"Attn{way}Block2D"):
+        raise ValueError(f"block type {kind!r} is not supported, only '{way}Block2D' and 'Attn{way}Block2D'")
+    return kind.startswith("Attn")
+
+
+def _counterpart(key: str, value: Any, known: Mapping[str, str]) -> str:
+    """Our name of a value."""
+    if value not in known:
+        raise ValueError(f"{key} {value!r} is not supported, only {', '.join(map(repr, known))}")
+    return known[value]

@@ -11,10 +11,12 @@ import numpy as np
 from ddpm_np import diffusion
 from ddpm_np.backend import backend_of
 from ddpm_np.config import DiffusionConfig
+from ddpm_np.models import UNetConfig
 from ddpm_np.nn import Module
 from ddpm_np.predictor import predictor
 
 SAMPLERS = ("ddpm", "ddim", "langevin")
+_MOST, _NUMBERS = 250, 250 * 32 * 32 * 128  # images at a time, and numbers of one array of them at a net's first level
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,16 @@ class Numbers:
         return diffusion.step_noise(self.backend, self.seed, self.start, self.n, self.shape, self.dtype)(t)
 
 
+def at_a_time(config: UNetConfig) -> int:
+    """How many images of a net to draw at a time.
+
+    >>> at_a_time(UNetConfig.preset("cifar10")), at_a_time(UNetConfig.preset("ho256"))
+    (250, 3)
+    """
+    height, width = config.size
+    return min(_MOST, max(1, _NUMBERS // (height * width * config.channels)))
+
+
 class Drawer:
     """A net as a function of (x, t), with its schedule and the options that every chain takes.
 
@@ -116,6 +128,8 @@ class Drawer:
         ``predicts``, ``variance`` and ``clip``, as samplers take them.
     shape : tuple of int
         (H, W, C) of an image.
+    at_a_time : int
+        How many images to draw at a time, so that the memory is what 250 images take of the paper's CIFAR-10 net.
     """
 
     def __init__(self, model: Any, *, weights: str = "ema", workers: int | None = None,
@@ -129,6 +143,7 @@ class Drawer:
                                         "clip": settings.clip if clip is None else clip,
                                         "variance": settings.variance if variance is None else variance}
         self.shape = (*net.config.size, net.config.in_channels)
+        self.at_a_time = at_a_time(net.config)
         self.dtype = str(net.parameters()[0].dtype)
         self.backend = backend_of(net.parameters()[0].data)
         self.classes = net.config.num_classes

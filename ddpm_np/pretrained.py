@@ -71,7 +71,7 @@ def load(path: str | Path, *, dtype: str = "float32", backend: str = "numpy",
 
 
 def sample(model: Any, n: int, *, seed: int = 0, first: int = 0, weights: str = "ema", predicts: str | None = None,
-           variance: Any = None, clip: bool | None = None, batch_size: int = 250,
+           variance: Any = None, clip: bool | None = None, batch_size: int | None = None,
            schedule: diffusion.Schedule | None = None, workers: int | None = None, method: Method | None = None,
            labels: Any = None, guidance: float = 0.0,
            on_step: Callable[[int], Any] = lambda images: None) -> np.ndarray:
@@ -85,6 +85,8 @@ def sample(model: Any, n: int, *, seed: int = 0, first: int = 0, weights: str = 
     n
         How many images: number `first` .. `first` + n − 1 of the seed. Each is a function of its number, whatever
         `n`, `batch_size` and `workers` are.
+    batch_size
+        Images at a time; None for 250 of the paper's CIFAR-10 net, or as many as are of that size.
     weights
         ``"ema"`` or ``"model"``, where the model has both.
     predicts, variance
@@ -105,13 +107,13 @@ def sample(model: Any, n: int, *, seed: int = 0, first: int = 0, weights: str = 
     array (n, H, W, C)
         In [−1, 1], in the net's dtype, on the host; `ddpm_np.data.to_levels` makes bytes of them.
     """
-    if n < 1 or batch_size < 1:
+    if n < 1 or (batch_size is not None and batch_size < 1):
         raise ValueError(f"n and batch_size must be at least 1, got {n} and {batch_size}")
     method = method or Method()
     drawer = Drawer(load(model) if isinstance(model, (str, Path)) else model, weights=weights, workers=workers,
                     schedule=schedule, predicts=predicts, variance=variance, clip=clip, labels=labels,
                     guidance=guidance)
-    images = []
+    images, batch_size = [], batch_size or drawer.at_a_time
     for start in range(0, n, batch_size):
         count = min(batch_size, n - start)
         for _, x in drawer.chain(method, drawer.numbers(seed, first + start, count), start):

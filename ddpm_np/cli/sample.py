@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--guidance", type=float, default=0.0, help="weight of classifier-free guidance (default: 0)")
     parser.add_argument("--progressive", action="store_true", help="a row an image: x̂₀ as the chain goes on")
     parser.add_argument("--no-clip", action="store_true", help="do not hold the predicted image in [-1, 1]")
-    parser.add_argument("--batch-size", type=int, default=250, help="images at a time (default: 250)")
+    parser.add_argument("--batch-size", type=int, help="images at a time (default: 250; fewer if they are large)")
     parser.add_argument("--workers", type=int, help="CPU threads (default: one a CPU); the result is the same")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument("--out", type=Path, default=Path("samples.png"), help="FILE.png or FILE.npz")
@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from ddpm_np import plots
     from ddpm_np.cli.progress import Progress, passed_over
     from ddpm_np.data import to_levels
+    from ddpm_np.drawing import at_a_time
     from ddpm_np.pretrained import Method, load, sample
 
     if args.out.suffix not in (".png", ".npz"):
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     visits = len(method.visits(pretrained.schedule.T)) + (args.sampler == "langevin")
     if args.progressive:
         return _progressive(pretrained, args, options, visits)
-    batches = math.ceil(args.n / max(args.batch_size, 1))
+    batches = math.ceil(args.n / max(args.batch_size or at_a_time(pretrained.model.config), 1))
     with Progress("sample", batches * visits, quiet=args.quiet) as progress:
         images = sample(pretrained, args.n, batch_size=args.batch_size, on_step=progress.advance, **options)
     args.out.parent.mkdir(parents=True, exist_ok=True)

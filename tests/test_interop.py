@@ -133,6 +133,14 @@ def test_a_net_is_views_of_its_file(folder):
     assert differing(diffusers.load_unet(folder), net_of(SMALL)) == []
 
 
+def test_a_net_saved_over_its_own_file(folder):
+    net = diffusers.load_unet(folder)
+    net.conv_in.bias.data = np.arange(8)
+    diffusers.save_unet(net, folder)
+    assert differing(net, net_of(SMALL)) == ["conv_in.bias"]
+    assert differing(net, diffusers.load_unet(folder)) == []
+
+
 def test_old_names_of_attention(folder):
     old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
     tensors = load_file(folder / NAME)

@@ -161,6 +161,8 @@ def diffusion_config(found: Mapping[str, Any]) -> DiffusionConfig:
 def their_diffusion_config(config: DiffusionConfig) -> dict[str, Any]:
     """The configuration of the DDPMScheduler that samples as this configuration says.
 
+    A shorter chain has "leading" steps there: its "trailing" ones have faults (tests/test_parity_samplers.py).
+
     Raises
     ------
     ValueError
@@ -179,7 +181,7 @@ def their_diffusion_config(config: DiffusionConfig) -> dict[str, Any]:
         "_class_name": "DDPMScheduler", "_diffusers_version": VERSION,
         **{key: getattr(config, ours) for ours, key in _DIFFUSION_NAMES.items()},
         "beta_schedule": schedule or "linear", "trained_betas": config.build().beta[1:].tolist() if given else None,
-        "variance_type": names["variance"], "prediction_type": names["predicts"], "timestep_spacing": "trailing",
+        "variance_type": names["variance"], "prediction_type": names["predicts"], "timestep_spacing": "leading",
     }
 
 

@@ -291,6 +291,8 @@ def test_a_net_that_is_not_supported_is_named(changes, words, tmp_path):
 
 def test_a_new_key_that_is_off_changes_nothing():
     assert unet_config({**PUBLISHED, "new_key": None, "other": False}) == unet_config(PUBLISHED)
+    old = {"tensor_format": "pt", "timestep_values": None}
+    assert diffusion_config({**SCHEDULER, **old}) == diffusion_config(SCHEDULER)
 
 
 @pytest.mark.parametrize(("config", "words"), [

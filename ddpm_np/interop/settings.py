@@ -45,6 +45,7 @@ _SCHEDULER_ONLY: dict[str, tuple[Any, ...]] = {
     "thresholding": (False,), "clip_sample_range": (1,), "rescale_betas_zero_snr": (False,),
     "set_alpha_to_one": (True,),
 }
+_WITHOUT_MEANING = ("tensor_format",)  # of the first versions, when arrays could be NumPy's too
 _SCHEDULES = {"linear": "linear", "scaled_linear": "quadratic", "squaredcos_cap_v2": "cosine", "sigmoid": "sigmoid"}
 _PREDICTS = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
 _VARIANCES = {"fixed_small": "small", "fixed_small_log": "small", "fixed_large": "large",
@@ -188,7 +189,7 @@ def their_diffusion_config(config: DiffusionConfig) -> dict[str, Any]:
 def _complete(found: Mapping[str, Any], defaults: Mapping[str, Any], only: Mapping[str, tuple[Any, ...]],
               ) -> dict[str, Any]:
     """A configuration with the library's defaults; refused where a key is unknown or a value has no counterpart."""
-    given = {key: value for key, value in found.items() if not key.startswith("_")}
+    given = {key: value for key, value in found.items() if not key.startswith("_") and key not in _WITHOUT_MEANING}
     for key, value in given.items():
         if key not in defaults and value not in (None, False):
             raise ValueError(f"{key!r} is not a key that is known here: what it means for the net nobody can say")

@@ -83,7 +83,9 @@ def safetensors_pieces(tensors: dict[str, Any], metadata: dict[str, str]) -> Ite
     end = 0
     for name, array in tensors.items():
         start, end = end, end + array.nbytes
-        kind = {"float32": "F32", "float64": "F64"}[str(array.dtype)]
+        kind = {"float32": "F32", "float64": "F64"}.get(str(array.dtype))
+        if kind is None:
+            raise TypeError(f"{name} is of dtype {array.dtype}: only float32 and float64 are saved")
         header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [start, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the numbers begin at a multiple of their size
@@ -130,7 +132,8 @@ def read(path: str | Path) -> Checkpoint:
     from safetensors import SafetensorError, safe_open
 
     if not Path(path).is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}: train one with ddpm-np train --out DIR")
+        raise FileNotFoundError(f"no checkpoint at {path}: train one with ddpm-np train --out DIR, or name a "
+                                "folder of published weights")
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = dict(file.metadata() or {})
@@ -202,7 +205,8 @@ def newest(folder: str | Path, say: Callable[[str], Any] = lambda line: None) ->
     """
     paths = sorted(Path(folder).glob(PATTERN), reverse=True)
     if not paths:
-        raise FileNotFoundError(f"no checkpoint in {folder}: train one with ddpm-np train --out DIR")
+        raise FileNotFoundError(f"no checkpoint in {folder}: train one with ddpm-np train --out DIR, or name a "
+                                "folder of published weights")
     for path in paths:
         try:
             return read(path)

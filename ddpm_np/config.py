@@ -23,6 +23,8 @@ from ddpm_np.diffusion import (
 from ddpm_np.diffusion.variance import LEARNED
 from ddpm_np.models import UNetConfig
 
+_LARGE = 2**53  # numbers below it are the same as ints and as floats; none is as large that means anything here
+_UNKNOWN = "unknown"  # data set
 OBJECTIVES = ("simple", "hybrid", "bound")
 
 
@@ -41,10 +43,10 @@ class DiffusionConfig:
         twice as many outputs.
     predicts
         What the net puts out: ``"eps"`` (the paper), ``"x0"``, ``"mean"`` or ``"v"``.
-    clip
+    clip_sample
         Whether x̂₀ is held in [−1, 1] at each step of sampling (the authors' choice).
     betas
-        None, or the schedule's numbers β₁..β_T themselves, in the place of its name.
+        None, or the schedule's numbers β₁..β_T themselves, in the place of its name and of T.
     """
 
     schedule: str = "linear"
@@ -53,7 +55,7 @@ class DiffusionConfig:
     beta_end: float = 0.02
     variance: str = "large"
     predicts: str = "eps"
-    clip: bool = True
+    clip_sample: bool = True
     betas: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -61,6 +63,8 @@ class DiffusionConfig:
         if self.betas is not None:
             object.__setattr__(self, "betas", tuple(self.betas))
             object.__setattr__(self, "T", len(self.betas))
+            if not self.betas:
+                raise ValueError("betas is empty: give β₁..β_T")
         _one_of("variance", self.variance, ("small", "large", *LEARNED))
         _one_of("predicts", self.predicts, PREDICTS)
 
@@ -135,6 +139,14 @@ class Config:
         return partial(loss, predicts=predicts, variance=variance, levels=levels)
 
     @property
+    def trained_on(self) -> str:
+        """The data set's name; ValueError where nobody knows it (`of_net`)."""
+        if self.training.dataset == _UNKNOWN:
+            raise ValueError("published weights do not say what they were trained on: ddpm-np import them with "
+                             "--dataset first")
+        return self.training.dataset
+
+    @property
     def no_label(self) -> int | None:
         """The label ∅ of a net with labels: the last of its `num_classes`."""
         return None if self.model.num_classes is None else self.model.num_classes - 1
@@ -145,9 +157,9 @@ class Config:
         return cls.from_dict(presets.read(name))
 
     @classmethod
-    def of_net(cls, model: UNetConfig, diffusion: DiffusionConfig, preset: str = "cifar10") -> Config:
-        """The run of a net that was made elsewhere, to go on with by the recipe of a preset."""
-        training = cls.preset(preset).training
+    def of_net(cls, model: UNetConfig, diffusion: DiffusionConfig, preset: str | None = None) -> Config:
+        """The run of a net that was made elsewhere: by the recipe of a preset, or of data that nobody knows."""
+        training = TrainingConfig(_UNKNOWN, 1) if preset is None else cls.preset(preset).training
         if diffusion.variance in LEARNED:
             training = dataclasses.replace(training, objective="hybrid")
         return cls(model, diffusion, training)
@@ -219,8 +231,9 @@ def _is_a(value: Any, hint: Any) -> bool:
     if get_args(hint):  # a union
         return any(_is_a(value, option) for option in get_args(hint))
     if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LARGE  # nor nan
+    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool)) and (
+        hint is not int or abs(value) < _LARGE)
 
 
 def _words(hint: Any) -> str:

@@ -106,8 +106,8 @@ class Drawer:
     Parameters
     ----------
     model
-        A Module; or what has one as ``.model`` and its average as ``.ema.model``, perhaps a ``.schedule`` and a
-        ``.config`` (a `Trainer`, or what `load` returns).
+        A Module; or what has one as ``.model`` and its average as ``.ema.model``, perhaps a ``.schedule``, a
+        ``.config`` and a ``.no_label`` (a `Trainer`, or what `load` returns).
     weights, workers
         As in `predictor`.
     schedule
@@ -129,7 +129,7 @@ class Drawer:
     shape : tuple of int
         (H, W, C) of an image.
     at_a_time : int
-        How many images to draw at a time, so that the memory is what 250 images take of the paper's CIFAR-10 net.
+        How many images to draw at a time: as many as take the memory of 250 of the paper's CIFAR-10 net, at most 250.
     """
 
     def __init__(self, model: Any, *, weights: str = "ema", workers: int | None = None,
@@ -140,7 +140,7 @@ class Drawer:
         self.schedule = schedule or getattr(model, "schedule", None) or diffusion.linear_schedule(1000)
         self.eps: Any = predictor(model, weights, workers, fixed=True)
         self.options: dict[str, Any] = {"predicts": predicts or settings.predicts,
-                                        "clip": settings.clip if clip is None else clip,
+                                        "clip": settings.clip_sample if clip is None else clip,
                                         "variance": settings.variance if variance is None else variance}
         self.shape = (*net.config.size, net.config.in_channels)
         self.at_a_time = at_a_time(net.config)
@@ -150,9 +150,13 @@ class Drawer:
         self.labels, self.guidance = labels, guidance
         if self.classes is None and (labels is not None or guidance):
             raise ValueError("this net was trained without labels: leave labels and guidance out")
-        given = np.asarray([] if labels is None else labels)
-        if given.size and not (given.min() >= 0 and given.max() < self.classes - 1):
-            raise ValueError(f"labels must be from 0 to {self.classes - 2}, got {given.min()} to {given.max()}")
+        self.none = getattr(model, "no_label", None if self.classes is None else self.classes - 1)
+        if self.classes is not None and self.none is None and (labels is None or guidance):
+            raise ValueError(f"this net was never asked without a label: give one from 0 to {self.classes - 1}, and no "
+                             "guidance")
+        given, last = np.asarray([] if labels is None else labels), (self.classes or 0) - 1 - (self.none is not None)
+        if given.size and not (given.min() >= 0 and given.max() <= last):
+            raise ValueError(f"labels must be from 0 to {last}, got {given.min()} to {given.max()}")
 
     def numbers(self, seed: int, first: int, n: int) -> Numbers:
         """The random numbers of some images."""
@@ -162,12 +166,12 @@ class Drawer:
         """The net as a function of (x, t) alone, for images `start` .. of those the labels are for."""
         if self.classes is None:
             return self.eps
-        none = self.classes - 1
-        own = np.asarray(none if self.labels is None else self.labels, np.int64)
+        own = np.asarray(self.none if self.labels is None else self.labels, np.int64)
         rows = np.broadcast_to(own, (n,)) if own.ndim == 0 else own[start:start + n]
         if rows.shape != (n,):
             raise ValueError(f"labels must be one an image, got {own.shape[0]} for at least {start + n}")
-        return diffusion.guided(self.eps, self.backend.to_device(rows), none, self.guidance)
+        y, eps = self.backend.to_device(rows), self.eps
+        return (lambda x, t: eps(x, t, y)) if self.none is None else diffusion.guided(eps, y, self.none, self.guidance)
 
     def chain(self, method: Method, numbers: Numbers, start: int = 0,
               watch: Callable[[Any, Any, Any], Any] | None = None) -> Iterator[tuple[int, Any]]:

@@ -27,7 +27,8 @@ from ddpm_np.models import UNet
 class Pretrained:
     """A trained net: `model` with the weights after the last step, `ema` with their average in ``ema.model``.
 
-    `step` is how many there were: 0 of published weights, of which nothing says so.
+    `step` is how many there were: 0 of published weights, of which nothing says so. `no_label` is the label that means
+    none, of a net that was trained with such a one.
     """
 
     config: Config
@@ -35,6 +36,7 @@ class Pretrained:
     model: UNet
     ema: Any
     step: int
+    no_label: int | None
 
 
 def load(path: str | Path, *, dtype: str = "float32", backend: str = "numpy",
@@ -59,15 +61,17 @@ def load(path: str | Path, *, dtype: str = "float32", backend: str = "numpy",
         If a folder of diffusers' is damaged or needs what is not supported, see `interop.diffusers`.
     """
     path = Path(path)
-    if diffusers.is_folder(path):
+    if diffusers.is_folder(path) and not list(path.glob(checkpoint.PATTERN)):
         net, settings = diffusers.load_pipeline(path, dtype=dtype, backend=backend)
         config = Config.of_net(net.config, settings)
-        return Pretrained(config, settings.build(), net, SimpleNamespace(model=net), 0)
+        return Pretrained(config, settings.build(), net, SimpleNamespace(model=net), 0, None)
+    if path.is_file() and path.name in diffusers.FILES:
+        raise ValueError(f"{path} is a part of a folder of diffusers': name the folder, {path.parent}")
     saved = checkpoint.newest(path, say) if path.is_dir() else checkpoint.read(path)
     nets = {which: UNet(saved.config.model, dtype=dtype, backend=backend, weights=saved.weights(which))
             for which in ("model", "ema")}
     return Pretrained(saved.config, saved.config.diffusion.build(), nets["model"], SimpleNamespace(model=nets["ema"]),
-                      saved.step)
+                      saved.step, saved.config.no_label)
 
 
 def sample(model: Any, n: int, *, seed: int = 0, first: int = 0, weights: str = "ema", predicts: str | None = None,
@@ -86,7 +90,7 @@ def sample(model: Any, n: int, *, seed: int = 0, first: int = 0, weights: str = 
         How many images: number `first` .. `first` + n − 1 of the seed. Each is a function of its number, whatever
         `n`, `batch_size` and `workers` are.
     batch_size
-        Images at a time; None for 250 of the paper's CIFAR-10 net, or as many as are of that size.
+        Images at a time; None for as many as take the memory of 250 of the paper's CIFAR-10 net, at most 250.
     weights
         ``"ema"`` or ``"model"``, where the model has both.
     predicts, variance
@@ -142,9 +146,17 @@ def estimates(model: Any, n: int, *, places: int = 10, seed: int = 0, method: Me
     drawer, method = Drawer(load(model) if isinstance(model, (str, Path)) else model, **options), method or Method()
     count = len(method.visits(drawer.schedule.T))
     wanted = set(np.linspace(0, count - 1, min(places - 1, count)).round().astype(int).tolist())
+    return np.concatenate([_seen(drawer, method, wanted, seed, first, min(drawer.at_a_time, n - first), on_step)
+                           for first in range(0, n, drawer.at_a_time)])
+
+
+def _seen(drawer: Drawer, method: Method, wanted: set[int], seed: int, first: int, n: int,
+          on_step: Callable[[int], Any]) -> np.ndarray:
+    """x̂₀ of the images `first` .. at the `wanted` visits of their chain, and the images: (n, places, H, W, C)."""
     seen: list[Any] = []
     asked: list[tuple[Any, Any, Any]] = []
-    chain = drawer.chain(method, drawer.numbers(seed, 0, n), watch=lambda x, t, said: asked.append((x, t, said)))
+    chain = drawer.chain(method, drawer.numbers(seed, first, n), first,
+                         watch=lambda x, t, said: asked.append((x, t, said)))
     for i, (_, x) in enumerate(chain):
         on_step(n)
         image = x

@@ -18,7 +18,7 @@ from gradients import generator
 from safetensors.numpy import load_file, save_file
 
 import ddpm_np
-from ddpm_np import checkpoint
+from ddpm_np import checkpoint, drawing
 from ddpm_np.cli import main
 from ddpm_np.config import Config, DiffusionConfig
 from ddpm_np.data import to_levels
@@ -168,8 +168,33 @@ def sharded(folder):
 
 
 def test_several_files(folder):
+    """Which are read before one that lies beside them, as diffusers does; what is saved there is in their place."""
+    rewritten(folder, lambda w: w.update({"conv_in.bias": np.full(8, 7, "f4")}))
+    seven = (folder / NAME).read_bytes()
+    rewritten(folder, lambda w: w.update({"conv_in.bias": np.array(net_of(SMALL).conv_in.bias.data)}))
     sharded(folder)
-    assert differing(diffusers.load_unet(folder), net_of(SMALL)) == []
+    (folder / NAME).write_bytes(seven)
+    net = diffusers.load_unet(folder)
+    assert differing(net, net_of(SMALL)) == []
+    net.conv_in.bias.data = np.arange(8)
+    diffusers.save_unet(net, folder)
+    assert differing(diffusers.load_unet(folder), net) == []
+
+
+def test_no_file_is_taken_for_a_pickle_for_the_length_of_its_header(folder):
+    """A header of 128 bytes more than a multiple of 256 begins with 0x80, as pickles do; one of 0x4b50 with "PK"."""
+    tensors, first = load_file(folder / NAME), set()
+    for length in [*range(0, 264, 8), None]:
+        size = int.from_bytes((folder / NAME).read_bytes()[:8], "little")
+        more = (0x4B50 - size) % 2**16 if length is None else length
+        save_file(tensors, folder / NAME, {"more": "x" * more})
+        if length is None:
+            size = int.from_bytes((folder / NAME).read_bytes()[:8], "little")
+            save_file(tensors, folder / NAME, {"more": "x" * ((more + 0x4B50 - size) % 2**16)})
+        first.add((folder / NAME).read_bytes()[:2])
+        assert differing(diffusers.load_unet(folder), net_of(SMALL)) == []
+    assert b"PK" in first
+    assert any(begin[:1] == b"\x80" for begin in first)
 
 
 @pytest.mark.parametrize(("kind", "error"), [("F64", 0), ("F16", 2**-11), ("BF16", 2**-7)])
@@ -279,7 +304,13 @@ def test_what_is_not_said_is_the_librarys_default():
     ({"sample_size": 33}, "multiple of 8"), ({"sample_size": "32"}, "sample_size must be"),
     ({"attention_head_dim": 7}, "heads of 7"), ({"norm_num_groups": 33}, "33 groups"),
     ({"layers_per_block": [2, 2, 2, 2]}, "layers_per_block must be"), ({"dropout": 2}, "dropout"),
-    ({"_class_name": "UNet2DConditionModel"}, "UNet2DConditionModel"),
+    ({"_class_name": "UNet2DConditionModel"}, "UNet2DConditionModel"), ({"freq_shift": 64}, "freq_shift must not be"),
+    ({"freq_shift": 10**400}, "freq_shift must be number"), ({"in_channels": 10**400}, "in_channels must be int"),
+    ({"block_out_channels": [128, 256, 256, 10**400]}, "of a size that fits"), ({"norm_eps": -1.0}, "norm_eps"),
+    ({"norm_eps": float("nan")}, "norm_eps must be number"), ({"freq_shift": float("inf")}, "freq_shift must be"),
+    ({"downsample_padding": True}, "downsample_padding True"), ({"mid_block_type": {}}, "mid_block_type {}"),
+    ({"block_out_channels": [True, 2, 2, 2]}, "block_out_channels must be whole"),
+    ({"sample_size": [32, 32, 32]}, "must be one side"),
 ])
 def test_a_net_that_is_not_supported_is_named(changes, words, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({**PUBLISHED, **changes}))
@@ -318,8 +349,8 @@ def test_heads_there_and_back():
 
 @pytest.mark.parametrize("config", [
     DiffusionConfig(), DiffusionConfig("cosine", 50, variance="small", predicts="v"), DiffusionConfig("sigmoid", 7),
-    DiffusionConfig("quadratic", 9, 1e-3, 0.3, clip=False), DiffusionConfig(predicts="x0", variance="learned_range"),
-    DiffusionConfig(betas=(0.1, 0.2, 0.5)),
+    DiffusionConfig("quadratic", 9, 1e-3, 0.3, clip_sample=False), DiffusionConfig(betas=(0.1, 0.2, 0.5)),
+    DiffusionConfig(predicts="x0", variance="learned_range"),
 ], ids=str)
 def test_schedules_there_and_back(config):
     assert diffusion_config(json.loads(json.dumps(their_diffusion_config(config)))) == config
@@ -338,6 +369,10 @@ def test_a_schedule_without_a_name_there_goes_as_numbers():
     ({"rescale_betas_zero_snr": True}, "rescale_betas_zero_snr"), ({"beta_schedule": "laplace"}, "laplace"),
     ({"clip_sample_range": 2.0}, "clip_sample_range 2.0"), ({"num_train_timesteps": "many"}, "num_train_timesteps"),
     ({"trained_betas": [0.1, "x"]}, "trained_betas must be"), ({"unheard_of": 1}, "unheard_of"),
+    ({"trained_betas": [0.1, 10**400]}, "trained_betas must be"), ({"trained_betas": []}, "betas is empty"),
+    ({"beta_end": float("nan")}, "beta_end must be"), ({"beta_end": 1.5}, "strictly between 0 and 1"),
+    ({"num_train_timesteps": -3}, "T must be at least 1"), ({"beta_schedule": {}}, "beta_schedule {}"),
+    ({"variance_type": []}, "variance_type []"),
 ])
 def test_a_schedule_that_is_not_supported_is_named(pipeline, changes, words):
     changed(pipeline / "scheduler" / "scheduler_config.json", **changes)
@@ -407,6 +442,10 @@ BAD = {
                       "conv_in.bias: expected shape (8,), got (9,)"),
     "an unknown key": (lambda f: rewritten(f, lambda w: w.update(extra=np.ones(1, "f4"))), "1 unknown ['extra']"),
     "a key missing": (lambda f: rewritten(f, lambda w: w.pop("conv_in.bias")), "1 missing ['conv_in.bias']"),
+    "a name twice": (lambda f: rewritten(f, lambda w: w.update({
+        "mid_block.attentions.0.query.bias": np.ones(16, "f4")})), "by an old name and by its new one"),
+    "no numbers": (lambda f: rewritten(f, lambda w: w.update({"conv_in.bias": np.ones((0, 3), "f4")})),
+                   "conv_in.bias has shape [0, 3]"),
     "a wrong dtype": (lambda f: rewritten(f, lambda w: w.update({"conv_in.bias": np.ones(8, "i8")})),
                       "conv_in.bias is of dtype I64"),
     "another net's": (lambda f: changed(f / "config.json", layers_per_block=2), "missing"),
@@ -450,6 +489,24 @@ def test_a_bad_pipeline_is_one_line(pipeline, spoil, words):
     assert "\n" not in str(found.value)
 
 
+def test_words_for_other_mistakes(folder, pipeline, tmp_path):
+    """A part of a folder, one that is not whole, arguments of the wrong kind."""
+    for name in ("config.json", NAME):
+        with pytest.raises(ValueError, match="name the folder"):
+            ddpm_np.load(folder / name)
+    (pipeline / "model_index.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"model_index\.json is missing"):
+        ddpm_np.load(pipeline)
+    with pytest.raises(FileNotFoundError, match="or name a folder of published weights"):
+        ddpm_np.load(tmp_path / "nothing")
+    with pytest.raises(TypeError, match="expected a UNet, got Pretrained"):
+        diffusers.save_unet(ddpm_np.load(folder), tmp_path / "out")
+    with pytest.raises(ValueError, match="dtype must be"):
+        diffusers.load_unet(folder, dtype="float16")
+    with pytest.raises(TypeError, match="float16: only"):
+        diffusers.save_unet(UNet(SMALL, dtype="float16"), tmp_path / "out")
+
+
 # -------------------------------------------------------------------------------------------- pipelines, from the front
 
 def test_a_pipeline_is_loaded_and_sampled(pipeline):
@@ -474,8 +531,76 @@ def test_all_in_one_folder_as_first_published(pipeline, tmp_path):
     assert diffusers.load_pipeline(flat)[1].T == 20
 
 
-def test_a_net_alone_has_the_papers_schedule(folder):
-    assert ddpm_np.load(folder).schedule.alpha_bar.tobytes() == linear_schedule(1000).alpha_bar.tobytes()
+def test_a_net_alone_has_the_papers_schedule(folder, tmp_path):
+    """Of twice as many outputs, with a variance of its own; a schedule that does not go with the net is named."""
+    found = ddpm_np.load(folder)
+    assert found.schedule.alpha_bar.tobytes() == linear_schedule(1000).alpha_bar.tobytes()
+    assert found.config.diffusion.variance == "large"
+    net = net_of(dataclasses.replace(SMALL, out_channels=4))
+    diffusers.save_pipeline(net, DiffusionConfig(variance="learned_range"), tmp_path / "two")
+    for path in (tmp_path / "two", tmp_path / "two" / "unet"):
+        assert ddpm_np.load(path).config.diffusion.variance == "learned_range"
+    diffusers.save_unet(net_of(SMALL), tmp_path / "two" / "unet")
+    with pytest.raises(ValueError, match="two: a net of 2 channels"):
+        ddpm_np.load(tmp_path / "two")
+
+
+def test_labels_of_a_published_net_are_all_labels(tmp_path):
+    """None of them means "no label", as the last of a net that is trained here does."""
+    net, method = net_of(dataclasses.replace(CONFIGS["labels"], out_channels=2)), ddpm_np.pretrained.Method(steps=2)
+    diffusers.save_unet(net, tmp_path)
+    last = ddpm_np.sample(tmp_path, 1, labels=2, method=method)
+    assert last.tobytes() != ddpm_np.sample(tmp_path, 1, labels=0, method=method).tobytes()
+    with pytest.raises(ValueError, match="from 0 to 2, got 3"):
+        ddpm_np.sample(tmp_path, 1, labels=3, method=method)
+    for options in ({}, {"labels": 1, "guidance": 0.5}):
+        with pytest.raises(ValueError, match="give one from 0 to 2, and no guidance"):
+            ddpm_np.sample(tmp_path, 1, method=method, **options)
+    assert main(["import", str(tmp_path), "--out", str(tmp_path / "run")]) == 2
+
+
+def test_many_large_images_are_drawn_a_few_at_a_time(monkeypatch):
+    """And are the same."""
+    model, method = net_of(CONFIGS["digits"]), ddpm_np.pretrained.Method(steps=3)
+    images, seen = ddpm_np.sample(model, 5, method=method), ddpm_np.pretrained.estimates(model, 5, method=method)
+    monkeypatch.setattr(drawing, "_NUMBERS", 2 * 8 * 8 * 32)
+    assert drawing.at_a_time(model.config) == 2
+    counts = []
+    assert ddpm_np.sample(model, 5, method=method, on_step=counts.append).tobytes() == images.tobytes()
+    assert ddpm_np.pretrained.estimates(model, 5, method=method, on_step=counts.append).tobytes() == seen.tobytes()
+    assert counts == 2 * [2, 2, 2, 2, 2, 2, 1, 1, 1]
+
+
+def test_images_that_are_no_numbers_are_said(pipeline, tmp_path, capsys):
+    rewritten(pipeline / "unet", lambda w: w.update({"conv_out.bias": np.full(1, np.nan, "f4")}))
+    assert main(["sample", str(pipeline), "-n", "1", "--quiet", "--out", str(tmp_path / "s.png")]) == 1
+    assert capsys.readouterr().err.startswith("ddpm-np: stopped: the images are not finite numbers")
+    assert not (tmp_path / "s.png").exists()
+
+
+def test_what_nobody_knows_of_the_data(pipeline, tmp_path, capsys):
+    for command in (["evaluate"], ["plot", "neighbours", "--out", str(tmp_path / "n.png")]):
+        assert main([*command, str(pipeline)]) == 2
+        assert "import them with --dataset first" in capsys.readouterr().err
+    assert not (pipeline / "evaluation.json").exists()
+    assert main(["import", str(pipeline), "--out", str(pipeline)]) == 2
+    assert "is a folder of diffusers'" in capsys.readouterr().err
+    assert main(["import", str(pipeline), "--out", str(tmp_path / "run"), "--dataset", "mnits"]) == 2
+    assert "no data set is called 'mnits'" in capsys.readouterr().err
+
+
+def test_a_runs_checkpoints_come_first(pipeline, tmp_path):
+    """Where some lie in a folder with files of diffusers'."""
+    assert main(["import", str(pipeline), "--out", str(tmp_path / "run"), "--preset", "digits"]) == 0
+    for path in (tmp_path / "run").iterdir():
+        path.rename(pipeline / path.name)
+    assert ddpm_np.load(pipeline).config.training.dataset == "digits"
+
+
+def test_no_key_is_in_two_tables():
+    """`--set` names a key alone."""
+    tables = Config.preset("digits").to_dict().values()
+    assert len({key for table in tables for key in table}) == sum(len(table) for table in tables)
 
 
 def test_whether_it_clips_is_the_schedulers_to_say(pipeline):
@@ -522,7 +647,7 @@ def test_a_checkpoint_of_a_run_with_other_keys_than_now(tmp_path):
     """A configuration written before some keys were there has their defaults."""
     config = Config.preset("digits")
     tables = config.to_dict()
-    for table, key in (("diffusion", "betas"), ("diffusion", "clip"), ("model", "head_dim")):
+    for table, key in (("diffusion", "betas"), ("diffusion", "clip_sample"), ("model", "head_dim")):
         del tables[table][key]
     assert Config.from_dict(tables) == config
     path = tmp_path / "checkpoint-00000000.safetensors"

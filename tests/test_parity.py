@@ -207,6 +207,19 @@ def test_what_a_configuration_leaves_out_is_the_librarys_default():
     assert of_both == {**of_both, **defaults(diffusers.DDPMScheduler)} == SCHEDULER_DEFAULTS
 
 
+def test_their_shards_and_their_old_pickles(tmp_path):
+    """Several files with an index open; a pickle is refused."""
+    theirs = their_net("their training example", "float32")
+    theirs.save_pretrained(tmp_path / "shards", max_shard_size="2MB")
+    assert len(list((tmp_path / "shards").glob("*.safetensors"))) > 2
+    named = dict(load_unet(tmp_path / "shards").named_parameters())
+    for key, p in theirs.named_parameters():
+        np.testing.assert_array_equal(named[key].data, in_our_layout(key, p))
+    theirs.save_pretrained(tmp_path / "pickle", safe_serialization=False)
+    with pytest.raises(ValueError, match="is a pickle"):
+        load_unet(tmp_path / "pickle")
+
+
 # Training
 
 
@@ -332,7 +345,7 @@ def test_what_is_trained_here_draws_the_same_images_there(trained, variance, tmp
     net, found = load_pipeline(tmp_path)
     assert found == diffusion
     x_0 = last(ancestral(found.build(), predictor(net), x_T, lambda t: noises[diffusion.T - t],
-                         predicts=found.predicts, variance=found.variance, clip=found.clip))
+                         predicts=found.predicts, variance=found.variance, clip=found.clip_sample))
     ours = np.clip(x_0 / 2 + 0.5, 0, 1)
     assert ours.dtype == theirs.dtype == np.float32
     assert np.abs(ours - theirs).max() <= 5e-6

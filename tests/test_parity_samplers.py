@@ -89,7 +89,8 @@ def test_a_step(schedule, variance):
     rng = generator("step", schedule)
     for predicts in ("eps", "x0", "v"):
         for clip in (False, True):
-            config = DiffusionConfig(**SCHEDULES[schedule], variance=VARIANCES[variance], predicts=predicts, clip=clip)
+            config = DiffusionConfig(**SCHEDULES[schedule], variance=VARIANCES[variance], predicts=predicts,
+                                     clip_sample=clip)
             theirs, ours = scheduler_of(config, variance_type=variance), config.build()
             options = {"predicts": predicts, "variance": config.variance, "clip": clip}
             for t in (1, 2, 3, config.T // 2, config.T - 1, config.T):
@@ -109,7 +110,7 @@ def test_a_step(schedule, variance):
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_a_step_by_their_own_tables(schedule, variance):
     """In float32 they lose digits: 1 − ᾱ_t is 1e-4 at first, and of that float32 has three."""
-    config = DiffusionConfig(**SCHEDULES[schedule], variance=variance, clip=False)
+    config = DiffusionConfig(**SCHEDULES[schedule], variance=variance, clip_sample=False)
     theirs, ours, rng = scheduler_of(config, exact=False), config.build(), generator("tables", schedule)
     assert error(theirs.betas.numpy(), ours.beta[1:]) <= 3e-7
     assert error(theirs.alphas_cumprod.numpy(), ours.alpha_bar[1:]) <= 1e-6
@@ -124,7 +125,7 @@ def test_a_step_by_their_own_tables(schedule, variance):
 def test_what_is_written_of_a_schedule_is_read_again(schedule):
     """Through their own configuration, with its defaults."""
     for kind in ("DDPMScheduler", "DDIMScheduler")[: 1 if schedule == "sigmoid" else 2]:  # DDIM's knows no sigmoid
-        config = DiffusionConfig(**SCHEDULES[schedule], variance="small", predicts="v", clip=False)
+        config = DiffusionConfig(**SCHEDULES[schedule], variance="small", predicts="v", clip_sample=False)
         theirs = scheduler_of(config, kind, exact=False)
         assert diffusion_config({**theirs.config, "_class_name": kind}) == config
         assert theirs.config.timestep_spacing == "leading"  # which has no fault
@@ -158,7 +159,7 @@ def test_a_chain_of_fewer_steps_is_ours_respaced(n, variance):
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 def test_a_chain_of_ddim(eta, spacing, predicts, clip):
     """Ten steps of a hundred; where x̂₀ is clipped, theirs has to be told to let ε follow."""
-    config = DiffusionConfig(T=100, beta_end=0.1, variance="small", predicts=predicts, clip=clip)
+    config = DiffusionConfig(T=100, beta_end=0.1, variance="small", predicts=predicts, clip_sample=clip)
     theirs = scheduler_of(config, "DDIMScheduler", timestep_spacing=spacing)
     theirs.set_timesteps(10)
     steps = timesteps(config.T, 10, spacing)
@@ -201,7 +202,7 @@ def test_the_steps_of_a_shorter_chain(kind, spacing, lower, longer):
 
 def test_trailing_may_end_before_the_first_step():
     """A fault of theirs: 62 steps for 61, the last of them at timestep −1, which is read as T."""
-    config = DiffusionConfig(variance="small", clip=False)
+    config = DiffusionConfig(variance="small", clip_sample=False)
     theirs = scheduler_of(config, timestep_spacing="trailing")
     theirs.set_timesteps(61)
     ours = timesteps(config.T, 61, "trailing")
@@ -214,7 +215,7 @@ def test_trailing_may_end_before_the_first_step():
 @pytest.mark.parametrize("variance", ["small", "large"])
 def test_trailing_adds_noise_to_the_image(variance):
     """A fault of theirs: the last step, from t > 1 to the image, is noisy; σ² is β of the whole way, or 1e-20."""
-    config = DiffusionConfig(**SCHEDULES["given"], variance=variance, clip=False)
+    config = DiffusionConfig(**SCHEDULES["given"], variance=variance, clip_sample=False)
     theirs, schedule = scheduler_of(config, timestep_spacing="trailing"), config.build()
     theirs.set_timesteps(5)
     t = int(theirs.timesteps[-1]) + 1
@@ -230,7 +231,7 @@ def test_trailing_adds_noise_to_the_image(variance):
 
 def test_the_log_of_the_large_variance_is_taken_for_the_variance():
     """A fault of theirs: fixed_large_log is √(ln β_t)."""
-    theirs = scheduler_of(DiffusionConfig(clip=False), variance_type="fixed_large_log")
+    theirs = scheduler_of(DiffusionConfig(clip_sample=False), variance_type="fixed_large_log")
     x, noise = generator("log").standard_normal((2, *SHAPE))
     assert np.isnan(their_step(theirs, says(x, batch(500)), 500, x, noise)[0]).all()
 
@@ -238,7 +239,7 @@ def test_the_log_of_the_large_variance_is_taken_for_the_variance():
 @pytest.mark.parametrize(("spacing", "n"), [("linspace", 10), ("trailing", 7)])
 def test_ddim_goes_to_another_step_than_the_next(spacing, n):
     """A fault of theirs: each step goes down by ⌊T/n⌋, whatever the spacing; the next one begins elsewhere."""
-    config = DiffusionConfig(variance="small", clip=False)
+    config = DiffusionConfig(variance="small", clip_sample=False)
     theirs, schedule = scheduler_of(config, "DDIMScheduler", timestep_spacing=spacing), config.build()
     theirs.set_timesteps(n)
     t, following = (theirs.timesteps[:2] + 1).tolist()
@@ -251,7 +252,7 @@ def test_ddim_goes_to_another_step_than_the_next(spacing, n):
 
 def test_ddim_keeps_the_noise_of_an_image_that_it_clips():
     """Unless told to use_clipped_model_output, x̂₀ and ε no longer make up x_t."""
-    config = DiffusionConfig(variance="small", clip=True)
+    config = DiffusionConfig(variance="small", clip_sample=True)
     theirs, t = scheduler_of(config, "DDIMScheduler"), 900
     theirs.set_timesteps(1000)
     x = generator("clipped").standard_normal(SHAPE)

@@ -63,7 +63,7 @@ def _open(pretrained: Any, args: argparse.Namespace, split: str) -> Any:
     if split == "test" and not _has_test(pretrained):
         raise ValueError(f"{config.training.dataset!r} has no test images: leave --split out")
     shape = (*config.model.size, config.model.in_channels)
-    return open_dataset(config.training.dataset, split=split, data_dir=args.data_dir, shape=shape)
+    return open_dataset(config.trained_on, split=split, data_dir=args.data_dir, shape=shape)
 
 
 def _has_test(pretrained: Any) -> bool:

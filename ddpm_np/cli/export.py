@@ -12,7 +12,7 @@ EXAMPLES = """examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", type=Path, help="a run's folder, or a checkpoint file")
+    parser.add_argument("checkpoint", type=Path, help="a run's folder, a checkpoint file, or a folder of diffusers'")
     parser.add_argument("--out", type=Path, required=True, help="the folder to make")
     parser.add_argument("--weights", default="ema", choices=("ema", "model"), help="the average, or the last weights")
 
@@ -28,5 +28,8 @@ def run(args: argparse.Namespace) -> int:
     pretrained = load(args.checkpoint, say=passed_over)
     net = pretrained.ema.model if args.weights == "ema" else pretrained.model
     diffusers.save_pipeline(net, pretrained.config.diffusion, args.out)
-    print(f"{count_parameters(net)[0]:,} parameters and their schedule: {args.out}")
+    steps = pretrained.schedule.T
+    say = f"; there, ask for num_inference_steps={steps}" if steps != 1000 else ""
+    say += "; its pipelines take no labels, its UNet2DModel does" if net.config.num_classes is not None else ""
+    print(f"{count_parameters(net)[0]:,} parameters and their schedule: {args.out}{say}")
     return 0

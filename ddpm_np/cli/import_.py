@@ -26,13 +26,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from ddpm_np import checkpoint
     from ddpm_np.config import Config
+    from ddpm_np.data import names
     from ddpm_np.interop import diffusers
     from ddpm_np.nn import count_parameters
     from ddpm_np.train import Trainer
 
     if sorted(args.out.glob(checkpoint.PATTERN)):
         raise ValueError(f"{args.out} holds a run already: name another folder")
+    if diffusers.is_folder(args.out):
+        raise ValueError(f"{args.out} is a folder of diffusers': name another for the run")
+    if args.dataset is not None and args.dataset not in names() and not args.dataset.startswith("folder:") and (
+            not args.dataset.endswith(".npz")):
+        raise ValueError(f"no data set is called {args.dataset!r}: there are {', '.join(names())}, folder:PATH and "
+                         "FILE.npz")
     net, diffusion = diffusers.load_pipeline(args.folder)
+    if net.config.num_classes is not None:
+        raise ValueError(f"{args.folder} is a net with labels and none for \"no label\", which training needs here")
     config = Config.of_net(net.config, diffusion, args.preset).replace(dataset=args.dataset).with_values(args.values)
     if (config.model, config.diffusion) != (net.config, diffusion):
         raise ValueError("--set changes the recipe, not the net or its schedule, which are those of the folder")

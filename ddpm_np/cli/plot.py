@@ -67,7 +67,7 @@ def _dataset(config: Any, args: argparse.Namespace) -> Any:
     from ddpm_np.data import open_dataset
 
     shape = (*config.model.size, config.model.in_channels)
-    return open_dataset(config.training.dataset, data_dir=args.data_dir, shape=shape)
+    return open_dataset(config.trained_on, data_dir=args.data_dir, shape=shape)
 
 
 def _loss(args: argparse.Namespace, out: Path) -> None:

@@ -6,6 +6,7 @@ Image i of a seed is the same whatever -n and --batch-size are.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,10 @@ def run(args: argparse.Namespace) -> int:
     batches = math.ceil(args.n / max(args.batch_size or at_a_time(pretrained.model.config), 1))
     with Progress("sample", batches * visits, quiet=args.quiet) as progress:
         images = sample(pretrained, args.n, batch_size=args.batch_size, on_step=progress.advance, **options)
+    if not np.isfinite(images).all():
+        print("ddpm-np: stopped: the images are not finite numbers; what is wrong is in the weights or the settings",
+              file=sys.stderr)
+        return 1
     args.out.parent.mkdir(parents=True, exist_ok=True)
     if args.out.suffix == ".npz":
         np.savez_compressed(args.out, images=to_levels(images))
@@ -79,14 +84,18 @@ def run(args: argparse.Namespace) -> int:
 
 def _progressive(pretrained: Any, args: argparse.Namespace, options: dict[str, Any], visits: int) -> int:
     """Write x̂₀ of each image at ten places along the chain, the last being the image."""
+    import math
+
     import numpy as np
 
     from ddpm_np import plots
     from ddpm_np.cli.progress import Progress
     from ddpm_np.data import to_levels
+    from ddpm_np.drawing import at_a_time
     from ddpm_np.pretrained import estimates
 
-    with Progress("sample", visits, quiet=args.quiet) as progress:
+    batches = math.ceil(args.n / at_a_time(pretrained.model.config))
+    with Progress("sample", batches * visits, quiet=args.quiet) as progress:
         seen = estimates(pretrained, args.n, on_step=progress.advance, **options)  # (n, K, H, W, C)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     if args.out.suffix == ".npz":

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from ddpm_np.checkpoint import safetensors_pieces, write_atomically
-from ddpm_np.config import DiffusionConfig
+from ddpm_np.config import Config, DiffusionConfig
 from ddpm_np.interop import tensors
 from ddpm_np.interop.settings import VERSION, diffusion_config, their_diffusion_config, their_unet_config, unet_config
 from ddpm_np.interop.tensors import read_json
@@ -31,6 +32,7 @@ from ddpm_np.models import UNet
 _OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}  # of attention, once
 _LABELS = "class_embedding"  # (num_classes, D) in both; theirs is a layer, whose weight it is
 _PIPELINES = ("DDPMPipeline", "DDIMPipeline")
+FILES = ("model_index.json", "config.json", "scheduler_config.json", tensors.NAME, tensors.INDEX)
 
 
 def load_unet(folder: str | Path, *, dtype: str = "float32", backend: Any = "numpy",
@@ -54,11 +56,17 @@ def load_unet(folder: str | Path, *, dtype: str = "float32", backend: Any = "num
         what is not supported; in one line that names it.
     """
     folder = Path(folder)
+    if dtype not in ("float32", "float64"):
+        raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
     with _about(folder / "config.json"):
         config = unet_config(read_json(folder / "config.json"), image_size)
-    weights = {name: _our_layout(name, array) for name, array in (
-        (_our_name(name), array) for name, array in tensors.open_folder(folder).items())}
+    weights: dict[str, np.ndarray] = {}
     with _about(folder):
+        for theirs, array in tensors.open_folder(folder).items():
+            name = _our_name(theirs)
+            if name in weights:
+                raise ValueError(f"{name} is there by an old name and by its new one: which of them counts?")
+            weights[name] = _our_layout(name, array)
         return UNet(config, dtype=dtype, backend=backend, weights=weights)
 
 
@@ -70,19 +78,23 @@ def save_unet(model: UNet, folder: str | Path) -> None:
     ValueError
         If diffusers has no net of that shape.
     """
+    if not isinstance(model, UNet):
+        raise TypeError(f"expected a UNet, got {type(model).__name__}: of what load returns, its .model or .ema.model")
     folder = Path(folder)
     settings = their_unet_config(model.config)
     theirs = {f"{name}.weight" if name == _LABELS else name: _their_layout(name, p.data)
               for name, p in model.named_parameters()}
     write_atomically(folder / tensors.NAME, safetensors_pieces(theirs, {"format": "pt"}))
     _write_json(folder / "config.json", settings)
+    (folder / tensors.INDEX).unlink(missing_ok=True)  # of weights that were there before: it would be read first
 
 
 def load_pipeline(folder: str | Path, *, dtype: str = "float32", backend: Any = "numpy",
                   ) -> tuple[UNet, DiffusionConfig]:
     """The net of a pipeline's folder, and its schedule; of a net's folder, the net and the paper's schedule.
 
-    A pipeline's parts lie in folders of their own, ``unet`` and ``scheduler``, or all in one, as in the first that were
+    A net of twice as many outputs as inputs says its variance too: without a schedule, in a learned range. A pipeline's
+    parts lie in folders of their own, ``unet`` and ``scheduler``, or all in one, as in the first that were
     published.
 
     Raises
@@ -91,8 +103,10 @@ def load_pipeline(folder: str | Path, *, dtype: str = "float32", backend: Any = 
         As in `load_unet`.
     """
     folder = Path(folder)
-    if not (folder / "model_index.json").is_file():
-        return load_unet(folder, dtype=dtype, backend=backend), DiffusionConfig()
+    if not (folder / "model_index.json").is_file() and not (folder / "unet").is_dir():
+        net = load_unet(folder, dtype=dtype, backend=backend)
+        learned = net.config.out_channels == 2 * net.config.in_channels
+        return net, DiffusionConfig(variance="learned_range" if learned else "large")
     with _about(folder / "model_index.json"):
         kind = read_json(folder / "model_index.json").get("_class_name")
         if kind not in _PIPELINES:
@@ -101,7 +115,11 @@ def load_pipeline(folder: str | Path, *, dtype: str = "float32", backend: Any = 
     settings = scheduler / "scheduler_config.json"
     with _about(settings):
         diffusion = diffusion_config(read_json(settings))
-    return load_unet(unet, dtype=dtype, backend=backend), diffusion
+        diffusion.build()  # raises for numbers that are no schedule
+    net = load_unet(unet, dtype=dtype, backend=backend)
+    with _about(folder):
+        Config.of_net(net.config, diffusion)  # raises where they do not go together
+    return net, diffusion
 
 
 def save_pipeline(model: UNet, diffusion: DiffusionConfig, folder: str | Path) -> None:
@@ -124,17 +142,17 @@ def save_pipeline(model: UNet, diffusion: DiffusionConfig, folder: str | Path) -
 
 def is_folder(path: str | Path) -> bool:
     """Whether a path is a folder that `load_pipeline` may open."""
-    return any((Path(path) / name).is_file() for name in ("model_index.json", "config.json"))
+    return (Path(path) / "unet").is_dir() or any((Path(path) / name).is_file() for name in FILES)
 
 
 @contextlib.contextmanager
 def _about(path: Path) -> Iterator[None]:
-    """A context whose ValueErrors name a file."""
+    """A context whose errors about values name a file."""
     try:
         yield
-    except ValueError as error:
-        message = str(error)
-        raise ValueError(message if message.startswith(str(path)) else f"{path}: {message}") from error
+    except (ValueError, TypeError, ArithmeticError) as error:
+        named = re.match(rf"{re.escape(str(path))}[/: ]", str(error))
+        raise ValueError(str(error) if named else f"{path}: {error}") from error
 
 
 def _our_name(name: str) -> str:

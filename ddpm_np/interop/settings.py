@@ -56,7 +56,7 @@ _UNET_NAMES = {  # ours: theirs, of what is the same number in both
     "num_classes": "num_class_embeds", "flip_sin_to_cos": "flip_sin_to_cos", "freq_shift": "freq_shift",
 }
 _DIFFUSION_NAMES = {"T": "num_train_timesteps", "beta_start": "beta_start", "beta_end": "beta_end",
-                    "betas": "trained_betas", "clip": "clip_sample"}
+                    "betas": "trained_betas", "clip_sample": "clip_sample"}
 _SCHEDULERS = ("DDPMScheduler", "DDIMScheduler")
 
 
@@ -101,7 +101,7 @@ def unet_config(found: Mapping[str, Any], image_size: int | tuple[int, int] | No
         **same, "image_size": size, "channels": widths[0],
         "channel_multipliers": tuple(width / widths[0] for width in widths),
         "attention_resolutions": tuple(sides[0] // 2**i for i, attend in enumerate(attends) if attend),
-        "downsample_padding": ("asymmetric", "symmetric")[theirs["downsample_padding"]]}, _UNET_NAMES)
+        "downsample_padding": "symmetric" if theirs["downsample_padding"] else "asymmetric"}, _UNET_NAMES)
 
 
 def their_unet_config(config: UNetConfig) -> dict[str, Any]:
@@ -193,15 +193,16 @@ def _complete(found: Mapping[str, Any], defaults: Mapping[str, Any], only: Mappi
     for key, value in given.items():
         if key not in defaults and value not in (None, False):
             raise ValueError(f"{key!r} is not a key that is known here: what it means for the net nobody can say")
-        if key in only and value not in only[key]:
+        if key in only and not any(value == known and isinstance(value, bool) == isinstance(known, bool)
+                                   for known in only[key]):
             raise ValueError(f"{key} {value!r} is not supported, only {' or '.join(map(repr, only[key]))}")
     return {**defaults, **given}
 
 
 def _sizes(key: str, values: Any) -> None:
     """Raise ValueError unless all are whole numbers above 0."""
-    if not values or not all(isinstance(value, int) and value > 0 for value in values):
-        raise ValueError(f"{key} must be whole numbers above 0, got {values!r}")
+    if not values or not all(type(value) is int and 0 < value < 2**31 for value in values):
+        raise ValueError(f"{key} must be whole numbers above 0, and of a size that fits, got {values!r}")
 
 
 def _attends(kind: Any, way: str) -> bool:
@@ -213,6 +214,6 @@ def _attends(kind: Any, way: str) -> bool:
 
 def _counterpart(key: str, value: Any, known: Mapping[str, str]) -> str:
     """Our name of a value."""
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise ValueError(f"{key} {value!r} is not supported, only {', '.join(map(repr, known))}")
     return known[value]

@@ -1,19 +1,21 @@
 """Weights as diffusers lays them on a disk: one safetensors file or several with an index, opened without reading them.
 
 A file is mapped into memory: its tensors are views of it, and the system reads a page when a number of it is first
-used. What is written to them stays in this process. Nothing is ever unpickled.
+used. What is written to them stays in this process. A file that is cut short while it is mapped ends the process, as
+the system has it; one that is replaced, as `save_unet` does, does not. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 NAME = "diffusion_pytorch_model.safetensors"
-_INDEX = f"{NAME}.index.json"
+INDEX = f"{NAME}.index.json"
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 _PICKLES = (b"PK", b"\x80")  # how PyTorch's own files begin, new and old
 
@@ -28,14 +30,14 @@ def open_folder(folder: Path) -> dict[str, np.ndarray]:
     ValueError
         If one is a pickle, damaged, or not what the index says.
     """
-    index = folder / _INDEX
-    if (folder / NAME).is_file():
-        return open_file(folder / NAME)
+    index = folder / INDEX
     if not index.is_file():
+        if (folder / NAME).is_file():
+            return open_file(folder / NAME)
         for other in sorted(folder.glob("*.bin")):
             raise ValueError(f"{other} is a pickle, which may run code when it is opened: get {NAME} instead, or have "
                              "diffusers' save_pretrained write it")
-        raise FileNotFoundError(f"{folder} has no {NAME} and no {_INDEX}: is it the folder of a net?")
+        raise FileNotFoundError(f"{folder} has no {NAME} and no {INDEX}: is it the folder of a net?")
     places = read_json(index).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
         raise ValueError(f"{index} has no weight_map of tensors to files: get the file again")
@@ -44,11 +46,11 @@ def open_folder(folder: Path) -> dict[str, np.ndarray]:
         if Path(name).name != name:
             raise ValueError(f"{index} names {name!r}, which is no file beside it")
         if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder / name} is missing, and {_INDEX} names it")
+            raise FileNotFoundError(f"{folder / name} is missing, and {INDEX} names it")
         held = open_file(folder / name)
         wrong = sorted(held.keys() ^ {tensor for tensor, place in places.items() if place == name})
         if wrong:
-            raise ValueError(f"{folder / name} and {_INDEX} differ in {wrong[0]!r}: get both again")
+            raise ValueError(f"{folder / name} and {INDEX} differ in {wrong[0]!r}: get both again")
         found |= held
     return found
 
@@ -57,14 +59,14 @@ def open_file(path: Path) -> dict[str, np.ndarray]:
     """The tensors of a safetensors file: views of the mapped file, but for those that no view can show."""
     from safetensors import SafetensorError, safe_open
 
-    with open(path, "rb") as file:
-        if file.read(2).startswith(_PICKLES):
-            raise ValueError(f"{path} is a pickle by its first bytes, whatever its name: it may run code when it is "
-                             "opened; get the safetensors file")
     try:
         with safe_open(path, framework="numpy"):
             pass  # the library has seen that the header is one, and that the file ends where it says
     except (SafetensorError, OSError, ValueError) as error:
+        with open(path, "rb") as file:
+            if file.read(2).startswith(_PICKLES):
+                raise ValueError(f"{path} is a pickle by its first bytes, whatever its name: it may run code when it "
+                                 "is opened; get the safetensors file") from error
         raise ValueError(f"{path} is not a whole safetensors file ({error}): get it again") from error
     numbers = np.memmap(path, np.uint8, mode="c")
     start = 8 + int.from_bytes(numbers[:8].tobytes(), "little")
@@ -78,6 +80,8 @@ def _view(numbers: np.ndarray, start: int, entry: dict[str, Any], what: str) -> 
     if entry["dtype"] not in _DTYPES:
         raise ValueError(f"{what} is of dtype {entry['dtype']}, expected one of {', '.join(_DTYPES)}")
     first, end = entry["data_offsets"]
+    if math.prod(entry["shape"]) == 0:
+        raise ValueError(f"{what} has shape {entry['shape']}, and no numbers: get the file again")
     flat = numbers[start + first : start + end].view(_DTYPES[entry["dtype"]])
     if entry["dtype"] == "BF16":  # the upper half of a float32
         flat = (flat.astype(np.uint32) << 16).view(np.float32)

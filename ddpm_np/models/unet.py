@@ -102,6 +102,10 @@ class UNetConfig:
                                  "number of them, at least 1")
             if width % self.groups:
                 raise ValueError(f"{width} channels do not divide into {self.groups} groups: change channels or groups")
+        if self.norm_eps < 0:
+            raise ValueError(f"norm_eps must be at least 0, got {self.norm_eps}")
+        if self.head_dim is not None and self.heads != 1:
+            raise ValueError(f"give heads or head_dim, not both: got {self.heads} and {self.head_dim}")
         if self.downsample_padding not in ("asymmetric", "symmetric"):
             raise ValueError(
                 f"downsample_padding must be 'asymmetric' or 'symmetric', got {self.downsample_padding!r}"
@@ -109,6 +113,9 @@ class UNetConfig:
         if self.channels % 2 or self.channels < 4:
             raise ValueError(f"channels is also the size of the time embedding: even and at least 4, got "
                              f"{self.channels}")
+        if self.freq_shift == self.channels / 2:
+            raise ValueError(f"freq_shift must not be half the channels, {self.channels}: the frequencies divide by "
+                             "their difference")
         heights = {self.size[0] // 2**i for i in range(len(self.channel_multipliers))}
         if not set(self.attention_resolutions) <= heights:
             raise ValueError(

@@ -143,7 +143,7 @@ LAYERS: Lines = {
          "grad-unet"),
     ],
     "models.unet.UNet.__init__": [
-        ("every level as wide as the first", "[config.channels * m for", "[config.channels * 1 for", "grad-unet"),
+        ("every level as wide as the first", "widths = config.widths", "widths = config.widths[:1] * 9", "grad-unet"),
         ("a time embedding of 8 times the channels", "4 * config.channels", "8 * config.channels", "grad-unet"),
         ("attention one level further down", "config.size[0] // 2**i in", "config.size[0] // 2 ** (i + 1) in",
          "grad-unet"),

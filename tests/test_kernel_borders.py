@@ -143,19 +143,20 @@ def test_winograd_is_not_chosen(x, w, static):
 
 
 @every_dtype
-@pytest.mark.parametrize(("n", "size", "forward", "back"), [
-    (45, (8, 8), {"float32": [21, 21, 3], "float64": [10, 10, 10, 10, 5]},
-     {"float32": [42, 3], "float64": [21, 21, 3]}),
-    (5, (32, 16), {"float32": [2, 2, 1], "float64": [1, 1, 1, 1, 1]}, {"float32": [5], "float64": [2, 2, 1]}),
-    (2, (48, 32), {"float32": [1, 1], "float64": [1, 1]}, {"float32": [1, 1], "float64": [1, 1]}),
+@pytest.mark.parametrize(("n", "size", "lots"), [
+    (45, (8, 8), {"float32": [(32, 0, 4), (13, 0, 4)], "float64": [(16, 0, 4), (16, 0, 4), (13, 0, 4)]}),
+    (5, (32, 16), {"float32": [(4, 0, 16), (1, 0, 16)], "float64": [(2, 0, 16), (2, 0, 16), (1, 0, 16)]}),
+    (2, (48, 32), {"float32": 2 * [(1, 0, 24)], "float64": 2 * [(1, 0, 12), (1, 12, 24)]}),
+    (2, (54, 64), {"float32": 2 * [(1, 0, 13), (1, 13, 27)],
+                   "float64": 2 * [(1, 0, 6), (1, 6, 13), (1, 13, 20), (1, 20, 27)]}),
+    (1, (8, 2400), {"float32": [(1, i, i + 1) for i in range(4)], "float64": [(1, i, i + 1) for i in range(4)]}),
 ])
-def test_winograd_in_several_lots(n, size, forward, back, dtype):
-    """More images than fit the budget of tiles, one image that does not fit it, and a last lot that is not full."""
+def test_winograd_in_several_lots(n, size, lots, dtype):
+    """More images than fit the budget of tiles, a last lot that is not full, images in bands, equal or not."""
     h, w = size
-    for budget, lots in ((numpy_winograd._TILES, forward), (numpy_winograd._TILES_GW, back)):
-        work = numpy_winograd._Workspace(n, h // 2, w // 2, 48, 48, ONE, dtype, budget)
-        assert [m for _, m in work.lots()] == lots[dtype]
-    for padding in (ONE, ((0, 2), (2, 0))):
+    work = numpy_winograd._Workspace(n, h // 2, w // 2, 48, 48, ONE, dtype)
+    assert [(m, first, end) for _, m, first, end in work.lots()] == lots[dtype]
+    for padding in (ONE, ((0, 2), (2, 0)), ((2, 2), (1, 1))):
         example = convolution(n, h, w, 48, 48, padding, dtype)
         assert REGISTRY["conv2d"].choose(list(example.inputs), example.static) is winograd
         assert_as_defined("conv2d", example)

@@ -7,8 +7,9 @@ An image is cut into 4×4 tiles that overlap by two. With Bᵀ, G, Aᵀ of Lavin
 for a tile d and one channel, and the elementwise product ⊙, summed over channels, is sixteen matrix products, one for
 each of its places. The input's gradient is the same convolution of the output's gradient with the flipped kernel; the
 kernel's is Gᵀ [Σ (Bᵀ d B) ⊙ (A g Aᵀ)] G. B and A hold 0 and ±1 alone: additions, done here on a few images at a time,
-with even and odd columns apart so that they run along whole rows. The forward products are one matrix an image, so that
-an image's bits do not depend on its batch, unless images may be taken together.
+or on a band of one that is large, with even and odd columns apart so that they run along whole rows. The forward
+products are one matrix an image, or a band of one, so that an image's bits do not depend on its batch, unless images
+may be taken together.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ import numpy as np
 from ddpm_np.kernels.numpy_runs import SHORTEST_RUN, channel_sums, long_runs
 from ddpm_np.ops.conv import conv2d, output_size
 from ddpm_np.ops.record import are_images_together
+from ddpm_np.workers import cut
 
-_TILES = 1 << 21  # bytes of tiles at a time: measured best of 256 KiB, 1, 2 and 4 MiB
-_TILES_GW = 1 << 22  # for the kernel's gradient, where each lot also costs an addition of sixteen matrices
+_TILES = 3 << 20  # bytes of tiles at a time: as fast as any of 1, 2, 3, 4, 6, 8, 16 MiB and all at once, or faster
 
 _G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 _TO_PLACES = np.kron(_G, _G)  # (16, 9): w -> G w Gᵀ
@@ -113,27 +114,43 @@ def gradient_places(g, rows, out):
 
 
 class _Workspace:
-    """Arrays for the tiles of a few images of one size, and the lots of images to go through."""
+    """Arrays for the tiles of a few images of one size, or of a band of one, and the lots to go through."""
 
-    def __init__(self, n, th, tw, c, o, padding, dtype, budget):
-        each = 16 * th * tw * (c + o) * np.dtype(dtype).itemsize
-        self.k = min(n, max(1, budget // each))
-        self.n, self.padding, self.size = n, padding, (th, tw)
-        self.split = np.zeros((self.k, 2 * th + 2, 2, tw + 1, c), dtype)
-        self.rows = np.empty((4, self.k, th, 2, tw + 1, c), dtype)
-        self.places = np.empty((4, 4, self.k, th, tw, c), dtype)
-        self.products = np.empty((4, 4, self.k, th, tw, o), dtype)
+    def __init__(self, n, th, tw, c, o, padding, dtype):
+        row = 16 * tw * (c + o) * np.dtype(dtype).itemsize  # bytes of a row of tiles
+        self.k = k = min(n, max(1, _TILES // (th * row)))
+        self.bands = list(cut(th, -(-th // max(1, _TILES // row)) if k == 1 else 1))  # [first, end) rows of tiles
+        self.n, self.padding, self.tw = n, padding, tw
+        self.most = most = max(end - first for first, end in self.bands)
+        self.split = np.zeros((k, 2 * most + 2, 2, tw + 1, c), dtype)
+        self.rows = np.empty((4, k, most, 2, tw + 1, c), dtype)
+        self.places = np.empty((4, 4, k, most, tw, c), dtype)
+        self.products = np.empty((4, 4, k, most, tw, o), dtype)
 
     def lots(self):
-        """(slice of the images, how many)."""
+        """(slice of the images, how many, first row of tiles, end)."""
         for i in range(0, self.n, self.k):
             m = min(self.k, self.n - i)
-            yield slice(i, i + m), m
+            for band in self.bands:
+                yield slice(i, i + m), m, *band
 
-    def take(self, x, m):
-        """The tiles of m images, at their places: (4, 4, m, th, tw, C)."""
-        found = self.places[:, :, :m]
-        input_places(x, self.padding, *self.size, self.split[:m], self.rows[:, :m], found)
+    def of(self, array, m, th):
+        """The part of an array like `products` that a lot fills, in one block of memory."""
+        whole = m == self.k and th == self.most
+        return array if whole else array.reshape(-1)[: array[:, :, :m, :th].size].reshape(
+            *array.shape[:2], m, th, *array.shape[4:])
+
+    def take(self, x, m, first, end):
+        """The tiles of m images x, in some rows of them, at their places: (4, 4, m, end − first, tw, C)."""
+        (top, bottom), sides = self.padding
+        th = end - first
+        before, start = max(0, top - 2 * first), max(0, 2 * first - top)  # rows of zeros, and of x that are above
+        x = x[:, start : max(start, 2 * end + 2 - top)]
+        split = self.split[:m, : 2 * th + 2]
+        split[:, :before] = 0
+        split[:, before + x.shape[1] :] = 0
+        found = self.of(self.places, m, th)
+        input_places(x, ((before, bottom), sides), th, self.tw, split, self.rows[:, :m, :th], found)
         return found
 
 
@@ -141,19 +158,19 @@ def convolve(x, places, padding, ho, wo, b=None, *, together=True):
     """y of x (N, H, W, C) and `kernel_places`; (N, ho, wo, O)."""
     n, (_, c, o), th, tw = x.shape[0], places.shape, ho // 2, wo // 2
     y = np.empty((n, ho, wo, o), x.dtype)
-    work = _Workspace(n, th, tw, c, o, padding, x.dtype, _TILES)
-    rows = np.empty((2, 4, work.k, th, tw, o), x.dtype)
+    work = _Workspace(n, th, tw, c, o, padding, x.dtype)
+    rows = np.empty((2, 4, work.k, work.most, tw, o), x.dtype)
     if b is not None:
         b = np.tile(b, tw)  # (tw·O,)
     with long_runs(tw * min(c, o)):
-        for part, m in work.lots():
-            tiles, products = work.take(x[part], m), work.products[:, :, :m]
+        for part, m, first, end in work.lots():
+            tiles, products = work.take(x[part], m, first, end), work.of(work.products, m, end - first)
             stack = 1 if together else m  # matrices: of all images, or one an image
             np.matmul(tiles.reshape(16, stack, -1, c), places[:, None], out=products.reshape(16, stack, -1, o))
             if b is not None:  # which Aᵀ m A adds to each of the four outputs once
-                once = products[1, 1].reshape(m, th, tw * o)
+                once = products[1, 1].reshape(m, end - first, tw * o)
                 once += b
-            outputs(products, rows[:, :, :m], y[part])
+            outputs(products, rows[:, :, :m, : end - first], y[part, 2 * first : 2 * end])
     return y
 
 
@@ -161,14 +178,14 @@ def kernel_gradient(x, g, padding):
     """gw (3, 3, C, O) of x (N, H, W, C) and g (N, ho, wo, O)."""
     (n, ho, wo, o), c = g.shape, x.shape[3]
     th, tw = ho // 2, wo // 2
-    work = _Workspace(n, th, tw, c, o, padding, x.dtype, _TILES_GW)
-    rows = np.empty((4, work.k, th, 2, tw, o), x.dtype)
+    work = _Workspace(n, th, tw, c, o, padding, x.dtype)
+    rows = np.empty((4, work.k, work.most, 2, tw, o), x.dtype)
     total: Any = None
     with long_runs(tw * min(c, o)):
-        for part, m in work.lots():
-            tiles, grads = work.take(x[part], m), work.products[:, :, :m]
-            gradient_places(g[part], rows[:, :m], grads)
-            count = m * th * tw
+        for part, m, first, end in work.lots():
+            tiles, grads = work.take(x[part], m, first, end), work.of(work.products, m, end - first)
+            gradient_places(g[part, 2 * first : 2 * end], rows[:, :m, : end - first], grads)
+            count = m * (end - first) * tw
             products = np.matmul(tiles.reshape(16, count, c).swapaxes(1, 2), grads.reshape(16, count, o))  # (16, C, O)
             total = products if total is None else np.add(total, products, out=total)
     return (FROM_PLACES.astype(x.dtype) @ total.reshape(16, c * o)).reshape(3, 3, c, o)

@@ -108,7 +108,7 @@ WINOGRAD: Lines = {
     "kernels.numpy_winograd.convolve": [
         ("the bias at one corner of a tile", "products[1, 1]", "products[0, 0]", "grad-conv2d"),
         ("each number of the bias repeated", "np.tile(b, tw)", "np.repeat(b, tw)", "grad-conv2d"),
-        ("every lot written over the first", "y[part])", "y[:m])", "grad-conv2d"),
+        ("every lot written over the first", "y[part, 2", "y[:m, 2", "grad-conv2d"),
     ],
     "kernels.numpy_winograd.kernel_gradient": [
         ("the last lot alone", "np.add(total, products, out=total)", "products", "grad-conv2d"),

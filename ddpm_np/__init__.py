@@ -9,11 +9,11 @@ __version__ = "0.1.0"
 __all__ = ["Tensor", "Trainer", "load", "no_grad", "sample"]
 
 _HOMES = {
-    "Tensor": "ddpm_np.tensor",
-    "Trainer": "ddpm_np.train",
-    "load": "ddpm_np.pretrained",
-    "no_grad": "ddpm_np.tensor",
-    "sample": "ddpm_np.pretrained",
+    "Tensor": "ddpm_np.autograd.tensor",
+    "Trainer": "ddpm_np.training.trainer",
+    "load": "ddpm_np.runs.load",
+    "no_grad": "ddpm_np.autograd.tensor",
+    "sample": "ddpm_np.runs.load",
 }
 
 

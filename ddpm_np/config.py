@@ -80,7 +80,7 @@ class TrainingConfig:
     """How a run trains: see `Trainer` and `Batches` for what each number does.
 
     The objective is ``"simple"`` (14), ``"hybrid"`` (Nichol & Dhariwal: the variance by the bound) or ``"bound"`` (5).
-    `recompute` trades time for memory (`ddpm_np.recompute`) and changes no bit of the result.
+    `recompute` trades time for memory (`ddpm_np.autograd.recompute`) and changes no bit of the result.
     """
 
     dataset: str

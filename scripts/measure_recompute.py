@@ -13,11 +13,11 @@ import time
 
 import numpy as np
 
-from ddpm_np.cli.progress import Progress
 from ddpm_np.diffusion import linear_schedule
-from ddpm_np.memory import step_memory
 from ddpm_np.models import UNet, UNetConfig
-from ddpm_np.train import Trainer
+from ddpm_np.progress import Progress
+from ddpm_np.training.memory import step_memory
+from ddpm_np.training.trainer import Trainer
 
 WARM_UP = 2  # steps that make what is made once
 NETS = {

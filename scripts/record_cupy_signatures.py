@@ -1,9 +1,9 @@
 """Record what the installed CuPy offers: names, parameters, the dtypes of its ufuncs.
 
-The tests' strict fake of CuPy (tests/fake_cupy) has those functions and keyword arguments, and no others. CuPy
+The tests' strict fake of CuPy (tests/support/fake_cupy) has those functions and keyword arguments, and no others. CuPy
 imports on a machine without a GPU, so this runs anywhere.
 
-    python scripts/record_cupy_signatures.py            # write tests/fake_cupy/signatures.json
+    python scripts/record_cupy_signatures.py            # write tests/support/fake_cupy/signatures.json
     python scripts/record_cupy_signatures.py --check    # compare: exit 0 equal, 1 different, 3 no such CuPy here
 """
 
@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-FILE = Path(__file__).resolve().parent.parent / "tests" / "fake_cupy" / "signatures.json"
+FILE = Path(__file__).resolve().parent.parent / "tests" / "support" / "fake_cupy" / "signatures.json"
 NO_CUPY = 3
 
 

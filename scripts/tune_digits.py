@@ -22,8 +22,8 @@ import numpy as np
 from ddpm_np.config import Config
 from ddpm_np.data import Batches, digits
 from ddpm_np.models import UNet
-from ddpm_np.pretrained import sample
-from ddpm_np.train import Trainer
+from ddpm_np.runs.load import sample
+from ddpm_np.training.trainer import Trainer
 
 NEIGHBOURS = 10
 

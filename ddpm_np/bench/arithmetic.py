@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ddpm_np.autograd.tensor import no_grad
+from ddpm_np.bench.instrument import watching
 from ddpm_np.bench.nets import Net
 from ddpm_np.bench.timing import OURS, in_turn
-from ddpm_np.bench.watch import watching
 from ddpm_np.models import UNet, UNetConfig
-from ddpm_np.tensor import no_grad
 
 _SIDE = 2048  # of the matrices whose product is the machine's rate
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ddpm_np.bench import peer
+from ddpm_np.bench import pytorch
 from ddpm_np.bench.record import Result
 from ddpm_np.bench.timing import OURS, in_turn
 from ddpm_np.data import Batches, Dataset, digits
@@ -27,9 +27,9 @@ def measure(dataset: Dataset, batch: int, workers: int, turns: int, **options: A
         for _ in range(count):
             batches[next(next_one)]
 
-    absent = peer.why_absent()
-    with peer.threads(workers):
-        others = {} if absent else peer.loading(dataset.images, dataset.levels, batch)
+    absent = pytorch.why_absent()
+    with pytorch.threads(workers):
+        others = {} if absent else pytorch.loading(dataset.images, dataset.levels, batch)
         times = in_turn({OURS: epoch, **others}, turns, **options)
     return [Result("data", f"{dataset.name}, batch {batch}", "s", times, work={"images": float(count * batch)},
                    notes=[f"PyTorch's side is absent: {absent}"] if absent else [])]

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ddpm_np.workers import default_workers
+from ddpm_np.parallel.threads import default_workers
 
 
 def describe() -> dict[str, Any]:

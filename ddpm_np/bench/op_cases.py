@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ddpm_np import ops
-from ddpm_np.bench import peer
+from ddpm_np.autograd import ops
+from ddpm_np.autograd.tensor import Tensor, gradients
+from ddpm_np.bench import pytorch
 from ddpm_np.bench.arithmetic import flops_of
 from ddpm_np.bench.nets import Net
 from ddpm_np.bench.record import Result
 from ddpm_np.bench.timing import EAGER, OURS, calls_for, in_turn
-from ddpm_np.tensor import Tensor, gradients
-from ddpm_np.workers import cut, map_in_order
+from ddpm_np.parallel.threads import cut, map_in_order
 
 
 @dataclass(frozen=True)
@@ -122,14 +122,15 @@ def measure(net: Net, case: Case, workers: int, turns: int, **options: Any) -> l
     result = getattr(ops, case.op)(*arrays, **case.options)
     cotangent = np.random.default_rng(1).standard_normal(result.shape, dtype=np.float32)
     flops = float(flops_of(case.op, arrays, result))
-    absent = peer.why_absent()
+    absent = pytorch.why_absent()
     names = EAGER if arrays[0].ndim == 4 else EAGER[:1]
     found = []
     for kind, g, factor in (("forward", None, 1), ("with gradients", cotangent, 3)):
         sides = {OURS: ours(case, arrays, workers, g)}
-        with peer.threads(workers):
+        with pytorch.threads(workers):
             if not absent:
-                sides |= {name: peer.operation(case.op, peer.LAYOUTS[name], arrays, case.options, g) for name in names}
+                sides |= {name: pytorch.operation(case.op, pytorch.LAYOUTS[name], arrays, case.options, g)
+                          for name in names}
             times = in_turn(sides, turns, calls=calls_for(sides[OURS]), **options)
         found.append(Result("ops", f"{case.name}, {kind}", "s", times, net.name,
                             {"FLOP": factor * flops} if flops else {},

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ddpm_np.bench import peer
-from ddpm_np.bench.child import encode
-from ddpm_np.bench.elsewhere import family
+from ddpm_np.bench import pytorch
+from ddpm_np.bench.measured_process import encode
 from ddpm_np.bench.nets import Net
+from ddpm_np.bench.other_load import family
 from ddpm_np.bench.record import Result
 from ddpm_np.bench.timing import EAGER, OURS
 
@@ -42,7 +42,7 @@ def shared_size(pid: int) -> int | None:
 
 def peak_of(side: str, net: Net, steps: int, workers: int) -> tuple[float, float | None, bool]:
     """(peak, peak above what imports took or None, whether it was read from outside) of one side's run, in MiB."""
-    command = [sys.executable, "-m", "ddpm_np.bench.child", side, encode(net), str(steps), str(workers)]
+    command = [sys.executable, "-m", "ddpm_np.bench.measured_process", side, encode(net), str(steps), str(workers)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True) as process:
         try:
@@ -85,7 +85,7 @@ def _last_line(process: subprocess.Popen[str]) -> str:
 def measure(net: Net, workers: int, turns: int, steps: int = 3, on_turn: Callable[[], Any] = lambda: None,
             ) -> list[Result]:
     """Peak MiB of each side's training run of a few steps, in turn: the whole, and what it is above the imports."""
-    absent = peer.why_absent()
+    absent = pytorch.why_absent()
     sides = [OURS] if absent else [OURS, *EAGER]
     whole: dict[str, list[float]] = {side: [] for side in sides}
     above: dict[str, list[float]] = {side: [] for side in sides}

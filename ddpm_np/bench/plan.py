@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ddpm_np.bench import loading, op_cases, peak, profile, scaling, whole
-from ddpm_np.bench.elsewhere import Elsewhere
+from ddpm_np.bench import loading, net_cases, op_cases, peak, profile, scaling
 from ddpm_np.bench.nets import NETS, Net
+from ddpm_np.bench.other_load import Elsewhere
 from ddpm_np.bench.record import BUSY, Result
 from ddpm_np.bench.timing import WARM
-from ddpm_np.workers import default_workers
+from ddpm_np.parallel.threads import default_workers
 
 WHAT = ("arithmetic", "step", "forward", "sample", "data", "memory", "profile", "ops", "scaling")
 DEFAULT = ("arithmetic", "step", "forward", "sample", "data", "memory")
@@ -131,6 +131,6 @@ def _tasks(what: str, settings: Settings, nets: list[Net]) -> list[Task]:
         count = min(turns, _PROFILE_TURNS)
         return [task(net.name, count + WARM, profile.measure, net, workers, count) for net in nets]
     if what == "arithmetic":
-        return [task(net.name, turns + WARM, whole.arithmetic, net, workers, turns, **limits) for net in nets]
-    return [task(net.name, turns + WARM, whole.compare, what, net, workers, turns, compiled=settings.compiled,
+        return [task(net.name, turns + WARM, net_cases.arithmetic, net, workers, turns, **limits) for net in nets]
+    return [task(net.name, turns + WARM, net_cases.compare, what, net, workers, turns, compiled=settings.compiled,
                  **limits) for net in nets]

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ddpm_np.bench.arithmetic import flops_of, is_convolution
+from ddpm_np.bench.instrument import Stopwatch, watching
+from ddpm_np.bench.net_cases import trainer_of
 from ddpm_np.bench.nets import Net
 from ddpm_np.bench.record import Result
 from ddpm_np.bench.timing import OURS, WARM
-from ddpm_np.bench.watch import Stopwatch, watching
-from ddpm_np.bench.whole import trainer_of
 
 DRAWS, TAIL, REST = "draws", "clip, Adam, EMA", "tape, shards, the rest"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ddpm_np.bench import machine
 from ddpm_np.bench.timing import COMPILED, OURS, better, ratios, spread
-from ddpm_np.checkpoint import write_atomically
+from ddpm_np.storage import write_atomically
 
 SCHEMA = 1
 BUSY = "CPUs busy elsewhere"  # a fact of a result: with other work than the benchmark, while it was measured

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
-from ddpm_np.bench import peer
+from ddpm_np.bench import pytorch
 from ddpm_np.bench.arithmetic import step_flops
+from ddpm_np.bench.net_cases import ours
 from ddpm_np.bench.nets import Net
 from ddpm_np.bench.record import Result
 from ddpm_np.bench.timing import OURS, in_turn, spread
-from ddpm_np.bench.whole import ours
 from ddpm_np.models import UNetConfig
 
 AXES = {"batch": (4, 8, 16, 32), "image size": (8, 16, 32, 64), "channels": (32, 64, 96, 128)}
@@ -34,13 +34,13 @@ def measure(axis: str, nets: Sequence[tuple[int, Net]], workers: int, turns: int
     nets
         (size, net) pairs.
     """
-    absent = peer.why_absent()
+    absent = pytorch.why_absent()
     sides: dict[str, Callable[[], Any]] = {}
-    with peer.threads(workers):
+    with pytorch.threads(workers):
         for size, net in nets:
             sides[f"{OURS} {size}"] = ours("step", net, workers)
-            for name, layout in {} if absent else peer.LAYOUTS.items():  # type: ignore[union-attr]
-                sides[f"{name} {size}"] = peer.Theirs(net.config, layout).training(net.images())
+            for name, layout in {} if absent else pytorch.LAYOUTS.items():  # type: ignore[union-attr]
+                sides[f"{name} {size}"] = pytorch.Theirs(net.config, layout).training(net.images())
         times = in_turn(sides, turns, **options)
     return [
         Result("scaling", net.name, "s",

@@ -67,7 +67,7 @@ def run(factory: Callable[[np.ndarray], Any], equations: Iterable[Any] | None = 
     FAIL; T=2, β=(9/25, 7/16), t=2, x₀=0, ε=1: x_t got 16/25, expected 4/5;
     these are the numbers of (1 − ᾱ_t)·ε: a missing root
     """
-    import ddpm_np.check.properties  # noqa: F401 - fills the registry
+    import ddpm_np.check.equations  # noqa: F401 - fills the registry
 
     if not callable(factory):
         raise TypeError(f"a target is a factory, betas -> object, got {type(factory).__name__}")
@@ -221,6 +221,6 @@ def _search(prop: Property, check: Check, seed: int, examples: int, known: Excep
 
 def false_alarm(equations: Iterable[Any] | None = None) -> float:
     """The sum of the chances that a statistical property fails on right code: of one run, at most this."""
-    import ddpm_np.check.properties  # noqa: F401 - fills the registry
+    import ddpm_np.check.equations  # noqa: F401 - fills the registry
 
     return sum(prop.false_alarm for entry in chosen(equations) for prop in entry.properties)

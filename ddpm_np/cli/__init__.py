@@ -50,8 +50,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 (stopped by its numbers), 2 (bad input), 130 (Ctrl-C)."""
     args = build_parser().parse_args(argv)
-    from ddpm_np.ops import kernels
-    from ddpm_np.train import TrainingDiverged
+    from ddpm_np.autograd.ops import kernels
+    from ddpm_np.training.trainer import TrainingDiverged
 
     try:
         with kernels(getattr(args, "kernels", "fast")):

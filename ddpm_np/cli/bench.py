@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(f"\n{args.json}")
     if args.plot and record.of("scaling"):
-        from ddpm_np.bench.pictures import plot_cost
+        from ddpm_np.bench.plots import plot_cost
 
         plot_cost(args.plot, record.of("scaling"))
         print(args.plot)
@@ -76,7 +76,7 @@ def _list(given: str | None, default: tuple[str, ...], every: tuple[str, ...]) -
 def _measure(settings: Any, record: Any, quiet: bool) -> None:
     """Measure all that was asked for, printing each row as it is known."""
     from ddpm_np.bench import plan, tables
-    from ddpm_np.cli.progress import Progress
+    from ddpm_np.progress import Progress
 
     print(tables.describe(record.machine))
     part, said = "", set[str]()

@@ -177,7 +177,7 @@ def _write(path: str, reports: list[Report]) -> None:
 
 
 def _list() -> int:
-    import ddpm_np.check.properties  # noqa: F401 - fills the registry
+    import ddpm_np.check.equations  # noqa: F401 - fills the registry
     from ddpm_np.check.gradients import parts
     from ddpm_np.check.registry import chosen
 

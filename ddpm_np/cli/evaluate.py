@@ -43,15 +43,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ddpm_np import checkpoint
-    from ddpm_np.cli.progress import passed_over
-    from ddpm_np.pretrained import load
+    from ddpm_np.progress import passed_over
+    from ddpm_np.runs.load import load
+    from ddpm_np.storage import write_atomically
 
     pretrained = load(args.folder, backend=args.backend, say=passed_over)
     out = args.json or (args.folder if args.folder.is_dir() else args.folder.parent) / FILE
     found = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
     found[args.what] = {"bits": _bits, "samples": _samples, "floor": _floor}[args.what](pretrained, args)
-    checkpoint.write_atomically(out, [json.dumps(found, indent=1, ensure_ascii=False).encode()])
+    write_atomically(out, [json.dumps(found, indent=1, ensure_ascii=False).encode()])
     print(out)
     return 0
 
@@ -75,9 +75,9 @@ def _has_test(pretrained: Any) -> bool:
 def _bits(pretrained: Any, args: argparse.Namespace) -> dict[str, Any]:
     import math
 
-    from ddpm_np.cli.progress import Progress
-    from ddpm_np.drawing import Drawer
     from ddpm_np.evaluate.likelihood import likelihood
+    from ddpm_np.progress import Progress
+    from ddpm_np.sampling.samplers import Drawer
 
     split = args.split or ("test" if _has_test(pretrained) else "train")
     drawer = Drawer(pretrained, weights=args.weights, workers=args.workers, variance=args.variance)
@@ -95,10 +95,10 @@ def _samples(pretrained: Any, args: argparse.Namespace) -> dict[str, Any]:
 
     import numpy as np
 
-    from ddpm_np.cli.progress import Progress
     from ddpm_np.data import read_file, to_levels
     from ddpm_np.data.dataset import scale
-    from ddpm_np.pretrained import Method, sample
+    from ddpm_np.progress import Progress
+    from ddpm_np.runs.load import Method, sample
 
     method = Method(args.sampler, args.steps)
     if args.samples:

@@ -18,10 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ddpm_np.cli.progress import passed_over
     from ddpm_np.interop import diffusers
     from ddpm_np.nn import count_parameters
-    from ddpm_np.pretrained import load
+    from ddpm_np.progress import passed_over
+    from ddpm_np.runs.load import load
 
     if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
         raise ValueError(f"{args.out} is there already: name a new folder")

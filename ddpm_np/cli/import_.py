@@ -24,12 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ddpm_np import checkpoint
     from ddpm_np.config import Config
     from ddpm_np.data import names
     from ddpm_np.interop import diffusers
     from ddpm_np.nn import count_parameters
-    from ddpm_np.train import Trainer
+    from ddpm_np.runs import checkpoint
+    from ddpm_np.training.trainer import Trainer
 
     if sorted(args.out.glob(checkpoint.PATTERN)):
         raise ValueError(f"{args.out} holds a run already: name another folder")

@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     from ddpm_np import __version__, presets
     from ddpm_np.backend import BackendError, get_backend
     from ddpm_np.data import names
-    from ddpm_np.workers import default_workers
+    from ddpm_np.parallel.threads import default_workers
 
     def installed(name: str) -> str:
         try:

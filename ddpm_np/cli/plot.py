@@ -53,14 +53,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _preset(args: argparse.Namespace, out: Path) -> None:
-    from ddpm_np import plots
+    from ddpm_np import viz
     from ddpm_np.config import Config
 
     config = Config.preset(args.preset)
     if args.what == "schedule":
-        plots.plot_schedule(out, config.diffusion.build())
+        viz.plot_schedule(out, config.diffusion.build())
     else:
-        plots.plot_forward(out, config.diffusion.build(), _dataset(config, args), seed=args.seed)
+        viz.plot_forward(out, config.diffusion.build(), _dataset(config, args), seed=args.seed)
 
 
 def _dataset(config: Any, args: argparse.Namespace) -> Any:
@@ -71,45 +71,49 @@ def _dataset(config: Any, args: argparse.Namespace) -> Any:
 
 
 def _loss(args: argparse.Namespace, out: Path) -> None:
-    from ddpm_np import plots
+    from ddpm_np import viz
+    from ddpm_np.runs.metrics import read_metrics
 
-    plots.plot_loss(out, plots.read_metrics(args.folder / "metrics.jsonl"))
+    viz.plot_loss(out, read_metrics(args.folder / "metrics.jsonl"))
 
 
 def _load(args: argparse.Namespace) -> Any:
-    from ddpm_np.cli.progress import passed_over
-    from ddpm_np.pretrained import load
+    from ddpm_np.progress import passed_over
+    from ddpm_np.runs.load import load
 
     return load(args.folder, backend=args.backend, say=passed_over)
 
 
 def _progressive(args: argparse.Namespace, out: Path) -> None:
-    from ddpm_np import plots
-    from ddpm_np.cli.progress import Progress
-    from ddpm_np.pretrained import Method, estimates
+    from ddpm_np import viz
+    from ddpm_np.progress import Progress
+    from ddpm_np.runs.load import Method, estimates
 
     pretrained, method = _load(args), Method(steps=args.steps)
     with Progress("sample", len(method.visits(pretrained.schedule.T)), quiet=args.quiet) as progress:
         seen = estimates(pretrained, 8, seed=args.seed, method=method, workers=args.workers, on_step=progress.advance)
-    plots.save_rows(out, seen, [""] * len(seen), ["noise", *[""] * (seen.shape[1] - 2), "image"])
+    viz.save_rows(out, seen, [""] * len(seen), ["noise", *[""] * (seen.shape[1] - 2), "image"])
 
 
 def _latents(args: argparse.Namespace, out: Path) -> None:
-    from ddpm_np import figures, plots
-    from ddpm_np.cli.progress import Progress
-    from ddpm_np.drawing import Drawer
+    from ddpm_np import viz
+    from ddpm_np.evaluate import paper_figures
+    from ddpm_np.progress import Progress
+    from ddpm_np.sampling.samplers import Drawer
 
     drawer = Drawer(_load(args), workers=args.workers)
     T = args.steps or drawer.schedule.T
-    with Progress("sample", T + sum(figures.depths(T, 4)), quiet=args.quiet) as progress:
-        depths, images = figures.shared_latents(drawer, seed=args.seed, steps=args.steps, on_step=progress.advance)
-    plots.save_rows(out, images, [f"share x at t = {t}" for t in depths], ["x at t"])
+    with Progress("sample", T + sum(paper_figures.depths(T, 4)), quiet=args.quiet) as progress:
+        depths, images = paper_figures.shared_latents(drawer, seed=args.seed, steps=args.steps,
+                                                      on_step=progress.advance)
+    viz.save_rows(out, images, [f"share x at t = {t}" for t in depths], ["x at t"])
 
 
 def _interpolation(args: argparse.Namespace, out: Path) -> None:
-    from ddpm_np import figures, plots
-    from ddpm_np.cli.progress import Progress
-    from ddpm_np.drawing import Drawer
+    from ddpm_np import viz
+    from ddpm_np.evaluate import paper_figures
+    from ddpm_np.progress import Progress
+    from ddpm_np.sampling.samplers import Drawer
 
     pretrained = _load(args)
     drawer, dataset = Drawer(pretrained, workers=args.workers), _dataset(pretrained.config, args)
@@ -118,34 +122,35 @@ def _interpolation(args: argparse.Namespace, out: Path) -> None:
             raise ValueError(f"{dataset.name!r} has the images 0 to {len(dataset) - 1}, got {i}")
     x, y = dataset.scaled(list(args.images))
     T = args.steps or drawer.schedule.T
-    with Progress("sample", sum(figures.depths(T, 4)) + 5, quiet=args.quiet) as progress:
-        depths, images = figures.interpolations(drawer, x, y, seed=args.seed, steps=args.steps,
+    with Progress("sample", sum(paper_figures.depths(T, 4)) + 5, quiet=args.quiet) as progress:
+        depths, images = paper_figures.interpolations(drawer, x, y, seed=args.seed, steps=args.steps,
                                                 on_step=progress.advance)
     marks = ["source", *[f"λ = {i / 8:.3g}" for i in range(9)], "source"]
-    plots.save_rows(out, images, [f"t = {t}" for t in depths], marks)
+    viz.save_rows(out, images, [f"t = {t}" for t in depths], marks)
 
 
 def _neighbours(args: argparse.Namespace, out: Path) -> None:
     import numpy as np
 
-    from ddpm_np import figures, plots
-    from ddpm_np.cli.progress import Progress
-    from ddpm_np.pretrained import Method, sample
+    from ddpm_np import viz
+    from ddpm_np.evaluate import paper_figures
+    from ddpm_np.progress import Progress
+    from ddpm_np.runs.load import Method, sample
 
     pretrained, method = _load(args), Method(steps=args.steps)
     dataset = _dataset(pretrained.config, args)
     with Progress("sample", len(method.visits(pretrained.schedule.T)), quiet=args.quiet) as progress:
         images = sample(pretrained, 8, seed=args.seed, method=method, workers=args.workers, on_step=progress.advance)
-    near = figures.nearest(images, dataset)  # (8, 5)
+    near = paper_figures.nearest(images, dataset)  # (8, 5)
     rows = np.stack([np.concatenate([image[None], dataset.scaled(index)])
                      for image, index in zip(images, near, strict=True)])
-    plots.save_rows(out, rows, [""] * len(rows), ["sample", "nearest", *["…"] * (near.shape[1] - 1)])
+    viz.save_rows(out, rows, [""] * len(rows), ["sample", "nearest", *["…"] * (near.shape[1] - 1)])
 
 
 def _bound(args: argparse.Namespace, out: Path) -> None:
     import json
 
-    from ddpm_np import plots
+    from ddpm_np import viz
     from ddpm_np.cli.evaluate import FILE
     from ddpm_np.evaluate.likelihood import Likelihood
 
@@ -156,7 +161,7 @@ def _bound(args: argparse.Namespace, out: Path) -> None:
     result = Likelihood.from_dict(found["bits"])
     title = f"{result.dataset} {result.split}, {result.images} images"
     if args.what == "bound":
-        plots.plot_bound(out, result.unclipped.terms, title)
+        viz.plot_bound(out, result.unclipped.terms, title)
     else:
         curve = result.clipped  # as the authors evaluate: at large t the error of an x̂₀ that is not held has no bound
-        plots.plot_rate_distortion(out, curve.rate, curve.distortion, result.levels, f"{title}, x̂₀ clipped")
+        viz.plot_rate_distortion(out, curve.rate, curve.distortion, result.levels, f"{title}, x̂₀ clipped")

@@ -49,11 +49,11 @@ def run(args: argparse.Namespace) -> int:
 
     import numpy as np
 
-    from ddpm_np import plots
-    from ddpm_np.cli.progress import Progress, passed_over
+    from ddpm_np import viz
     from ddpm_np.data import to_levels
-    from ddpm_np.drawing import at_a_time
-    from ddpm_np.pretrained import Method, load, sample
+    from ddpm_np.progress import Progress, passed_over
+    from ddpm_np.runs.load import Method, load, sample
+    from ddpm_np.sampling.samplers import at_a_time
 
     if args.out.suffix not in (".png", ".npz"):
         raise ValueError(f"--out must end in .png or .npz, got {args.out}")
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out.suffix == ".npz":
         np.savez_compressed(args.out, images=to_levels(images))
     else:
-        plots.save_images(args.out, images)
+        viz.save_images(args.out, images)
     trained = f"after {pretrained.step:,} steps of training" if pretrained.step else f"from {args.checkpoint}"
     print(f"{args.n} images {trained}: {args.out}")
     return 0
@@ -88,11 +88,11 @@ def _progressive(pretrained: Any, args: argparse.Namespace, options: dict[str, A
 
     import numpy as np
 
-    from ddpm_np import plots
-    from ddpm_np.cli.progress import Progress
+    from ddpm_np import viz
     from ddpm_np.data import to_levels
-    from ddpm_np.drawing import at_a_time
-    from ddpm_np.pretrained import estimates
+    from ddpm_np.progress import Progress
+    from ddpm_np.runs.load import estimates
+    from ddpm_np.sampling.samplers import at_a_time
 
     batches = math.ceil(args.n / at_a_time(pretrained.model.config))
     with Progress("sample", batches * visits, quiet=args.quiet) as progress:
@@ -101,6 +101,6 @@ def _progressive(pretrained: Any, args: argparse.Namespace, options: dict[str, A
     if args.out.suffix == ".npz":
         np.savez_compressed(args.out, images=to_levels(seen))
     else:
-        plots.save_images(args.out, seen.reshape(-1, *seen.shape[2:]), columns=seen.shape[1])
+        viz.save_images(args.out, seen.reshape(-1, *seen.shape[2:]), columns=seen.shape[1])
     print(f"{args.n} images, each at {seen.shape[1]} places along its chain: {args.out}")
     return 0

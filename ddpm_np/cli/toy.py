@@ -31,9 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ddpm_np import toys
-    from ddpm_np.cli.progress import Progress
-    from ddpm_np.toys import pictures
-    from ddpm_np.train import Record
+    from ddpm_np.progress import Progress
+    from ddpm_np.toys import plots
+    from ddpm_np.training.trainer import Record
 
     settings = toys.Settings(
         T=T[args.learn_beta] if args.T is None else args.T, seed=args.seed, learn_beta=args.learn_beta,
@@ -47,8 +47,8 @@ def run(args: argparse.Namespace) -> int:
                 progress.say(f"loss {record.loss:.4f}")
 
         trained = toys.train(toys.toy(args.name), settings, on_step)
-    with Progress("draw", len(pictures.NAMES), quiet=args.quiet) as progress:
-        for path in pictures.draw_all(out, trained, args.seed):
+    with Progress("draw", len(plots.NAMES), quiet=args.quiet) as progress:
+        for path in plots.draw_all(out, trained, args.seed):
             progress.advance()
             print(path)
     found = toys.judge(trained)

@@ -47,13 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ddpm_np import checkpoint
     from ddpm_np.backend import get_backend
     from ddpm_np.data import Ahead, Batches, open_dataset
-    from ddpm_np.memory import check_memory, free_memory
     from ddpm_np.models import UNet
     from ddpm_np.nn import count_parameters
-    from ddpm_np.train import Trainer
+    from ddpm_np.runs import checkpoint
+    from ddpm_np.training.memory import check_memory, free_memory
+    from ddpm_np.training.trainer import Trainer
 
     config, out, saved = _plan(args)
     settings = config.training
@@ -113,7 +113,7 @@ def _say_what_the_average_keeps(settings: Any) -> None:
 
 def _workers(args: argparse.Namespace, shards: int) -> int:
     """How many threads take the shards; says so where there is work for fewer than were asked for."""
-    from ddpm_np.workers import default_workers
+    from ddpm_np.parallel.threads import default_workers
 
     if args.backend != "numpy":
         return 1
@@ -125,9 +125,10 @@ def _workers(args: argparse.Namespace, shards: int) -> int:
 
 def _plan(args: argparse.Namespace) -> tuple[Any, Path, Any]:
     """What the arguments ask for: the configuration, the run's folder, and the checkpoint to go on from or None."""
-    from ddpm_np import checkpoint, presets
-    from ddpm_np.cli.progress import passed_over
+    from ddpm_np import presets
     from ddpm_np.config import Config, differences
+    from ddpm_np.progress import passed_over
+    from ddpm_np.runs import checkpoint
 
     if args.preset is None and args.dataset is not None and args.dataset not in presets.names() and not args.resume:
         raise ValueError(f"--dataset {args.dataset} needs a --preset, the recipe: there are "
@@ -174,8 +175,9 @@ class FinishTheStep:
 
 def _train(trainer: Any, batches: Any, config: Any, out: Path, interrupt: FinishTheStep, quiet: bool) -> None:
     """The run: a bar, a line of metrics.jsonl a log; pictures and a checkpoint every now and then and at the end."""
-    from ddpm_np import checkpoint, plots
-    from ddpm_np.cli.progress import Progress
+    from ddpm_np import viz
+    from ddpm_np.progress import Progress
+    from ddpm_np.runs import checkpoint
 
     settings = config.training
     records = _logged(out / "metrics.jsonl", trainer.steps, settings.log_every)
@@ -195,26 +197,27 @@ def _train(trainer: Any, batches: Any, config: Any, out: Path, interrupt: Finish
                 checkpoint.save(checkpoint.path_of(out, record.step), trainer, config, record.loss)
                 checkpoint.keep_last(out, settings.keep)
             if record.step % settings.sample_every == 0 or last:
-                plots.plot_loss(out / "loss.png", records)
+                viz.plot_loss(out / "loss.png", records)
                 _draw(trainer, config, out / f"samples-{record.step:06d}.png", interrupt, quiet)
 
 
 def _logged(path: Path, step: int, log_every: int) -> list[dict[str, Any]]:
     """The whole records of the run up to a step; what the file holds beyond them is cut off."""
-    from ddpm_np import checkpoint, plots
+    from ddpm_np.runs.metrics import read_metrics
+    from ddpm_np.storage import write_atomically
 
-    records = plots.read_metrics(path) if path.exists() else []
+    records = read_metrics(path) if path.exists() else []
     kept = [record for record in records if record["step"] <= step and record["step"] % log_every == 0]
     if len(kept) != len(records) or not path.exists():
-        checkpoint.write_atomically(path, (json.dumps(record).encode() + b"\n" for record in kept))
+        write_atomically(path, (json.dumps(record).encode() + b"\n" for record in kept))
     return kept
 
 
 def _draw(trainer: Any, config: Any, path: Path, interrupt: FinishTheStep, quiet: bool, n: int = 64) -> None:
     """A grid of samples from the average weights; after a Ctrl-C, none."""
-    from ddpm_np import plots
-    from ddpm_np.cli.progress import Progress
-    from ddpm_np.pretrained import sample
+    from ddpm_np import viz
+    from ddpm_np.progress import Progress
+    from ddpm_np.runs.load import sample
 
     with Progress("sample", trainer.schedule.T, leave=False, quiet=quiet) as progress:
         def on_step(_: int) -> None:
@@ -227,6 +230,6 @@ def _draw(trainer: Any, config: Any, path: Path, interrupt: FinishTheStep, quiet
                 images = sample(trainer, n, seed=config.training.seed, predicts=config.diffusion.predicts,
                                 variance=config.diffusion.variance,
                                 batch_size=n, workers=trainer.workers, on_step=on_step)
-                plots.save_images(path, images)
+                viz.save_images(path, images)
         except _Interrupted:
             return

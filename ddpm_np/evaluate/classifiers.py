@@ -11,18 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from ddpm_np import ops
-from ddpm_np.checkpoint import CheckpointError, digest, safetensors_pieces, write_atomically
+from ddpm_np.autograd import ops
+from ddpm_np.autograd.tensor import gradients, no_grad
 from ddpm_np.data.dataset import DataError, Images, epoch_order
 from ddpm_np.data.known import cache
 from ddpm_np.evaluate.features import VERSION, ClassifierFeatures, Training
 from ddpm_np.models import Classifier, ClassifierConfig
 from ddpm_np.models.classifier import cross_entropy
 from ddpm_np.nn import host_state
-from ddpm_np.optim import Adam, clip_flat
-from ddpm_np.tensor import gradients, no_grad
-from ddpm_np.train import TrainingDiverged
-from ddpm_np.workers import cut, default_workers, map_in_order
+from ddpm_np.parallel.threads import cut, default_workers, map_in_order
+from ddpm_np.runs.checkpoint import CheckpointError
+from ddpm_np.storage import digest, safetensors_pieces, write_atomically
+from ddpm_np.training.adam import Adam
+from ddpm_np.training.clip import clip_flat
+from ddpm_np.training.trainer import TrainingDiverged
 
 FORMAT = "ddpm_np classifier 1"
 SHARDS = 4  # parts of a batch, whose gradients are added in order

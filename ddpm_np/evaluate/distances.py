@@ -15,7 +15,7 @@ from scipy.linalg import eigh, svdvals
 from scipy.spatial.distance import cdist
 from scipy.special import rel_entr
 
-from ddpm_np.workers import default_workers, map_in_order
+from ddpm_np.parallel.threads import default_workers, map_in_order
 
 _ROWS = 1000  # of a table of pairs at a time
 

@@ -9,12 +9,12 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from ddpm_np.checkpoint import digest
+from ddpm_np.autograd.ops.attention import softmax_of
+from ddpm_np.autograd.tensor import Tensor, no_grad
 from ddpm_np.models import Classifier
 from ddpm_np.nn import host_state
-from ddpm_np.ops.attention import softmax_of
-from ddpm_np.tensor import Tensor, no_grad
-from ddpm_np.workers import default_workers, map_in_order
+from ddpm_np.parallel.threads import default_workers, map_in_order
+from ddpm_np.storage import digest
 
 VERSION = 1  # of the classifier's shape and training: another one gives other numbers
 _BATCH = 250  # images at a time

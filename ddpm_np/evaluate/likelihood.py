@@ -12,7 +12,7 @@ import numpy as np
 from ddpm_np import diffusion
 from ddpm_np.backend import to_host
 from ddpm_np.data.dataset import Images
-from ddpm_np.drawing import Drawer
+from ddpm_np.sampling.samplers import Drawer
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from ddpm_np.checkpoint import safetensors_pieces, write_atomically
 from ddpm_np.config import Config, DiffusionConfig
 from ddpm_np.interop import tensors
 from ddpm_np.interop.settings import VERSION, diffusion_config, their_diffusion_config, their_unet_config, unet_config
 from ddpm_np.interop.tensors import read_json
 from ddpm_np.models import UNet
+from ddpm_np.storage import safetensors_pieces, write_atomically
 
 _OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}  # of attention, once
 _LABELS = "class_embedding"  # (num_classes, D) in both; theirs is a layer, whose weight it is

@@ -162,7 +162,7 @@ def diffusion_config(found: Mapping[str, Any]) -> DiffusionConfig:
 def their_diffusion_config(config: DiffusionConfig) -> dict[str, Any]:
     """The configuration of the DDPMScheduler that samples as this configuration says.
 
-    A shorter chain has "leading" steps there: its "trailing" ones have faults (tests/test_parity_samplers.py).
+    A shorter chain has "leading" steps there: its "trailing" ones have faults (tests/interop/test_parity_samplers.py).
 
     Raises
     ------

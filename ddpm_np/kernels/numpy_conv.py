@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from ddpm_np.autograd.ops.conv import conv2d, output_size, pad
+from ddpm_np.autograd.ops.linear import rows
 from ddpm_np.kernels.numpy_runs import channel_sums
-from ddpm_np.ops.conv import conv2d, output_size, pad
-from ddpm_np.ops.linear import rows
 
 _PATCHES = 1 << 20  # bytes of patches at a time: measured best of 64 KiB, 256 KiB, 1 MiB and all at once
 

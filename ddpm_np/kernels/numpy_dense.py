@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ddpm_np.autograd.ops.conv import conv2d
+from ddpm_np.autograd.ops.linear import linear, rows
 from ddpm_np.kernels.numpy_runs import channel_sums
-from ddpm_np.ops.conv import conv2d
-from ddpm_np.ops.linear import linear, rows
 
 
 def _fits(x, w):

@@ -14,9 +14,9 @@ from functools import reduce
 
 import numpy as np
 
+from ddpm_np.autograd.ops.norm import group_norm, group_norm_silu
+from ddpm_np.autograd.tensor import is_recording, nothing_kept
 from ddpm_np.kernels.numpy_runs import long_runs, pixel_sums, pixels_in_a_run, repeated
-from ddpm_np.ops.norm import group_norm, group_norm_silu
-from ddpm_np.tensor import is_recording, nothing_kept
 
 _NUMBERS = 1 << 20  # of an array at a time: as fast as any of 2¹⁶ to 2²⁰, or faster
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from ddpm_np.autograd.ops.conv import conv2d, pad, upsample_conv2d
+from ddpm_np.autograd.ops.linear import rows
+from ddpm_np.autograd.ops.shape import upsample_nearest
 from ddpm_np.kernels.numpy_conv import chunks, patches
 from ddpm_np.kernels.numpy_runs import channel_sums, long_runs
-from ddpm_np.ops.conv import conv2d, pad, upsample_conv2d
-from ddpm_np.ops.linear import rows
-from ddpm_np.ops.shape import upsample_nearest
 
 _R = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])
 _PARITIES = np.concatenate([np.kron(_R[a], _R[b]) for a in (0, 1) for b in (0, 1)])  # (16, 9): w -> R_a w R_bᵀ

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from ddpm_np.autograd.op import are_images_together
+from ddpm_np.autograd.ops.conv import conv2d, output_size
 from ddpm_np.kernels.numpy_runs import SHORTEST_RUN, channel_sums, long_runs
-from ddpm_np.ops.conv import conv2d, output_size
-from ddpm_np.ops.record import are_images_together
-from ddpm_np.workers import cut
+from ddpm_np.parallel.threads import cut
 
 _TILES = 3 << 20  # bytes of tiles at a time: as fast as any of 1, 2, 3, 4, 6, 8, 16 MiB and all at once, or faster
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from ddpm_np.autograd.ops.conv import conv2d, output_size
 from ddpm_np.kernels.numpy_runs import RUN, channel_sums, long_runs
 from ddpm_np.kernels.numpy_winograd import FLIPPED, FROM_PLACES, fits, kernel_places
-from ddpm_np.ops.conv import conv2d, output_size
-from ddpm_np.workers import cut
+from ddpm_np.parallel.threads import cut
 
 _TILES = 1 << 22  # bytes of tiles and products at a time
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ddpm_np import ops
+from ddpm_np.autograd import ops
+from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.backend import of, to_host
 from ddpm_np.nn import Conv2d, GroupNorm, Linear, Module
-from ddpm_np.tensor import Tensor
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ddpm_np import ops
+from ddpm_np.autograd import ops
+from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.backend import of
 from ddpm_np.models.unet import time_embedding
 from ddpm_np.nn import Linear, Module
-from ddpm_np.tensor import Tensor
 
 
 @dataclass(frozen=True)

@@ -7,152 +7,23 @@ tensor there and here; the layouts are ours: convolutions (kh, kw, C_in, C_out),
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
-from ddpm_np import ops, presets
+from ddpm_np.autograd import ops
+from ddpm_np.autograd.recompute import recomputed
+from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.backend import of
-from ddpm_np.nn import Attention, Conv2d, Dropout, GroupNorm, Linear, Module, Parameter, fan_average_uniform
-from ddpm_np.recompute import recomputed
-from ddpm_np.tensor import Tensor
-
-
-@dataclass(frozen=True)
-class UNetConfig:
-    """The shape of a U-Net.
-
-    Parameters
-    ----------
-    image_size
-        Side of the image, or (H, W); divisible by 2^(levels − 1).
-    in_channels
-        Channels of the image.
-    channels
-        Channels of the first level; level i has ``channels · channel_multipliers[i]``.
-    channel_multipliers
-        One number a level, whole or not; each level has half the side of the one before.
-    blocks_per_level
-        Residual blocks a level on the way down; one more on the way up.
-    attention_resolutions
-        The heights (pixels) of the levels whose blocks are followed by attention.
-    dropout
-        Probability of dropping an element before the second convolution of each block.
-    groups
-        Groups of each normalisation.
-    out_channels
-        Channels of the output; None for `in_channels`.
-    heads
-        Attention heads.
-    num_classes
-        None, or the number of labels y for which the net learns an embedding: ``model(x, t, y)``.
-    norm_eps
-        ε under the root of each normalisation.
-    downsample_padding
-        ``"asymmetric"`` (the paper: zeros on the right and bottom only) or ``"symmetric"``.
-    flip_sin_to_cos, freq_shift
-        Order and frequencies of the time embedding, as in `time_embedding`; the paper: False, 1.
-    head_dim
-        None, or the channels of a head, of which a level then has as many as fit in its own: in the place of `heads`.
-    """
-
-    image_size: int | tuple[int, int]
-    in_channels: int
-    channels: int
-    channel_multipliers: tuple[float, ...]
-    blocks_per_level: int
-    attention_resolutions: tuple[int, ...]
-    dropout: float = 0.0
-    groups: int = 32
-    out_channels: int | None = None
-    heads: int = 1
-    num_classes: int | None = None
-    norm_eps: float = 1e-6
-    downsample_padding: str = "asymmetric"
-    flip_sin_to_cos: bool = False
-    freq_shift: float = 1
-    head_dim: int | None = None
-
-    def __post_init__(self) -> None:
-        size = self.image_size
-        object.__setattr__(self, "image_size", size if isinstance(size, int) else tuple(size))
-        object.__setattr__(self, "channel_multipliers", tuple(
-            int(m) if m == int(m) else m for m in self.channel_multipliers))
-        object.__setattr__(self, "attention_resolutions", tuple(self.attention_resolutions))
-        if len(self.size) != 2:
-            raise ValueError(f"image_size must be one side or (H, W), got {size}")
-        counts = {name: getattr(self, name) for name in (
-            "in_channels", "blocks_per_level", "groups", "heads", "out_channels", "num_classes", "head_dim")}
-        for name, count in counts.items():
-            if count is not None and count < 1:
-                raise ValueError(f"{name} must be at least 1, got {count}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
-        if not self.channel_multipliers:
-            raise ValueError("channel_multipliers is empty: give one number a level, such as (1, 2, 2, 2)")
-        reduction = 2 ** (len(self.channel_multipliers) - 1)
-        for side in self.size:
-            if side < 1 or side % reduction:
-                raise ValueError(
-                    f"image_size {size}: {len(self.channel_multipliers)} levels halve the side "
-                    f"{len(self.channel_multipliers) - 1} times, so it must be a multiple of {reduction}"
-                )
-        for multiplier, width in zip(self.channel_multipliers, self.widths, strict=True):
-            if width < 1 or abs(width - self.channels * multiplier) > 1e-6:
-                raise ValueError(f"channel_multipliers: {multiplier} times {self.channels} channels must be a whole "
-                                 "number of them, at least 1")
-            if width % self.groups:
-                raise ValueError(f"{width} channels do not divide into {self.groups} groups: change channels or groups")
-        if self.norm_eps < 0:
-            raise ValueError(f"norm_eps must be at least 0, got {self.norm_eps}")
-        if self.head_dim is not None and self.heads != 1:
-            raise ValueError(f"give heads or head_dim, not both: got {self.heads} and {self.head_dim}")
-        if self.downsample_padding not in ("asymmetric", "symmetric"):
-            raise ValueError(
-                f"downsample_padding must be 'asymmetric' or 'symmetric', got {self.downsample_padding!r}"
-            )
-        if self.channels % 2 or self.channels < 4:
-            raise ValueError(f"channels is also the size of the time embedding: even and at least 4, got "
-                             f"{self.channels}")
-        if self.freq_shift == self.channels / 2:
-            raise ValueError(f"freq_shift must not be half the channels, {self.channels}: the frequencies divide by "
-                             "their difference")
-        heights = {self.size[0] // 2**i for i in range(len(self.channel_multipliers))}
-        if not set(self.attention_resolutions) <= heights:
-            raise ValueError(
-                f"attention_resolutions {self.attention_resolutions}: the levels' heights are {sorted(heights)}"
-            )
-        for i, width in enumerate(self.widths):
-            if i == len(self.widths) - 1 or self.size[0] // 2**i in self.attention_resolutions:
-                self.heads_of(width)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(H, W)."""
-        return (self.image_size,) * 2 if isinstance(self.image_size, int) else self.image_size
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """The channels of each level."""
-        return tuple(round(self.channels * m) for m in self.channel_multipliers)
-
-    def heads_of(self, channels: int) -> int:
-        """The heads of an attention on so many channels.
-
-        Raises
-        ------
-        ValueError
-            If the channels do not divide into them.
-        """
-        if channels % (self.head_dim or self.heads):
-            raise ValueError(f"{channels} channels do not divide into " + (
-                f"{self.heads} heads: change heads" if self.head_dim is None else
-                f"heads of {self.head_dim}: change head_dim"))
-        return self.heads if self.head_dim is None else channels // self.head_dim
-
-    @classmethod
-    def preset(cls, name: str) -> UNetConfig:
-        """The net of a preset, such as ``"cifar10"`` (the paper's) or ``"digits"``."""
-        return cls(**presets.read(name)["model"])
+from ddpm_np.models.unet_config import UNetConfig
+from ddpm_np.nn import (
+    Attention,
+    Conv2d,
+    Dropout,
+    GroupNorm,
+    Linear,
+    Module,
+    Parameter,
+    fan_average_uniform,
+)
 
 
 def time_embedding(t: Any, dim: int, *, flip_sin_to_cos: bool = False, freq_shift: float = 1) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.backend import get_backend, to_host
 from ddpm_np.diffusion import (
     Predictor,
@@ -30,10 +31,9 @@ from ddpm_np.diffusion import (
 )
 from ddpm_np.models import MLP, MLPConfig
 from ddpm_np.nn import Module
-from ddpm_np.predictor import predictor
-from ddpm_np.tensor import Tensor
+from ddpm_np.sampling.predictor import predictor
 from ddpm_np.toys.data import Toy
-from ddpm_np.train import Record, Trainer
+from ddpm_np.training.trainer import Record, Trainer
 
 NATS = math.log(2)  # bits to nats
 

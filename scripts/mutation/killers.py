@@ -65,7 +65,7 @@ def preload(project: Project, parts: Iterable[str]) -> None:
     """Import in the parent, after `enter`, what no mutant of some parts touches: properties and plain draws."""
     before, top = set(sys.modules), project.package
     try:
-        importlib.import_module(f"{top}.check.properties")
+        importlib.import_module(f"{top}.check.equations")
         for entry in importlib.import_module(f"{top}.check.registry").EQUATIONS.values():
             for prop in entry.properties:
                 list(prop.first())
@@ -89,7 +89,7 @@ def verdicts(project: Project, kind: str, names: Iterable[str] | None = None) ->
         every: Iterable[str] = home.parts()
         ask: Callable[[str], Any] = lambda name: home.gradient_results(names=[name])[0]  # noqa: E731
     else:
-        importlib.import_module(f"{project.package}.check.properties")
+        importlib.import_module(f"{project.package}.check.equations")
         every = importlib.import_module(f"{project.package}.check.registry").EQUATIONS
         factory = importlib.import_module(f"{project.package}.check.targets.ours").Ours
         ask = lambda name: home.run(factory, equations=[name]).results[0]  # noqa: E731
@@ -101,8 +101,8 @@ def verdicts(project: Project, kind: str, names: Iterable[str] | None = None) ->
 def home(module: str, name: str) -> bool:
     """Whether a test's file is named after the module, or is the module's own examples."""
     last = module.rpartition(".")[2]
-    files = (f"tests/test_{last}.py", f"tests/test_{last.removesuffix('s')}.py")
-    return name.startswith(files) or f"/{last}.py::" in name
+    files = (f"/test_{last}.py::", f"/test_{last.removesuffix('s')}.py::", f"/{last}.py::")
+    return any(file in name for file in files)
 
 
 class Chosen:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ddpm_np import diffusion
 from ddpm_np.backend import get_backend, to_host
-from ddpm_np.check.targets.further import FUNCTIONS, LINES, Further
+from ddpm_np.check.targets.beyond_protocol import FUNCTIONS, LINES, Further
 from ddpm_np.diffusion import Schedule
 from ddpm_np.models.unet import time_embedding
 

@@ -1,0 +1,52 @@
+"""Group normalisation, alone and fused with SiLU."""
+
+from __future__ import annotations
+
+from ddpm_np.autograd.op import op
+from ddpm_np.autograd.ops.elementwise import silu
+from ddpm_np.backend import of
+
+
+@op(saves=("inverse", "scale", "x_hat"))
+def group_norm(x, scale, bias, *, groups, eps):
+    """y = scale·x̂ + bias, x̂ = (x − m)/√(v + ε), m and v the mean and variance of each image's group of channels.
+
+    ∂y/∂x: with u = g·scale, gx = (u − mean(u) − x̂·mean(u·x̂))/√(v + ε), means over the same group: the two
+    means take out what moves along m and v (Wu & He 2018; v is the biased variance, mean((x − m)²)).
+    x (N, H, W, C), scale (C,), bias (C,).
+    """
+    xp = of(x, scale)
+    n, h, w, c = x.shape
+    if c % groups:
+        raise ValueError(f"{c} channels do not divide into {groups} groups: choose groups that divide the channels")
+    grouped, axes = (n, h, w, groups, c // groups), (1, 2, 4)
+    per_channel = (groups, c // groups)
+    scale, bias = xp.reshape(scale, per_channel), xp.reshape(bias, per_channel)  # (G, C/G)
+    x = xp.reshape(x, grouped)  # (N, H, W, G, C/G)
+    size = h * w * (c // groups)
+    centred = x - xp.sum(x, axis=axes, keepdims=True) / size
+    variance = xp.sum(centred * centred, axis=axes, keepdims=True) / size  # (N, 1, 1, G, 1)
+    inverse = 1 / xp.sqrt(variance + eps)
+    x_hat = centred * inverse
+
+    def vjp(g):
+        g = xp.reshape(g, grouped)
+
+        def gx():
+            u = g * scale
+            along_m = xp.sum(u, axis=axes, keepdims=True) / size
+            along_v = x_hat * (xp.sum(u * x_hat, axis=axes, keepdims=True) / size)
+            return xp.reshape((u - along_m - along_v) * inverse, (n, h, w, c))
+
+        return (gx, lambda: xp.reshape(xp.sum(g * x_hat, axis=(0, 1, 2)), (c,)),
+                lambda: xp.reshape(xp.sum(g, axis=(0, 1, 2)), (c,)))
+
+    return xp.reshape(x_hat * scale + bias, (n, h, w, c)), vjp
+
+
+@op(saves=("through_norm", "through_silu"))
+def group_norm_silu(x, scale, bias, *, groups, eps):
+    """y = SiLU(GroupNorm(x)): the composition, so that a kernel may do both in one go."""
+    h, through_norm = group_norm.define(x, scale, bias, groups=groups, eps=eps)
+    y, through_silu = silu.define(h)
+    return y, lambda g: through_norm(through_silu(g)[0])

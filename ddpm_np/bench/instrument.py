@@ -1,0 +1,106 @@
+"""Watching ops and draws from outside, while a context is open; nothing is in their way otherwise."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from ddpm_np.autograd.op import Forward, Op
+from ddpm_np.backend import Backend
+
+OnForward = Callable[[Any, str, Sequence[Any], Any], Any]
+
+
+class Stopwatch:
+    """Seconds of this thread's processor time by key; what runs inside something else counts only there.
+
+    Attributes
+    ----------
+    seconds : dict
+        Key to seconds.
+    last : float
+        When the last of them ended.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.thread_time):
+        self.clock, self.last = clock, clock()
+        self.seconds: dict[Any, float] = {}
+        self._inside: list[float] = []  # of each that is running, what ran inside it
+
+    def add(self, key: Any, run: Callable[[], Any]) -> Any:
+        """Call something, and add what it took to its key."""
+        self._inside.append(0.0)
+        started = self.clock()
+        try:
+            return run()
+        finally:
+            self.last = self.clock()
+            took = self.last - started
+            self.seconds[key] = self.seconds.get(key, 0.0) + took - self._inside.pop()
+            if self._inside:
+                self._inside[-1] += took
+
+
+@contextlib.contextmanager
+def watching(stopwatch: Stopwatch | None = None, key_of: Callable[..., Any] = lambda name, arrays, static: name,
+             on_forward: OnForward = lambda key, name, arrays, result: None) -> Iterator[None]:
+    """A context in which each op is timed, forward and backward, and each draw of random numbers; an op inside another
+    one is part of that.
+
+    Parameters
+    ----------
+    stopwatch
+        Gets ``(key, "forward")`` and ``(key, "backward")`` of ops, ``"draws"`` of random numbers; None: no times.
+    key_of
+        (op's name, arrays, static) -> key.
+    on_forward
+        Called after each forward, with its key, the op's name, its arrays and its result.
+    """
+    choose, here = Op.choose, threading.local()
+    draws = {name: method for name, method in vars(Backend).items()
+             if inspect.isfunction(method) and "purpose" in inspect.signature(method).parameters}
+
+    def timed(key: Any, run: Callable[[], Any]) -> Any:
+        return run() if stopwatch is None else stopwatch.add(key, run)
+
+    def watched(self: Op, arrays: list[Any], static: dict[str, Any]) -> Forward:
+        forward, key = choose(self, arrays, static), key_of(self.name, arrays, static)
+        if getattr(here, "inside", False):
+            return forward
+
+        def run(*inputs: Any, **options: Any) -> tuple[Any, Callable[[Any], tuple]]:
+            here.inside = True
+            try:
+                result, vjp = timed((key, "forward"), lambda: forward(*inputs, **options))
+            finally:
+                here.inside = False
+            on_forward(key, self.name, inputs, result)
+
+            def back(g: Any) -> tuple:
+                parts = timed((key, "backward"), lambda: vjp(g))
+                return tuple(_later(part) if callable(part) else part for part in parts)
+
+            return result, back
+
+        def _later(part: Callable[[], Any]) -> Callable[[], Any]:
+            """A gradient that is computed when it is wanted."""
+            return lambda: timed((key, "backward"), part)
+
+        return run
+
+    def drawing(method: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args, **options: timed("draws", lambda: method(*args, **options))
+
+    try:
+        Op.choose = watched  # type: ignore[method-assign]
+        for name, method in draws.items():
+            setattr(Backend, name, drawing(method))
+        yield
+    finally:
+        Op.choose = choose  # type: ignore[method-assign]
+        for name, method in draws.items():
+            setattr(Backend, name, method)

@@ -1,0 +1,24 @@
+"""The properties, by what they are about; importing this fills the registry in the paper's order."""
+
+from ddpm_np.check.equations import (  # noqa: I001 - the order of the registry
+    forward,
+    posterior,
+    reverse,
+    sampler,
+    bound,
+    decoder,
+    losses,
+    statistics,
+    schedules,
+    appendix,
+    expectations,
+    extensions,
+    package_functions,
+    chains,
+    oracles,
+)
+
+__all__ = [
+    "appendix", "bound", "chains", "decoder", "expectations", "extensions", "forward", "losses", "oracles",
+    "package_functions", "posterior", "reverse", "sampler", "schedules", "statistics",
+]

@@ -1,0 +1,204 @@
+"""Algorithm 1's laws: t uniform on 1..T and ε ~ N(0, I), each number drawn on its own.
+
+Every threshold is exact for the finite sample (binomial, normal, χ², F, Dvoretzky–Kiefer–Wolfowitz with Massart's
+constant), shared out among the comparisons of a property, so that right code fails with a chance of at most 1e-9. A
+million numbers show 1 % in the mean or the standard deviation.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from scipy.special import bdtr, bdtrc, chdtr, chdtrc, fdtr, fdtrc, ndtr
+
+from ddpm_np.check.comparison import Check
+from ddpm_np.check.exact import Case
+from ddpm_np.check.registry import checks, equation
+from ddpm_np.check.strategies import plain_cases
+
+equation("algorithm-1", "the laws of t and of the noise",
+         r"t\sim\mathrm{Uniform}(\{1,\dots,T\}),\quad\epsilon\sim\mathcal{N}(0,I)", "Ho et al. 2020, Algorithm 1",
+         "training.trainer.Trainer")
+
+CHANCE = 1e-9  # that a property fails on right code
+SEED = 20_200_619
+DRAWS_OF_T = 200_000
+SHAPE = (320, 32, 32, 3)  # 983,040 numbers
+TAILS = (3.0, 4.0)
+
+
+def two_sided(below: Any, above: Any) -> Any:
+    """The p-value of what lies as far out on either side: of P(X ≤ x) and P(X ≥ x)."""
+    return np.minimum(1.0, 2 * np.minimum(below, above))
+
+
+def binomial(count: Any, n: int, p: Any) -> Any:
+    """The p-value of a count of n trials, exactly."""
+    count = np.asarray(count)
+    above = np.where(count > 0, bdtrc(np.maximum(count - 1, 0).astype(float), n, p), 1.0)
+    return two_sided(bdtr(count.astype(float), n, p), above)
+
+
+def farthest_allowed(n: int, chance: float) -> float:
+    """Massart: P(sup |F_n − F| > this) ≤ chance."""
+    return math.sqrt(math.log(2 / chance) / (2 * n))
+
+
+def plain_long_and_short() -> tuple[Case, ...]:
+    """T = 6 and the paper's T = 1000."""
+    return plain_cases()[1], plain_cases()[2]
+
+
+@checks("algorithm-1", first=plain_long_and_short, needs=["draw_t"], method="binomial and DKW–Massart thresholds",
+        false_alarm=CHANCE)
+def t_is_uniform(check: Check, case: Case) -> None:
+    """Every value 1..T as often as any other: each by itself, and the distribution as a whole."""
+    T, n = case.T, DRAWS_OF_T
+    t = check(case).draw_t(np.random.default_rng(SEED), n)
+    low, high, said = int(t.min()), int(t.max()), f"{n} draws of t with T={T}"
+    check.true(low < high, f"{said}: all are {low}", "one t for the whole batch: each image has its own")
+    check.true(low >= 1 and high <= T, f"{said}: they lie from {low} to {high}, expected 1 to {T}",
+               "these are t of 0..T−1: if the target counts so, declare conventions = {'index_base': 0}"
+               if (low, high) == (0, T - 1) else "")
+    counts = np.bincount(t, minlength=T + 1)[1:]
+    p, chance = binomial(counts, n, 1 / T), CHANCE / 2 / (2 * T)  # half a property's chance for each schedule
+    worst = int(np.argmin(p))
+    missing = ", ".join(map(str, np.flatnonzero(counts == 0)[:4] + 1))
+    often = f"t = {worst + 1} is drawn too often" if counts[worst] > n / T else ""
+    check.true(p[worst] > chance,
+               f"{said}: t={worst + 1} was drawn {counts[worst]} times, expected about {n / T:.0f}",
+               f"t = {missing} is never drawn: an end that is left out" if missing else often)
+    gap = np.abs(np.cumsum(counts) / n - np.arange(1, T + 1) / T)
+    worst = int(np.argmax(gap))
+    check.true(gap[worst] <= farthest_allowed(n, CHANCE / 4),
+               f"{said}: a share of {counts[: worst + 1].sum() / n:.4f} is at most {worst + 1}, expected "
+               f"{(worst + 1) / T:.4f}", "t is not uniform")
+
+
+@checks("algorithm-1", first=plain_long_and_short, needs=["draw_t"], method="binomial and DKW–Massart thresholds",
+        false_alarm=CHANCE)
+def t_is_drawn_for_each_image(check: Check, case: Case) -> None:
+    """A second call differs; no t says anything about that of an image some way off, nor of its neighbour.
+
+    Neighbours fall into the cells of a table as often as independent ones do.
+    """
+    T, n, rng = case.T, DRAWS_OF_T, np.random.default_rng(SEED + 1)
+    target = check(case)
+    t = np.clip(target.draw_t(rng, n), 1, T)
+    again = target.draw_t(rng, n)
+    check.true((t != again).any(), f"two calls of draw_t with T={T} gave the same {n} numbers",
+               "the generator that is given is not used, or is seeded anew")
+    lag, product, allowed = _strongest_lag((2 * t - T - 1) / (T - 1), CHANCE / 4)
+    check.true(abs(product) <= allowed,
+               f"{n} draws of t with T={T}: t of an image and of the one {lag} later, put on −1..1, have a mean product"
+               f" of {product:.4g}, expected 0 ± {1 / math.sqrt(n):.2g}", "the t of a batch depend on each other")
+    bins = min(T, 8)
+    cell = (t - 1) * bins // T
+    share = np.bincount(np.arange(T) * bins // T, minlength=bins) / T
+    counts = np.bincount(cell[0::2] * bins + cell[1::2], minlength=bins**2)
+    p = binomial(counts, n // 2, np.outer(share, share).ravel())
+    worst = int(np.argmin(p))
+    a, b = ((np.flatnonzero(np.arange(T) * bins // T == i)[[0, -1]] + 1).tolist() for i in divmod(worst, bins))
+    check.true(p[worst] > CHANCE / 4 / bins**2,
+               f"{n // 2} pairs of neighbours in a batch, T={T}: t of {a[0]}..{a[1]} is followed by t of {b[0]}..{b[1]}"
+               f" {counts[worst]} times, expected about {n // 2 * share[worst // bins] * share[worst % bins]:.0f}",
+               "the t of a batch depend on each other")
+
+
+def _strongest_lag(u: np.ndarray, chance: float) -> tuple[int, float, float]:
+    """Of all lags round the batch the one with the largest mean of u_i·u_{i+lag}, that mean, what is allowed.
+
+    The pairs of a lag fall into at most three classes of as many, in each of which no number is twice (they are the
+    edges of cycles). Of u in [−1, 1] of mean 0, m products of a class have a mean above a with a chance of at most
+    exp(−m·a²/2) (Hoeffding).
+    """
+    n = len(u)
+    means = np.fft.irfft(np.abs(np.fft.rfft(u)) ** 2, n)[1 : n // 2 + 1] / n
+    lag = int(np.argmax(np.abs(means)))
+    return lag + 1, float(means[lag]), math.sqrt(6 * math.log(3 * n / chance) / (n - 2))
+
+
+@checks("algorithm-1", first=lambda: plain_cases()[:1], needs=["draw_noise"],
+        method="normal, χ², binomial and DKW–Massart thresholds", false_alarm=CHANCE)
+def noise_is_normal(check: Check, case: Case) -> None:
+    """Mean, variance, tails and distribution function."""
+    x = np.sort(check(case).draw_noise(np.random.default_rng(SEED), SHAPE).ravel())
+    n, chance = len(x), CHANCE / (3 + len(TAILS))
+    mean, square = x.mean(), x @ x
+    said, hint = f"{n} numbers of draw_noise", _law(x, mean, square / n)
+    check.true(two_sided(ndtr(mean * math.sqrt(n)), ndtr(-mean * math.sqrt(n))) > chance,
+               f"{said}: their mean is {mean:.6g}, expected 0 ± {1 / math.sqrt(n):.2g}", hint)
+    check.true(two_sided(chdtr(n, square), chdtrc(n, square)) > chance,
+               f"{said}: the mean of their squares is {square / n:.6g}, expected 1 ± {math.sqrt(2 / n):.2g}", hint)
+    for z in TAILS:
+        count, p = int(np.searchsorted(x, -z) + n - np.searchsorted(x, z, "right")), 2 * ndtr(-z)
+        check.true(binomial(count, n, p) > chance,
+                   f"{said}: {count} are beyond ±{z:g}, expected about {n * p:.0f}", hint or "the tails are not normal")
+    points = np.linspace(-4, 4, 1601)
+    share = np.searchsorted(x, points, "right") / n
+    gap = np.abs(share - ndtr(points))
+    worst = int(np.argmax(gap))
+    check.true(gap[worst] <= farthest_allowed(n, chance),
+               f"{said}: a share of {share[worst]:.4f} is at most {points[worst]:.4g},"
+               f" expected {ndtr(points[worst]):.4f}", hint or "the distribution is not normal")
+
+
+def _law(x: np.ndarray, mean: float, square: float) -> str:
+    """What the numbers, in ascending order, rather look like."""
+    low, high = x[0], x[-1]
+    if low >= 0 and high <= 1 and abs(mean - 0.5) < 0.01:
+        return "these are uniform on 0..1 (rand, rand_like): the noise is normal (randn, standard_normal)"
+    if abs(high + low) < 0.01 * high and abs(square - high**2 / 3) < 0.01 * square:
+        return f"these are uniform on {low:.3g}..{high:.3g}: the noise is normal"
+    if np.isclose(high, -low, rtol=1e-6):
+        return f"the numbers are clipped to ±{high:.3g}"
+    if np.mean(x[1:] == x[:-1]) > 0.4:
+        return "each number is there twice or more: the noise is repeated over images, rows, columns or channels"
+    return ""
+
+
+@checks("algorithm-1", first=lambda: plain_cases()[:1], needs=["draw_noise"], method="F and χ² thresholds",
+        false_alarm=CHANCE)
+def noise_is_drawn_for_each_number(check: Check, case: Case) -> None:
+    """Sum and difference of two numbers have the same variance: of neighbours, of two halves of a batch, of two calls.
+
+    For independent N(0, 1) the ratio of the two sums of squares has an F distribution, and the squares of sums of n
+    numbers, over n, add up to χ²: both exactly.
+    """
+    target, rng, shape = check(case), np.random.default_rng(SEED + 1), (64, 16, 16, 4)
+    x, again = target.draw_noise(rng, shape), target.draw_noise(rng, shape)
+    pairs = {"two calls": (x, again), "the two halves of a batch": np.split(x, 2)}
+    sums = {"an image's channel": x.sum(axis=(1, 2)), "a pixel's channels": x.sum(axis=3),
+            "a batch's same pixel": x.sum(axis=0)}
+    for axis, what in enumerate(("images", "rows", "columns", "channels")):
+        even, odd = (np.take(x, np.arange(first, shape[axis], 2), axis) for first in (0, 1))
+        pairs[f"neighbouring {what}"] = even, odd
+    chance = CHANCE / (len(pairs) + len(sums))
+    for what, (a, b) in pairs.items():
+        m, together, apart = a.size, float(np.sum((a + b) ** 2)), float(np.sum((a - b) ** 2))
+        correlation, ratio = (together - apart) / (together + apart), together / max(apart, 1e-9)
+        check.true(two_sided(fdtr(m, m, ratio), fdtrc(m, m, ratio)) > chance,
+                   f"{m} pairs of draw_noise from {what}: a correlation of {correlation:.4g}, expected 0 ± "
+                   f"{1 / math.sqrt(m):.2g}", f"the noise of {what} is not drawn independently")
+    for what, s in sums.items():
+        m, length, squares = s.size, x.size // s.size, float(np.sum(s**2)) * s.size / x.size
+        check.true(two_sided(chdtr(m, squares), chdtrc(m, squares)) > chance,
+                   f"{m} sums of the {length} numbers of draw_noise in {what}: the mean of their squares is "
+                   f"{squares * length / m:.4g}, expected {length} ± {length * math.sqrt(2 / m):.2g}",
+                   f"the noise of {what} is not drawn independently")
+
+
+@checks("algorithm-1", first=lambda: plain_cases()[:1], needs=["draw_noise"], method="DKW–Massart thresholds",
+        false_alarm=CHANCE)
+def noise_of_an_image_is_as_it_falls(check: Check, case: Case) -> None:
+    """The sum of an image's numbers, and of their squares, is not the same in every image: normal, and χ²."""
+    x = check(case).draw_noise(np.random.default_rng(SEED + 2), (400, 8, 8, 1)).reshape(400, 64)
+    place = np.arange(401) / 400
+    for what, share in (("sum", ndtr(x.sum(axis=1) / 8)), ("sum of squares", chdtr(64, (x**2).sum(axis=1)))):
+        ranked = np.sort(share)
+        gap = float(max((place[1:] - ranked).max(), (ranked - place[:-1]).max()))
+        check.true(gap <= farthest_allowed(400, CHANCE / 2),
+                   f"the {what} of the 64 numbers of draw_noise in each of 400 images: its distribution is {gap:.3g}"
+                   " from that of independent numbers", "an image's noise is shifted or scaled by a number of its own")

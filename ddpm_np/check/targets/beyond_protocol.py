@@ -1,0 +1,138 @@
+"""What this package has beyond the protocol of a check target, so that the checker reaches every equation in it.
+
+Most functions are there under their own names, as ``function(schedule, …)`` is in `ddpm_np.diffusion`; chains come as
+lists. Here are those that ask for more than that. t is the paper's t, and numbers are in this package's units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ddpm_np import diffusion
+from ddpm_np.autograd.tensor import Tensor
+from ddpm_np.backend import Backend, to_host
+from ddpm_np.diffusion import Schedule, Trajectory, trajectory
+from ddpm_np.nn import Module
+from ddpm_np.training.trainer import Trainer
+
+FUNCTIONS = (
+    "ancestral", "annealed_langevin", "bound_loss", "ddim", "ddim_invert", "ddim_sigma", "eps_from_mean",
+    "eps_from_score", "hybrid_loss", "inpaint", "interpolate", "learned_range_log_variance", "mean_mismatch",
+    "mean_mismatch_from_noise", "mean_mismatch_simplified", "min_snr_weight", "mismatch_constant",
+    "p_mean_log_variance", "posterior_mean", "predict", "progressive", "q_trajectory", "score_matching_loss", "send",
+    "target", "weighted_noise_loss", "x0_from_mean",
+)
+LINES = ("log_p_joint", "log_q_joint", *(f"equation_{i}" for i in (3, *range(17, 26))))
+
+
+class Zero(Module):
+    """A net of one number, which a loss can be made of."""
+
+    def __init__(self, zeros: Any):
+        self.weight = Tensor(zeros, requires_grad=True)
+
+
+class Further:
+    """The methods of `Ours` that no other target has."""
+
+    backend: Backend
+    dtype: str
+    _schedule: Schedule
+    _carry: Callable[[Any], Any]
+    _back: Callable[[Any], Any]
+
+    def _drawn(self, rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """t (N,) and ε (N, …) as a step of `Trainer` draws them for a batch, with a seed of the generator's."""
+        seen: list[np.ndarray] = []
+
+        def objective(schedule: Schedule, model: Any, x_0: Any, t: Any, noise: Any) -> Tensor:
+            seen.extend((to_host(t), to_host(noise)))
+            return model.weight * self.backend.xp.ones(t.shape, dtype=x_0.dtype)
+
+        zeros = self.backend.to_device(np.zeros(1), self.dtype)
+        Trainer(Zero(zeros), self._schedule, objective, seed=int(rng.integers(2**63)), shards=1).step(np.zeros(shape))
+        return seen[0], seen[1]
+
+    def _line(self, name: str, model: Callable, x: np.ndarray, *log_q: Callable, **options: Any) -> Any:
+        """A line of appendix A on a trajectory (T + 1, N, …); (24) and (25) take ln q(x_t) = log_q(x_t, t) too."""
+        drawn = Trajectory(self._schedule, self._carry(model), self._carry(x), **options)
+        return self._back(getattr(trajectory, name)(drawn, *map(self._carry, log_q)))
+
+    def _without_schedule(self, function: Callable, *args: Any, **options: Any) -> Any:
+        return self._back(function(*map(self._carry, args), **options))
+
+    def log_variance(self, variance: Any, *args: Any) -> Any:
+        """`variance` may be a table, which stays on the host."""
+        return self._back(diffusion.log_variance(self._schedule, variance, *map(self._carry, args)))
+
+    def log_normal(self, *args: Any) -> Any:
+        return self._without_schedule(diffusion.log_normal, *args)
+
+    def langevin_step(self, *args: Any) -> Any:
+        return self._without_schedule(diffusion.langevin_step, *args)
+
+    def distortion(self, *args: Any) -> Any:
+        return self._without_schedule(diffusion.distortion, *args)
+
+    def guided(self, model: Callable, label: np.ndarray, none: int, weight: float, x: np.ndarray, t: np.ndarray) -> Any:
+        """ε̃(x, t)."""
+        mixed = diffusion.guided(self._carry(model), self._carry(label), none, weight)
+        return self._back(mixed(self._carry(x), self._carry(t)))
+
+    def respace(self, model: Callable, steps: list[int]) -> tuple[np.ndarray, np.ndarray, Callable]:
+        """β'₁..β'_n, ᾱ'₀..ᾱ'_n, and the model asked at i."""
+        schedule, at_tau = diffusion.respace(self._schedule, self._carry(model), steps)
+        return schedule.beta[1:], schedule.alpha_bar, lambda x, i: self._back(at_tau(self._carry(x), self._carry(i)))
+
+    def hybrid_gradient(self, output: np.ndarray, *args: np.ndarray, **options: Any) -> Any:
+        """The gradient of Σ `hybrid_loss` of (x_0, t, noise) by what the net says, (N, …, 2C)."""
+        said = Tensor(self._carry(output), requires_grad=True)
+        loss = diffusion.hybrid_loss(self._schedule, lambda x, t: said, *map(self._carry, args), **options)
+        loss.sum().backward()
+        return to_host(said.grad)
+
+    def learned_prior(self, logits: np.ndarray, x_0: np.ndarray) -> Any:
+        """Σ L_T of a schedule with β_t = σ(w_t), its ᾱ_t, and the gradient of the sum by w."""
+        w = Tensor(logits, requires_grad=True)
+        schedule = Schedule.learned(w)
+        total = diffusion.prior_kl(schedule, x_0).sum()
+        total.backward()
+        return to_host(total), to_host(schedule.alpha_bar), to_host(w.grad)
+
+    # What is computed on the host
+
+    def named_schedule(self, name: str, T: int) -> Any:
+        return diffusion.named_schedule(name, T).beta[1:]
+
+    def affine_vlb(self, *args: Any) -> Any:
+        return diffusion.affine_vlb(self._schedule, *args)
+
+    def affine_bound_16(self, *args: Any) -> Any:
+        return diffusion.affine_bound_16(self._schedule, *args)
+
+    def affine_nll(self, *args: Any) -> Any:
+        return np.asarray(diffusion.affine_nll(self._schedule, *args))
+
+    # Data where everything is known: what an object of a class says, by the attribute's name
+
+    def gaussian(self, what: str, mean: Any, variance: Any, *args: Any) -> Any:
+        return self._known(diffusion.Gaussian(self._schedule, mean, variance), what, *args)
+
+    def gaussian_full(self, what: str, mean: Any, covariance: Any, *args: Any) -> Any:
+        return self._known(diffusion.Gaussian.full(self._schedule, mean, covariance), what, *args)
+
+    def mixture(self, what: str, weights: Any, means: Any, variances: Any, *args: Any) -> Any:
+        return self._known(diffusion.Mixture(self._schedule, weights, means, variances), what, *args)
+
+    def atoms(self, what: str, images: Any, weights: Any, *args: Any) -> Any:
+        return self._known(diffusion.atoms(self._schedule, images, weights), what, *args)
+
+    def _known(self, data: Any, what: str, *args: Any) -> Any:
+        found = getattr(data, what)
+        if callable(found):
+            of_images = what in ("eps", "x0", "score", "log_q", "responsibilities")  # the rest takes tables on the host
+            found = found(*(self._carry(a) if of_images else a for a in args))
+        return self._back(found)

@@ -1,0 +1,113 @@
+"""Layers: dense, convolution, group normalisation, attention and dropout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ddpm_np.kernels  # noqa: F401 - registers the fast twins of the ops
+from ddpm_np import backend
+from ddpm_np.autograd import ops
+from ddpm_np.autograd.randomness import current_draws
+from ddpm_np.autograd.tensor import Tensor
+from ddpm_np.nn.init import fan_average_uniform, ones, zeros
+from ddpm_np.nn.module import Module, Parameter
+
+
+class Linear(Module):
+    """y = x W + b on the last axis; W (in, out)."""
+
+    def __init__(self, d_in: int, d_out: int, scale: float = 1.0):
+        self.weight: Any = Parameter((d_in, d_out), fan_average_uniform(d_in, d_out, scale))
+        self.bias: Any = Parameter((d_out,), zeros)
+
+    def __call__(self, x: Any) -> Tensor:
+        return ops.linear(x, self.weight, self.bias)
+
+
+class Conv2d(Module):
+    """A convolution of (N, H, W, c_in) with a kernel (k, k, c_in, c_out).
+
+    Padding is ((top, bottom), (left, right)); None pads k//2 on every side.
+    """
+
+    def __init__(self, c_in: int, c_out: int, kernel: int = 3, *, stride: int = 1,
+                 padding: tuple[tuple[int, int], tuple[int, int]] | None = None, scale: float = 1.0):
+        taps = kernel * kernel
+        init = fan_average_uniform(taps * c_in, taps * c_out, scale)
+        self.weight: Any = Parameter((kernel, kernel, c_in, c_out), init)
+        self.bias: Any = Parameter((c_out,), zeros)
+        half = kernel // 2
+        self.stride, self.padding = stride, padding or ((half, half), (half, half))
+
+    def __call__(self, x: Any) -> Tensor:
+        return ops.conv2d(x, self.weight, self.bias, stride=self.stride, padding=self.padding)
+
+
+class GroupNorm(Module):
+    """Group normalisation of (N, H, W, C), followed by SiLU if `silu`."""
+
+    def __init__(self, channels: int, groups: int = 32, eps: float = 1e-6, *, silu: bool = False):
+        if channels % groups:
+            raise ValueError(f"{channels} channels do not divide into {groups} groups: choose groups that divide them")
+        self.weight: Any = Parameter((channels,), ones)
+        self.bias: Any = Parameter((channels,), zeros)
+        self.groups, self.eps, self.silu = groups, eps, silu
+
+    def __call__(self, x: Any) -> Tensor:
+        norm = ops.group_norm_silu if self.silu else ops.group_norm
+        return norm(x, self.weight, self.bias, groups=self.groups, eps=self.eps)
+
+
+class Attention(Module):
+    """The paper's self-attention over all positions of (N, H, W, C), with its normalisation and residual sum.
+
+    y = x + W_out·attention(W_q h, W_k h, W_v h), h = GroupNorm(x); `heads` share the channels.
+    """
+
+    def __init__(self, channels: int, groups: int = 32, eps: float = 1e-6, heads: int = 1):
+        if channels % heads:
+            raise ValueError(f"{channels} channels do not divide into {heads} heads: choose heads that divide them")
+        self.group_norm = GroupNorm(channels, groups, eps)
+        self.to_q = Linear(channels, channels)
+        self.to_k = Linear(channels, channels)
+        self.to_v = Linear(channels, channels)
+        self.to_out = [Linear(channels, channels, scale=1e-10)]
+        self.heads = heads
+
+    def __call__(self, x: Any) -> Tensor:
+        n, height, width, c = x.shape
+        length, heads = height * width, self.heads
+        h = ops.reshape(self.group_norm(x), (n, length, c))  # (N, L, C)
+
+        def split(y: Tensor) -> Tensor:
+            """(N, L, C) -> (N, heads, L, C/heads)."""
+            if heads == 1:
+                return y
+            return ops.permute_dims(ops.reshape(y, (n, length, heads, c // heads)), (0, 2, 1, 3))
+
+        y = ops.attention(split(self.to_q(h)), split(self.to_k(h)), split(self.to_v(h)))
+        if heads > 1:
+            y = ops.reshape(ops.permute_dims(y, (0, 2, 1, 3)), (n, length, c))
+        return x + ops.reshape(self.to_out[0](y), (n, height, width, c))
+
+
+class Dropout(Module):
+    """y = x·m/(1 − p) in training, each element of m 0 with probability p and 1 otherwise; x in evaluation."""
+
+    def __init__(self, p: float):
+        if not 0 <= p < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {p}")
+        self.p = p
+
+    def __call__(self, x: Any) -> Any:
+        if not self.training or self.p == 0:
+            return x
+        draws = current_draws.get()
+        if draws is None:
+            raise RuntimeError("dropout draws numbers: call the net inside nn.randomness(seed, step), or model.eval()")
+        device = backend.backend_of(x.data if isinstance(x, Tensor) else x)
+        purpose = f"dropout/{draws.calls}"
+        draws.calls += 1
+        n, *shape = x.shape
+        keep = device.bernoulli(draws.seed, purpose, draws.step, draws.first, n, tuple(shape), 1 - self.p)
+        return ops.dropout(x, keep, 1 / (1 - self.p))

@@ -1,0 +1,94 @@
+"""Curves: the loss, the schedule, the bound by step, rate and distortion. Each function writes one file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ddpm_np.diffusion import Schedule
+from ddpm_np.viz.figure import new_figure
+
+
+def plot_loss(path: str | Path, records: Sequence[dict[str, float]]) -> None:
+    """L_simple and the gradient's norm against the step."""
+    if not records:
+        raise ValueError("there are no records to plot: train a run first")
+    figure, axes = new_figure(2, 1, figsize=(7, 5), dpi=110)
+    steps = [r["step"] for r in records]
+    labels = {"loss": "$L_{simple}$", "grad_norm": r"$\|g\|$ before the clip"}
+    for axis, (key, label) in zip(axes[:, 0], labels.items(), strict=True):
+        axis.plot(steps, [r[key] for r in records], lw=1.2)
+        axis.set_yscale("log")
+        axis.set_ylabel(label)
+        axis.grid(alpha=0.3, which="both")
+    axes[1, 0].set_xlabel("step")
+    figure.savefig(path)
+
+
+def plot_schedule(path: str | Path, schedule: Schedule) -> None:
+    """β_t and β̃_t, √ᾱ_t and √(1 − ᾱ_t), the signal-to-noise ratio, and the coefficients of the posterior mean."""
+    figure, axes = new_figure(2, 2, figsize=(10, 6.5), dpi=110)
+    t = np.arange(1, schedule.T + 1)
+    curves = (
+        (axes[0, 0], "variance of a step", "log",
+         ((r"$\beta_t$", schedule.beta), (r"$\tilde\beta_t$", schedule.beta_tilde))),
+        (axes[0, 1], "(4): $x_t$ = signal + noise", "linear",
+         ((r"$\sqrt{\bar\alpha_t}$", schedule.sqrt_alpha_bar),
+          (r"$\sqrt{1-\bar\alpha_t}$", schedule.sqrt_one_minus_alpha_bar))),
+        (axes[1, 0], "signal-to-noise ratio", "log",
+         ((r"$\bar\alpha_t/(1-\bar\alpha_t)$",
+           np.concatenate(([np.nan], schedule.alpha_bar[1:] / schedule.one_minus_alpha_bar[1:]))),)),
+        (axes[1, 1], "(7): the posterior mean's coefficients", "linear",
+         (("of $x_0$", schedule.posterior_mean_x0), ("of $x_t$", schedule.posterior_mean_xt))),
+    )
+    for axis, title, scale, lines in curves:
+        for label, table in lines:
+            values = np.where(table[1:] > 0, table[1:], np.nan)  # β̃₁ = 0 has no place on a log scale
+            axis.plot(t, values, label=label)
+        axis.set_title(title, fontsize=10)
+        axis.set_yscale(scale)
+        axis.set_xlabel("t")
+        axis.legend()
+        axis.grid(alpha=0.3)
+    figure.savefig(path)
+
+
+def plot_bound(path: str | Path, terms: Sequence[float], title: str = "") -> None:
+    """The terms of the bound by t, on logarithmic axes, and their running sum from T down.
+
+    Parameters
+    ----------
+    terms
+        L₀, …, L_{T−1}, L_T in bits per dimension (`evaluate.Curve.terms`).
+    """
+    figure, axes = new_figure(1, 2, figsize=(10, 4), dpi=110)
+    t = np.arange(1, len(terms))  # entry t − 1 is the term of step t
+    values = np.asarray(terms[:-1], dtype=np.float64)
+    axes[0, 0].plot(t, np.where(values > 0, values, np.nan), lw=1.2)
+    axes[0, 0].set(xscale="log", yscale="log", xlabel="t", ylabel=r"$L_{t-1}$, bits per dimension", title=title)
+    axes[0, 1].plot(t, np.cumsum(values[::-1])[::-1] + terms[-1], lw=1.2)
+    axes[0, 1].set(xscale="log", xlabel="t", ylabel=r"$L_T + \sum_{s \geq t} L_{s-1}$, bits per dimension")
+    for axis in axes[0]:
+        axis.grid(alpha=0.3, which="both")
+    figure.savefig(path)
+
+
+def plot_rate_distortion(path: str | Path, rate: Sequence[float], distortion: Sequence[float], levels: int = 256,
+                         title: str = "") -> None:
+    """Figure 5: distortion and rate against the reverse process's time T − t, and one against the other."""
+    figure, axes = new_figure(1, 3, figsize=(13, 4), dpi=110)
+    T = len(rate) - 1
+    time = T - np.arange(T + 1)  # index t: what the receiver has at time T − t
+    unit = f"distortion (RMSE, levels 0 to {levels - 1})"
+    for axis, x, y, labels in (
+        (axes[0, 0], time[1:], distortion[1:], ("reverse process steps T − t", unit)),
+        (axes[0, 1], time[1:], rate[1:], ("reverse process steps T − t", "rate (bits per dimension)")),
+        (axes[0, 2], rate[1:], distortion[1:], ("rate (bits per dimension)", unit)),
+    ):
+        axis.plot(x, y, lw=1.2)
+        axis.set(xlabel=labels[0], ylabel=labels[1])
+        axis.grid(alpha=0.3)
+    axes[0, 1].set_title(title)
+    figure.savefig(path)

@@ -1,0 +1,148 @@
+"""The rules that every op and every kernel keeps: no mutation, no sharing, the dtype given, what the record says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from gradient_inputs import generator
+
+from ddpm_np.autograd.ops import REGISTRY, kernels
+from ddpm_np.autograd.ops.examples import examples
+from ddpm_np.autograd.tensor import Tensor, gradients
+from ddpm_np.check.gradients.derivatives import differentiate, is_floating, vjp_parts
+from ddpm_np.check.gradients.rules import (
+    LAYOUTS,
+    cotangent,
+    gives_the_same_bits_again,
+    keeps_what_it_says,
+    laid_out,
+    shares_no_writable_memory,
+    writes_to_nothing,
+)
+
+OPS = sorted(REGISTRY)
+FORWARDS = [(name, None) for name in OPS] + [
+    (name, i) for name in OPS for i in range(len(REGISTRY[name].kernels.get("numpy", ())))
+]
+
+
+def forward_of(name, kernel):
+    """(forward, when, saves) of an op's definition, or of its NumPy kernel of that number."""
+    op = REGISTRY[name]
+    return (op.define, lambda *inputs, **static: True, op.saves) if kernel is None else op.kernels["numpy"][kernel][:3]
+
+
+def cases(name, kernel, layout="contiguous", dtype=None):
+    """(example, forward, a random cotangent made read-only) for the examples that the forward takes."""
+    forward, when, _ = forward_of(name, kernel)
+    rng = generator("rules", name, layout)
+    for example in examples(name, rng):
+        laid = laid_out(example, layout, dtype)
+        if when(*laid.inputs, **laid.static):
+            yield laid, forward, cotangent(forward, laid, rng)
+
+
+every_forward = pytest.mark.parametrize(("name", "kernel"), FORWARDS)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("rule", [writes_to_nothing, shares_no_writable_memory, gives_the_same_bits_again])
+@every_forward
+def test_the_rules_of_memory_and_bits(name, kernel, rule, layout):
+    for example, forward, g in cases(name, kernel, layout):
+        rule(forward, example, g)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@every_forward
+def test_the_dtype_given_is_kept(name, kernel, dtype):
+    """Of the output and of what the vjp itself returns, before the tape could convert it."""
+    for example, forward, g in cases(name, kernel, dtype=dtype):
+        if name == "astype":
+            assert g.dtype == example.extra[0]
+            for grad in differentiate(REGISTRY[name], example, g):
+                assert grad.dtype == dtype
+            continue
+        assert g.dtype == dtype, str(example)
+        for grad in vjp_parts(forward, example, g):
+            assert grad.dtype == dtype, str(example)
+
+
+@pytest.mark.parametrize("name", [name for name in OPS if REGISTRY[name].analytic])
+def test_complex_numbers_without_imaginary_part_change_nothing(name):
+    op = REGISTRY[name]
+    for example in examples(name, generator("complex", name)):
+        y = op(*example.inputs, **example.static)
+        inputs = [a.astype(np.complex128) if is_floating(a) else a for a in example.arrays]
+        z = op(*inputs, *example.extra, **example.static)
+        assert z.dtype == np.complex128
+        np.testing.assert_allclose(z.real, y, rtol=1e-13, atol=1e-13)
+        assert not np.imag(z).any()
+
+
+def test_conditions_have_no_gradient():
+    for example in examples("where", generator("where")):
+        y, vjp = REGISTRY["where"].define(*example.arrays)
+        assert vjp(np.ones(y.shape))[0] is None
+
+
+@every_forward
+def test_the_record_tells_what_the_vjp_keeps_alive(name, kernel):
+    reached = list(cases(name, kernel))
+    assert reached
+    keeps_what_it_says(reached[0][1], [example for example, _, _ in reached], forward_of(name, kernel)[2])
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_gradients_that_cost_something_wait_to_be_wanted(name):
+    """With several operands, a vjp returns thunks, or views of the cotangent, which cost nothing."""
+    for example, _, g in cases(name, None):
+        if sum(map(is_floating, example.arrays)) < 2 or g.size == 0:
+            continue
+        parts = REGISTRY[name].define(*example.inputs, **example.static)[1](g)
+        for part in parts[: len(example.arrays)]:
+            assert part is None or callable(part) or np.shares_memory(part, g), str(example)
+
+
+@pytest.mark.parametrize("name", ["multiply", "matmul", "where", "conv2d", "linear", "group_norm", "attention"])
+def test_gradients_nobody_wants_are_not_computed(name, monkeypatch):
+    """One operand at a time is given a gradient; the others' thunks are not called."""
+    op = REGISTRY[name]
+    example = examples(name, generator(name))[0]
+    define, called = op.define, []
+
+    def counted(*inputs, **static):
+        y, vjp = define(*inputs, **static)
+
+        def call(i, part):
+            called.append(i)
+            return part()
+
+        def counting(g):
+            return tuple((lambda i=i, p=part: call(i, p)) if callable(part) else part for i, part in enumerate(vjp(g)))
+
+        return y, counting
+
+    monkeypatch.setattr(op, "define", counted)
+    monkeypatch.setattr(op, "kernels", {})
+    for i, a in enumerate(example.arrays):
+        if is_floating(a):
+            called.clear()
+            x = Tensor(a, requires_grad=True)
+            y = op(*(x if j == i else b for j, b in enumerate(example.arrays)), *example.extra, **example.static)
+            gradients(y, [x], np.full(y.shape, 0.3))
+            assert called == [i], f"{name}: wanted {i}, computed {called}"
+
+
+def test_a_kernel_stands_in_only_where_kernels_are_wanted():
+    """`kernels` is a context, and back where it was afterwards, whatever was raised in it."""
+    op = REGISTRY["group_norm_silu"]
+    example = examples(op.name, generator(op.name))[0]
+    fast = op.choose(list(example.arrays), example.static)
+    with kernels("reference"):
+        assert op.choose(list(example.arrays), example.static) is op.define
+        with kernels("fast"):
+            assert op.choose(list(example.arrays), example.static) is fast
+    with pytest.raises(KeyError), kernels("reference"):
+        raise KeyError
+    assert op.choose(list(example.arrays), example.static) is fast

@@ -1,0 +1,119 @@
+"""What ops compute, against what nobody here wrote: NumPy, SciPy and mpmath."""
+
+from __future__ import annotations
+
+import mpmath
+import numpy as np
+import pytest
+import scipy.signal
+from gradient_inputs import generator
+
+from ddpm_np.autograd import ops
+from ddpm_np.autograd.ops import REGISTRY, kernels
+from ddpm_np.autograd.ops.examples import examples
+from ddpm_np.check.gradients.derivatives import error
+from ddpm_np.check.gradients.reference_ops import EXACT, EXPECTED, VALUE
+from ddpm_np.check.gradients.rules import LAYOUTS, laid_out
+
+
+def correlation(x, w, b, *, stride, padding):
+    """SciPy's correlation of every channel, at every position; then every `stride`-th."""
+    padded = np.pad(x, ((0, 0), *padding, (0, 0)))
+    n, (_, _, c, o) = x.shape[0], w.shape
+    each = [[sum(scipy.signal.correlate(padded[i, :, :, k], w[:, :, k, j], "valid", "direct") for k in range(c))
+             for j in range(o)] for i in range(n)]
+    size = [padded.shape[1] - w.shape[0] + 1, padded.shape[2] - w.shape[1] + 1]
+    y = np.array(each).reshape(n, o, *size)[:, :, ::stride, ::stride].transpose(0, 2, 3, 1)
+    return y if b is None else y + b
+
+
+def test_the_einsum_that_convolutions_are_compared_with_is_scipys_correlation():
+    for example in examples("conv2d", generator("correlation")):
+        expected = correlation(*example.inputs, **example.static)
+        assert error(EXPECTED["conv2d"](*example.inputs, **example.static), expected) <= VALUE
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+def test_values(name, layout):
+    for example in (laid_out(e, layout) for e in examples(name, generator(name, layout))):
+        expected = np.asarray(EXPECTED[name](*example.inputs, **example.static))
+        for choice in ("reference", "fast"):
+            with kernels(choice):
+                y = REGISTRY[name](*example.inputs, **example.static)
+            assert isinstance(y, np.ndarray)
+            assert y.dtype == expected.dtype
+            assert error(y, expected) <= (0 if name in EXACT else VALUE), f"{example}, {choice}"
+
+
+@pytest.mark.parametrize("x", [-1e3, -40.0, -8.0, -5.0, -1.0, -1e-3, 0.0, 1e-3, 1.0, 5.0, 8.0, 30.0])
+def test_tails(x):
+    """Each value and derivative to full relative precision, however small."""
+    with mpmath.workdps(600):
+        at = mpmath.mpf(x)
+        exact = {
+            ops.silu: lambda a: a / (1 + mpmath.exp(-a)),
+            ops.sigmoid: lambda a: 1 / (1 + mpmath.exp(-a)),
+            ops.log_ndtr: lambda a: mpmath.log(mpmath.erfc(-a / mpmath.sqrt(2)) / 2),
+        }
+        sigma = exact[ops.sigmoid](at)
+        slopes = {
+            ops.silu: sigma + at * sigma * (1 - sigma),
+            ops.sigmoid: sigma * (1 - sigma),
+            ops.log_ndtr: mpmath.exp(-at * at / 2) / mpmath.sqrt(2 * mpmath.pi) / mpmath.exp(exact[ops.log_ndtr](at)),
+        }
+        expected = {op: (float(f(at)), float(slopes[op])) for op, f in exact.items()}
+    for op, (value, slope) in expected.items():
+        y, vjp = op.define(np.array([x]))
+        g = vjp(np.array([1.7]))[0]
+        rtol = 1e-15 * (1 + x * x) if op is ops.log_ndtr else 1e-14  # exp(−x²/2) has the exponent's digits
+        np.testing.assert_allclose(y[0], value, rtol=max(rtol, 1e-14), atol=1e-323)
+        absolute = 4e-16 if op is ops.sigmoid and x > 0 else 1e-323  # 1 − σ has the digits of 1
+        np.testing.assert_allclose(g[0], 1.7 * slope, rtol=max(rtol, 1e-14), atol=absolute)
+
+
+def test_float32_does_not_overflow():
+    x = np.array([-1e4, -200, -89, 0, 89, 200, 1e4], np.float32)
+    for op in (ops.sigmoid, ops.silu, ops.softmax, ops.tanh):
+        y, vjp = op.define(x)
+        assert y.dtype == np.float32
+        assert np.isfinite(y).all()
+        assert np.isfinite(vjp(np.full(x.shape, 0.3, np.float32))[0]).all()
+    np.testing.assert_array_equal(ops.silu(x)[[0, 1, 3, 5, 6]], np.array([0, 0, 0, 200, 1e4], np.float32))
+
+
+def test_softmax_of_complex_numbers_is_shifted_by_the_real_maximum():
+    x = np.array([[800 + 1j, 801 - 2j, 799 + 0.5j]])
+    expected = np.exp(x - 800) / np.exp(x - 800).sum()
+    assert error(ops.softmax(x).real, expected.real) <= 1e-14
+    assert error(ops.softmax(x).imag, expected.imag) <= 1e-13
+
+
+@pytest.mark.parametrize(("name", "inputs", "static", "words"), [
+    ("conv2d", [(2, 4, 4, 3), (3, 3, 2, 5)], {}, r"expected x of shape \(N, H, W, 2\), got \(2, 4, 4, 3\)"),
+    ("conv2d", [(2, 4, 3), (3, 3, 3, 5)], {}, r"got \(2, 4, 3\)"),
+    ("conv2d", [(2, 2, 4, 3), (3, 3, 3, 5)], {}, "an image of 2×4 is smaller than the 3×3 kernel"),
+    ("group_norm", [(2, 4, 4, 6), (6,), (6,)], {"groups": 4, "eps": 1e-6}, "6 channels do not divide into 4 groups"),
+    ("group_norm_silu", [(2, 4, 4, 6), (6,), (6,)], {"groups": 4, "eps": 1e-6}, "6 channels do not divide into 4"),
+    ("linear", [(2, 4), (3, 5)], {}, r"expected x of shape \(N, …, 3\), got \(2, 4\)"),
+    ("linear", [(3,), (3, 5)], {}, r"got \(3,\)"),
+    ("matmul", [(3,), (3, 5)], {}, r"got shapes \(3,\) and \(3, 5\)"),
+    ("mean", [(0, 3)], {}, r"the mean of no elements is undefined: shape \(0, 3\)"),
+    ("sum", [(2, 3)], {"axis": 2}, "axis 2 is outside an array of 2 dimensions"),
+])
+def test_wrong_shapes_get_one_plain_line(name, inputs, static, words):
+    arrays = [np.ones(shape) for shape in inputs]
+    for choice in ("reference", "fast"):
+        with kernels(choice), pytest.raises(ValueError, match=words) as caught:
+            REGISTRY[name](*arrays, **static)
+        assert "\n" not in str(caught.value)
+
+
+def test_fancy_indices_are_refused():
+    with pytest.raises(TypeError, match="indexed by ints, slices, None and"):
+        ops.getitem(np.ones((3, 2)), np.array([0, 1]))
+
+
+def test_an_unknown_choice_of_kernels():
+    with pytest.raises(ValueError, match="'fast' or 'reference', got 'slow'"), kernels("slow"):
+        pass

@@ -1,0 +1,221 @@
+"""The package on the strict fake of CuPy: what would fail, wait or be wrong in silence on a GPU fails here."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import device_checks as checks
+import fake_cupy
+import numpy as np
+import pytest
+from diffusion_calls import CALLS
+
+import ddpm_np
+from ddpm_np.autograd import ops
+from ddpm_np.backend import backend_of, get_backend, of, to_host
+from ddpm_np.diffusion import linear_schedule
+from ddpm_np.models import UNetConfig
+from ddpm_np.training.ema import EMA
+from ddpm_np.training.trainer import TrainingDiverged
+
+PACKAGE = Path(ddpm_np.__file__).parent
+ROUNDING = 2e-14  # the fake's arithmetic is NumPy's, in other memory layouts; 7e-15 is met
+
+
+@pytest.fixture
+def device():
+    """The backend "cupy" on a fresh fake, with the ops' definitions: kernels for CuPy need its compiler."""
+    with fake_cupy.installed(), ops.kernels("reference"):
+        yield get_backend("cupy")
+
+
+def test_the_backend_is_the_fake(device):
+    x = device.to_device(np.arange(3.0))
+    assert of(x) is device.xp
+    assert backend_of(x) is device
+    assert device.xp.module.__version__.startswith("14.")
+    assert isinstance(to_host(x), np.ndarray)
+    assert (fake_cupy.counts.uploads, fake_cupy.counts.transfers) == (1, 1)
+
+
+@pytest.mark.parametrize("name", sorted(ops.REGISTRY))
+def test_every_op(device, name):
+    checks.check_op(name, device, ROUNDING)
+
+
+@pytest.mark.parametrize("name", sorted(checks.COMPLEX))
+def test_complex_forwards(device, name):
+    checks.check_complex_forward(name, device, ROUNDING)
+
+
+@pytest.mark.parametrize("config", [UNetConfig.preset("digits"), checks.TINY], ids=["digits", "tiny"])
+def test_unet(device, config):
+    checks.check_unet(config, device, 1e-12)  # 1.2e-13 is met
+
+
+def test_random_numbers(device):
+    checks.check_random(device)
+    fake_cupy.counts.reset()
+    device.normal(0, "noise", 1, 2, 3, (4,))
+    assert fake_cupy.counts.uploads == 0
+
+
+def test_training_steps(device):
+    checks.check_training(device, 1e-11)  # 1.3e-12 is met
+
+
+def test_training_steps_in_float32(device):
+    checks.check_training(device, 1e-3, steps=2, dtype="float32")
+
+
+def test_predictor_sees_steps(device):
+    checks.check_predictor_sees_steps(device)
+
+
+def test_a_step_does_not_wait(device):
+    """Nothing comes back, and only the images go up, once the schedule's tables are there."""
+    trainer = checks.make_trainer(device)
+    fake_cupy.counts.reset()
+    uploads = []
+    for k in range(4):
+        trainer.step(checks.batch(k))
+        uploads.append(fake_cupy.counts.uploads)
+    assert np.diff(uploads).tolist() == [1, 1, 1]
+    assert uploads[0] <= 1 + 2  # √ᾱ and √(1 − ᾱ)
+    assert fake_cupy.counts.transfers == 0
+    images = device.to_device(checks.batch(9))
+    fake_cupy.counts.reset()
+    trainer.step(images)
+    assert (fake_cupy.counts.uploads, fake_cupy.counts.transfers) == (0, 0)
+
+
+def test_a_log_waits_once(device):
+    trainer = checks.make_trainer(device)
+    batches = [(checks.batch(k), None) for k in range(5)]
+    transfers, last = [], []
+    fake_cupy.counts.reset()
+    records = trainer.run(batches, 5, log_every=2, on_step=lambda step: last.append(fake_cupy.counts.transfers))
+    for record in records:
+        transfers.append(fake_cupy.counts.transfers)
+        assert np.isfinite(record.loss)
+    assert transfers == [1, 2, 3]  # after steps 2, 4 and 5
+    assert last == [0, 0, 1, 1, 2]
+
+
+def test_a_step_that_is_not_finite_changes_nothing(device):
+    checks.check_non_finite_step(device)
+
+
+def test_a_step_that_is_not_finite_is_not_waited_for(device):
+    trainer = checks.make_trainer(device)
+    bad = np.full((5, 4, 4, 1), np.nan)
+    fake_cupy.counts.reset()
+    trainer.step(bad)
+    assert fake_cupy.counts.transfers == 0
+    with pytest.raises(TrainingDiverged, match="between steps 2 and 3"):
+        list(trainer.run([(bad, None)] * 3, 3, log_every=10))
+    assert fake_cupy.counts.transfers == 1
+
+
+def test_sampler(device):
+    checks.check_sampler(device, 5e-14)  # 3.4e-15 is met
+
+
+def test_the_sampler_does_not_wait(device):
+    model = checks.make_unet(checks.UNLABELLED, device)
+    counted = []
+    for T in (3, 6):
+        fake_cupy.counts.reset()
+        checks.run_sampler(device, model, T=T)
+        assert fake_cupy.counts.transfers == 0
+        counted.append(fake_cupy.counts.uploads)
+    assert counted[0] == counted[1] <= 5  # the tables of a new schedule, however many steps it has
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+def test_the_mathematics(device, name):
+    checks.check_mathematics(name, device, 5e-14)
+
+
+def test_checkpoint(device, tmp_path):
+    checks.check_checkpoint(device, tmp_path, 5e-14)
+
+
+def test_samples_come_back_once_a_batch(device):
+    net = checks.make_unet(checks.SMALLEST, device)
+    fake_cupy.counts.reset()
+    images = ddpm_np.sample(net, 3, batch_size=2, schedule=linear_schedule(3, 0.1, 0.6), variance="small")
+    assert isinstance(images, np.ndarray)
+    assert (fake_cupy.counts.transfers, fake_cupy.counts.uploads) == (2, 5)  # two batches; the schedule's tables
+
+
+def test_average_takes_a_python_flag(device):
+    trainer = checks.make_trainer(device)
+    average = EMA(trainer.model, 0.5)
+    trainer.flat.data += 1.0
+    before = to_host(average.data)
+    average.update(False)
+    assert np.array_equal(to_host(average.data), before)
+    average.update()
+    assert np.allclose(to_host(average.data), before + 0.5, rtol=0, atol=1e-15)
+
+
+def test_weights_and_images_come_from_either_side(device):
+    model = checks.make_unet(checks.UNLABELLED, device)
+    state = ddpm_np.nn.module.host_state(model)
+    assert all(isinstance(a, np.ndarray) for a in state.values())
+    other = ddpm_np.models.UNet(checks.UNLABELLED, seed=1, dtype="float64", backend=device)
+    other.load_state_dict(state)  # from the host
+    model.load_state_dict(other.state_dict())  # on the device
+    for name, array in ddpm_np.nn.module.host_state(model).items():
+        assert np.array_equal(array, state[name]), name
+
+
+def sources(*names: str) -> list[Path]:
+    """The package's files below these names; all of them for none."""
+    below = [PACKAGE / name for name in names] or [PACKAGE]
+    files = [f for path in below for f in (path.rglob("*.py") if path.is_dir() else [path.with_suffix(".py")])]
+    assert files
+    assert all(f.is_file() for f in files)
+    return sorted(files)
+
+
+def ways_back(tree: ast.AST) -> list[str]:
+    """What in a module copies from a device: any mention of asnumpy, and ``x.get()`` of what is no ContextVar."""
+    variables = {
+        target.id
+        for node in ast.walk(tree) if isinstance(node, (ast.Assign, ast.AnnAssign)) and isinstance(node.value, ast.Call)
+        and ast.unparse(node.value.func).endswith("ContextVar")
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target]) if isinstance(target, ast.Name)
+    }
+    found = []
+    for node in ast.walk(tree):
+        if (isinstance(node, ast.Attribute) and node.attr == "asnumpy") or (
+                isinstance(node, ast.Constant) and node.value == "asnumpy"):
+            found.append(f"line {node.lineno}: asnumpy")
+        is_get = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get"
+        if is_get and not node.args and ast.unparse(node.func.value) not in variables:
+            found.append(f"line {node.lineno}: {ast.unparse(node)}")
+    return found
+
+
+def imports(tree: ast.AST) -> set[str]:
+    """The packages that a module imports, anywhere in it."""
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    return {name.partition(".")[0] for name in names}
+
+
+def test_there_is_one_way_back():
+    for file in sources():
+        found = ways_back(ast.parse(file.read_text(encoding="utf-8")))
+        assert bool(found) == (file.name == "backend.py"), f"{file.relative_to(PACKAGE)}: {found}"
+
+
+def test_computing_modules_import_no_array_module():
+    host = {"examples.py"}  # inputs for tests, made on the host
+    for file in sources("autograd", "nn", "models", "diffusion", "training", "sampling"):
+        if file.name not in host:
+            found = imports(ast.parse(file.read_text(encoding="utf-8"))) & {"numpy", "cupy", "cupyx", "scipy"}
+            assert not found, f"{file.relative_to(PACKAGE)} imports {sorted(found)}"

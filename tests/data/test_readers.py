@@ -1,0 +1,311 @@
+"""The readers of data sets: what they read, and what they say of files that are damaged or of another kind."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import lzma
+import os
+import pickle
+import struct
+import tarfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ddpm_np.data import Batches, DataError, open_dataset
+from ddpm_np.data.files import on_white
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the real data sets are not beside the project")
+
+
+def idx(array, kind=8):
+    """The bytes of an IDX file."""
+    return struct.pack(f">BBBB{array.ndim}I", 0, 0, kind, array.ndim, *array.shape) + array.tobytes()
+
+
+@pytest.fixture
+def mnist(tmp_path):
+    """A folder with five images of 4×3 in MNIST's form, and the images."""
+    images = np.random.default_rng(0).integers(0, 256, (5, 4, 3), dtype=np.uint8)
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images)))
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx(np.arange(5, dtype=np.uint8)))
+    return tmp_path, images
+
+
+def test_mnist_packed_or_not(mnist):
+    folder, images = mnist
+    dataset = open_dataset("mnist", data_dir=folder)
+    assert np.array_equal(dataset.images, images[..., None])
+    assert dataset.labels.tolist() == [0, 1, 2, 3, 4]
+    assert dataset.levels == 256
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty or cut"),
+        (idx(np.zeros(5, np.uint8)), "does not hold images"),
+        (b"\x89PNG\r\n\x1a\n0000", "does not hold images"),
+        (idx(np.zeros((5, 4, 3), np.uint8), kind=13), "does not hold images"),
+        (idx(np.zeros((5, 4, 3), np.uint8))[:10], "cut inside its header"),
+        (idx(np.zeros((5, 4, 3), np.uint8))[:-1], "holds less than the 60 bytes"),
+        (idx(np.zeros((5, 4, 3), np.uint8)) + b"x", "holds more than the 60 bytes"),
+        (struct.pack(">BBBBIII", 0, 0, 8, 3, 2**31, 2**31, 2**31), "no data set of this kind"),
+        (idx(np.zeros((4, 4, 3), np.uint8)), "has 4 images, its labels are 5"),
+    ],
+)
+@pytest.mark.parametrize("packed", [True, False])
+def test_damaged_idx_is_refused(mnist, content, said, packed):
+    folder, _ = mnist
+    path = folder / "train-images-idx3-ubyte.gz"
+    path.unlink()
+    path = path if packed else path.with_suffix("")
+    path.write_bytes(gzip.compress(content) if packed else content)
+    with pytest.raises(DataError, match=said):
+        open_dataset("mnist", data_dir=folder)
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-9], lambda b: b[:60] + bytes([b[60] ^ 1]) + b[61:], lambda b: b"no"])
+def test_damaged_gzip_is_refused(mnist, damage):
+    path = mnist[0] / "train-images-idx3-ubyte.gz"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match="damaged or cut"):
+        open_dataset("mnist", data_dir=mnist[0])
+
+
+def test_what_is_missing_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"has no t10k-images-idx3-ubyte\.gz"):
+        open_dataset("mnist", data_dir=tmp_path, split="test")
+    with pytest.raises(DataError, match="there is no folder"):
+        open_dataset("mnist", data_dir=tmp_path / "no")
+    with pytest.raises(DataError, match=r"has no data_batch_1\.bin"):
+        open_dataset("cifar10", data_dir=tmp_path)
+    with pytest.raises(DataError, match="did you mean 'cifar10'"):
+        open_dataset("cifar-10")
+    with pytest.raises(DataError, match="split must be"):
+        open_dataset("mnist", split="validation")
+
+
+@pytest.fixture(scope="module")
+def cifar():
+    """Three images (3, 32, 32, 3) with labels, and their rows in the binary form."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8), np.array([3, 0, 9], np.uint8)
+    rows = np.concatenate([labels[:, None], images.transpose(0, 3, 1, 2).reshape(3, -1)], axis=1)
+    return images, labels, rows
+
+
+def python_form(rows, **other):
+    """A batch in CIFAR's python form, as Python 2 pickled it: byte strings for keys."""
+    return pickle.dumps({b"data": rows[:, 1:], b"labels": rows[:, 0].tolist(), b"batch_label": b"x", **other}, 2)
+
+
+@pytest.mark.parametrize("form", ["bin", "xz", "python", "binary tar", "python tar"])
+def test_cifar_in_each_form(tmp_path, cifar, form):
+    images, labels, rows = cifar
+    binary, pickled = rows.tobytes(), python_form(rows)
+    if form == "bin":
+        (tmp_path / "test_batch.bin").write_bytes(binary)
+    elif form == "xz":
+        (tmp_path / "test_batch.bin.xz").write_bytes(lzma.compress(binary))
+    elif form == "python":
+        (tmp_path / "cifar-10-batches-py").mkdir()
+        (tmp_path / "cifar-10-batches-py" / "test_batch").write_bytes(pickled)
+    else:
+        kind, content, name = (("binary", binary, "cifar-10-batches-bin/test_batch.bin") if form == "binary tar"
+                               else ("python", pickled, "cifar-10-batches-py/test_batch"))
+        with tarfile.open(tmp_path / f"cifar-10-{kind}.tar.gz", "w:gz") as tar:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    dataset = open_dataset("cifar10", data_dir=tmp_path, split="test")
+    assert np.array_equal(dataset.images, images)
+    assert dataset.labels.tolist() == labels.tolist()
+
+
+class Hostile:
+    """Unpickling this would make a folder."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_hostile_pickle_is_not_executed(tmp_path, cifar):
+    (tmp_path / "test_batch").write_bytes(python_form(cifar[2], more=Hostile(tmp_path / "made")))
+    with pytest.raises(DataError, match=r"asks for \w+\.mkdir, which is no data"):
+        open_dataset("cifar10", data_dir=tmp_path, split="test")
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("test_batch.bin", lambda rows: rows.tobytes()[:-1], "no whole number of rows"),
+        ("test_batch.bin", lambda rows: b"", "no whole number of rows"),
+        ("test_batch.bin", lambda rows: b"\x0b" + rows.tobytes()[1:], "has the label 11"),
+        ("test_batch.bin.xz", lambda rows: lzma.compress(rows.tobytes())[:-30], "damaged or cut"),
+        ("test_batch", lambda rows: python_form(rows)[:500], "not CIFAR-10's python form, or damaged"),
+        ("test_batch", lambda rows: python_form(rows[:, :100]), "data of uint8"),
+        ("test_batch", lambda rows: pickle.dumps([1, 2], 2), "not CIFAR-10's python form"),
+    ],
+)
+def test_damaged_cifar_is_refused(tmp_path, cifar, name, change, said):
+    (tmp_path / name).write_bytes(change(cifar[2]))
+    with pytest.raises(DataError, match=said):
+        open_dataset("cifar10", data_dir=tmp_path, split="test")
+
+
+def half(mode, size=(40, 20)):
+    """An image whose left half is red and right half blue (or dark and light)."""
+    image = Image.new("RGB", size, (255, 0, 0))
+    image.paste((0, 0, 255), (size[0] // 2, 0, size[0], size[1]))
+    return image.convert(mode)
+
+
+def test_a_folder_of_any_sizes_modes_and_names(tmp_path):
+    for folder in ("고양이", "a dog", ".hidden"):
+        (tmp_path / folder).mkdir()
+    half("RGB", (40, 20)).save(tmp_path / "고양이" / "그림 하나.JPG", quality=95)
+    half("P").save(tmp_path / "a dog" / "b.png")
+    half("CMYK", (300, 200)).save(tmp_path / "a dog" / "c.tiff")
+    half("L").save(tmp_path / "a dog" / "d.webp", lossless=True)
+    half("RGB").save(tmp_path / ".hidden" / "no.png")
+    (tmp_path / "a dog" / "notes.txt").write_text("no image")
+    dataset = open_dataset(f"folder:{tmp_path}", shape=(8, 8, 3))
+    assert len(dataset) == 4
+    assert dataset.labels.tolist() == [0, 0, 0, 1]
+    images = dataset.raw(slice(None))
+    assert images.shape == (4, 8, 8, 3)
+    assert images.dtype == np.uint8
+    for colour in images[[0, 1, 3]]:  # the crop of a wide image keeps the middle: red on the left, blue on the right
+        assert colour[:, 0, 0].min() > 200
+        assert colour[:, -1, 2].min() > 200
+        assert colour[:, 0, 2].max() < 60
+    grey = open_dataset(f"folder:{tmp_path}", shape=(8, 8, 1))
+    assert grey.raw(np.array([2, 0])).shape == (2, 8, 8, 1)
+    x_0, labels = Batches(grey, 3, seed=1, flip=True)[5]
+    assert x_0.shape == (3, 8, 8, 1)
+    assert -1 <= x_0.min() < x_0.max() <= 1
+    assert labels.shape == (3,)
+
+
+def test_orientation_transparency_and_sixteen_bits(tmp_path):
+    turned = half("RGB", (20, 20)).rotate(90)  # stored lying, marked to be turned upright
+    exif = Image.Exif()
+    exif[0x0112] = 6  # "rotate by 270°" to show it
+    turned.save(tmp_path / "a.png", exif=exif)
+    clear = Image.new("RGBA", (10, 10), (255, 0, 0, 0))
+    clear.save(tmp_path / "b.png")
+    Image.fromarray(np.full((9, 9), 65535 // 2, np.uint16)).save(tmp_path / "c.png")
+    dataset = open_dataset(f"folder:{tmp_path}", shape=(8, 8, 3))
+    assert dataset.labels is None
+    upright, white, middle = dataset.raw(slice(None))
+    assert upright[:, 0, 0].min() > 200
+    assert upright[:, -1, 2].min() > 200
+    assert (white == 255).all()
+    assert (abs(middle.astype(int) - 127) <= 1).all()
+
+
+def png_that_claims(width, height):
+    """A PNG of a few bytes that says it is huge."""
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is no image that can be read"),
+        (b"not an image", "is no image that can be read"),
+        (png_that_claims(60000, 60000), "60000×60000 pixels|DecompressionBomb"),
+        (png_that_claims(12000, 12000), "12000×12000 pixels|DecompressionBomb"),
+        (png_that_claims(100, 100), "is no image that can be read"),
+    ],
+)
+def test_an_image_that_is_none_is_named(tmp_path, content, said):
+    (tmp_path / "bad one.png").write_bytes(content)
+    with pytest.raises(DataError, match=said) as error:
+        open_dataset(f"folder:{tmp_path}", shape=(8, 8, 3)).raw([0])
+    assert "bad one.png" in str(error.value)
+
+
+def test_folders_that_are_none(tmp_path):
+    with pytest.raises(DataError, match="has no images"):
+        open_dataset(f"folder:{tmp_path}", shape=(8, 8, 3))
+    with pytest.raises(DataError, match="there is no folder"):
+        open_dataset(f"folder:{tmp_path / 'no'}", shape=(8, 8, 3))
+    with pytest.raises(DataError, match="1 or 3 channels, the net takes 4"):
+        open_dataset(f"folder:{tmp_path}", shape=(8, 8, 4))
+
+
+def test_array_files(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (4, 6, 5, 3), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", images=images, labels=np.arange(4))
+    np.save(tmp_path / "b.npy", images[..., 0])
+    with gzip.open(tmp_path / "c.npy.gz", "wb") as file:
+        np.save(file, images)
+    first = open_dataset(str(tmp_path / "a.npz"))
+    assert np.array_equal(first.images, images)
+    assert first.labels.tolist() == [0, 1, 2, 3]
+    assert open_dataset(str(tmp_path / "b.npy")).images.shape == (4, 6, 5, 1)
+    assert np.array_equal(open_dataset(str(tmp_path / "c.npy.gz")).images, images)
+
+
+def test_laid_on_white():
+    rgba = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 4), dtype=np.uint8)
+    opacity = rgba[..., 3:] / 255
+    expected = rgba[..., :3] * opacity + 255 * (1 - opacity)
+    assert abs(on_white(rgba) - expected).max() <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"pictures": np.zeros((2, 4, 4), np.uint8)}, "has no array called images; it has pictures"),
+        ({"images": np.zeros((2, 4, 4))}, "images must be uint8"),
+        ({"images": np.zeros((2, 4, 4, 2), np.uint8)}, "images must be uint8"),
+        ({"images": np.array([{"a": 1}], dtype=object)}, "no array file that can be read"),
+        ({"images": np.zeros((2, 4, 4), np.uint8), "labels": np.zeros(3, int)}, "2 images and labels of shape"),
+    ],
+)
+def test_array_files_of_another_kind(tmp_path, arrays, said):
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(DataError, match=said):
+        open_dataset(str(tmp_path / "a.npz"))
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.npy", "a.npy.gz"])
+def test_array_files_that_are_none(tmp_path, name):
+    with pytest.raises(DataError, match="there is no file"):
+        open_dataset(str(tmp_path / name))
+    (tmp_path / name).write_bytes(b"nothing of the kind")
+    with pytest.raises(DataError, match="no array file that can be read"):
+        open_dataset(str(tmp_path / name))
+
+
+@shared
+def test_the_real_ones():
+    counts = {"train": (60_000, 5923), "test": (10_000, 980)}
+    for split, (n, zeros) in counts.items():
+        dataset = open_dataset("mnist", data_dir=SHARED / "mnist", split=split)
+        assert dataset.images.shape == (n, 28, 28, 1)
+        assert (dataset.labels == 0).sum() == zeros
+    fashion = open_dataset("fashion-mnist", data_dir=SHARED / "fashion-mnist", split="test")
+    assert np.bincount(fashion.labels).tolist() == [1000] * 10
+    cifar10 = open_dataset("cifar10", data_dir=SHARED / "cifar-10", split="test")
+    assert cifar10.images.shape == (9_975, 32, 32, 3)
+    emoji = open_dataset(str(SHARED / "noto-emoji-32" / "emoji-32-rgba.npy.gz"))
+    assert emoji.images.shape == (3_583, 32, 32, 3)
+    assert emoji.images[:, 0, 0].mean() > 200  # what is transparent is white

@@ -1,0 +1,172 @@
+"""Who imports whom: downward only, nothing heavy at the start, and no array library where a namespace will do."""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import ddpm_np
+
+ROOT = Path(ddpm_np.__file__).parent
+DOCUMENTED = ROOT.parent / "docs" / "design" / "README.md"
+
+# A part imports only parts that stand before it; docs/design/README.md shows the same order to readers.
+ORDER = [
+    "philox", "backend", "storage", "progress", "parallel", "autograd", "kernels", "nn", "presets", "models",
+    "diffusion", "data", "config", "training", "sampling", "interop", "runs", "evaluate", "viz", "toys", "check",
+    "bench", "cli", "__main__",
+]
+NAMESPACE_ONLY = {"autograd", "nn", "models", "diffusion", "training", "sampling"}
+HOST_CODE = {  # inputs for tests; the memory of a host
+    "autograd.ops.examples", "training.memory", "sampling.samplers",
+}
+UPWARD = {("autograd.tensor", "autograd.ops")}  # the table of ops is filled when a Tensor first needs one
+
+
+@cache
+def modules():
+    """{dotted name below ddpm_np: syntax tree} of every module; a package is its __init__."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = ast.parse(path.read_text("utf-8"))
+    return found
+
+
+def imported(name):
+    """The full names of what a module imports, in its functions too; modules of this package to the module."""
+    is_package = name == "" or any(other.startswith(f"{name}.") for other in modules())
+    package = name if is_package else name.rpartition(".")[0]
+    for node in ast.walk(modules()[name]):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = ["ddpm_np", *package.split(".")][: 2 + package.count(".") - node.level + 1]
+                base = ".".join([*above, *([node.module] if node.module else [])])
+            for alias in node.names:
+                full = f"{base}.{alias.name}"
+                yield full if full.removeprefix("ddpm_np.") in modules() else base
+        elif isinstance(node, ast.Constant) and name != "" and re.fullmatch(r"ddpm_np(\.[a-z_]+)+", str(node.value)):
+            yield node.value  # of importlib.import_module
+
+
+def own(name):
+    """The modules of this package that a module imports."""
+    found = {full.removeprefix("ddpm_np.") for full in imported(name) if full.startswith("ddpm_np.")}
+    return {part for part in found if part in modules() and (name, part) not in UPWARD}
+
+
+def test_every_part_has_its_place():
+    parts = {name.partition(".")[0] for name in modules()} - {""}
+    assert parts <= set(ORDER), f"give {sorted(parts - set(ORDER))} a place in ORDER and in {DOCUMENTED.name}"
+
+
+def test_imports_run_downward():
+    for name in modules():
+        place = ORDER.index(name.partition(".")[0]) if name else -1
+        for other in own(name):
+            part = other.partition(".")[0]
+            assert ORDER.index(part) <= place, f"{name or 'ddpm_np'} imports {other}, which stands after it"
+
+
+def test_imports_within_a_part_run_in_no_circle():
+    seen, open_ = set(), []
+
+    def visit(name):
+        assert name not in open_, " imports ".join([*open_[open_.index(name):], name])
+        if name not in seen:
+            open_.append(name)
+            for other in sorted(own(name)):
+                visit(other)
+            seen.add(open_.pop())
+
+    for name in modules():
+        visit(name)
+
+
+def test_the_order_is_the_one_that_readers_are_shown():
+    text = DOCUMENTED.read_text("utf-8")
+    rows = re.findall(r"^\| (`.*?`) \|", text, re.MULTILINE)
+    shown = [re.sub(r"(\.py|/)$", "", name) for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    assert [name for name in shown if name in ORDER] == [name for name in ORDER if name in shown]
+    assert set(ORDER) - set(shown) == {"__main__"}
+
+
+def test_what_computes_through_a_namespace_imports_no_array_library():
+    for name in modules():
+        if name.partition(".")[0] in NAMESPACE_ONLY and name not in HOST_CODE:
+            heavy = {full.partition(".")[0] for full in imported(name)} & {"numpy", "cupy", "scipy", "cupyx"}
+            assert not heavy, f"{name} imports {heavy}"
+
+
+def test_diffusion_knows_nothing_of_nets():
+    for name in modules():
+        if name.partition(".")[0] == "diffusion":
+            assert {other.partition(".")[0] for other in own(name)} <= {"backend", "diffusion"}, name
+
+
+def test_nothing_unpickles_but_the_reader_of_cifar():
+    """Which CIFAR-10's python form needs, and which looks up nothing but arrays."""
+    for name in modules():
+        found = {full.partition(".")[0] for full in imported(name)} & {"pickle", "shelve", "marshal", "dill"}
+        assert not found or name == "data.cifar", f"{name} imports {found}"
+
+
+def run(code):
+    """What a fresh interpreter prints."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60,
+                          cwd=ROOT.parent).stdout
+
+
+HEAVY = ("scipy", "matplotlib", "cupy", "PIL", "tqdm", "hypothesis", "mpmath", "torch", "safetensors", "threadpoolctl")
+
+
+@pytest.mark.parametrize("statement", ["import ddpm_np", "from ddpm_np import Tensor, Trainer, load, no_grad, sample"])
+def test_nothing_heavy_is_imported_at_the_start(statement):
+    loaded = run(f"{statement}; import sys; print(*{{name.partition('.')[0] for name in sys.modules}})").split()
+    assert not set(loaded) & set(HEAVY)
+
+
+def test_importing_without_cupy():
+    code = """
+import sys
+sys.modules["cupy"] = None  # as if it were not installed
+import ddpm_np
+from ddpm_np import Tensor, Trainer, load, no_grad, sample
+from ddpm_np.backend import BackendError, get_backend
+from ddpm_np.models import UNet, UNetConfig
+assert ddpm_np.__version__ and set(ddpm_np.__all__) <= set(dir(ddpm_np))
+try:
+    get_backend("cupy")
+except BackendError as error:
+    print(error)
+"""
+    assert "needs CuPy, which is not installed: pip install" in run(code)
+
+
+def test_a_tensor_alone_knows_its_ops():
+    """`ddpm_np.Tensor` brings only its own module; the ops come when they are first asked for."""
+    assert run("from ddpm_np import Tensor; print((Tensor([1.0]) * 2).data[0])").strip() == "2.0"
+
+
+def test_names_that_do_not_exist():
+    with pytest.raises(AttributeError, match="module 'ddpm_np' has no attribute 'tensors'"):
+        _ = ddpm_np.tensors
+
+
+@pytest.mark.parametrize(("statement", "seconds"), [
+    ("import ddpm_np", 0.1), ("from ddpm_np import Tensor, Trainer, load, no_grad, sample", 0.3)])
+def test_importing_costs_little(statement, seconds):
+    """Beyond `import numpy`, of several processes: what else the machine does only adds to it."""
+    code = f"import numpy, time; start = time.perf_counter(); {statement}; print(time.perf_counter() - start)"
+    times = [float(run(code)) for _ in range(5)]
+    assert min(times) <= seconds, f"median {statistics.median(times):.3f} s"

@@ -1,0 +1,298 @@
+"""Layers: what they compute, what they own, how they begin, and where dropout gets its numbers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import scipy.special
+from gradient_inputs import generator
+
+from ddpm_np.autograd.randomness import randomness
+from ddpm_np.autograd.tensor import Tensor
+from ddpm_np.check.gradients.derivatives import error
+from ddpm_np.models import UNet, UNetConfig
+from ddpm_np.models.unet import Downsample, ResidualBlock, Upsample
+from ddpm_np.nn import (
+    Attention,
+    Conv2d,
+    Dropout,
+    GroupNorm,
+    Linear,
+    Module,
+    Parameter,
+    count_parameters,
+    host_state,
+    ones,
+    zeros,
+)
+
+
+def random_layer(layer, name="layer", dtype="float64"):
+    """The layer with every parameter drawn anew."""
+    layer.initialise(dtype=dtype)
+    for key, p in layer.named_parameters():
+        p.data = generator(name, key).standard_normal(p.shape) * 0.5
+    return layer
+
+
+def normalised(x, weight, bias, groups, eps):
+    """Group normalisation, each group of each image by itself."""
+    y = np.empty_like(x)
+    for image, out in zip(x, y, strict=True):
+        for channels in np.split(np.arange(x.shape[3]), groups):
+            out[:, :, channels] = (image[:, :, channels] - image[:, :, channels].mean()) / np.sqrt(
+                image[:, :, channels].var() + eps)
+    return y * weight + bias
+
+
+# What they compute
+
+
+def test_linear():
+    layer = random_layer(Linear(3, 5))
+    x = generator("x").standard_normal((2, 4, 3))
+    expected = np.array([[[sum(x[n, m, i] * layer.weight.data[i, j] for i in range(3)) + layer.bias.data[j]
+                           for j in range(5)] for m in range(4)] for n in range(2)])
+    assert error(layer(x).data, expected) <= 1e-15
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding", "offset"), [
+    (3, 1, None, -1), (1, 1, None, 0), (3, 2, ((0, 1), (0, 1)), 0), (3, 2, None, -1), (5, 1, None, -2),
+])
+def test_convolution(kernel, stride, padding, offset):
+    """At one output pixel in the middle and one in the corner; pixels outside the image count as 0."""
+    layer = random_layer(Conv2d(2, 3, kernel, stride=stride, padding=padding))
+    x = generator("x").standard_normal((2, 8, 6, 2))
+    y = layer(x).data
+    assert y.shape == (2, 8 // stride, 6 // stride, 3)
+    for i, j in [(2, 1), (0, 0), (y.shape[1] - 1, y.shape[2] - 1)]:
+        expected = layer.bias.data.copy()
+        for p in range(kernel):
+            for q in range(kernel):
+                a, b = i * stride + p + offset, j * stride + q + offset
+                if 0 <= a < 8 and 0 <= b < 6:
+                    expected = expected + x[1, a, b] @ layer.weight.data[p, q]
+        np.testing.assert_allclose(y[1, i, j], expected, rtol=1e-13, atol=1e-14)
+
+
+@pytest.mark.parametrize("silu", [False, True])
+def test_group_norm(silu):
+    layer = random_layer(GroupNorm(6, groups=3, eps=1e-2, silu=silu))
+    x = generator("x").standard_normal((2, 3, 4, 6)) * 2 + 1
+    expected = normalised(x, layer.weight.data, layer.bias.data, 3, 1e-2)
+    assert error(layer(x).data, expected * scipy.special.expit(expected) if silu else expected) <= 1e-14
+
+
+@pytest.mark.parametrize("heads", [1, 2, 4])
+def test_attention(heads):
+    """Pixel by pixel, head by head."""
+    layer = random_layer(Attention(8, groups=2, eps=1e-3, heads=heads))
+    x = generator("x").standard_normal((2, 3, 2, 8))
+    w = {name: p.data for name, p in layer.named_parameters()}
+    h = normalised(x, w["group_norm.weight"], w["group_norm.bias"], 2, 1e-3).reshape(2, 6, 8)
+    q, k, v = (h @ w[f"to_{c}.weight"] + w[f"to_{c}.bias"] for c in "qkv")
+    y, d = np.empty_like(v), 8 // heads
+    for n in range(2):
+        for head in range(heads):
+            part = slice(head * d, (head + 1) * d)
+            for i in range(6):
+                p = scipy.special.softmax(k[n, :, part] @ q[n, i, part] * d**-0.5)
+                y[n, i, part] = p @ v[n, :, part]
+    expected = x + (y @ w["to_out.0.weight"] + w["to_out.0.bias"]).reshape(x.shape)
+    assert error(layer(x).data, expected) <= 1e-14
+
+
+def test_residual_block():
+    """From its parts, in the order that its equation says; with and without a shortcut."""
+    config = UNetConfig(8, 1, 4, (1, 2), 1, (), groups=2)
+    for c_out in (4, 6):
+        block = random_layer(ResidualBlock(4, c_out, 5, config))
+        assert (block.conv_shortcut is None) == (c_out == 4)
+        x, temb = generator("x").standard_normal((2, 3, 4, 4)), generator("t").standard_normal((2, 5))
+        h = block.conv1(block.norm1(x)).data
+        h = h + (temb @ block.time_emb_proj.weight.data + block.time_emb_proj.bias.data)[:, None, None, :]
+        h = block.conv2(block.norm2(h)).data
+        shortcut = x if c_out == 4 else x @ block.conv_shortcut.weight.data[0, 0] + block.conv_shortcut.bias.data
+        assert error(block(x, Tensor(temb)).data, shortcut + h) <= 1e-14
+
+
+def test_dropout_stands_before_the_second_convolution():
+    block = random_layer(ResidualBlock(4, 4, 5, UNetConfig(8, 1, 4, (1,), 1, (), groups=2, dropout=0.4)))
+    x, temb = generator("x").standard_normal((2, 3, 4, 4)), generator("t").standard_normal((2, 5))
+    with randomness(1, 2, 3):
+        y = block(x, Tensor(temb)).data
+    (mask,) = masks(0.4, n=2, seed=1, step=2, first=3, shape=(3, 4, 4))
+    h = block.conv1(block.norm1(x)).data
+    h = h + (temb @ block.time_emb_proj.weight.data + block.time_emb_proj.bias.data)[:, None, None, :]
+    expected = x + block.conv2(mask * block.norm2(h).data).data
+    assert error(y, expected) <= 1e-14
+
+
+@pytest.mark.parametrize(("padding", "before"), [("asymmetric", 0), ("symmetric", 1)])
+def test_downsampling_pads_where_the_paper_does(padding, before):
+    layer = random_layer(Downsample(1, padding))
+    layer.conv.weight.data = np.arange(1.0, 10.0).reshape(3, 3, 1, 1)
+    layer.conv.bias.data = np.zeros(1)
+    x = np.zeros((1, 4, 4, 1))
+    x[0, 0, 0] = 1.0
+    y = layer(x).data[0, :, :, 0]
+    assert y.shape == (2, 2)
+    assert y[0, 0] == (5.0 if before else 1.0)  # the kernel's element that meets the first pixel
+    assert np.count_nonzero(y) == 1
+
+
+def test_upsampling_repeats_pixels():
+    layer = Upsample(1).initialise(dtype="float64")
+    layer.conv.weight.data = np.zeros((3, 3, 1, 1))
+    layer.conv.weight.data[1, 1] = 1.0
+    x = np.arange(6.0).reshape(1, 2, 3, 1)
+    np.testing.assert_array_equal(layer(x).data[0, :, :, 0], np.kron(x[0, :, :, 0], np.ones((2, 2))))
+
+
+@pytest.mark.parametrize(("make", "words"), [
+    (lambda: GroupNorm(6, groups=4), "6 channels do not divide into 4 groups: choose groups that divide them"),
+    (lambda: Attention(6, groups=2, heads=4), "6 channels do not divide into 4 heads: choose heads that divide them"),
+    (lambda: Dropout(1.0), r"dropout must be in \[0, 1\), got 1.0"),
+])
+def test_layers_that_do_not_exist(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+# What they own
+
+
+class Pair(Module):
+    def __init__(self):
+        self.first = Parameter((2,), ones)
+        self.name = "not a part"
+        self.parts = [Linear(2, 3), Linear(3, 1)]
+        self.second = Parameter((4,), zeros)
+
+
+def test_parameters_in_the_order_of_assignment():
+    pair = Pair()
+    with pytest.raises(RuntimeError, match=r"first has no numbers yet: call initialise\(\) first"):
+        pair.parameters()
+    assert pair.initialise() is pair
+    assert [name for name, _ in pair.named_parameters()] == [
+        "first", "parts.0.weight", "parts.0.bias", "parts.1.weight", "parts.1.bias", "second"]
+    assert all(p.requires_grad and p.dtype == np.float32 for p in pair.parameters())
+    assert count_parameters(pair) == (2 + 6 + 3 + 3 + 1 + 4, 6)
+    assert {name: array.tolist() for name, array in host_state(pair).items()}["first"] == [1, 1]
+    with pytest.raises(NotImplementedError, match="Pair does not define __call__"):
+        pair(1)
+
+
+def test_training_and_evaluation_reach_every_part():
+    net = UNet(UNetConfig(4, 1, 4, (1,), 1, (), groups=1))
+    assert net.eval() is net
+    assert not any(module.training for module in net.modules())
+    assert net.train() is net
+    assert all(module.training for module in net.modules())
+    assert sum(isinstance(module, Dropout) for module in net.modules()) == 5
+
+
+def test_a_clone_is_another_net_of_the_same_structure():
+    pair = Pair().initialise()
+    clone = pair.clone(lambda p: Tensor(p.data * 2))
+    assert [name for name, _ in clone.named_parameters()] == [name for name, _ in pair.named_parameters()]
+    for p, q in zip(pair.parameters(), clone.parameters(), strict=True):
+        assert p is not q
+        np.testing.assert_array_equal(q.data, 2 * p.data)
+    clone.eval()
+    assert pair.training
+    assert pair.parts[0].training
+    assert pair.parts is not clone.parts
+
+
+# How they begin
+
+
+def test_first_weights_are_fan_average_uniform():
+    """U(−l, l), l = √(6·scale/(fan_in + fan_out)); biases 0, norms 1; 1e-10 for the last layer of each branch."""
+    net = UNet(UNetConfig(8, 3, 32, (1, 2), 1, (4,), groups=8), dtype="float64")
+    for name, p in net.named_parameters():
+        array = p.data
+        if name.endswith("bias"):
+            assert not array.any(), name
+        elif "norm" in name:
+            assert (array == 1).all(), name
+        else:
+            taps = math.prod(array.shape[:-2])
+            scale = 1e-10 if name.split(".")[-2] in ("conv2", "conv_out") or "to_out.0" in name else 1.0
+            limit = math.sqrt(6 * scale / (taps * (array.shape[-2] + array.shape[-1])))
+            assert np.abs(array).max() <= limit, name
+            assert np.abs(array).max() >= limit * (1 - 10 / array.size), name
+            spread = 6 / math.sqrt(array.size)  # of the mean and of the mean square, in units of their own size
+            assert abs(array.mean()) <= spread * limit, name
+            assert abs(np.mean(array**2) / (limit**2 / 3) - 1) <= spread, name
+
+
+def test_a_weight_depends_on_the_seed_and_its_name_alone():
+    small, large = UNetConfig(8, 1, 8, (1, 2), 1, (), groups=4), UNetConfig(8, 1, 8, (1, 2), 2, (4,), groups=2)
+    first, second = UNet(small, seed=5).state_dict(), UNet(large, seed=5).state_dict()
+    shared = [name for name in first if name in second and first[name].shape == second[name].shape]
+    assert len(shared) > 40
+    for name in shared:
+        assert first[name].tobytes() == second[name].tobytes()
+    other = UNet(small, seed=6).state_dict()
+    weights = [name for name in first if first[name].ndim > 1]
+    assert all(first[name].tobytes() != other[name].tobytes() for name in weights)
+    assert len({first[name].tobytes() for name in weights}) == len(weights)
+    double = UNet(small, seed=5, dtype="float64").state_dict()
+    for name in first:
+        np.testing.assert_array_equal(first[name], double[name].astype(np.float32))
+
+
+# Dropout
+
+
+def masks(p=0.3, n=8, seed=1, step=2, first=0, calls=1, shape=(10, 10, 4)):
+    """What dropout makes of ones, in each of several calls."""
+    layer = Dropout(p)
+    with randomness(seed, step, first):
+        return [layer(np.ones((n, *shape))) for _ in range(calls)]
+
+
+def test_dropout_drops_and_scales():
+    p, (y,) = 0.3, masks(0.3, n=50)
+    kept = y != 0
+    np.testing.assert_allclose(y[kept], 1 / (1 - p), rtol=1e-15)
+    assert abs(kept.mean() - (1 - p)) <= 5 * math.sqrt(p * (1 - p) / y.size)
+    neighbours = np.corrcoef(kept[:, :, :-1].ravel(), kept[:, :, 1:].ravel())[0, 1]
+    assert abs(neighbours) <= 5 / math.sqrt(y.size)
+
+
+def test_dropout_draws_by_image():
+    """A shard sees the rows of the whole batch; another seed, step or call sees others."""
+    (whole,) = masks(n=8)
+    (shard,) = masks(n=3, first=4)
+    np.testing.assert_array_equal(shard, whole[4:7])
+    first, second = masks(calls=2)
+    np.testing.assert_array_equal(first, whole)
+    different = [second, masks(seed=2)[0], masks(step=3)[0], masks(first=1)[0]]
+    for other in different:
+        assert 0.3 < (other == whole).mean() < 0.8  # 0.58 where they are independent
+
+
+def test_dropout_is_the_identity_in_evaluation_and_at_0():
+    x = generator("x").standard_normal((2, 3))
+    layer = Dropout(0.5)
+    assert layer.eval()(x) is x
+    assert Dropout(0.0)(x) is x
+    with pytest.raises(RuntimeError, match=r"call the net inside nn\.randomness\(seed, step\), or model\.eval\(\)"):
+        layer.train()(x)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_dropout_keeps_the_dtype_and_passes_the_gradient_it_passed_forward(dtype):
+    x = Tensor(generator("x").standard_normal((4, 5, 6)).astype(dtype), requires_grad=True)
+    with randomness(0, 1):
+        y = Dropout(0.4)(x)
+    assert y.dtype == dtype
+    g = generator("g").standard_normal(y.shape).astype(dtype)
+    y.backward(g)
+    np.testing.assert_allclose(x.grad, g * np.where(y.data != 0, 1 / 0.6, 0), rtol=1e-6)

@@ -1,0 +1,233 @@
+"""Worker processes: what they share, how they end, and what a step says when one of them goes wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import types
+from functools import partial
+
+import numpy as np
+import pytest
+from small_run import BETAS, batch, bits, net
+
+from ddpm_np.autograd import ops
+from ddpm_np.autograd.ops import kernels
+from ddpm_np.diffusion import Schedule, simple_loss
+from ddpm_np.models import UNet, UNetConfig
+from ddpm_np.parallel.processes import Crew, WorkerDied, can_fork, keeps_nothing, shared
+from ddpm_np.training.trainer import Trainer
+
+pytestmark = pytest.mark.skipif(not can_fork(), reason="worker processes are for Linux")
+
+
+def trainer(**options):
+    return Trainer(net(), Schedule.from_betas(BETAS), **{"lr": 1e-2, "warmup": 0, **options})
+
+
+def alive(process):
+    """Whether a process is there, and not only waiting to be buried."""
+    try:
+        with open(f"/proc/{process}/stat", encoding="ascii") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def gone(process, seconds=10):
+    end = time.monotonic() + seconds
+    while alive(process) and time.monotonic() < end:
+        time.sleep(0.01)
+    return not alive(process)
+
+
+def test_shared_arrays_are_written_by_workers():
+    array = shared(5, "float32")
+    assert (array.shape, array.dtype, array.any()) == ((5,), np.float32, False)
+    own = np.zeros(5)
+
+    def work(worker, message):
+        array[worker] = own[worker] = message
+        return os.getpid(), float(own[worker])
+
+    crew = Crew(work, 2)
+    for worker in range(2):
+        crew.send(worker, 7.0 + worker)
+    found = [crew.receive(worker) for worker in range(2)]
+    assert [number for _, number in found] == [7.0, 8.0]
+    assert len({os.getpid(), *(process for process, _ in found)}) == 3
+    assert array.tolist() == [7, 8, 0, 0, 0]
+    assert not own.any()
+    crew.close()
+    assert all(gone(process) for process, _ in found)
+    assert shared(0, "float64").shape == (0,)
+
+
+def test_an_error_comes_back_with_its_words_and_the_worker_goes_on():
+    def work(worker, message):
+        return 1 / message if message else np.linalg.inv(np.zeros((2, 2)))
+
+    crew = Crew(work, 1)
+    crew.send(0, 0)
+    with pytest.raises(RuntimeError, match="LinAlgError: Singular matrix") as caught:
+        crew.receive(0)
+    assert "in worker process" in caught.value.__notes__[0]
+    crew.send(0, 4)
+    assert crew.receive(0) == 0.25
+
+
+def test_workers_end_with_the_object_and_with_the_parent():
+    crew = Crew(lambda worker, message: os.getpid(), 1)
+    crew.send(0, None)
+    process = crew.receive(0)
+    del crew
+    assert gone(process)
+    program = ("import os, signal; from ddpm_np.parallel.processes import Crew\n"
+               "crews = [Crew(lambda worker, message: os.getpid(), 2) for _ in range(2)]\n"
+               "for crew in crews:\n    for k in range(2):\n        crew.send(k, None); print(crew.receive(k))\n"
+               "import sys; sys.stdout.flush()\n{end}")
+    for end in ("os.kill(os.getpid(), signal.SIGKILL)", "", "raise SystemExit(3)"):
+        done = subprocess.run([sys.executable, "-c", program.format(end=end)], capture_output=True, text=True,
+                              timeout=60, check=False)
+        processes = done.stdout.split()
+        assert len(processes) == 4
+        assert done.stderr == ""
+        assert all(gone(process) for process in processes)
+
+
+def test_what_may_keep_things_is_not_forked():
+    class Objective:
+        def __call__(self, *arguments):
+            return simple_loss(*arguments)
+
+    seen = []
+
+    def closure(*arguments):
+        seen.append(len(arguments[2]))
+        return simple_loss(*arguments)
+
+    assert keeps_nothing(simple_loss)
+    assert keeps_nothing(partial(partial(simple_loss), predicts="eps"))
+    of_a_script = types.FunctionType(simple_loss.__code__, {"__name__": "__main__"})
+    for other in (Objective(), closure, partial(closure), seen.append, of_a_script):
+        assert not keeps_nothing(other)
+    by_threads, by_processes = trainer(objective=closure, shards=2, workers=2), trainer(shards=2, workers=2)
+    for k in range(2):
+        by_threads.step(batch(k)), by_processes.step(batch(k))
+    assert seen == [3, 3, 3, 3]
+    assert by_threads.sums.team.crew is None
+    assert by_processes.sums.team.crew is not None
+    assert bits(by_threads) == bits(by_processes)
+
+
+@pytest.mark.parametrize(("shards", "workers"), [(2, 2), (5, 2), (3, 3), (5, 4), (4, 1)])
+def test_any_number_of_processes_gives_the_same_bits(shards, workers):
+    alone, crew = trainer(shards=shards, workers=1), trainer(shards=shards, workers=workers)
+    for k in range(3):
+        first, second = alone.step(batch(k)), crew.step(batch(k))
+        assert float(first["loss"]) == float(second["loss"])
+        assert float(first["grad_norm"]) == float(second["grad_norm"])
+    assert bits(alone) == bits(crew)
+
+
+@pytest.mark.parametrize(("shards", "workers"), [(2, 2), (3, 2)])
+def test_processes_take_spans_of_the_update_too(shards, workers):
+    """Of a net so large that it is worth it; batches of another number of shards come in between."""
+    trainers = [Trainer(UNet(UNetConfig.preset("digits")), Schedule.from_betas(BETAS), shards=shards, workers=w,
+                        lr=1e-2, warmup=0, ema=0.9, clip=0.5) for w in (1, workers)]
+    for n in (2, 3, 1, 3):
+        results = [t.step(batch(n, n)) for t in trainers]
+        assert float(results[0]["grad_norm"]) == float(results[1]["grad_norm"])
+    assert bits(trainers[0]) == bits(trainers[1])
+
+
+def test_workers_see_what_has_changed():
+    """Weights, seed, dropout, the choice of kernels, frozen parameters: as without workers."""
+    def changes(trained):
+        trained.step(batch(0))
+        trained.model.conv_in.weight.data = trained.model.conv_in.weight.data * 2
+        trained.step(batch(1))
+        trained.seed = 5
+        trained.step(batch(2))
+        trained.model.mid_block.resnets[0].dropout.p = 0.5
+        trained.step(batch(3))
+        with kernels("reference"):
+            trained.step(batch(4))
+        trained.model.conv_out.bias.requires_grad = False
+        trained.step(batch(5))
+        return bits(trained)
+
+    assert changes(trainer(shards=2, workers=1)) == changes(trainer(shards=2, workers=2))
+
+
+def test_processes_are_kept_while_nothing_changes():
+    trained = trainer(shards=2, workers=2)
+    crews = []
+    for k in range(4):
+        if k == 3:
+            trained.seed += 1
+        trained.step(batch(k))
+        crews.append(trained.sums.team.crew)
+    assert crews[0] is crews[1] is crews[2]
+    assert crews[3] is not crews[2]
+
+
+def test_a_worker_that_dies_is_one_plain_error_and_the_next_step_has_another():
+    trained = trainer(shards=2, workers=2)
+    trained.step(batch(0))
+    before = bits(trained)
+    os.kill(trained.sums.team.crew._processes[0].pid, signal.SIGKILL)
+    with pytest.raises(WorkerDied, match=r"worker process 0 ended \(exit status -9\), perhaps for want of memory"):
+        trained.step(batch(1))
+    assert bits(trained) == before
+    other = trainer(shards=2, workers=1)
+    other.step(batch(0)), other.step(batch(1)), trained.step(batch(1))
+    assert bits(trained) == bits(other)
+
+
+def test_an_error_in_a_shard_leaves_the_weights():
+    trained = trainer(shards=2, workers=2, objective=fails_where_it_is_bright)
+    trained.step(batch(0))
+    before = bits(trained)
+    for bad in (0, 5):  # in the parent's shard, in the worker's
+        x = batch(1)
+        x[bad] = 2.0
+        with pytest.raises(ValueError, match="too bright"):
+            trained.step(x)
+        assert bits(trained) == before
+    trained.step(batch(1))
+    assert bits(trained) != before
+
+
+def fails_where_it_is_bright(schedule, model, x_0, t, noise):
+    if x_0.max() > 1:
+        raise ValueError("too bright")
+    return simple_loss(schedule, model, x_0, t, noise)
+
+
+def test_ctrl_c_in_the_middle_of_a_step():
+    """Workers leave it to the parent, whose step ends at once; the next one starts with fresh workers."""
+    trained = trainer(shards=2, workers=2, objective=slow)
+    trained.step(batch(0))
+    before, worker = bits(trained), trained.sums.team.crew._processes[0].pid
+    os.kill(worker, signal.SIGINT)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may start what it runs without one
+    try:
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            trained.step(batch(1))
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert bits(trained) == before
+    assert gone(worker)
+    trained.step(batch(1))
+    assert bits(trained) != before
+
+
+def slow(schedule, model, x_0, t, noise):
+    time.sleep(0.3)
+    return ops.square(model(x_0, t)).mean(axis=(1, 2, 3))

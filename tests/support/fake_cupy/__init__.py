@@ -1,0 +1,94 @@
+"""A strict fake of CuPy 14, for machines without a GPU.
+
+`installed` puts it in CuPy's place, so that ``get_backend("cupy")`` runs as it does on a GPU. It computes with
+NumPy and is stricter than CuPy wherever CuPy is lenient at a price, or wrong in silence:
+
+- nothing comes back to the host but through `asnumpy`, which is counted: no float(), bool(), item(), iteration;
+- host arrays are neither operands nor indices nor values, and ``np.f(x)`` does not dispatch;
+- memory from `empty` holds NaN; an index out of range, or the same one twice in an assignment, raises;
+- results come back in awkward layouts;
+- it has the functions and keywords that CuPy has, as recorded in signatures.json, and no others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from fake_cupy import array, device, functions, signatures, ufuncs
+from fake_cupy.device import DuplicateIndices, HiddenTransfer, counts
+
+__all__ = ["DuplicateIndices", "HiddenTransfer", "counts", "installed"]
+
+
+def _look_up(module: str, record: dict[str, Any]) -> Any:
+    """The ``__getattr__`` of a pretend module."""
+
+    def look_up(name: str) -> Any:
+        if name in record["ufuncs"] and (hasattr(np, name) or module != "cupy"):
+            return ufuncs.make(name)
+        if name in functions.TABLE and module == "cupy":
+            parameters = (record["functions"] | record["gufuncs"]).get(name)
+            if parameters is not None:
+                return signatures.checked(name, parameters, functions.TABLE[name])
+            if name in record["others"]:
+                return functions.TABLE[name]
+        if name in record["dtypes"]:
+            return getattr(np, name)
+        if name in record["constants"]:
+            value = record["constants"][name]
+            return None if value is None else float(value)
+        if any(name in names for names in record.values()):
+            raise AttributeError(f"{module}.{name}: CuPy has it, the fake does not yet; add it to "
+                                 "tests/support/fake_cupy")
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+    return look_up
+
+
+def _modules() -> dict[str, ModuleType]:
+    """The pretend modules by name."""
+    names = ("cupy", "cupy.cuda", "cupy.cuda.runtime", "cupyx", "cupyx.scipy", "cupyx.scipy.special")
+    modules = {name: ModuleType(name, "A strict fake for tests.") for name in names}
+    for name, module in modules.items():
+        parent, _, child = name.rpartition(".")
+        if parent:
+            setattr(modules[parent], child, module)
+    cupy = modules["cupy"]
+    cupy.__version__ = signatures.VERSION
+    cupy.ndarray = array.ndarray
+    cupy.__getattr__ = _look_up("cupy", signatures.MODULE)
+    modules["cupyx.scipy.special"].__getattr__ = _look_up("cupyx.scipy.special", signatures.SPECIAL)
+    modules["cupy.cuda.runtime"].getDeviceCount = lambda: 1
+    return modules
+
+
+@contextlib.contextmanager
+def installed() -> Iterator[ModuleType]:
+    """A context in which `import cupy` gives the fake, with a fresh device; after it all is as it was before.
+
+    Real CuPy's modules, where some are loaded, step aside for the time.
+    """
+    from ddpm_np import backend
+
+    def take_out() -> dict[str, ModuleType]:
+        names = [name for name in sys.modules if name.partition(".")[0] in ("cupy", "cupyx")]
+        return {name: sys.modules.pop(name) for name in names}
+
+    modules, real = _modules(), take_out()
+    known = backend._BACKENDS.pop("cupy", None)
+    sys.modules.update(modules)
+    device.reset()
+    try:
+        yield modules["cupy"]
+    finally:
+        take_out()
+        sys.modules.update(real)
+        backend._BACKENDS.pop("cupy", None)
+        if known is not None:
+            backend._BACKENDS["cupy"] = known

@@ -1,0 +1,30 @@
+"""What the tests of gradients draw: numbers by name, leaves, ops that are in no registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from hypothesis import settings
+
+from ddpm_np.autograd.op import reals
+from ddpm_np.autograd.ops import Op
+from ddpm_np.autograd.tensor import Tensor
+
+few = settings(deadline=None, max_examples=25, database=None)
+
+
+def generator(*names: Any) -> np.random.Generator:
+    """Random numbers that depend on the names alone."""
+    return np.random.default_rng(list("/".join(map(str, names)).encode()))
+
+
+def leaf(*shape: int, dtype: Any = np.float64, name: str = "leaf") -> Tensor:
+    """A Tensor of random numbers to differentiate with respect to."""
+    return Tensor(generator(name, shape).standard_normal(shape).astype(dtype), requires_grad=True)
+
+
+def own_op(name: str, define: Callable) -> Op:
+    """An op that is in no registry."""
+    return Op(name, define, reals, False, True, ())

@@ -1,0 +1,30 @@
+"""A small net with its batches, and the bits that training changes in it."""
+
+from __future__ import annotations
+
+import numpy as np
+from gradient_inputs import generator
+
+from ddpm_np.models import UNet, UNetConfig
+
+CONFIG = UNetConfig(8, 1, 8, (1, 2), 1, (4,), groups=4, dropout=0.2)
+BETAS = np.linspace(0.01, 0.3, 20)
+
+
+def net(dtype="float32", dropout=0.2, seed=0):
+    """A small U-Net whose last layers are no longer next to zero."""
+    config = UNetConfig(**{**vars(CONFIG), "dropout": dropout})
+    model = UNet(config, seed, dtype)
+    for i, p in enumerate(model.parameters()):
+        if p.ndim > 1:
+            p.data = generator("net", i).standard_normal(p.shape) * (p.size / p.shape[-1]) ** -0.5
+    return model
+
+
+def batch(k, n=6, dtype=np.float32):
+    return generator("batch", k).uniform(-1, 1, (n, 8, 8, 1)).astype(dtype)
+
+
+def bits(trainer):
+    """All that training changes."""
+    return [a.tobytes() for a in (trainer.flat.data, trainer.adam.m, trainer.adam.v, trainer.ema.data)]

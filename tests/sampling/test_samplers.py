@@ -142,7 +142,7 @@ def test_training_with_labels_shows_each_image_its_own_or_none():
     dropped = trainer.backend.uniform(0, "label", 0, 0, 400, ()) < 0.25
     assert np.array_equal(shown == 10, dropped)
     for bad in (None, labels[:3]):
-        with pytest.raises(ValueError, match="one an image"):
+        with pytest.raises(ValueError, match="one label for each image"):
             trainer.step(np.zeros((400, 8, 8, 1), np.float32), bad)
 
 

@@ -1,14 +1,15 @@
 """The variance schedule β₁..β_T, and every table that follows from it.
 
 t is the paper's t, 1..T. Tables have T + 1 entries, float64, on the host; entry 0 is the data: β₀ = 0,
-α₀ = ᾱ₀ = 1. `Schedule.at` brings rows of a table to the images; nobody else indexes one inside arithmetic.
+α₀ = ᾱ₀ = 1. `Schedule.at` brings their rows t to the images; nobody else indexes one inside arithmetic.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ddpm_np.backend import get_backend, of, real_dtype, to_host
+from ddpm_np.backend import Array, Ints, dtype_of, get_backend, of, plain, real_dtype, to_host
+from ddpm_np.diffusion.coefficients import Coefficients, out_of_range
 
 _host = get_backend("numpy").xp
 
@@ -36,7 +37,7 @@ def _sqrt_after_zero(x: Any) -> Any:
 
 def _like(x: Any, value: float) -> Any:
     """An array of one number, where x is; (1,)."""
-    return of(x.data if of(x).name == "tensor" else x).full((1,), value)
+    return of(plain(x)).full((1,), value)
 
 
 class Schedule:
@@ -84,13 +85,13 @@ class Schedule:
         # β̃_t and the coefficients of (7)
         previous, here = self.one_minus_alpha_bar[:-1], self.one_minus_alpha_bar[1:]  # (T,): 1 − ᾱ_{t−1}, 1 − ᾱ_t
         self.beta_tilde = table(xp.concat((zero, self.beta[1:] * previous / here)))
-        self.posterior_mean_x0 = table(xp.concat((nan, self.sqrt_alpha_bar[:-1] * self.beta[1:] / here)))
-        self.posterior_mean_xt = table(xp.concat((nan, self.sqrt_alpha[1:] * previous / here)))
+        self.posterior_x0 = table(xp.concat((nan, self.sqrt_alpha_bar[:-1] * self.beta[1:] / here)))
+        self.posterior_xt = table(xp.concat((nan, self.sqrt_alpha[1:] * previous / here)))
         first = self.beta_tilde[2:3] if self.T > 1 else self.beta[1:2]  # for t = 1, where β̃₁ = 0 has no logarithm
         self.posterior_log_variance_clipped = table(xp.concat((nan, xp.log(xp.concat((first, self.beta_tilde[2:]))))))
         self.log_beta_clipped = table(xp.concat((nan, xp.log(xp.concat((first, self.beta[2:]))))))
         self.log_beta = table(xp.concat((nan, xp.log(self.beta[1:]))))
-        self._rows: dict[tuple, tuple[Any, Any]] = {}
+        self.copies: dict[tuple, tuple[Array, Array]] = {}  # tables on a device, and the tables themselves
 
     @classmethod
     def from_betas(cls, betas: Any) -> Schedule:
@@ -146,61 +147,45 @@ class Schedule:
                                  f"the logit {logits.data[t - 1]}: keep the logits from -700 to 36")
         return cls(xp.concat((_like(beta, 0.0), beta)))
 
-    def at(self, table: Any, t: Any, x: Any) -> Any:
-        """The rows t of a table, on x's device, in x's real dtype, shaped (N, 1, …) to multiply x (N, …).
+    def at(self, t: Ints, *, like: Array, dtype: Any = None) -> Coefficients:
+        """The coefficients of each image's step, by name: ``k = schedule.at(t, like=x)``, ``k.sqrt_alpha_bar * x``.
 
         Parameters
         ----------
-        table
-            A float64 host table (T + 1,): one of this schedule's, or any other of that length. Or a Tensor of that
-            shape, such as a `learned` schedule's: then the rows are a Tensor.
         t
-            Int array (N,) in 0..T, on x's device; in 1..T where the table's entry 0 is nan. Values outside raise on
-            the host; a device is not asked.
-        x
-            Array or Tensor (N, …) of a floating or complex dtype.
+            Int array (N,) in 0..T, on the device of `like`; in 1..T for coefficients that t = 0 does not have.
+        like
+            Array or Tensor (N, …) of a floating or complex dtype, whose device, real dtype and number of dimensions
+            the coefficients take.
+        dtype
+            Another dtype, such as ``"float64"``; `like` may then be of any, `t` itself for coefficients (N,).
 
         Returns
         -------
-        array (N, 1, …)
-            As many dimensions as x.
+        Coefficients
+            Each (N, 1, …), with as many dimensions as `like`.
+
+        Raises
+        ------
+        TypeError
+            Where `like` or `t` has the wrong kind of dtype.
+        ValueError
+            Where `t` has another shape than (N,), or is out of range (on NumPy; on CuPy the range is not checked, to
+            avoid a device sync).
         """
-        if getattr(table, "shape", None) != (self.T + 1,):
-            raise ValueError(f"expected a table of T + 1 = {self.T + 1} numbers, got "
-                             f"{f'shape {table.shape}' if hasattr(table, 'shape') else repr(table)}")
-        x = x.data if of(x).name == "tensor" else x
-        xp = of(x)
-        if "int" in str(x.dtype) or "bool" in str(x.dtype):
-            raise TypeError(f"images must be floating numbers, got dtype {x.dtype}: scale them to [-1, 1] first")
+        x = plain(like)
+        xp, n = of(x, plain(self.beta)), x.shape[0]
+        if dtype is None:
+            if "int" in str(x.dtype) or "bool" in str(x.dtype):
+                raise TypeError(f"images must be floating numbers, got dtype {x.dtype}: scale them to [-1, 1] first")
+            dtype = real_dtype(x)
         if "int" not in str(getattr(t, "dtype", "")):
-            raise TypeError(f"t must be an int array of shape ({x.shape[0]},), got {t!r}")
-        if tuple(t.shape) != (x.shape[0],):
-            raise ValueError(f"expected one t an image, shape ({x.shape[0]},), got {tuple(t.shape)}")
-        if xp.name == "numpy" and t.size:
-            start = float(to_host(table)[0])
-            first = 0 if start == start else 1  # nan: this table begins at t = 1
-            if t.min() < first or t.max() > self.T:
-                raise ValueError(f"t counts from 1 to T = {self.T}, got values from {t.min()} to {t.max()}")
-        shape = (x.shape[0],) + (1,) * (x.ndim - 1)
-        if of(table).name == "tensor":
-            chosen = t[:, None] == xp.arange(self.T + 1)  # (N, T+1): one true a row
-            rows = of(table).where(chosen, of(table).reshape(table, (1, -1)), 0.0).sum(axis=1)  # (N,)
-            return of(table).astype(of(table).reshape(rows, shape), real_dtype(x))
-        return xp.reshape(xp.take(self._on_device(table, x), t, axis=0), shape)
-
-    def _on_device(self, table: Any, x: Any) -> Any:
-        """The whole table on x's device in x's real dtype; kept for tables that cannot change."""
-        dtype = real_dtype(x)
-        key = (id(table), of(x).name, str(dtype))
-        if key not in self._rows:
-            copy = of(x).asarray(table, dtype=dtype)
-            if getattr(table.flags, "writeable", True):
-                return copy
-            self._rows[key] = (copy, table)  # holding the table keeps its id its own
-        return self._rows[key][0]
-
-
-def same_shape(name: str, y: Any, x: Any) -> None:
-    """Raise where `y` has another shape than `x`: what broadcasts would give wrong numbers without a word."""
-    if tuple(y.shape) != tuple(x.shape):
-        raise ValueError(f"expected {name} of shape {tuple(x.shape)}, got {tuple(y.shape)}")
+            raise TypeError(f"t must be an int array of shape ({n},), got {t!r}")
+        if tuple(t.shape) != (n,):
+            raise ValueError(f"expected one t an image, shape ({n},), got {tuple(t.shape)}")
+        lowest = 1
+        if xp.name == "numpy" and n:
+            lowest = t.min()
+            if lowest < 0 or t.max() > self.T:
+                raise out_of_range(t, self.T)
+        return Coefficients(self, t, xp, dtype_of(xp, dtype), (n,) + (1,) * (x.ndim - 1), lowest == 0)

@@ -17,7 +17,7 @@ from ddpm_np.diffusion.images import mean_over_image, same_shape, times
 from ddpm_np.diffusion.posterior import posterior_mean
 from ddpm_np.diffusion.reverse import Reverse, p_mean_log_variance, predict
 from ddpm_np.diffusion.schedule import Schedule
-from ddpm_np.diffusion.variance import fixed_log_variance, log_variance
+from ddpm_np.diffusion.variance import log_variance_at
 
 BITS = 1 / math.log(2)  # nats to bits
 
@@ -201,8 +201,8 @@ def mismatch_constant(schedule: Schedule, t: Ints, x: Array, variance: Any = "sm
 
     Checked as: 8.
     """
-    log_beta_tilde = schedule.at(t, like=x).posterior_log_variance_clipped
-    return 0.5 * exp_excess(log_beta_tilde - log_variance(schedule, variance, t, x))
+    k = schedule.at(t, like=x)
+    return 0.5 * exp_excess(k.posterior_log_variance_clipped - log_variance_at(k, variance))
 
 
 def mean_mismatch_from_noise(reverse: Reverse, x_0: Array, t: Ints, noise: Array) -> Array:
@@ -240,7 +240,7 @@ def eq12_weight(schedule: Schedule, t: Ints, variance: Any = "small", dtype: Any
     Checked as: 12.
     """
     k = schedule.at(t, like=t, dtype=dtype)  # (N,) each
-    log_sigma2 = fixed_log_variance(k, variance)
+    log_sigma2 = log_variance_at(k, variance)
     scale = k.beta**2 * of(log_sigma2).exp(-log_sigma2)
     return scale / (2 * k.alpha * k.one_minus_alpha_bar)
 

@@ -29,26 +29,26 @@ def log_variance(schedule: Schedule, variance: Any, t: Ints, x: Array, output: A
     output
         The net's second output (N, …), for what is learned.
     """
-    if isinstance(variance, str) and variance in LEARNED:
-        if output is None:
-            raise ValueError(f"variance {variance!r} needs a net with two outputs an element, (N, …, 2C); this one "
-                             "predicts one: choose 'small' or 'large'")
-        return output if variance == "learned" else learned_range_log_variance(schedule, output, t)
-    return fixed_log_variance(schedule.at(t, like=x), variance)
+    return log_variance_at(schedule.at(t, like=x), variance, output)
 
 
-def fixed_log_variance(k: Coefficients, variance: Any) -> Array:
-    """ln σ_t² where it is not learned: `log_variance` for coefficients that are there already; (N, 1, …)."""
+def log_variance_at(k: Coefficients, variance: Any, output: Array = None) -> Array:
+    """`log_variance` for the coefficients of a step."""
     if not isinstance(variance, str):
-        sigma2 = k.rows(variance)
+        sigma2 = k.rows(variance)  # (N, 1, …)
         _need_positive(plain(variance)[1:])
         return of(sigma2).log(sigma2)
     if variance == "small":
         return k.posterior_log_variance_clipped
     if variance == "large":
         return k.log_beta_clipped
-    raise ValueError("variance must be 'small' (β̃_t), 'large' (β_t), 'learned', 'learned_range' or a table of T + 1 "
-                     f"numbers, got {variance!r}")
+    if variance not in LEARNED:
+        raise ValueError("variance must be 'small' (β̃_t), 'large' (β_t), 'learned', 'learned_range' or a table of "
+                         f"T + 1 numbers, got {variance!r}")
+    if output is None:
+        raise ValueError(f"variance {variance!r} needs a net with two outputs an element, (N, …, 2C); this one "
+                         "predicts one: choose 'small' or 'large'")
+    return output if variance == "learned" else learned_range_log_variance(k.schedule, output, k.t)
 
 
 def _need_positive(sigma2: Array) -> None:

@@ -15,7 +15,6 @@ from ddpm_np.diffusion.bound import (
     vlb_terms,
     weighted_noise_loss,
 )
-from ddpm_np.diffusion.coefficients import Coefficients
 from ddpm_np.diffusion.compression import Received, distortion, send
 from ddpm_np.diffusion.ddim import ddim, ddim_invert, ddim_sigma, ddim_step
 from ddpm_np.diffusion.editing import guided, inpaint, interpolate
@@ -39,7 +38,7 @@ from ddpm_np.diffusion.reverse import (
     x0_from_mean,
 )
 from ddpm_np.diffusion.sampler import ancestral, draw, first_noise, last, p_sample, sample_with, step_noise
-from ddpm_np.diffusion.schedule import Schedule
+from ddpm_np.diffusion.schedule import Coefficients, Schedule
 from ddpm_np.diffusion.schedules import (
     SCHEDULES,
     constant_schedule,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ddpm_np.backend import Array, Ints, of, plain
-from ddpm_np.diffusion.coefficients import Coefficients
 from ddpm_np.diffusion.images import same_shape
-from ddpm_np.diffusion.schedule import Schedule
+from ddpm_np.diffusion.schedule import Coefficients, Schedule
 
 LEARNED = ("learned", "learned_range")  # those that need the net's second output
 

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ddpm_np.backend import Array, Backend, Ints, get_backend, of, plain
-from ddpm_np.diffusion.coefficients import Coefficients
 from ddpm_np.diffusion.oracle.affine import host_numbers, not_negative
 from ddpm_np.diffusion.oracle.base import Oracle
-from ddpm_np.diffusion.schedule import Schedule
+from ddpm_np.diffusion.schedule import Coefficients, Schedule
 
 _host = get_backend("numpy").xp
 

@@ -149,7 +149,7 @@ def likelihood(drawer: Drawer, dataset: Images, images: int, *, split: str = "te
                       curves[False], curves[True])
 
 
-def _once(model: diffusion.Predictor) -> diffusion.Predictor:
+def _once(model: diffusion.Denoiser) -> diffusion.Denoiser:
     """The model, asked once for each t however often it is called."""
     asked: list[Any] = [None, None]
 

@@ -15,7 +15,7 @@ from ddpm_np.sampling.samplers import Drawer
 OnStep = Callable[[int], Any]
 
 
-def _fewer(drawer: Drawer, n: int, steps: int | None) -> tuple[diffusion.Schedule, diffusion.Predictor]:
+def _fewer(drawer: Drawer, n: int, steps: int | None) -> tuple[diffusion.Schedule, diffusion.Denoiser]:
     """The chain in fewer steps, for pictures that need not take all of them."""
     schedule, said = drawer.schedule, drawer.said(0, n)
     if steps is None or steps == schedule.T:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from definitions import DEFINITIONS, Definitions
-from diffusion_calls import CALLS, arrays, model, results
+from diffusion_calls import CALLS, arrays, results, reverse
 
 from ddpm_np import diffusion as d
 from ddpm_np.backend import of, real_dtype, to_host
@@ -205,7 +205,7 @@ def test_definitions(name, betas):
 @pytest.mark.parametrize(("variance", "levels"), [("small", 17), ("large", 17), ("small", None), ("large", None)])
 def test_the_whole_bound(variance, levels):
     a = inputs(len(PYTHAGOREAN))
-    found = d.vlb(schedule_50(PYTHAGOREAN), model, a["levels"], a["noises"], variance=variance, levels=levels)
+    found = d.vlb(reverse(schedule_50(PYTHAGOREAN), variance=variance), a["levels"], a["noises"], levels=levels)
     assert difference(found, Definitions(PYTHAGOREAN, a).bound(a["levels"], variance, levels)) < 1e-40
 
 
@@ -216,14 +216,14 @@ def test_tables(betas):
     assert difference(s.one_minus_alpha_bar[1:], MpArray([1 - a for a in e.alpha_bar[1:]])) < 1e-40
     assert difference(s.beta_tilde[2:], MpArray([e.posterior(t)[2] for t in range(2, e.T + 1)])) < 1e-40
     some = sorted({2, e.T // 2 + 1, e.T})
-    fewer = d.respace(s, model, some)[0]
+    fewer = d.respace(reverse(s), some).schedule
     assert difference(fewer.alpha_bar[1:], MpArray([e.alpha_bar[t] for t in some])) < 1e-40
 
 
 TABLES = {  # bounds of the relative error of each entry
     **dict.fromkeys(("alpha", "one_minus_alpha_bar", "sqrt_alpha", "sqrt_beta", "sqrt_one_minus_alpha_bar",
-                     "beta_tilde", "posterior_mean_xt"), 2e-15),
-    **dict.fromkeys(("alpha_bar", "sqrt_alpha_bar", "posterior_mean_x0"), 2e-14),  # exp of a sum of T logarithms
+                     "beta_tilde", "posterior_xt"), 2e-15),
+    **dict.fromkeys(("alpha_bar", "sqrt_alpha_bar", "posterior_x0"), 2e-14),  # exp of a sum of T logarithms
     **dict.fromkeys(("posterior_log_variance_clipped", "log_beta_clipped", "log_beta"), 3e-13),  # ln β, β near 1
 }
 
@@ -233,7 +233,7 @@ def test_tables_of_floats(betas):
     """Of a schedule, and of some of its steps."""
     some = [1, 2, len(betas) // 2, len(betas)]
     whole = d.Schedule.from_betas(betas), schedule_50(betas)
-    for plain, exact in (whole, [d.respace(s, model, some)[0] for s in whole]):
+    for plain, exact in (whole, [d.respace(reverse(s), some).schedule for s in whole]):
         for name, bound in TABLES.items():
             assert difference(getattr(plain, name)[1:], getattr(exact, name)[1:]) < bound, name
 

@@ -8,11 +8,16 @@ from __future__ import annotations
 import functools
 import math
 import operator
+import sys
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "support"))  # pytest has it there; a script does not
+
 from definitions import DEFINITIONS, Definitions
 from diffusion_calls import CALLS, arrays, results, reverse
 

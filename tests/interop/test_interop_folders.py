@@ -120,7 +120,7 @@ def test_a_bad_pipeline_is_one_line(pipeline, spoil, words):
     assert "\n" not in str(found.value)
 
 
-def test_words_for_other_mistakes(folder, pipeline, tmp_path):
+def test_other_mistakes_are_named(folder, pipeline, tmp_path):
     """A part of a folder, one that is not whole, arguments of the wrong kind."""
     for name in ("config.json", NAME):
         with pytest.raises(ValueError, match="name the folder"):
@@ -202,14 +202,14 @@ def test_many_large_images_are_drawn_a_few_at_a_time(monkeypatch):
     assert counts == 2 * [2, 2, 2, 2, 2, 2, 1, 1, 1]
 
 
-def test_images_that_are_no_numbers_are_said(pipeline, tmp_path, capsys):
+def test_non_finite_images_are_reported(pipeline, tmp_path, capsys):
     rewritten(pipeline / "unet", lambda w: w.update({"conv_out.bias": np.full(1, np.nan, "f4")}))
     assert main(["sample", str(pipeline), "-n", "1", "--quiet", "--out", str(tmp_path / "s.png")]) == 1
     assert capsys.readouterr().err.startswith("ddpm-np: stopped: the images are not finite numbers")
     assert not (tmp_path / "s.png").exists()
 
 
-def test_what_nobody_knows_of_the_data(pipeline, tmp_path, capsys):
+def test_commands_that_need_the_data_set_are_refused(pipeline, tmp_path, capsys):
     for command in (["evaluate"], ["plot", "neighbours"]):
         assert main([*command, str(pipeline)]) == 2
         assert "import them with --dataset first" in capsys.readouterr().err
@@ -234,7 +234,7 @@ def test_no_key_is_in_two_tables():
     assert len({key for table in tables for key in table}) == sum(len(table) for table in tables)
 
 
-def test_whether_it_clips_is_the_schedulers_to_say(pipeline):
+def test_clipping_follows_the_scheduler_configuration(pipeline):
     clipped, free = ddpm_np.sample(pipeline, 2), ddpm_np.sample(pipeline, 2, clip=False)
     changed(pipeline / "scheduler" / "scheduler_config.json", clip_sample=False)
     assert ddpm_np.sample(pipeline, 2).tobytes() == free.tobytes() != clipped.tobytes()

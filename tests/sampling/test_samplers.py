@@ -45,7 +45,7 @@ def labelled():
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda m: f"{m.sampler} {m.steps}")
-def test_an_image_is_its_seed_and_its_number(model, method):
+def test_an_image_depends_only_on_its_seed_and_number(model, method):
     options = {"schedule": SCHEDULE, "method": method, "seed": 5}
     whole = sample(model, 5, **options)
     assert whole.shape == (5, 8, 8, 1)
@@ -108,12 +108,12 @@ def test_labels_and_guidance(labelled):
     ({"method": Method(steps=13)}, "from 1 to T = 12, got 13"),
     ({"n": 0}, "at least 1, got 0"),
 ])
-def test_what_cannot_be_drawn(labelled, options, words):
+def test_invalid_sampling_arguments_are_refused(labelled, options, words):
     with pytest.raises(ValueError, match=words):
         sample(labelled, **{"n": 3, "schedule": SCHEDULE, **options})
 
 
-def test_a_net_without_labels_takes_none(model):
+def test_an_unlabelled_net_refuses_labels_and_guidance(model):
     for options in ({"labels": 1}, {"guidance": 1.0}):
         with pytest.raises(ValueError, match="trained without labels"):
             sample(model, 1, schedule=SCHEDULE, **options)
@@ -121,7 +121,7 @@ def test_a_net_without_labels_takes_none(model):
         Method("euler")
 
 
-def test_training_with_labels_shows_each_image_its_own_or_none():
+def test_training_drops_labels_at_the_stated_rate():
     """∅ in the stated share, a function of seed, step and place; the net is asked with the labels of its shard."""
     seen = []
 
@@ -146,7 +146,7 @@ def test_training_with_labels_shows_each_image_its_own_or_none():
             trainer.step(np.zeros((400, 8, 8, 1), np.float32), bad)
 
 
-def test_estimates_are_what_the_net_says_of_the_image_along_the_chain(model):
+def test_estimates_are_x0_hat_along_the_chain(model):
     seen = estimates(model, 2, places=4, schedule=SCHEDULE, seed=1, clip=False)
     assert seen.shape == (2, 4, 8, 8, 1)
     assert np.array_equal(seen[:, -1], sample(model, 2, schedule=SCHEDULE, seed=1, clip=False))
@@ -169,7 +169,7 @@ def result(model):
     return drawer, likelihood(drawer, digits(), 7, split="train", batch_size=3, step=9)
 
 
-def test_the_terms_are_those_of_the_bound(result):
+def test_likelihood_terms_are_those_of_the_bound(result):
     drawer, found = result
     index = np.random.default_rng(0).permutation(1797)[:7]
     parts = []
@@ -192,7 +192,7 @@ def test_the_terms_are_those_of_the_bound(result):
     assert found.unclipped.bits != found.clipped.bits
 
 
-def test_a_result_says_all_it_depends_on_and_survives_json(result):
+def test_a_result_states_its_settings_and_round_trips_through_json(result):
     import json
 
     found = result[1]
@@ -204,14 +204,14 @@ def test_a_result_says_all_it_depends_on_and_survives_json(result):
 
 
 @pytest.mark.parametrize("count", [0, 1798])
-def test_more_images_than_there_are(result, count):
+def test_more_images_than_the_data_set_has_are_refused(result, count):
     with pytest.raises(ValueError, match=f"1,797 images to evaluate on, asked for {count}"):
         likelihood(result[0], digits(), count)
 
 
 # Figures
 
-def test_shared_latents_share_them(model):
+def test_shared_latents_continue_one_chain(model):
     drawer = Drawer(model, schedule=SCHEDULE, clip=False)
     depths, images = paper_figures.shared_latents(drawer, parts=3, each=4)
     assert depths == [4, 8, 12]
@@ -234,7 +234,7 @@ def test_interpolations_end_in_the_images(model):
     assert np.allclose(images[0, 1:-1], [(1 - s) * x + s * y for s in np.linspace(0, 1, 5)], atol=1e-6)
 
 
-def test_the_nearest_images_are_the_nearest():
+def test_nearest_images_equal_a_search_over_all_images():
     data = digits()
     images = data.scaled([5, 700]) + np.float32(0.01)
     near = paper_figures.nearest(images, data, count=4, block=500)

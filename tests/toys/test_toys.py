@@ -144,7 +144,7 @@ def test_a_net_on_gaussian_data_reaches_the_floor_within_its_standard_error(blob
     assert found.loss > floor - SIGMAS * found.loss_error
 
 
-def test_a_net_that_has_not_learned_is_seen_not_to_reach_the_floor():
+def test_an_undertrained_net_is_measurably_above_the_floor():
     young = toys.train(Blob(), toys.Settings(T=25, steps=40, ema=0.9, model=SMALL))
     found, floor = toys.judge(young, 5000, 10), Blob().oracle(young.schedule).simple_loss_floor()
     assert found.excess > 0.05 * floor
@@ -264,7 +264,7 @@ def test_the_command_writes_every_picture(folder):
             assert len(picture.convert("RGB").resize((300, 200)).getcolors(1 << 16)) > 20  # something is drawn on it
 
 
-def test_the_animation_has_the_frames_it_says(folder, mixture, tmp_path):
+def test_the_animation_has_the_stated_number_of_frames(folder, mixture, tmp_path):
     with Image.open(folder / "flow.gif") as gif:
         assert gif.n_frames == len(plots.frames(4)) == 5
         assert gif.info["loop"] == 0

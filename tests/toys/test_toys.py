@@ -14,7 +14,7 @@ from ddpm_np import toys
 from ddpm_np.autograd.tensor import Tensor, gradients
 from ddpm_np.cli import main
 from ddpm_np.cli import toy as command
-from ddpm_np.diffusion import bound_loss, linear_schedule, p_mean_variance, q_sample, vlb
+from ddpm_np.diffusion import Reverse, bound_loss, linear_schedule, p_mean_variance, q_sample, vlb
 from ddpm_np.diffusion.oracle import Gaussian
 from ddpm_np.models import MLP, MLPConfig
 from ddpm_np.toys import plots

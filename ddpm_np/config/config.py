@@ -52,8 +52,8 @@ class Config:
         channels, learned = self.model.in_channels, self.diffusion.variance in LEARNED
         outputs = self.model.out_channels or channels
         if outputs != channels * (1 + learned):
-            raise ValueError(f"a net of {channels} channels with variance {self.diffusion.variance!r} has "
-                             f"{channels * (1 + learned)} output channels, got out_channels {outputs}")
+            raise ValueError(f"a net of {channels} channels with variance {self.diffusion.variance!r} needs "
+                             f"out_channels {channels * (1 + learned)}, got {outputs}")
         if learned != (self.training.objective == "hybrid") and self.training.objective != "bound":
             raise ValueError(f"variance {self.diffusion.variance!r} is not trained by the objective "
                              f"{self.training.objective!r}: choose {'hybrid' if learned else 'simple'} or bound")

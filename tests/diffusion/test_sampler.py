@@ -101,10 +101,7 @@ def test_what_does_not_fit_is_refused():
 @few
 @given(schedules())
 def test_the_order_of_a_chain(c):
-    """The model is asked once for every t, from T to 1; noise is drawn from T to 2; x_{T−1}..x₀ come out.
-
-    With each x_{t−1} comes the x̂₀ of the x_t that it was drawn from, and at the end they are one.
-    """
+    """The model is asked once for every t, from T to 1; noise is drawn from T to 2; x_{T−1}..x₀ come out."""
     T, asked, drawn = c.exact.T, [], []
 
     def model(x, t):
@@ -123,7 +120,7 @@ def test_the_order_of_a_chain(c):
     assert drawn == list(range(T, 1, -1))
     assert [t for t, _, _ in chain] == list(range(T - 1, -1, -1))
     assert all(x is seen for (_, x, _), (_, seen) in zip([(T, x_T, None), *chain], asked, strict=False))
-    for (t, _, x0_hat), (_, x) in zip(chain, asked, strict=True):
+    for (t, _, x0_hat), (_, x) in zip(chain, asked, strict=True):  # each x̂₀ is that of the x before it
         assert np.array_equal(x0_hat, predict_x0(c.schedule, x, np.full(3, t + 1), 0.1 * x))
     assert np.array_equal(chain[-1][1], chain[-1][2])
 
@@ -168,7 +165,7 @@ def test_the_response_to_every_noise(c, variance):
 @few
 @given(batches(pythagorean()), st.sampled_from(["small", "large"]), st.booleans())
 def test_a_chain_is_its_steps(b, variance, clip):
-    """Images of any rank: `sample_with` is p_sample from T to 1, with z = 0 in the last; x̂₀ is that of `predict`."""
+    """Images of any rank: `sample_with` is p_sample from T to 1, with z = 0 in the last."""
     s, T, n = b.case.schedule, b.case.exact.T, len(b.x)
     noises = np.random.default_rng(0).standard_normal((T + 1, *b.x.shape))
     x, reverse = b.x, Reverse(s, affine, variance=variance, clip=clip)
@@ -238,7 +235,8 @@ SHORT = Schedule.from_betas([0.02, 0.1, 0.3, 0.5])
 
 
 def test_an_image_does_not_depend_on_its_batch():
-    shape, reverse = (2, 3, 1), Reverse(SHORT, affine, variance="large", clip=True)
+    shape = (2, 3, 1)
+    reverse = Reverse(SHORT, affine, variance="large", clip=True)
     whole = last(draw(reverse, 7, shape, seed=3))
     assert whole.shape == (7, *shape)
     assert whole.dtype == np.float32

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError, replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -23,6 +25,19 @@ from ddpm_np.diffusion import (
 )
 
 LINEAR = linear_schedule(1000)
+
+
+def test_a_reverse_process_is_frozen_and_compared_by_identity():
+    """So a table of σ², which has no single truth value when compared, makes no trouble."""
+    reverse = Reverse(LINEAR, np.tanh)
+    assert (reverse.predicts, reverse.variance, reverse.clip) == ("eps", "small", False)
+    with pytest.raises(FrozenInstanceError):
+        reverse.clip = True
+    one, other = (replace(reverse, variance=LINEAR.beta, clip=True) for _ in range(2))
+    assert (one.schedule, one.model, one.predicts, one.clip) == (LINEAR, np.tanh, "eps", True)
+    assert one.variance is LINEAR.beta
+    assert one != other
+    assert len({reverse, one, other, one}) == 3
 
 
 def coefficients(function, schedule):

@@ -22,7 +22,7 @@ import ddpm_np
 from ddpm_np.check import run
 from ddpm_np.check.targets.functions import from_functions
 from ddpm_np.check.targets.peers import imported
-from ddpm_np.diffusion import ddim_step, learned_range_variance, linear_schedule
+from ddpm_np.diffusion import Reverse, ddim_step, learned_range_variance, linear_schedule
 
 PAGE = Path(ddpm_np.__file__).parent.parent / "docs" / "peers.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```\n+```text\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
@@ -141,7 +141,7 @@ def test_lucidrains_unclipped_ddim_is_equation_12():
         x = states[:, 0]
         for i, (t, s) in enumerate(zip(chain, [*chain[1:], 0], strict=True)):
             noise = noises[1 + i] if s else 0 * x
-            x = ddim_step(schedule, model, x, np.full(2, t), np.full(2, s), eta, noise)
+            x = ddim_step(Reverse(schedule, model), x, np.full(2, t), np.full(2, s), eta, noise)
             np.testing.assert_allclose(states[:, i + 1], x, atol=1e-5)
 
 

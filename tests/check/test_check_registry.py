@@ -16,8 +16,9 @@ from ddpm_np import diffusion
 from ddpm_np.check.registry import EQUATIONS, checks, chosen, equation
 from ddpm_np.check.runner import false_alarm
 
-NO_FORMULA = {  # in diffusion.__all__, and no equation: names, kinds of result, where noise comes from, shorthand
-    "PREDICTS", "SCHEDULES", "SPACINGS", "Predictor", "Received", "draw", "first_noise", "last", "step_noise",
+NO_FORMULA = {  # in diffusion.__all__, and no equation: names, types, where noise comes from, shorthand
+    "PREDICTS", "SCHEDULES", "SPACINGS", "Coefficients", "Denoiser", "Received", "Reverse", "draw", "first_noise",
+    "last", "step_noise",
 }
 LISTED = [(entry.id, name) for entry in EQUATIONS.values() for name in entry.functions]
 TAG = re.compile(r"^\s*Checked as: (.+)\.$", re.MULTILINE)

@@ -16,6 +16,7 @@ from ddpm_np.autograd.tensor import gradients
 from ddpm_np.check.gradients.derivatives import STEP
 from ddpm_np.diffusion import (
     PREDICTS,
+    Reverse,
     bound_loss,
     eq12_weight,
     hybrid_loss,
@@ -161,7 +162,7 @@ def test_score_matching_is_the_noise_loss_over_one_minus_alpha_bar(b, data):
     late = b.t >= 2
     for sigma2 in ("small", "large") if late.any() else ():
         t = b.t[late]
-        twelve = weighted_noise_loss(s, model, b.x[late], t, b.y[late], variance=sigma2)
+        twelve = weighted_noise_loss(Reverse(s, model, variance=sigma2), b.x[late], t, b.y[late])
         again = eq12_weight(s, t, sigma2) * variance[late] * got[late]
         assert_close(again, twelve, 1e-9, scale=again + eq12_weight(s, t, sigma2) / variance[late] * 1e-3)
     says = data.draw(images(b.x.shape))
@@ -182,7 +183,7 @@ def test_the_bound_loss_is_the_prior_and_t_times_one_term(b, data, variance):
     for predicts in PREDICTS:
         got = bound_loss(s, model, x_0, b.t, b.y, predicts=predicts, variance=variance, levels=9)  # steps of ¼
         x_t = q_sample(s, x_0, b.t, b.y)
-        term = vlb_term(s, model, x_0, x_t, b.t, predicts=predicts, variance=variance, levels=9)
+        term = vlb_term(Reverse(s, model, predicts, variance), x_0, x_t, b.t, levels=9)
         assert got.shape == (len(b.t),)
         assert_close(got, prior_kl(s, x_0) + b.case.exact.T * term, 1e-13)
 
@@ -193,9 +194,9 @@ def test_the_mean_bound_loss_over_every_t_is_the_bound(predicts, levels):
     """Each t once, with the noise that the bound uses there."""
     s, rng = linear_schedule(7, 0.05, 0.4), np.random.default_rng(0)
     x_0, noises = rng.integers(0, 256, (3, 2, 2)) / 127.5 - 1, rng.standard_normal((8, 3, 2, 2))
-    options = {"predicts": predicts, "variance": "large", "levels": levels}
-    parts = [bound_loss(s, model, x_0, np.full(3, t), noises[t], **options) for t in range(1, 8)]
-    assert_close(np.mean(parts, axis=0), vlb(s, model, x_0, noises, **options), 1e-13)
+    options = {"predicts": predicts, "variance": "large"}
+    parts = [bound_loss(s, model, x_0, np.full(3, t), noises[t], levels=levels, **options) for t in range(1, 8)]
+    assert_close(np.mean(parts, axis=0), vlb(Reverse(s, model, **options), x_0, noises, levels=levels), 1e-13)
 
 
 def test_the_defaults_of_the_bound_loss():
@@ -225,8 +226,8 @@ def test_the_hybrid_teaches_the_mean_by_the_noise_and_the_variance_by_the_bound(
     x_0, noise = rng.standard_normal((2, 4, 2, 3))
     t, g = np.array([1, 2, 30, 50]), rng.standard_normal(4)
     w, v = Tensor(np.array(0.7), requires_grad=True), Tensor(np.array(0.4), requires_grad=True)
-    options = {"predicts": predicts, "variance": variance, "levels": None}
-    loss = hybrid_loss(s, two_outputs(w, v), x_0, t, noise, weight=0.25, **options)
+    loss = hybrid_loss(s, two_outputs(w, v), x_0, t, noise, weight=0.25, predicts=predicts, variance=variance,
+                       levels=None)
     by_w, by_v = gradients(loss, [w, v], g)
 
     w_alone = Tensor(np.array(0.7), requires_grad=True)
@@ -235,7 +236,8 @@ def test_the_hybrid_teaches_the_mean_by_the_noise_and_the_variance_by_the_bound(
     assert by_w != 0
 
     x_t = q_sample(s, x_0, t, noise)
-    term = vlb_term(s, two_outputs(0.7, 0.4 + 1j * STEP), x_0, x_t, t, **options)
+    reverse = Reverse(s, two_outputs(0.7, 0.4 + 1j * STEP), predicts, variance)
+    term = vlb_term(reverse, x_0, x_t, t, levels=None)
     assert_close(by_v, 0.25 * 50 * g @ (term.imag / STEP), 1e-12)
     assert_close(loss.data, simple.data + 0.25 * 50 * term.real, 1e-13)
 
@@ -251,7 +253,7 @@ def test_no_gradient_of_the_bound_reaches_the_first_output():
         assert not output.grad[:, :2].any()
         assert output.grad[:, 2:].all()
     x_t, mean = q_sample(LINEAR, x_0, t, noise), Tensor(noise, requires_grad=True)  # not so for the term itself
-    vlb_term(LINEAR, lambda x, t: mean * 1.1, x_0, x_t, t, levels=None).backward(np.ones(3))
+    vlb_term(Reverse(LINEAR, lambda x, t: mean * 1.1), x_0, x_t, t, levels=None).backward(np.ones(3))
     assert mean.grad.all()
 
 
@@ -278,16 +280,16 @@ def test_the_weight_of_the_hybrid_is_a_thousandth_of_the_whole_bound():
     for s in (LINEAR, linear_schedule(900)):
         got = hybrid_loss(s, net, x_0, t, noise)
         simple = simple_loss(s, lambda x, t: 0.7 * model(x, t), x_0, t, noise)
-        term = vlb_term(s, net, x_0, q_sample(s, x_0, t, noise), t, variance="learned_range")
+        term = vlb_term(Reverse(s, net, variance="learned_range"), x_0, q_sample(s, x_0, t, noise), t)
         assert_close(got - simple, s.T / 1000 * term, 1e-12, scale=got)
         assert (term > 1e-4 * simple).all()
     second = net(q_sample(LINEAR, x_0, t, noise), t)[:, 2:]  # KL of two Gaussians at t = 2, by hand
-    table = {name: getattr(LINEAR, name)[2] for name in ("beta_tilde", "beta", "posterior_mean_x0")}
+    table = {name: getattr(LINEAR, name)[2] for name in ("beta_tilde", "beta", "posterior_x0")}
     w = (second[1] + 1) / 2
     sigma2 = table["beta"] ** w * table["beta_tilde"] ** (1 - w)
     x_t = q_sample(LINEAR, x_0, t, noise)
     off = (noise - 0.7 * model(x_t, t)) * np.sqrt(1 / LINEAR.alpha_bar[t] - 1)[:, None]  # x₀ − x̂₀, but for the sign
-    square = (table["posterior_mean_x0"] * off[1]) ** 2
+    square = (table["posterior_x0"] * off[1]) ** 2
     kl = 0.5 * (np.log(sigma2 / table["beta_tilde"]) + (table["beta_tilde"] + square) / sigma2 - 1)
     want = np.mean((noise[1] - 0.7 * model(x_t, t)[1]) ** 2) + kl.mean() / math.log(2)
     assert_close(hybrid_loss(LINEAR, net, x_0, t, noise)[1], want, 1e-10)

@@ -13,8 +13,7 @@ from scipy import stats
 from strategies import assert_close, few, rows
 
 from ddpm_np.diffusion import Schedule, linear_schedule, mean_from_eps, q_posterior, q_sample, q_step
-from ddpm_np.diffusion.oracle import Gaussian
-from ddpm_np.diffusion.oracle_affine import affine_bound_16, affine_nll, affine_vlb
+from ddpm_np.diffusion.oracle import Gaussian, affine_bound_16, affine_nll, affine_vlb
 
 SHORT = Schedule.from_betas([0.02, 0.1, 0.3, 0.5])
 UNIT = 0.5 * math.log(2 * math.pi * math.e)  # H of N(0, 1)

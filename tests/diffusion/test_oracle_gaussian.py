@@ -137,7 +137,7 @@ def test_reverse_mean_and_variance_are_those_of_the_exact_step(data):
     assert_close(a[1:] * x + b[1:], data.eps(x, t), 1e-12, scale=1 + abs(a[1:] * x))
     assert np.all(a[0] == 0)
     assert np.all(b[0] == 0)
-    c = rows(s.posterior_mean_x0[1:], x)
+    c = rows(s.posterior_x0[1:], x)
     assert_close(r[1:], rows(s.beta_tilde[1:], x) + c**2 * data.x0_variance[1:], 1e-12)
     noise = rows(1 - s.alpha_bar[1:], x)
     want = 1 / (1 / np.maximum(data.variance, 1e-300) + (1 - noise) / noise)  # precisions add

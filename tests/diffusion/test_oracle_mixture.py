@@ -18,6 +18,7 @@ from ddpm_np import Tensor
 from ddpm_np.backend import get_backend, to_host
 from ddpm_np.data import digits
 from ddpm_np.diffusion import (
+    Reverse,
     Schedule,
     linear_schedule,
     p_mean_variance,
@@ -26,8 +27,7 @@ from ddpm_np.diffusion import (
     q_sample,
     sample_with,
 )
-from ddpm_np.diffusion.oracle import Gaussian
-from ddpm_np.diffusion.oracle_mixture import Mixture, atoms
+from ddpm_np.diffusion.oracle import Gaussian, Mixture, atoms
 
 SHORT = Schedule.from_betas([0.02, 0.1, 0.3, 0.5])
 LINEAR = linear_schedule(1000)
@@ -199,7 +199,7 @@ def test_equations_5_and_16_are_equal_and_bound_the_likelihood():
     s, sigma2 = ONE_D.schedule, np.array([np.nan, 0.3, 0.4, 0.6])
 
     def guess(x, t):
-        return p_mean_variance(s, ONE_D.eps, x, at(x, t))[0]
+        return p_mean_variance(Reverse(s, ONE_D.eps), x, at(x, t))[0]
 
     def normal(x, mean, variance):
         return stats.norm.logpdf(x, mean, np.sqrt(variance))
@@ -281,7 +281,7 @@ def test_algorithm_2_with_atoms_ends_on_real_images(variance):
     """Perfect memory: Algorithm 2 with ε* ends on the images, on more than one, and on nothing else."""
     s = Schedule.from_betas(np.geomspace(1e-4, 0.5, 60))
     noises = np.random.default_rng(0).standard_normal((61, 40, 8, 8, 1))
-    x0 = sample_with(s, atoms(s, IMAGES).eps, noises[0], noises, variance=variance)
+    x0 = sample_with(Reverse(s, atoms(s, IMAGES).eps, variance=variance), noises[0], noises)
     distance = abs(x0[:, None] - IMAGES).max(axis=(2, 3, 4))  # (40, 50)
     assert distance.min(axis=1).max() < 1e-6
     assert len(set(distance.argmin(axis=1))) > 10

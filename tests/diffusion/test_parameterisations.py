@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from strategies import any_schedule, assert_close, batches, case, few, images, m
 from ddpm_np import Tensor
 from ddpm_np.diffusion import (
     PREDICTS,
+    Reverse,
     eps_from_mean,
     eps_from_score,
     eps_from_velocity,
@@ -177,7 +180,7 @@ def test_predict_recovers_eps_and_x0_from_every_prediction_type(b):
             calls.append((x, steps))
             return output
 
-        got = predict(s, model, x_t, t, predicts=predicts)
+        got = predict(Reverse(s, model, predicts), x_t, t)
         assert len(calls) == 1
         assert calls[0][0] is x_t
         assert calls[0][1] is t
@@ -186,7 +189,7 @@ def test_predict_recovers_eps_and_x0_from_every_prediction_type(b):
         assert got.variance is None
         assert predicts not in ("eps", "x0") or getattr(got, predicts) is output
         if b.x.ndim > 1:
-            two = predict(s, lambda x, t, o=output: np.concatenate((o, o + 1), -1), x_t, t, predicts=predicts)
+            two = predict(Reverse(s, lambda x, t, o=output: np.concatenate((o, o + 1), -1), predicts), x_t, t)
             assert np.array_equal(two.variance, output + 1)
             assert np.array_equal(two.x0, got.x0)
             assert np.array_equal(two.eps, got.eps)
@@ -198,8 +201,8 @@ def test_predicted_eps_and_x0_are_consistent_with_x_t(b, data, clip):
     """x_t = √ᾱ_t·x̂₀ + √(1 − ᾱ_t)·ε̂ for any output of any kind, with x̂₀ held in [−1, 1] or not."""
     s, t, output = b.case.schedule, b.t, data.draw(images(b.x.shape))
     for predicts in PREDICTS:
-        got = predict(s, lambda x, t: output, b.x, t, predicts=predicts, clip=clip)
-        free = predict(s, lambda x, t: output, b.x, t, predicts=predicts)
+        got = predict(Reverse(s, lambda x, t: output, predicts, clip=clip), b.x, t)
+        free = predict(Reverse(s, lambda x, t: output, predicts), b.x, t)
         assert np.array_equal(got.x0, np.clip(free.x0, -1, 1) if clip else free.x0)
         assert_close(q_sample(s, got.x0, t, got.eps), b.x, 1e-11, scale=10 + np.abs(got.x0))
         if clip:
@@ -217,7 +220,7 @@ def test_the_reverse_step_is_the_same_for_every_prediction_type(b, variance, cli
         def model(x, t):
             x_0 = 0.4 * x + rows(t, x) / 8
             return truths(s, x_0, x, t, predict_eps(s, x, t, x_0))[predicts]
-        return p_mean_variance(s, model, b.x, b.t, predicts=predicts, variance=variance, clip=clip)
+        return p_mean_variance(Reverse(s, model, predicts, variance, clip), b.x, b.t)
 
     want = guise("x0")
     assert np.array_equal(want[2], np.clip(0.4 * b.x + rows(b.t, b.x) / 8, -1 if clip else -9, 1 if clip else 9))
@@ -235,11 +238,12 @@ def test_without_signal_x0_follows_from_every_prediction_but_eps():
     s, t = jsd_schedule(4), np.array([4, 4])
     x_0, noise = np.random.default_rng(0).standard_normal((2, 2, 3))
     for predicts, output in truths(s, x_0, noise, t, noise).items():
+        reverse = Reverse(s, lambda x, t, o=output: o, predicts)
         if predicts == "eps":
             with pytest.raises(ValueError, match="ᾱ_t = 0 at t = 4"):
-                predict(s, lambda x, t, o=output: o, noise, t, predicts=predicts)
+                predict(reverse, noise, t)
             continue
-        got = predict(s, lambda x, t, o=output: o, noise, t, predicts=predicts)
+        got = predict(reverse, noise, t)
         assert_close(got.x0, x_0, 1e-14)
         assert_close(got.eps, noise, 1e-14)
     assert_close(eps_from_mean(s, noise, t, posterior_mean(s, x_0, noise, t)), noise, 1e-14)
@@ -265,7 +269,7 @@ def test_conversions_of_tensors_and_their_gradients():
 def test_the_gradient_of_the_mean_for_every_prediction_type(predicts):
     x, g = np.random.default_rng(4).standard_normal((2, 4, 3))
     t, output = np.array([1, 5, 300, 1000]), Tensor(np.full((4, 3), 0.8), requires_grad=True)
-    mean = p_mean_variance(LINEAR, lambda x, t: output, x, t, predicts=predicts)[0]
+    mean = p_mean_variance(Reverse(LINEAR, lambda x, t: output, predicts), x, t)[0]
     mean.backward(g)
     e = case(LINEAR.beta[1:]).exact
     slopes = {"eps": [e.mean(i)[1] for i in t], "x0": [e.posterior(i)[0] for i in t], "mean": [1] * 4,
@@ -280,19 +284,20 @@ def test_every_conversion_keeps_the_dtype(dtype):
         assert function(LINEAR, x, t, x).dtype == dtype
         assert function(LINEAR, x, t, x).shape == x.shape
     for predicts in PREDICTS:
-        got = predict(LINEAR, lambda x, t: 0.5 * x, x, t, predicts=predicts, clip=dtype != "complex128")
+        got = predict(Reverse(LINEAR, lambda x, t: 0.5 * x, predicts, clip=dtype != "complex128"), x, t)
         assert got.x0.dtype == got.eps.dtype == dtype
 
 
 def test_unknown_predictions_and_wrong_shapes_are_refused():
     x, t = np.zeros((2, 3, 3, 1)), np.array([1, 2])
-    for call in (predict, p_mean_variance):
+    for make in (lambda: Reverse(LINEAR, lambda x, t: x, "noise"),
+                 lambda: replace(Reverse(LINEAR, lambda x, t: x), predicts="noise")):
         with pytest.raises(ValueError, match="predicts must be one of eps, x0, mean, v, got 'noise'"):
-            call(LINEAR, lambda x, t: x, x, t, predicts="noise")
+            make()
     for function in FUNCTIONS:
         for bad in (np.zeros((2, 3, 3, 2)), np.zeros((2, 3, 3)), np.zeros((2, 1, 1, 1))):
             with pytest.raises(ValueError, match=r"expected .* of shape \(2, 3, 3, 1\), got"):
                 function(LINEAR, x, t, bad)
     for predicts in PREDICTS:
         with pytest.raises(ValueError, match=r"expected a prediction of shape \(2, 3, 3, 1\), got \(2, 3, 3, 3\)"):
-            predict(LINEAR, lambda x, t: np.zeros((2, 3, 3, 3)), x, t, predicts=predicts)
+            predict(Reverse(LINEAR, lambda x, t: np.zeros((2, 3, 3, 3)), predicts), x, t)

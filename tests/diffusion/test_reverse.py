@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError, replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from strategies import any_schedule, assert_close, batches, case, few, pythagore
 
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.diffusion import (
+    Reverse,
     Schedule,
     linear_schedule,
     log_variance,
@@ -22,6 +25,19 @@ from ddpm_np.diffusion import (
 )
 
 LINEAR = linear_schedule(1000)
+
+
+def test_a_reverse_process_is_frozen_and_compared_by_identity():
+    """So a table of σ², which has no single truth value when compared, makes no trouble."""
+    reverse = Reverse(LINEAR, np.tanh)
+    assert (reverse.predicts, reverse.variance, reverse.clip) == ("eps", "small", False)
+    with pytest.raises(FrozenInstanceError):
+        reverse.clip = True
+    one, other = (replace(reverse, variance=LINEAR.beta, clip=True) for _ in range(2))
+    assert (one.schedule, one.model, one.predicts, one.clip) == (LINEAR, np.tanh, "eps", True)
+    assert one.variance is LINEAR.beta
+    assert one != other
+    assert len({reverse, one, other, one}) == 3
 
 
 def coefficients(function, schedule):
@@ -92,7 +108,7 @@ def test_p_mean_variance_is_equation_11_with_one_model_call(b):
         calls.append((x, t))
         return 0.25 * x + rows(t, x) / 8 + b.y
 
-    mean, variance, x0_hat = p_mean_variance(s, model, b.x, b.t)
+    mean, variance, x0_hat = p_mean_variance(Reverse(s, model), b.x, b.t)
     assert len(calls) == 1
     assert calls[0][0] is b.x
     assert np.array_equal(calls[0][1], b.t)
@@ -112,11 +128,11 @@ def test_variance_is_beta_tilde_beta_or_a_table(b):
     for variance, want in (("small", [e.sigma2("small", t) for t in b.t]), (table, table[b.t]),
                            ("large", [e.sigma2("large", t) for t in b.t])):
         sigma2 = rows(want, b.x)
-        got = p_mean_variance(s, lambda x, t: x, b.x, b.t, variance=variance)[1]
+        got = p_mean_variance(Reverse(s, lambda x, t: x, variance=variance), b.x, b.t)[1]
         assert_close(got, sigma2 * np.ones_like(b.x), 1e-12)
         assert_close(log_variance(s, variance, b.t, b.x), np.log(sigma2), 1e-12, scale=1.0)
-    default = p_mean_variance(s, lambda x, t: x, b.x, b.t)[1]
-    assert np.array_equal(default, p_mean_variance(s, lambda x, t: x, b.x, b.t, variance="small")[1])
+    default, small = Reverse(s, lambda x, t: x), Reverse(s, lambda x, t: x, variance="small")
+    assert np.array_equal(p_mean_variance(default, b.x, b.t)[1], p_mean_variance(small, b.x, b.t)[1])
 
 
 def test_variances_of_the_papers_schedule():
@@ -130,7 +146,7 @@ def test_variances_of_the_papers_schedule():
 def test_variance_of_a_single_step_is_its_beta():
     schedule, one = Schedule.from_betas([0.36]), np.ones((1, 1))
     for variance in ("small", "large"):
-        mean, sigma2, _ = p_mean_variance(schedule, lambda x, t: x, one, np.array([1]), variance=variance)
+        mean, sigma2, _ = p_mean_variance(Reverse(schedule, lambda x, t: x, variance=variance), one, np.array([1]))
         assert_close(sigma2, np.array([[0.36]]), 1e-15)
         assert_close(mean, np.array([[(1 - 0.6) / 0.8]]), 1e-14)
 
@@ -146,8 +162,8 @@ def test_clip_acts_on_x0_hat_and_not_on_the_mean(c, variance):
     def model(x, steps):
         return predict_eps(s, x, steps, wanted_x0)
 
-    free, open_sigma2, open_x0 = p_mean_variance(s, model, x_t, t, variance=variance)
-    mean, sigma2, x0_hat = p_mean_variance(s, model, x_t, t, variance=variance, clip=True)
+    free, open_sigma2, open_x0 = p_mean_variance(Reverse(s, model, variance=variance), x_t, t)
+    mean, sigma2, x0_hat = p_mean_variance(Reverse(s, model, variance=variance, clip=True), x_t, t)
     rounding = np.array([float(1 / c.exact.marginal(i)[0]) for i in t]) * 100
     assert_close(open_x0, wanted_x0, 1e-12, rounding)
     inside = np.tile([True, True, False, False], c.exact.T)
@@ -160,7 +176,8 @@ def test_clip_acts_on_x0_hat_and_not_on_the_mean(c, variance):
 
 
 def test_the_mean_with_clip_may_lie_out_of_range():
-    mean, _, x0_hat = p_mean_variance(LINEAR, lambda x, t: 0 * x, np.full((1, 1), 3.0), np.array([1000]), clip=True)
+    clipped = Reverse(LINEAR, lambda x, t: 0 * x, clip=True)
+    mean, _, x0_hat = p_mean_variance(clipped, np.full((1, 1), 3.0), np.array([1000]))
     assert x0_hat[0, 0] == 1
     assert mean[0, 0] > 2.9
 
@@ -178,14 +195,14 @@ def test_the_mean_with_clip_may_lie_out_of_range():
 def test_invalid_variances_are_refused(variance, words):
     schedule = Schedule.from_betas([0.1, 0.2])
     with pytest.raises(ValueError, match=words):
-        p_mean_variance(schedule, lambda x, t: x, np.zeros((1, 2)), np.array([1]), variance=variance)
+        p_mean_variance(Reverse(schedule, lambda x, t: x, variance=variance), np.zeros((1, 2)), np.array([1]))
 
 
 def test_a_prediction_of_another_shape_is_refused():
     x, t = np.zeros((2, 3, 3, 1)), np.array([1, 2])
     for bad in (np.zeros((2, 3, 3, 3)), np.zeros((2, 3, 3)), np.zeros((2, 1, 1, 1))):
         words = r"prediction.* of shape \(2, 3, 3, 1\), got"
-        for call in (lambda bad=bad: p_mean_variance(LINEAR, lambda x, t: bad, x, t),
+        for call in (lambda bad=bad: p_mean_variance(Reverse(LINEAR, lambda x, t: bad), x, t),
                      lambda bad=bad: predict_x0(LINEAR, x, t, bad), lambda bad=bad: mean_from_eps(LINEAR, x, t, bad)):
             with pytest.raises(ValueError, match=words):
                 call()
@@ -214,8 +231,8 @@ def test_gradients_of_the_reverse_mean(clip, x_too):
     rng = np.random.default_rng(4)
     x, t, weights = rng.standard_normal((4, 3)), np.array([1, 5, 300, 1000]), Tensor(np.full((4, 3), 0.8), True)
     x_t = Tensor(x, requires_grad=True) if x_too else x
-    mean, sigma2, x0_hat = p_mean_variance(LINEAR, lambda x, t: weights * x, x_t, t, clip=clip)
-    wanted = p_mean_variance(LINEAR, lambda x, t: 0.8 * x, x, t, clip=clip)
+    mean, sigma2, x0_hat = p_mean_variance(Reverse(LINEAR, lambda x, t: weights * x, clip=clip), x_t, t)
+    wanted = p_mean_variance(Reverse(LINEAR, lambda x, t: 0.8 * x, clip=clip), x, t)
     for got, want in zip((mean.data, sigma2, x0_hat.data), wanted, strict=True):
         assert np.array_equal(got, want)
     mean.backward(np.ones_like(x))

@@ -23,6 +23,7 @@ from strategies import assert_close, case, from_ks, root
 import ddpm_np
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.diffusion import (
+    Reverse,
     Schedule,
     linear_schedule,
     log_variance,
@@ -165,7 +166,7 @@ def bound_terms(schedule, model, m, s, variance):
     x_0, eps = (np.tile(v.ravel(), (schedule.T, 1)) for v in np.meshgrid(m + s * NODES, NODES))  # (T, 9)
     weights = np.outer(WEIGHTS, WEIGHTS).ravel()
     x_t = q_sample(schedule, x_0, t, eps)
-    mean_p, variance_p, _ = p_mean_variance(schedule, model, x_t, t, variance=variance)
+    mean_p, variance_p, _ = p_mean_variance(Reverse(schedule, model, variance=variance), x_t, t)
     mean_q, variance_q = q_posterior(schedule, x_0, x_t, t)
     later = slice(1, None)
     ratio = variance_q[later] / variance_p[later]
@@ -186,7 +187,8 @@ def end_of_chain(schedule, model, variance):
     """Mean and variance of x₀ after Algorithm 2 on standard normal noise, for an affine model: exactly."""
     t = np.arange(1, schedule.T + 1)
     one, zero = np.ones((schedule.T, 1)), np.zeros((schedule.T, 1))
-    offset, moved, shaken = (p_sample(schedule, model, x, t, z, variance=variance)[:, 0]
+    reverse = Reverse(schedule, model, variance=variance)
+    offset, moved, shaken = (p_sample(reverse, x, t, z)[:, 0]
                              for x, z in ((zero, zero), (one, zero), (zero, one)))  # (T,) each
     mean, square = 0.0, 1.0
     for b, a, z in zip(offset[::-1], moved[::-1], shaken[::-1], strict=True):
@@ -377,7 +379,7 @@ def test_the_weights_that_l_simple_drops():
     found = []
     for variance, t in itertools.product(("large", "small"), (2, 1000)):
         x_t = q_sample(LINEAR, np.full((1, 1), 0.4), at(t), np.full((1, 1), -0.7))
-        mean, sigma2, _ = p_mean_variance(LINEAR, lambda x, t: 0 * x + 0.3, x_t, at(t), variance=variance)
+        mean, sigma2, _ = p_mean_variance(Reverse(LINEAR, lambda x, t: 0 * x + 0.3, variance=variance), x_t, at(t))
         through_7 = (posterior_mean(LINEAR, np.full((1, 1), 0.4), x_t, at(t)) - mean) ** 2 / (2 * sigma2)
         weight = eq12_weight(sigma2[0, 0], t)
         assert_close(through_7[0, 0], weight, 1e-9)
@@ -589,7 +591,8 @@ def test_a_log_variance_taken_for_a_variance():
         assert np.isnan(np.sqrt(log_var))
     sigma = math.exp(0.5 * log_var)
     assert_close(sigma**2, LINEAR.beta_tilde[2], 1e-12)
-    step = [p_sample(LINEAR, lambda x, t: 0 * x, np.zeros((1, 1)), at(2), np.full((1, 1), z)) for z in (0.0, 1.0)]
+    reverse = Reverse(LINEAR, lambda x, t: 0 * x)
+    step = [p_sample(reverse, np.zeros((1, 1)), at(2), np.full((1, 1), z)) for z in (0.0, 1.0)]
     assert_close(step[1] - step[0], np.full((1, 1), sigma), 1e-12)
     return [show(math.exp(log_var)), show(log_var), show(sigma, 3), show(-log_var / sigma, 3)]
 
@@ -606,9 +609,10 @@ def derivation(c, model, sigma2, x):
     """
     s, T = c.schedule, c.exact.T
     a = [float(v) for v in c.exact.alpha_bar]
+    reverse = Reverse(s, model, variance=sigma2)
 
     def p(t):
-        mean, variance, _ = p_mean_variance(s, model, x[[t]], at(t), variance=sigma2)
+        mean, variance, _ = p_mean_variance(reverse, x[[t]], at(t))
         return log_normal(x[t - 1], mean, variance)
 
     def step(t):
@@ -630,7 +634,7 @@ def derivation(c, model, sigma2, x):
 
     def kl(t):
         (mean, variance), (mean_p, variance_p, _) = (
-            q_posterior(s, x[[0]], x[[t]], at(t)), p_mean_variance(s, model, x[[t]], at(t), variance=sigma2))
+            q_posterior(s, x[[0]], x[[t]], at(t)), p_mean_variance(reverse, x[[t]], at(t)))
         terms = variance / variance_p + (mean - mean_p) ** 2 / variance_p - 1 - np.log(variance / variance_p)
         return 0.5 * float(np.sum(terms))
 
@@ -766,7 +770,7 @@ def test_a_step_of_algorithm_2_as_the_note_writes_it():
     alpha, a, sigma = (v[t][:, None] for v in (LINEAR.alpha, LINEAR.alpha_bar, np.sqrt(LINEAR.beta_tilde)))
     eps = np.tanh(x)
     want = (x - (1 - alpha) / np.sqrt(1 - a) * eps) / np.sqrt(alpha) + sigma * np.where(t > 1, 1, 0)[:, None] * z
-    got = p_sample(LINEAR, lambda x, t: np.tanh(x), x, t, z)
+    got = p_sample(Reverse(LINEAR, lambda x, t: np.tanh(x)), x, t, z)
     assert_close(got, want, 1e-11, scale=1 + abs(x))
     return ["1e-11"]
 
@@ -780,7 +784,7 @@ def test_the_constant_of_equation_8():
             return predict_eps(LINEAR, x, t, np.full_like(x, 0.4))
 
         x_t = np.full((1, 1), 0.9)
-        mean_p, variance_p, _ = p_mean_variance(LINEAR, true, x_t, at(2), variance=variance)
+        mean_p, variance_p, _ = p_mean_variance(Reverse(LINEAR, true, variance=variance), x_t, at(2))
         mean_q, variance_q = q_posterior(LINEAR, np.full((1, 1), 0.4), x_t, at(2))
         assert_close(mean_p, mean_q, 1e-12)
         grid = mean_q + np.sqrt(variance_q) * np.linspace(-9, 9, 2001)

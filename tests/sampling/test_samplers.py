@@ -205,7 +205,7 @@ def test_a_result_says_all_it_depends_on_and_survives_json(result):
 
 @pytest.mark.parametrize("count", [0, 1798])
 def test_more_images_than_there_are(result, count):
-    with pytest.raises(ValueError, match=f"1,797 images to evaluate on, asked for {count}"):
+    with pytest.raises(ValueError, match=f"from 1 to 1,797, the size of .digits., got {count}"):
         likelihood(result[0], digits(), count)
 
 

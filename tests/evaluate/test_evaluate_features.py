@@ -259,7 +259,7 @@ def test_what_is_no_classifier_of_this_version(trained, tmp_path):
     model, facts = (json.loads(trained.metadata()[key]) for key in ("model", "training"))
     for changed, message in [
         ({"format": checkpoint.FORMAT}, "no classifier of version 1"), ({"version": "2"}, "no classifier of version 1"),
-        ({"model": None}, r"not written by \('model'\)"), ({"training": "{"}, "not written by"),
+        ({"model": None}, r"save_classifier \('model'\)"), ({"training": "{"}, "not written by"),
         ({"model": "[]"}, "not written by"), ({"model": json.dumps({**model, "classes": 9})}, "not written by"),
         ({"training": json.dumps({**facts, "more": 1})}, "not written by"),
         ({"tensors": {"weight": np.zeros(3)}}, "not written by .*the weights do not belong to this net"),

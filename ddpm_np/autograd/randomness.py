@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import copy
 from collections.abc import Iterator
 
 
@@ -14,7 +15,17 @@ class Draws:
         self.seed, self.step, self.first, self.calls = seed, step, first, 0
 
 
-current_draws: contextvars.ContextVar[Draws | None] = contextvars.ContextVar("draws", default=None)
+_draws: contextvars.ContextVar[Draws | None] = contextvars.ContextVar("draws", default=None)
+
+
+def current_draws() -> Draws | None:
+    """Return where dropout gets its numbers here; None outside `randomness`."""
+    return _draws.get()
+
+
+def restart_draws(context: contextvars.Context) -> None:
+    """Let code run in `context` draw from where the draws stand now, without moving those of this context."""
+    context.run(_draws.set, copy.copy(_draws.get()))
 
 
 @contextlib.contextmanager
@@ -23,8 +34,8 @@ def randomness(seed: int, step: int, first: int = 0) -> Iterator[None]:
 
     One forward pass a context: the k-th dropout of the pass draws by the name "dropout/k".
     """
-    token = current_draws.set(Draws(seed, step, first))
+    token = _draws.set(Draws(seed, step, first))
     try:
         yield
     finally:
-        current_draws.reset(token)
+        _draws.reset(token)

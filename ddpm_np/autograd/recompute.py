@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import copy
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ddpm_np.autograd.randomness import current_draws
+from ddpm_np.autograd.randomness import restart_draws
 from ddpm_np.autograd.tensor import Node, Tensor, is_recording
 
 _watch: contextvars.ContextVar[Callable[[], Any] | None] = contextvars.ContextVar("watch", default=None)  # None: off
@@ -61,7 +60,7 @@ def recomputed(segment: Callable[..., Tensor]) -> Callable[..., Tensor]:
             return segment(*inputs, **options)
         with recomputing(False):
             context = contextvars.copy_context()  # the second run's: the same kernels, and the same draws
-            context.run(current_draws.set, copy.copy(context.get(current_draws)))
+            restart_draws(context)
             y = segment(*inputs, **options)
             watch()
         if y.node is None or any(isinstance(x, Tensor) and x.node is y.node for x in inputs):  # no op has been recorded

@@ -215,7 +215,7 @@ def likelihood(drawer: Drawer, dataset: Images, images: int, *, split: str = "te
                       curves[False], curves[True])
 
 
-def _once(model: diffusion.Predictor) -> diffusion.Predictor:
+def _once(model: diffusion.Denoiser) -> diffusion.Denoiser:
     """Cache the model's output for the latest t, so that repeated calls at one t evaluate it once."""
     asked: list[Any] = [None, None]
 

@@ -15,7 +15,7 @@ from ddpm_np.sampling.samplers import Drawer
 OnStep = Callable[[int], Any]
 
 
-def _fewer(drawer: Drawer, n: int, steps: int | None) -> tuple[diffusion.Schedule, diffusion.Predictor]:
+def _fewer(drawer: Drawer, n: int, steps: int | None) -> tuple[diffusion.Schedule, diffusion.Denoiser]:
     """Return the schedule and the model for n images, respaced to `steps` steps; None keeps all T."""
     schedule, said = drawer.schedule, drawer.said(0, n)
     if steps is None or steps == schedule.T:

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from ddpm_np import diffusion
-from ddpm_np.runs import checkpoint
 from ddpm_np.backend import to_host
 from ddpm_np.config import Config
-from ddpm_np.sampling.samplers import Drawer, Method
 from ddpm_np.interop import diffusers
 from ddpm_np.models import UNet
+from ddpm_np.runs import checkpoint
+from ddpm_np.sampling.samplers import Drawer, Method
 
 
 @dataclass(frozen=True)

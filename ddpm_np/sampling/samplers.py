@@ -162,7 +162,7 @@ class Drawer:
         """The random numbers of some images."""
         return Numbers(self.backend, seed, first, n, self.shape, self.dtype)
 
-    def said(self, start: int, n: int) -> diffusion.Predictor:
+    def said(self, start: int, n: int) -> diffusion.Denoiser:
         """The net as a function of (x, t) alone, for images `start` .. of those the labels are for."""
         if self.classes is None:
             return self.eps

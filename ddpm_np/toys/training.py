@@ -13,7 +13,7 @@ import numpy as np
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.backend import get_backend, to_host
 from ddpm_np.diffusion import (
-    Predictor,
+    Denoiser,
     Schedule,
     ancestral,
     bound_loss,
@@ -166,7 +166,7 @@ class Trained:
     settings: Settings
     start: Schedule
     schedule: Schedule
-    says: Predictor
+    says: Denoiser
     records: list[Record]
 
     def chain(self, n: int, seed: int = 0) -> np.ndarray:

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from ddpm_np import load
-from ddpm_np.runs import checkpoint
 from ddpm_np.cli import main
 from ddpm_np.config import Config, differences
 from ddpm_np.data import Batches, digits
 from ddpm_np.diffusion import simple_loss
 from ddpm_np.models import UNet, UNetConfig
+from ddpm_np.runs import checkpoint
 from ddpm_np.training.trainer import Trainer, TrainingDiverged
 
 KILLS = int(os.environ.get("DDPM_NP_KILLS", "2"))  # of each signal; more are tried by hand, see docs/design

@@ -127,7 +127,7 @@ def test_what_is_chosen_and_what_there_is_not():
     assert chosen(7) == [EQUATIONS["7"]]
     with pytest.raises(ValueError, match="no equation is called 'velocitty': did you mean 'velocity'"):
         chosen(["velocitty"])
-    with pytest.raises(ValueError, match="equation '7' is there already"):
+    with pytest.raises(ValueError, match="equation '7' is already registered"):
         equation("7", "again", "x", "nowhere", "diffusion.posterior.q_posterior")
     with pytest.raises(KeyError, match="no-such"):
         checks("no-such", needs=["q_sample"])(lambda check, drawn: None)

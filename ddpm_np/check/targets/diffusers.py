@@ -93,9 +93,9 @@ class Scheduler:
         flat = [a.reshape(len(x), -1) for a in (output, x, noise)]  # (N, …): channels are their axis 1
         results = np.empty_like(flat[1]), np.empty_like(flat[1])
         for step, here in by_step(t):
-            says, x_here, drawn = (tensor(a[here]) for a in flat)
+            out, x_here, drawn = (tensor(a[here]) for a in flat)
             with patch.object(imported(type(scheduler).__module__, "diffusers"), "randn_tensor", return_value=drawn):
-                found = scheduler.step(says, step, x_here, **options)
+                found = scheduler.step(out, step, x_here, **options)
             for result, value in zip(results, (found.prev_sample, found.pred_original_sample), strict=True):
                 result[here] = value.numpy()
         before, x0 = (result.reshape(x.shape) for result in results)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from diffusion_calls import CALLS, model
+from diffusion_calls import CALLS, model, reverse
 
 from ddpm_np import diffusion as d
 from ddpm_np.check.exact import Exact, mp50
@@ -137,14 +137,14 @@ DEFINITIONS: dict[str, tuple[Callable[[d.Schedule, dict[str, Any]], Any], Callab
     "score_from_eps": (CALLS["score_from_eps"], lambda f: -f.z / f.columns(f.e.marginal)[1]),
     "p_mean_variance": (
         lambda s, a: [part for v in ("small", "large")
-                      for part in d.p_mean_variance(s, model, a["x"], a["t"], variance=v)],
+                      for part in d.p_mean_variance(reverse(s, variance=v), a["x"], a["t"])],
         lambda f: [part for v in ("small", "large") for part in (
             f.model_mean(), f.sigma2(v) + 0 * f.x, f.combine(f.e.x0_hat, f.x, f.eps))]),
     "p_sample": (
-        lambda s, a: d.p_sample(s, model, a["x"], a["t"], a["noise"]),
+        lambda s, a: d.p_sample(reverse(s), a["x"], a["t"], a["noise"]),
         lambda f: f.model_mean() + f.column(lambda t: int(t > 1)) * MPMATH.sqrt(f.sigma2("small")) * f.z),
     "learned_range_variance": (CALLS["learned_range_variance"], lambda f: f.learned()),
-    "ddim_step": (lambda s, a: [d.ddim_step(s, model, a["x"], a["t"], a["t"] - 1, eta, a["noise"])
+    "ddim_step": (lambda s, a: [d.ddim_step(reverse(s), a["x"], a["t"], a["t"] - 1, eta, a["noise"])
                                 for eta in (0.0, 0.5)],
                   lambda f: [f.ddim(0.0), f.ddim(0.5)]),
     "kl": (CALLS["kl"], lambda f: f.kl(f.x, MPMATH.exp(f.z), f.z, MPMATH.exp(f.x))),

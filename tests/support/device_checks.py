@@ -18,7 +18,7 @@ from ddpm_np.autograd.ops.examples import examples
 from ddpm_np.autograd.randomness import randomness
 from ddpm_np.backend import Backend, get_backend, of, to_host
 from ddpm_np.config import Config, DiffusionConfig
-from ddpm_np.diffusion import draw, linear_schedule
+from ddpm_np.diffusion import Reverse, draw, linear_schedule
 from ddpm_np.models import UNet, UNetConfig
 from ddpm_np.runs import checkpoint
 from ddpm_np.sampling.predictor import predictor
@@ -205,9 +205,9 @@ def check_non_finite_step(backend: Backend) -> None:
 
 def run_sampler(backend: Backend, model: Any, first: int = 0, T: int = 6) -> list[Any]:
     """Every image on the way from noise, as the device has it."""
-    steps = draw(linear_schedule(T, 0.1, 0.6), predictor(model, workers=1), 3, (4, 4, 1), seed=2, first=first,
-                 dtype="float64", backend=backend)
-    return [x for _, x in steps]
+    reverse = Reverse(linear_schedule(T, 0.1, 0.6), predictor(model, workers=1), variance="large", clip=True)
+    steps = draw(reverse, 3, (4, 4, 1), seed=2, first=first, dtype="float64", backend=backend)
+    return [x for _, x, _ in steps]
 
 
 def check_predictor_sees_steps(backend: Backend) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from strategies import any_schedule
 
-from ddpm_np.diffusion import sample_with
+from ddpm_np.diffusion import Reverse, sample_with
 from ddpm_np.diffusion.oracle import Gaussian
 
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(4)  # exact to degree 7
@@ -54,5 +54,5 @@ def chain(data, model, sigma2):
     x_T[1] = 1
     for t in range(2, T + 1):
         noises[t, t] = 1
-    end = sample_with(data.schedule, model, x_T, noises, variance=sigma2)
+    end = sample_with(Reverse(data.schedule, model, variance=sigma2), x_T, noises)
     return end[0], np.sum((end[1:] - end[0]) ** 2, axis=0)

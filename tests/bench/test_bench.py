@@ -31,7 +31,7 @@ from ddpm_np.bench import (
     scaling,
     tables,
 )
-from ddpm_np.bench.instrument import Stopwatch, watching
+from ddpm_np.bench.instrument import Stopwatch, instrumented
 from ddpm_np.bench.record import BUSY, Record, Result
 from ddpm_np.bench.timing import COMPILED, EAGER, OURS, WARM, in_turn, ratios
 from ddpm_np.cli import main
@@ -121,7 +121,7 @@ def test_flops_of_a_net_counted_by_hand():
     assert arithmetic.step_flops(net)["products"] == 3 * 7 * found["products"]
 
 
-# -------------------------------------------------------------------------------------------------- watching, profile
+# -------------------------------------------------------------------------------------------------- instrument, profile
 
 def untouched():
     return Op.choose.__qualname__ == "Op.choose" and all(
@@ -130,7 +130,7 @@ def untouched():
 
 def test_instrumentation_is_removed_even_after_an_error():
     def fail():
-        with watching(Stopwatch()):
+        with instrumented(Stopwatch()):
             assert not untouched()
             raise KeyError("x")
 
@@ -149,7 +149,7 @@ def test_watched_ops_give_the_same_bits_and_are_timed_by_key():
         return a.grad, b.grad
 
     stopwatch = Stopwatch()
-    with watching(stopwatch, profile.label):
+    with instrumented(stopwatch, profile.label):
         watched = compute()
     for got, expected in zip(watched, compute(), strict=True):
         assert np.array_equal(got, expected)
@@ -275,7 +275,7 @@ def test_shapes_of_ops_are_those_of_the_net():
 
     for net in (bench.NETS["8"], bench.NETS["28"]):
         seen.clear()
-        with watching(None, profile.label, see):
+        with instrumented(None, profile.label, see):
             UNet(net.config).eval()(net.images()[:1], net.times()[:1])
         for case in op_cases.cases(net):
             arrays = case.arrays()
@@ -366,7 +366,7 @@ def test_memory_of_child_processes_is_counted():
     code = "import sys, time; x = bytearray(50 << 20); print(flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
-        assert process.pid in other_load.family(os.getpid())
+        assert process.pid in other_load.process_tree(os.getpid())
         assert peak.shared_size(os.getpid()) - before > 50 << 20
 
 
@@ -385,12 +385,12 @@ def test_processor_time_of_other_processes(monkeypatch, tmp_path):
     monkeypatch.setattr(other_load, "monotonic", lambda: next(now))
     family = (own + 1, own, 2), (own + 2, own + 1, 3)
     put(100, (own, 1, 20), *family, (own + 3, 1, 50))
-    assert sorted(other_load.family(own)) == [own, own + 1, own + 2]
-    with other_load.Elsewhere() as others:
+    assert sorted(other_load.process_tree(own)) == [own, own + 1, own + 2]
+    with other_load.OtherLoad() as others:
         put(120, (own, 1, 27), *family, (own + 3, 1, 63))  # 20 s of processor time: 7 of them are this process's
     assert others.cpus == pytest.approx(1.3)
     (tmp_path / "stat").unlink()
-    with other_load.Elsewhere() as others:
+    with other_load.OtherLoad() as others:
         pass
     assert others.cpus is None
 

@@ -299,15 +299,15 @@ def test_functions_receive_their_arguments_by_name():
 
 
 @pytest.mark.parametrize(("call", "message"), [
-    (lambda: from_functions(q_smaple=noisy), "'q_smaple' is no method of a check target: did you mean 'q_sample'?"),
+    (lambda: from_functions(q_smaple=noisy), "'q_smaple' is not a method of a check target: did you mean 'q_sample'?"),
     (lambda: from_functions(q_sample=3), "q_sample must be a function, got int"),
-    (lambda: from_functions(q_sample=lambda x0, t: x0), "q_sample: the function asks for 'x0', which is not known: did "
+    (lambda: from_functions(q_sample=lambda x0, t: x0), "q_sample: the function has the unknown parameter 'x0': did "
      "you mean 'x_0'?"),
-    (lambda: from_functions(q_sample=lambda x_0, model: x_0), "'model', which is not known"),
-    (lambda: from_functions(q_sample=lambda x_0, /: x_0), "'x_0', which is not known"),
-    (lambda: from_functions(kl=lambda mean1, beta_t: mean1), "'beta_t', which is not known: did you mean 'beta'?"),
+    (lambda: from_functions(q_sample=lambda x_0, model: x_0), "unknown parameter 'model'"),
+    (lambda: from_functions(q_sample=lambda x_0, /: x_0), "unknown parameter 'x_0'"),
+    (lambda: from_functions(kl=lambda mean1, beta_t: mean1), "unknown parameter 'beta_t': did you mean 'beta'?"),
     (lambda: from_functions(q_sample=noisy, index_base=2), "index_base must be one of 1, 0, got 2"),
-    (lambda: from_functions(q_sample=noisy, conventions={"units": "nats"}), "'units' is not known"),
+    (lambda: from_functions(q_sample=noisy, conventions={"units": "nats"}), "'units' is unknown"),
 ])
 def test_errors_name_what_is_wrong(call, message):
     with pytest.raises((TypeError, ValueError), match=re.escape(message)):

@@ -128,7 +128,7 @@ def test_equations_are_chosen_by_name_and_unknown_names_are_refused():
     assert chosen(7) == [EQUATIONS["7"]]
     with pytest.raises(ValueError, match="no equation is called 'velocitty': did you mean 'velocity'"):
         chosen(["velocitty"])
-    with pytest.raises(ValueError, match="equation '7' is there already"):
+    with pytest.raises(ValueError, match="equation '7' is already registered"):
         equation("7", "again", "x", "nowhere", "diffusion.posterior.q_posterior")
     with pytest.raises(KeyError, match="no-such"):
         checks("no-such", needs=["q_sample"])(lambda check, drawn: None)

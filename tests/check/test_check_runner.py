@@ -89,7 +89,7 @@ BAD = {
     "complex": (lambda self, x, t, e: x + 1j, "returned dtype complex128"),
     "text": (lambda self, x, t, e: "x", "returned dtype <U1"),
     "nothing": (lambda self, x, t, e: None, "returned nothing"),
-    "ragged": (lambda self, x, t, e: [[1.0], [1.0, 2.0]], "returned no array but a list"),
+    "ragged": (lambda self, x, t, e: [[1.0], [1.0, 2.0]], "returned a list, not an array"),
     "single": (lambda self, x, t, e: Right.q_sample(self, x, t, e).astype(np.float32), "declare conventions"),
     "half": (lambda self, x, t, e: Right.q_sample(self, x, t, e).astype(np.float16), "returned float16"),
     "too few arguments": (lambda self, x, t: x, "q_sample raised TypeError"),
@@ -250,7 +250,7 @@ def test_single_precision_is_a_failure_unless_it_is_declared():
 
 
 @pytest.mark.parametrize(("conventions", "words"), [
-    ({"base": 0}, "'base' is not known: there are index_base, unit"),
+    ({"base": 0}, "'base' is unknown: there are index_base, unit"),
     ({"unit": "bytes"}, "unit must be one of 'bits', 'nats', got 'bytes'"),
     ([], "conventions must be a dict, got list")])
 def test_unknown_conventions_fail(conventions, words):
@@ -275,7 +275,7 @@ def test_equations_by_number_or_name():
 
 
 @pytest.mark.parametrize(("args", "error", "words"), [
-    ((3,), TypeError, "a target is a factory, betas -> object, got int"),
+    ((3,), TypeError, "a target must be a factory, betas -> object, got int"),
     ((Right, ["4"], 0, -1), ValueError, "examples must be at least 0, got -1")])
 def test_wrong_arguments_are_refused(args, error, words):
     with pytest.raises(error, match=words):

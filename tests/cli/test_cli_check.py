@@ -107,7 +107,7 @@ def test_ctrl_c_exits_with_130(folder, capsys):
     (["--equation", "77"], "no equation is called '77'"),
     (["--equation", "grad-conv"], "no equation is called 'grad-conv'"),
     (["--examples", "-1", "--equation", "4"], "examples must be at least 0, got -1"),
-    (["--target", "their_code:Right", "--dtype", "float32"], "--backend and --dtype say how this package computes"),
+    (["--target", "their_code:Right", "--dtype", "float32"], "--backend and --dtype apply to this package only"),
     (["--json", "nowhere/report.json"], "there is no folder nowhere to write in"),
     (["--backend", "torch"], "invalid choice: 'torch'")])
 def test_bad_input_is_one_line_and_exit_status_2(folder, capsys, args, words):

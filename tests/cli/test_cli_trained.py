@@ -137,7 +137,7 @@ def test_the_papers_figures(run, tmp_path, what):
     (["plot", "progressive", "{run}", "--steps", "7"], "from 1 to T = 6, got 7"),
     (["sample", "{run}", "--sampler", "ddim", "--eta", "2"], "eta must be from 0 to 1, got 2.0"),
     (["sample", "{run}", "--label", "1"], "trained without labels"),
-    (["evaluate", "{run}", "--images", "0"], "asked for 0"),
+    (["evaluate", "{run}", "--images", "0"], "images must be from 1 to 1,797, the size of 'digits', got 0"),
     (["evaluate", "{run}", "--split", "test"], "'digits' has no test images"),
     (["evaluate", "{run}/nothing"], "no checkpoint"),
 ])

@@ -28,7 +28,7 @@ def test_a_figure_states_everything_it_depends_on():
                            "12,345 samples against 90 of digits train; EMA weights")
     assert str(dataclasses.replace(figure, value=123.4, error=12.3)).startswith("KID 123 ± 12 ")
     assert str(dataclasses.replace(figure, value=1.0, error=0.0)).startswith("KID 1.000000 ± 0.000000 ")
-    assert str(dataclasses.replace(figure, weights="model")).endswith("; weights as trained last")
+    assert str(dataclasses.replace(figure, weights="model")).endswith("; last weights, not averaged")
     for changed, message in [
         ({"features": ""}, "a figure's features is empty"), ({"reference": " "}, "a figure's reference is empty"),
         ({"method": ""}, "a figure's method is empty"), ({"weights": "average"}, "weights must be 'ema', 'model' or"),

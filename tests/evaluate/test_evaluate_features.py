@@ -259,10 +259,10 @@ def test_incompatible_classifier_files_are_refused(trained, tmp_path):
     model, facts = (json.loads(trained.metadata()[key]) for key in ("model", "training"))
     for changed, message in [
         ({"format": checkpoint.FORMAT}, "no classifier of version 1"), ({"version": "2"}, "no classifier of version 1"),
-        ({"model": None}, r"written by hand \('model'\)"), ({"training": "{"}, "written by hand"),
-        ({"model": "[]"}, "written by hand"), ({"model": json.dumps({**model, "classes": 9})}, "written by hand"),
-        ({"training": json.dumps({**facts, "more": 1})}, "written by hand"),
-        ({"tensors": {"weight": np.zeros(3)}}, "written by hand .*the weights do not belong to this net"),
+        ({"model": None}, r"save_classifier \('model'\)"), ({"training": "{"}, "not written by"),
+        ({"model": "[]"}, "not written by"), ({"model": json.dumps({**model, "classes": 9})}, "not written by"),
+        ({"training": json.dumps({**facts, "more": 1})}, "not written by"),
+        ({"tensors": {"weight": np.zeros(3)}}, "not written by .*the weights do not belong to this net"),
     ]:
         write(**changed)
         with pytest.raises(CheckpointError, match=message) as caught:

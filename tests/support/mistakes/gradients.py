@@ -8,13 +8,11 @@ from __future__ import annotations
 import __future__
 
 import ast
-import inspect
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FunctionType
 
-from mistakes import Change, changes
+from mistakes import Change, changes, source_of
 from mistakes.gradients_kernels import KERNELS
 from mistakes.gradients_nets import LAYERS, LOSSES, OPTIMISER, TAPE
 from mistakes.gradients_ops import ELEMENTWISE, MATRICES, NORMS, SHAPES
@@ -113,7 +111,7 @@ REWRITES = changes({
 def planted(change: Change) -> Iterator[None]:
     """With the mistake in the function's code; its decorators, which would register it again, are left out."""
     function = found(change.place)
-    tree = ast.parse(change.applied(textwrap.dedent(inspect.getsource(function))))
+    tree = ast.parse(change.applied(source_of(function)))
     tree.body[0].decorator_list.clear()
     names = dict(function.__globals__)
     exec(compile(tree, f"<{change}>", "exec", __future__.annotations.compiler_flag, True), names)

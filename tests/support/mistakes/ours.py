@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import reduce
 from types import CodeType, FunctionType
 from typing import Any
 
-from mistakes import Change, beyond_protocol, changes
+from mistakes import Change, beyond_protocol, changes, source_of
 from mistakes.ours_bound import BOUND, OBJECTIVES, ORACLES, TRAJECTORY
 from mistakes.ours_chains import CHAINS, SAMPLERS, SCHEDULES
 from mistakes.ours_process import FORWARD, REVERSE, SCHEDULE
@@ -43,7 +42,7 @@ def getattr_of(module: Any, names: list[str]) -> FunctionType:
 
 def changed_code(change: Change, function: FunctionType) -> CodeType:
     """The function's code with the change in it."""
-    source = change.applied(textwrap.dedent(inspect.getsource(function)))
+    source = change.applied(source_of(function))
     names = dict(function.__globals__)
     exec(compile(source, f"<{change}>", "exec"), names)  # annotations stay strings, as here
     made = names[function.__name__]

@@ -216,7 +216,7 @@ NO_BUGS = changes({
          "self.p_sample(lambda y, s: model(y, s.astype(np.float64)), x,", "1"),
     ],
     "p_mean_variance": [
-        ("the model asked twice", "mean, _ =", "model(x_t, t)\n        mean, _ =", "11 15 clip"),
+        ("the model evaluated twice", "mean, _ =", "model(x_t, t)\n        mean, _ =", "11 15 clip"),
         ("a clip to (−1, 1) by tuple order", "np.clip(x0_hat, -1, 1)", "x0_hat.clip(max=1).clip(min=-1)", "clip 11"),
     ],
     "ddim_step": [

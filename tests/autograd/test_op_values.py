@@ -1,4 +1,4 @@
-"""What ops compute, against what nobody here wrote: NumPy, SciPy and mpmath."""
+"""Values of ops against NumPy, SciPy and mpmath."""
 
 from __future__ import annotations
 

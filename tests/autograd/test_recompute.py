@@ -1,4 +1,4 @@
-"""Segments that run a second time in the backward pass: the same bits, less memory, and nothing left behind."""
+"""Recomputation of segments in the backward pass: the same bits with less memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tape keeps alive, and that contexts and threads do not disturb each other."""
+"""Memory that the tape keeps alive, and isolation between contexts and threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mathematics and the ops in the array API's own names: array-api-strict runs them, and gets NumPy's numbers.
+"""Ops and diffusion functions on array-api-strict give NumPy's numbers.
 
 array-api-strict has what the standard has and nothing else: no mixing with NumPy, no promotion between kinds, no
 partial indices. What runs on it leans on no habit of NumPy's that another namespace need not share.
@@ -94,7 +94,7 @@ def test_every_public_diffusion_function_is_tested():
 
 
 @pytest.mark.parametrize("name", sorted(set(CALLS) - NEEDS_LOG_NDTR))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_diffusion_functions_run_on_array_api_strict(name, data):
     T = data.draw(st.integers(2, 6), "T")

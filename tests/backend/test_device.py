@@ -1,4 +1,4 @@
-"""The package on the strict fake of CuPy: what would fail, wait or be wrong in silence on a GPU fails here."""
+"""The package on the strict fake of CuPy: a GPU's errors, transfers and silent mistakes show up here."""
 
 from __future__ import annotations
 

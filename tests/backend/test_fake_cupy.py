@@ -1,4 +1,4 @@
-"""The fake refuses what it should: each of CuPy's traps, tried."""
+"""The strict fake of CuPy refuses each of CuPy's traps."""
 
 from __future__ import annotations
 

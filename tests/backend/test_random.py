@@ -1,4 +1,4 @@
-"""Random numbers are a function of (seed, purpose, step, image): the same on every backend, in every batch."""
+"""Random numbers are a function of (seed, purpose, step, image), the same on every backend and in every batch."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_philox_known_answers():
         0x87B092C3013FE90B, 0x438C3C67BE8D0224, 0x9CC7D7C69CD777B6, 0xA09CAEBF594F0BA0]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=SEEDS, purpose=PURPOSES, step=STEPS, first=FIRSTS, n=st.integers(0, 5), shape=SHAPES)
 @example(seed=0, purpose="", step=0, first=0, n=2, shape=(4,))  # the counter before the first is all ones
 @example(seed=2**64 - 1, purpose="t", step=2**64 - 1, first=2**56, n=1, shape=())
@@ -83,7 +83,6 @@ def test_host_words_follow_the_documented_layout(seed, purpose, step, first, n, 
         assert words[i].ravel().tolist() == words_of_image(seed, purpose, step, first + i, math.prod(shape))
 
 
-@settings(max_examples=25, deadline=None)
 @given(seed=SEEDS, step=STEPS, block=FIRSTS)
 def test_reference_philox_equals_numpys(seed, step, block):
     """`philox_block` against NumPy's generator, set to a counter: it adds 1 before it draws."""
@@ -93,7 +92,7 @@ def test_reference_philox_equals_numpys(seed, step, block):
     assert generator.random_raw(4).tolist() == philox_block((block, step, 0, 0), key)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=SEEDS, purpose=PURPOSES, step=STEPS, first=FIRSTS, n=st.integers(0, 5), shape=SHAPES)
 @example(seed=2**64 - 1, purpose="t", step=2**64 - 1, first=2**62 - 1, n=1, shape=(16,))
 def test_philox_in_array_operations_gives_the_same_words(namespace, seed, purpose, step, first, n, shape):
@@ -110,7 +109,7 @@ def test_philox_of_many_blocks_at_once(namespace):
         assert words[i].tolist() == philox_block((10**12 + i, 5, 0, 0), key)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=SEEDS, step=st.integers(0, 100), total=st.integers(1, 9), shape=SHAPES, data=st.data())
 def test_draws_of_a_slice_are_the_slice_of_the_batchs_draws(seed, step, total, shape, data):
     a = data.draw(st.integers(0, total), "first")
@@ -122,7 +121,7 @@ def test_draws_of_a_slice_are_the_slice_of_the_batchs_draws(seed, step, total, s
     assert np.array_equal(NUMPY.integers(seed, "t", step, a, k, 1, 1000), whole[a : a + k])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**64 - 2), purpose=PURPOSES, step=st.integers(0, 2**64 - 2), first=FIRSTS)
 def test_other_seed_purpose_step_or_image_gives_other_words(seed, purpose, step, first):
     """Two words agree by chance once in 2⁶⁴; here none of ten may."""
@@ -225,7 +224,7 @@ def test_invalid_integer_ranges_are_refused():
             NUMPY.integers(0, "t", 0, 0, 1, low, high)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=SEEDS, step=STEPS, first=st.integers(0, 2**40), n=st.integers(0, 4), shape=SHAPES, p=st.floats(0, 1))
 @example(seed=0, step=0, first=0, n=2, shape=(3,), p=1.0)
 @example(seed=0, step=0, first=0, n=2, shape=(3,), p=0.0)

@@ -1,4 +1,4 @@
-"""The benchmark: that it counts, divides and remembers rightly; how fast anything is, no test says."""
+"""The benchmark's bookkeeping: turns, ratios, FLOPs, records and tables. No test asserts a speed."""
 
 from __future__ import annotations
 
@@ -398,7 +398,6 @@ def test_processor_time_of_other_processes(monkeypatch, tmp_path):
 # ------------------------------------------------------------------------------------------------------------ peers
 
 @pytest.mark.peers
-@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("key", list(bench.NETS))
 def test_both_nets_have_the_same_number_of_parameters(key):
     pytest.importorskip("diffusers")
@@ -408,7 +407,6 @@ def test_both_nets_have_the_same_number_of_parameters(key):
 
 
 @pytest.mark.peers
-@pytest.mark.filterwarnings("ignore")
 def test_both_sides_are_measured():
     pytest.importorskip("diffusers")
     settings = bench.Settings(("step", "forward", "sample", "ops"), repeats=1, workers=2)
@@ -420,7 +418,6 @@ def test_both_sides_are_measured():
 
 
 @pytest.mark.peers
-@pytest.mark.filterwarnings("ignore")
 def test_ops_of_both_sides_compute_the_same():
     torch = pytest.importorskip("torch")
     for case in op_cases.cases(TINY):
@@ -436,7 +433,6 @@ def test_ops_of_both_sides_compute_the_same():
 
 
 @pytest.mark.peers
-@pytest.mark.filterwarnings("ignore")
 def test_a_failing_torch_compile_is_one_line(monkeypatch):
     torch = pytest.importorskip("torch")
     pytest.importorskip("diffusers")

@@ -1,4 +1,4 @@
-"""The checker's properties of the bound, the losses, the laws of t and noise, the schedules: they see mistakes.
+"""The checker's properties of the bound, losses, random draws and schedules fail planted mistakes.
 
 A mistake is planted in one method of this package's own target; the equation of that method must FAIL, and the hint
 name the mistake. What is right by other formulas, or declared, must not.

@@ -1,4 +1,4 @@
-"""The checker finds every planted mistake, by a property of the equation it breaks, and no fault in what is right."""
+"""The checker fails every catalogued mistake by the equation it breaks, and passes every correct rewrite."""
 
 from __future__ import annotations
 

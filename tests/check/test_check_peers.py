@@ -1,4 +1,4 @@
-"""Other people's code under the checker: docs/peers.md by running it, the adapters' work, scripts of a few functions.
+"""Other libraries under the checker: docs/peers.md is run, and its adapters and single functions are tested.
 
 Compared with, never used: where a library is absent, its tests are skipped.
 """
@@ -10,7 +10,6 @@ import io
 import re
 import subprocess
 import sys
-import warnings
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -29,14 +28,6 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```\n+```text\n(.*?)^```", PAGE.read_tex
 LIBRARIES = {"diffusers": "diffusers", "lucidrains": "denoising_diffusion_pytorch"}
 VERSIONS = {"diffusers": "0.42.1", "denoising_diffusion_pytorch": "2.3.4"}  # that the page is about
 SHOWN = {"PASS": "pass", "PRECISION": "prec", "CONVENTION": "conv", "FAIL": "**FAIL**", "UNVERIFIED": "·"}
-
-
-@pytest.fixture(autouse=True)
-def _their_warnings():
-    """Those of the peers are theirs."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def targets(library):

@@ -1,4 +1,4 @@
-"""The map from equations to functions is complete both ways, and what it says can be shown."""
+"""The map between equations and functions is complete in both directions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checker's frame: verdicts, whatever a target does; counterexamples; the search; times."""
+"""The checker's runner: verdicts for any target, counterexamples, conventions, reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands that ask something of a trained net, each on a small checkpoint."""
+"""The commands that need a trained net, each on a small checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The digits, the scale of images, and the order of training."""
+"""The digits, the scaling of images to [−1, 1], and the order and flips of batches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from strategies import FALSE_ALARM, few
+from strategies import FALSE_ALARM
 
 from ddpm_np.data import Ahead, Batches, DataError, Dataset, digits, open_dataset, to_levels
 
@@ -91,7 +91,6 @@ def test_scaling_the_digits_round_trips(real):
 
 # The order.
 
-@few
 @given(n=st.integers(1, 12), size=st.integers(1, 30), seed=st.integers(0, 2**64 - 1), data=st.data())
 def test_every_epoch_sees_every_image_once(n, size, seed, data):
     """Whether or not B divides N, and with B above N; and a batch does not depend on those asked for before."""

@@ -1,4 +1,4 @@
-"""Downloads, from a server on this machine: progress kept, checksums checked, plain words where it fails."""
+"""Downloads from a local server: resuming, checksums, plain errors."""
 
 from __future__ import annotations
 

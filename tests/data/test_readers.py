@@ -1,4 +1,4 @@
-"""The readers of data sets: what they read, and what they say of files that are damaged or of another kind."""
+"""The readers of data sets: correct files are read, damaged or foreign ones are refused in plain words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bound: KL divergences, L_T, the terms of (5) and their sum, (8) = (9) = (10) = (12), and one number for all."""
+"""The variational bound: KL divergences, L_T, the terms of (5) and their sum, and (8) = (9) = (10) = (12)."""
 
 from __future__ import annotations
 

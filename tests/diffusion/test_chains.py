@@ -1,4 +1,4 @@
-"""Whole chains with an exact ε*: Algorithm 2 and DDIM end where closed forms say; what is given, asked and drawn."""
+"""Chains with an exact ε*: Algorithm 2 and DDIM end at their closed forms; calls, noise and order."""
 
 from __future__ import annotations
 

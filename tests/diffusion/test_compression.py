@@ -1,4 +1,4 @@
-"""Progressive lossy compression: what has been sent at each step, and how far off the receiver's picture is."""
+"""Progressive lossy compression: rate and distortion at each step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DDIM: its σ, one step against the formula for every η and every pair of steps, the order of a chain, its inverse."""
+"""DDIM: σ, one step for every η and every pair of steps, the order of a chain, inversion."""
 
 from __future__ import annotations
 

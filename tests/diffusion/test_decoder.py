@@ -1,4 +1,4 @@
-"""Equation (13), the discretised decoder: against 50 digits, in the middle, at the edges and far out in the tails."""
+"""Equation (13), the discretised decoder, against 50 digits: middle levels, edges and tails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What else a chain can do: guidance, mixing two images, filling in a part of one."""
+"""Guidance, interpolation and inpainting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The forward process, equations (2) and (4): coefficients, composition, and the law of T real steps."""
+"""The forward process, equations (2) and (4): coefficients, composition, and the distribution of T real steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Langevin dynamics: the law that its steps settle in, exactly, and the annealed chain by its closed form."""
+"""Langevin dynamics: the stationary distribution, exactly, and the annealed chain in closed form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A schedule whose β are learned: its tables, the rows of them, and the gradients that reach the logits."""
+"""A schedule with learned β: its tables, their rows, and the gradients of the logits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What mutation testing changed and no test noticed, until these: checks of input, Tensors beside arrays, defaults."""
+"""Tests for mutants that survived the other tests: input checks, Tensors beside arrays, defaults."""
 
 from __future__ import annotations
 

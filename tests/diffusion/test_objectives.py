@@ -1,4 +1,4 @@
-"""What nets are trained on beside the noise: x₀, the mean, v, the score, min-SNR weights, the hybrid and the bound."""
+"""Training objectives: ε, x₀, mean and v targets, score matching, min-SNR weights, the hybrid and the bound."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bound and likelihood of affine models on Gaussian data: every term from its definition, (5) = (16), known numbers."""
+"""Bound and likelihood of affine models on Gaussian data: every term by quadrature, (5) = (16), known numbers."""
 
 from __future__ import annotations
 

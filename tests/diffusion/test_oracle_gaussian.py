@@ -1,4 +1,4 @@
-"""Gaussian data: its formulas against SciPy's densities, quadrature, the complex step and chains that are run."""
+"""Gaussian data: formulas against SciPy's densities, quadrature, the complex step and simulated chains."""
 
 from __future__ import annotations
 

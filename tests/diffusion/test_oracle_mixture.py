@@ -1,4 +1,4 @@
-"""Mixtures and sets of images: against 50 digits, quadrature and the complex step, and samplers that end on images."""
+"""Mixtures and finite sets of images: against 50 digits, quadrature, the complex step and simulated chains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Noise, data, mean, velocity and score: each says what the others are, and a net may predict any."""
+"""Noise, data, mean, velocity and score: conversions between them, and nets that predict any of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The posterior q(x_{t−1} | x_t, x₀), equations (6) and (7): Bayes' rule, tower identities, fractions."""
+"""The posterior q(x_{t−1} | x_t, x₀), equations (6) and (7): Bayes' rule, total expectation, fractions."""
 
 from __future__ import annotations
 

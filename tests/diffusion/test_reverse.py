@@ -1,4 +1,4 @@
-"""What a prediction of the noise says: equations (11) and (15), and p_θ(x_{t−1} | x_t) of (1)."""
+"""The reverse step p_θ(x_{t−1} | x_t): equations (11) and (15), variances and the clip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Algorithm 2: one step, the order of a chain, its response to every noise, and a chain whose end is known."""
+"""Algorithm 2: one step, the order of a chain, its response to every noise, and a chain with a known end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The named schedules, the spacings of fewer steps, respacing, and a schedule that is learned."""
+"""The named schedules, the spacings of fewer steps, and respacing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The variance of the reverse step where the net says it: ln σ² itself, or a place between β̃_t and β_t."""
+"""A learned variance: ln σ² itself or a place between β̃_t and β_t, and the objectives that train it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exercise: its gaps are unverified, its solution is right, and each gap filled in turns its own equations."""
+"""The exercise: its gaps are unverified, its solution passes, and filling a gap turns its own equations to PASS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The five notes that the project started from: every number of docs/notes-checked.md is computed here.
+"""Every number of docs/notes-checked.md, a check of five course notes, is computed here.
 
 A test of a finding returns its numbers as the page writes them, in bold and in order; the decorator compares the two.
 What is right is computed with the package, what a note says by its own words in plain NumPy, SciPy or fractions.

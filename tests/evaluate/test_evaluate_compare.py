@@ -1,4 +1,4 @@
-"""Two sets of images compared, the floor, and figures that say what they depend on."""
+"""Comparison of two sets of images: figures, the floor, and the settings that a figure states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FID, KID, IS, precision and recall against their definitions written out, SciPy, and closed forms."""
+"""FID, KID, IS, precision and recall against their definitions, SciPy and closed forms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features with their names, and classifiers: trained, and kept in a file."""
+"""Features: pixels and trained classifiers, their names and their files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fast kernels change no results: training by them and by the definitions agrees to rounding, step by step."""
+"""Training with kernels agrees with training by the definitions to rounding, step by step."""
 
 from __future__ import annotations
 

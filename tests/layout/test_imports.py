@@ -1,4 +1,4 @@
-"""Who imports whom: downward only, nothing heavy at the start, and no array library where a namespace will do."""
+"""Imports between packages: downward only, nothing heavy at start-up, no array library where a namespace serves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dense net for points of a few numbers: its shape, its gradient, and that it trains like any other net."""
+"""The MLP for points of a few numbers: its equation, its gradients and its training."""
 
 from __future__ import annotations
 

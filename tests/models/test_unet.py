@@ -1,4 +1,4 @@
-"""The U-Net's shape: its parameters and their names, the time embedding, and what a wrong configuration is told."""
+"""The U-Net: parameters and their names, the time embedding, labels, and refused configurations and inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers: what they compute, what they own, how they begin, and where dropout gets its numbers."""
+"""Layers: their equations, parameters, initialisation and dropout."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ Compared with, never used: where a library is absent, its tests are skipped.
 from __future__ import annotations
 
 import math
-import warnings
 
 import numpy as np
 import pytest
@@ -30,14 +29,6 @@ pytestmark = pytest.mark.peers
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 # In float32 these lose digits: images of mean 10 and spread 1, and ln Φ at x = −30, where its slope is exp(450 − 447)
 TOLERANCE_OF = {("group_norm", "float32"): 4e-5, ("group_norm_silu", "float32"): 4e-5, ("log_ndtr", "float32"): 4e-5}
-
-
-@pytest.fixture(autouse=True)
-def _their_warnings():
-    """Those of the peers are theirs."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def to_torch(array, grad=True):

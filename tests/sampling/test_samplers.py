@@ -1,4 +1,4 @@
-"""A trained net and its samplers: the same image in any batch, labels, guidance, estimates, figures, likelihood."""
+"""Samplers of a trained net: batches, labels, guidance, estimates, the paper's figures, likelihood."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""scripts/mutate.py: which mutants there are, what becomes of them in a tiny project, and that a run goes on."""
+"""scripts/mutate.py: its operators, a survey of a tiny project, and stopping and resuming."""
 
 from __future__ import annotations
 
@@ -221,6 +221,7 @@ def test_survey_of_a_tiny_project(tiny):
     assert "x - 2" not in report
 
 
+@pytest.mark.usefixtures("default_sigint")
 def test_ctrl_c_stops_a_survey_and_the_next_run_resumes_it(tiny):
     """Ctrl-C at a mutant that hangs ends it and what it started; what was found is kept, the next run has the rest."""
     hangs, ticks = tiny / "hangs", tiny / "ticks"

@@ -1,4 +1,4 @@
-"""Functions of `diffusion` once more, by their equations in `Exact`'s coefficients: what 50 digits should give."""
+"""The definitions of `diffusion`'s functions in 50 digits, from `Exact`'s coefficients."""
 
 from __future__ import annotations
 

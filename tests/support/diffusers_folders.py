@@ -1,4 +1,4 @@
-"""Folders of diffusers' to try things on, written without it."""
+"""Folders in diffusers' format, written without diffusers."""
 
 from __future__ import annotations
 

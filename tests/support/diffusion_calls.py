@@ -1,4 +1,4 @@
-"""Every function of `diffusion` that takes arrays, called once: what other namespaces than NumPy's are tried with."""
+"""A call of every function of `diffusion` that takes arrays, to try other namespaces than NumPy's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gaussian data and affine models as the tests of the oracles draw them, and expectations by quadrature."""
+"""Gaussian data and affine models that the tests of the oracles draw, and expectations by quadrature."""
 
 from __future__ import annotations
 

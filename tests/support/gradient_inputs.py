@@ -1,4 +1,4 @@
-"""What the tests of gradients draw: numbers by name, leaves, ops that are in no registry."""
+"""Inputs of gradient tests: random numbers by name, leaves, ops outside the registry."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from hypothesis import settings
 
 from ddpm_np.autograd.op import reals
 from ddpm_np.autograd.ops import Op
 from ddpm_np.autograd.tensor import Tensor
-
-few = settings(deadline=None, max_examples=25, database=None)
 
 
 def generator(*names: Any) -> np.random.Generator:

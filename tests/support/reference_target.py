@@ -1,4 +1,4 @@
-"""A second implementation of what the maths checker asks about, from the papers' formulas, in NumPy and SciPy alone.
+"""An independent implementation of the checker's protocol, from the papers' formulas, in NumPy and SciPy alone.
 
 The proof of the checker plants its mistakes here: the code is plain, each formula stands in one place, and nothing of
 `ddpm_np` is in it. A table has T + 1 entries, entry t for the papers' step t.

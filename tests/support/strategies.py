@@ -1,4 +1,4 @@
-"""What the tests of the mathematics draw: the checker's cases with this package's schedule beside the exact numbers."""
+"""Hypothesis strategies for diffusion: the checker's cases with this package's schedule beside the exact numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The toys of the plane: their data, that a net reaches the floor, learned variances and β, pictures, the command."""
+"""The toys in the plane: data, training to the floor, learned variances and β, pictures, the command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Planted mistakes: the proof that the maths checker finds what it should, and nothing else.
+"""Planted mistakes: the proof that the maths checker finds every one of them and nothing else.
 
 `reference` has those of the independent implementation in reference_target.py, `ours` those of this package's own
 functions (`gradients` of what has gradients), `rewrites` what looks different and is right, `conventions` what differs

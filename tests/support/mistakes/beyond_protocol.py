@@ -1,4 +1,4 @@
-"""More mistakes in what only this package has: appendix A, oracles, objectives, chains, Algorithm 1's draws."""
+"""Mistakes outside the check protocol: appendix A, oracles, objectives, chains, Algorithm 1's draws."""
 
 from __future__ import annotations
 

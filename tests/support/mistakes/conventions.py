@@ -1,4 +1,4 @@
-"""Implementations that are right in another convention: declared they may not fail, undeclared they must.
+"""Implementations in another convention: they pass if they declare it and fail if they do not.
 
 Each is the independent implementation behind a thin wrapper, or with one change.
 """

@@ -1,4 +1,4 @@
-"""Mistakes in the gradients of this package, in what has them and in what uses them; each breaks the results it names.
+"""Mistakes in this package's gradients; each breaks the gradient checks that it names.
 
 A line is (what it is, the right text, the wrong text, the results that must FAIL, how often the text occurs if not
 once). A place is a function below `ddpm_np`: an op's definition, a kernel, a method.

@@ -1,4 +1,4 @@
-"""Mistakes in this package's own functions, planted while it runs: the function's code is swapped for another.
+"""Mistakes in this package's own functions, planted by swapping a function's code while it runs.
 
 The function object stays the same, so that whoever imported it gets the mistake too. A line is as in `reference`.
 """

@@ -27,13 +27,13 @@ FORWARDS = [(name, None) for name in OPS] + [
 
 
 def forward_of(name, kernel):
-    """(forward, when, saves) of an op's definition, or of its NumPy kernel of that number."""
+    """Return (forward, when, saves) of an op's definition, or of its NumPy kernel with that number."""
     op = REGISTRY[name]
     return (op.define, lambda *inputs, **static: True, op.saves) if kernel is None else op.kernels["numpy"][kernel][:3]
 
 
 def cases(name, kernel, layout="contiguous", dtype=None):
-    """(example, forward, a random cotangent made read-only) for the examples that the forward takes."""
+    """Yield (example, forward, a random read-only cotangent) for the examples that the forward accepts."""
     forward, when, _ = forward_of(name, kernel)
     rng = generator("rules", name, layout)
     for example in examples(name, rng):
@@ -56,7 +56,7 @@ def test_memory_and_determinism_rules_hold_for_every_op_and_kernel(name, kernel,
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @every_forward
 def test_output_and_gradients_keep_the_input_dtype(name, kernel, dtype):
-    """Of the output and of what the vjp itself returns, before the tape could convert it."""
+    """Gradients are those the vjp itself returns, before the tape could convert them."""
     for example, forward, g in cases(name, kernel, dtype=dtype):
         if name == "astype":
             assert g.dtype == example.extra[0]
@@ -110,7 +110,7 @@ def test_vjp_of_several_operands_returns_thunks_or_views(name):
 
 @pytest.mark.parametrize("name", ["multiply", "matmul", "where", "conv2d", "linear", "group_norm", "attention"])
 def test_unrequested_gradients_are_not_computed(name, monkeypatch):
-    """One operand at a time is given a gradient; the others' thunks are not called."""
+    """The gradient of one operand at a time is requested; the other operands' thunks are not called."""
     op = REGISTRY[name]
     example = examples(name, generator(name))[0]
     define, called = op.define, []
@@ -139,7 +139,7 @@ def test_unrequested_gradients_are_not_computed(name, monkeypatch):
 
 
 def test_kernels_context_selects_kernels_and_is_undone_afterwards():
-    """`kernels` is a context, and back where it was afterwards, whatever was raised in it."""
+    """`kernels` is a context; the choice before it returns even after an exception."""
     op = REGISTRY["group_norm_silu"]
     example = examples(op.name, generator(op.name))[0]
     fast = op.choose(list(example.arrays), example.static)

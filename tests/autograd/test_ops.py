@@ -64,7 +64,7 @@ def test_binary_op_gradients_for_any_broadcastable_shapes(name, shapes):
 
 @st.composite
 def convolutions(draw):
-    """A convolution of any small size whose kernel fits its padded image."""
+    """Draw a convolution of any small size whose kernel fits its padded image."""
     n, c, o = draw(st.integers(0, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 3))
     kh, kw = draw(st.integers(1, 4)), draw(st.integers(1, 4))
     pads = tuple((draw(st.integers(0, 3)), draw(st.integers(0, 3))) for _ in range(2))
@@ -86,7 +86,7 @@ def test_convolution_gradients_for_any_size(case):
 
 @st.composite
 def normalisations(draw):
-    """A group norm of any small size; ε large enough for a group of one number."""
+    """Draw a group norm of any small size, with ε large enough for a group of one number."""
     groups = draw(st.integers(1, 4))
     c = groups * draw(st.integers(1, 4))
     shape = (draw(st.integers(0, 3)), draw(st.integers(1, 4)), draw(st.integers(1, 4)), c)

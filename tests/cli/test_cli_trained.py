@@ -14,7 +14,7 @@ SMALL = ["--set", "T=6", "--set", "beta_end=0.6", "--set", "model.channels=8", "
 
 
 def trained(folder, *extra):
-    """A run of a few steps."""
+    """Train for a few steps and return the run's folder."""
     arguments = ["train", "--steps", "3", "--batch-size", "8", *SMALL, *extra, "--out", str(folder)]
     assert main(arguments) == 0
     return folder

@@ -31,7 +31,7 @@ LINEAR = linear_schedule(1000)
 
 
 def exact_tables(c: Case) -> dict[str, list]:
-    """What each table of a schedule should hold, from index 1 on."""
+    """Return the exact entries of each table of a schedule, from index 1 on."""
     e, ts = c.exact, range(1, c.exact.T + 1)
     posterior = [e.posterior(t) for t in ts]
     return {
@@ -53,7 +53,7 @@ def exact_tables(c: Case) -> dict[str, list]:
 
 
 def table_errors(c: Case) -> dict[str, float]:
-    """The greatest relative error of each table; of a logarithm, the greatest absolute one."""
+    """Return the largest relative error of each table; for logarithms, the largest absolute one."""
     wanted = exact_tables(c)
     for name, value in vars(c.schedule).items():
         if isinstance(value, np.ndarray):

@@ -14,7 +14,7 @@ from ddpm_np.models import Classifier, ClassifierConfig
 
 
 def untrained():
-    """Features of a net as it begins."""
+    """Features of an untrained net."""
     return ClassifierFeatures(Classifier(ClassifierConfig(8, 1, 4)), Training("toy", "0", 30, 7, 5, 1e-3, 4, 10, 0.9))
 
 

@@ -24,13 +24,13 @@ from ddpm_np.kernels.numpy_runs import RUN, SHORTEST_RUN, channel_sums, long_run
 
 
 def settings():
-    """The size of NumPy's buffers and what it does about errors, in this thread and context."""
+    """Return NumPy's buffer size and error handling in this thread and context."""
     return np.getbufsize(), np.geterr()
 
 
 @pytest.fixture
 def unusual():
-    """Settings that are nobody's default, and what they are."""
+    """Set NumPy to unusual settings and return them."""
     with np.errstate(divide="raise", under="warn"):
         np.setbufsize(4096)
         yield settings()
@@ -207,7 +207,7 @@ def test_each_vector_is_repeated(dtype):
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("pixels", [0, 1, 7, 64, 784, 20_000])
 def test_pixel_sums_round_no_more_than_sequential_sums(pixels, layout, dtype):
-    """Against sums of more digits: rounded a number at a time, errors grow as the root of how many there are."""
+    """Against sums in extended precision; rounding one number at a time, errors grow as √n."""
     x = LAYOUTS[layout]((10 + generator(pixels).standard_normal((3, pixels, 5))).astype(dtype))
     exact = x.astype(np.longdouble)
     allowed = (4 + pixels**0.5) * np.finfo(dtype).eps * np.abs(exact).sum(axis=1, keepdims=True)
@@ -225,7 +225,7 @@ def test_pixel_sums_round_no_more_than_sequential_sums(pixels, layout, dtype):
 
 
 def test_pixel_sums_of_one_length_in_both_precisions():
-    """One after the other: the row of ones of one precision is not the other's."""
+    """The cached row of ones of one precision is not used for the other."""
     x = generator("both").standard_normal((2, 33, 4))
     for dtype in (np.float32, np.float64, np.float32):
         found = pixel_sums(x.astype(dtype))

@@ -25,7 +25,7 @@ METHODS = (Method(), Method(steps=5), Method("ddim", 4), Method("ddim", 5, "quad
 
 
 def net(**config):
-    """A small net with random weights everywhere, the layers that begin at zero too."""
+    """Return a small net with random weights everywhere, also in the layers that are initialised to zero."""
     model = UNet(UNetConfig(8, 1, 8, (1, 2), 1, (4,), groups=4, **config), seed=3)
     rng = np.random.default_rng(3)
     for p in model.parameters():
@@ -84,7 +84,7 @@ def test_langevin_has_noise_of_its_own_in_every_step(model):
 
 
 def test_labels_and_guidance(labelled):
-    """ε̃ = (1 + w)·ε(y) − w·ε(∅), ∅ the last class; an int is for all; without a label, ∅."""
+    """ε̃ = (1 + w)·ε(y) − w·ε(∅), ∅ being the last class; an int labels all images; no label means ∅."""
     x, t = np.random.default_rng(0).standard_normal((3, 8, 8, 1)).astype(np.float32), np.array([1, 5, 12])
     eps, y = predictor(labelled), np.array([0, 2, 1])
     with_label, without = eps(x, t, y), eps(x, t, np.full(3, 3))
@@ -122,7 +122,7 @@ def test_an_unlabelled_net_refuses_labels_and_guidance(model):
 
 
 def test_training_drops_labels_at_the_stated_rate():
-    """∅ in the stated share, a function of seed, step and place; the net is asked with the labels of its shard."""
+    """∅ at the stated rate, as a function of seed, step and place; each shard gets its own labels."""
     seen = []
 
     def objective(schedule, model, x_0, t, noise):

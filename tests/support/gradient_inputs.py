@@ -13,15 +13,15 @@ from ddpm_np.autograd.tensor import Tensor
 
 
 def generator(*names: Any) -> np.random.Generator:
-    """Random numbers that depend on the names alone."""
+    """Return a generator of random numbers that depend on the names alone."""
     return np.random.default_rng(list("/".join(map(str, names)).encode()))
 
 
 def leaf(*shape: int, dtype: Any = np.float64, name: str = "leaf") -> Tensor:
-    """A Tensor of random numbers to differentiate with respect to."""
+    """Return a Tensor of random numbers that requires a gradient."""
     return Tensor(generator(name, shape).standard_normal(shape).astype(dtype), requires_grad=True)
 
 
 def own_op(name: str, define: Callable) -> Op:
-    """An op that is in no registry."""
+    """Return an op that is not in the registry."""
     return Op(name, define, reals, False, True, ())

@@ -1,8 +1,8 @@
 """Planted mistakes: the proof that the maths checker finds every one of them and nothing else.
 
-`reference` has those of the independent implementation in reference_target.py, `ours` those of this package's own
-functions (`gradients` of what has gradients), `rewrites` what looks different and is right, `conventions` what differs
-and may be declared.
+`reference` holds the mistakes in the independent implementation (reference_target.py), `ours` those in this package's
+own functions, `gradients` those in its gradients. `rewrites` holds code that looks different and is right,
+`conventions` differences that a target may declare.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Change:
         return f"{self.place}: {self.name}"
 
     def applied(self, source: str) -> str:
-        """The source of the place with the change in it."""
+        """Return the source of the place with the change in it."""
         found = source.count(self.old)
         assert found == self.count, f"{self}: {self.old!r} occurs {found} times, not {self.count}"
         assert self.old != self.new, f"{self} changes nothing"
@@ -53,7 +53,7 @@ Lines = dict[str, list[tuple]]
 
 
 def changes(places: Lines) -> list[Change]:
-    """{place: [(name, old, new, equations in one string, count or nothing), …]} as Changes."""
+    """Turn {place: [(name, old, new, equations in one string, count if not once), …]} into Changes."""
     found = []
     for place, lines in places.items():
         for name, old, new, equations, *count in lines:
@@ -62,7 +62,7 @@ def changes(places: Lines) -> list[Change]:
 
 
 def changed_reference(*made: Change) -> Callable[[Any], Any]:
-    """`Reference` with changes in its methods (or in a function beside it, or in its class attributes)."""
+    """Return `Reference` with changes in its methods (or in a function beside it, or in its class attributes)."""
     text = REFERENCE
     for change in made:
         head, source, tail = parted(text, change.place)
@@ -73,7 +73,7 @@ def changed_reference(*made: Change) -> Callable[[Any], Any]:
 
 
 def parted(text: str, place: str) -> tuple[str, str, str]:
-    """What stands before a def, the def itself, and what comes after it."""
+    """Return the source before a def, the def itself, and the source after it."""
     if place == "Reference":
         start = text.index("class Reference:")
         end = text.index("    def ", start)

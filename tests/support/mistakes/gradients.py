@@ -110,7 +110,7 @@ REWRITES = changes({
 
 @contextmanager
 def planted(change: Change) -> Iterator[None]:
-    """With the mistake in the function's code; its decorators, which would register it again, are left out."""
+    """Plant a mistake in a function's code; decorators, which would register it again, are left out."""
     function = found(change.place)
     tree = ast.parse(change.applied(textwrap.dedent(inspect.getsource(function))))
     tree.body[0].decorator_list.clear()
@@ -126,7 +126,7 @@ def planted(change: Change) -> Iterator[None]:
 
 
 def forget(function: FunctionType) -> None:
-    """Empty the caches of the function's module, which hold what other code has computed."""
+    """Empty the caches of the function's module, which hold results of other code."""
     for value in function.__globals__.values():
         if hasattr(value, "cache_clear"):
             value.cache_clear()

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from strategies import FALSE_ALARM
 
 from ddpm_np.backend import Backend, Namespace, get_backend, of, to_host
 from ddpm_np.philox import philox, philox_key
 
 NUMPY = get_backend("numpy")
-FALSE_ALARM = 1e-9  # of each statistical test; seeds are fixed, so a test that passes passes always
 
 SEEDS = st.integers(0, 2**64 - 1)
 PURPOSES = st.text(max_size=12)

@@ -8,8 +8,13 @@ from __future__ import annotations
 import functools
 import math
 import operator
+import sys
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
+
+if __name__ == "__main__":  # pytest has tests/support on its path
+    sys.path.append(str(Path(__file__).resolve().parents[1] / "support"))
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What ops compute, against what nobody here wrote: NumPy, SciPy and mpmath."""
+"""Values of ops against NumPy, SciPy and mpmath."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ddpm_np.check.gradients.rules import LAYOUTS, laid_out
 
 
 def correlation(x, w, b, *, stride, padding):
-    """SciPy's correlation of every channel, at every position; then every `stride`-th."""
+    """Return SciPy's correlation of every channel at every position, then every `stride`-th of them."""
     padded = np.pad(x, ((0, 0), *padding, (0, 0)))
     n, (_, _, c, o) = x.shape[0], w.shape
     each = [[sum(scipy.signal.correlate(padded[i, :, :, k], w[:, :, k, j], "valid", "direct") for k in range(c))
@@ -48,7 +48,7 @@ def test_op_values_equal_the_reference_implementation(name, layout):
 
 @pytest.mark.parametrize("x", [-1e3, -40.0, -8.0, -5.0, -1.0, -1e-3, 0.0, 1e-3, 1.0, 5.0, 8.0, 30.0])
 def test_activations_keep_full_relative_precision_in_the_tails(x):
-    """Each value and derivative to full relative precision, however small."""
+    """Each value and derivative has full relative precision, however small it is."""
     with mpmath.workdps(600):
         at = mpmath.mpf(x)
         exact = {

@@ -1,4 +1,4 @@
-"""Gradients as equations: our own pass, planted mistakes fail where they are, what is only written otherwise passes."""
+"""The gradient checks: this package passes, planted mistakes fail their own check, equivalent rewrites pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands that ask something of a trained net, each on a small checkpoint."""
+"""The commands that need a trained net, each on a small checkpoint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SMALL = ["--set", "T=6", "--set", "beta_end=0.6", "--set", "model.channels=8", "
 
 
 def trained(folder, *extra):
-    """A run of a few steps."""
+    """Train for a few steps and return the run's folder."""
     arguments = ["train", "--steps", "3", "--batch-size", "8", *SMALL, *extra, "--out", str(folder)]
     assert main(arguments) == 0
     return folder

@@ -1,4 +1,4 @@
-"""Noise, data, mean, velocity and score: each says what the others are, and a net may predict any."""
+"""Noise, data, mean, velocity and score: conversions between them, and nets that predict any of them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LINEAR = linear_schedule(1000)
 
 
 def coefficients(e, t):
-    """What each function multiplies its two images by at t, from the paper's definitions alone."""
+    """Return the factors of each function's two images at t, from the paper's definitions alone."""
     signal, noise = e.marginal(t)
     c0, ct, _ = e.posterior(t)
     gain, drift = e.mean(t)
@@ -81,7 +81,7 @@ def test_every_conversion_of_the_papers_schedule():
 @few
 @given(pythagorean(min_T=1))
 def test_the_exact_conversions_undo_each_other(c):
-    """In Fractions, without a rounding: what the functions are compared with is the same noise and data all along."""
+    """In Fractions, without rounding: the expected values are consistent with one x₀ and ε."""
     e = c.exact
     for t in range(1, e.T + 1):
         by = {f.__name__: pair for f, pair in coefficients(e, t).items()}
@@ -102,12 +102,12 @@ def test_the_exact_conversions_undo_each_other(c):
 
 
 def truths(s, x_0, x_t, t, eps):
-    """What a net of each kind would say if it knew x₀ and ε."""
+    """Return the output of a net of each prediction type that knows x₀ and ε."""
     return {"eps": eps, "x0": x_0, "mean": posterior_mean(s, x_0, x_t, t), "v": velocity(s, x_0, t, eps)}
 
 
 def amplified(b):
-    """How much a rounding error of x_t grows in x̂₀ and in ε̂: the greatest of the coefficients, an image."""
+    """Return the amplification of a rounding error of x_t in x̂₀ and ε̂: the largest coefficient, per image."""
     worst = [max(abs(float(v)) for pair in coefficients(b.case.exact, int(t)).values() for v in pair) for t in b.t]
     return rows(worst, b.x) * 10
 
@@ -133,7 +133,7 @@ def test_conversions_round_trip_through_every_pair(b):
 @few
 @given(batches())
 def test_the_velocity_is_the_other_leg_of_a_rotation(b):
-    """(x_t, v) is (x₀, ε) turned by arccos √ᾱ_t: the same length, at right angles, and turned back by the inverse."""
+    """(x_t, v) is (x₀, ε) rotated by arccos √ᾱ_t: same length, right angle, undone by the inverse rotation."""
     s, t = b.case.schedule, b.t
     x_t, v = q_sample(s, b.x, t, b.y), velocity(s, b.x, t, b.y)
     assert_close(x_t**2 + v**2, b.x**2 + b.y**2, 1e-12, scale=1.0)
@@ -198,7 +198,7 @@ def test_predict_recovers_eps_and_x0_from_every_prediction_type(b):
 @few
 @given(batches(), st.data(), st.booleans())
 def test_predicted_eps_and_x0_are_consistent_with_x_t(b, data, clip):
-    """x_t = √ᾱ_t·x̂₀ + √(1 − ᾱ_t)·ε̂ for any output of any kind, with x̂₀ held in [−1, 1] or not."""
+    """x_t = √ᾱ_t·x̂₀ + √(1 − ᾱ_t)·ε̂ for any output of any type, with x̂₀ clipped or not."""
     s, t, output = b.case.schedule, b.t, data.draw(images(b.x.shape))
     for predicts in PREDICTS:
         got = predict(Reverse(s, lambda x, t: output, predicts, clip=clip), b.x, t)
@@ -213,7 +213,7 @@ def test_predicted_eps_and_x0_are_consistent_with_x_t(b, data, clip):
 @few
 @given(batches(), st.sampled_from(["small", "large"]), st.booleans())
 def test_the_reverse_step_is_the_same_for_every_prediction_type(b, variance, clip):
-    """A net that says x̂₀ = 0.4·x_t + t/8, by any of the four outputs, makes the same p_θ(x_{t−1} | x_t)."""
+    """A net that implies x̂₀ = 0.4·x_t + t/8 by any of the four outputs gives the same p_θ(x_{t−1} | x_t)."""
     s, scale = b.case.schedule, amplified(b)
 
     def guise(predicts):

@@ -1,4 +1,4 @@
-"""What a prediction of the noise says: equations (11) and (15), and p_θ(x_{t−1} | x_t) of (1)."""
+"""The reverse step p_θ(x_{t−1} | x_t): equations (11) and (15), variances and the clip."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_reverse_process_is_frozen_and_compared_by_identity():
 
 
 def coefficients(function, schedule):
-    """What `function(schedule, x_t, t, other)` multiplies x_t and the other by, for t = 1..T."""
+    """Return the factors of x_t and of the other array in `function(schedule, x_t, t, other)`, for t = 1..T."""
     t = np.arange(1, schedule.T + 1)
     one, zero = np.ones((len(t), 1)), np.zeros((len(t), 1))
     return np.stack([function(schedule, one, t, zero)[:, 0], function(schedule, zero, t, one)[:, 0]])
@@ -72,7 +72,7 @@ def test_reverse_coefficients_against_fifty_digits(c):
 
 
 def weight(b):
-    """(1 + √(1 − ᾱ_t))/√ᾱ_t an image: how much (15) amplifies a rounding error of x_t or ε."""
+    """Return (1 + √(1 − ᾱ_t))/√ᾱ_t per image: how much (15) amplifies a rounding error of x_t or ε."""
     gain, noise = zip(*(b.case.exact.x0_hat(t) for t in b.t), strict=True)
     return rows(gain, b.x) - rows(noise, b.x)
 
@@ -80,7 +80,7 @@ def weight(b):
 @few
 @given(batches())
 def test_predict_x0_and_predict_eps_invert_q_sample(b):
-    """(15) undoes (4), from the noise and from the data."""
+    """(15) inverts (4), from the noise and from the data."""
     s = b.case.schedule
     x_t = q_sample(s, b.x, b.t, b.y)
     assert_close(predict_x0(s, x_t, b.t, b.y), b.x, 1e-11, scale=4 * weight(b))
@@ -91,7 +91,7 @@ def test_predict_x0_and_predict_eps_invert_q_sample(b):
 @few
 @given(batches(), st.booleans())
 def test_mean_from_eps_equals_posterior_mean_at_predicted_x0(b, at_one):
-    """For x_t and ε that have nothing to do with each other, t = 1 too."""
+    """(11) is (7) at the x̂₀ of (15), for unrelated x_t and ε and at t = 1 too."""
     s, t = b.case.schedule, np.ones_like(b.t) if at_one else b.t
     want = posterior_mean(s, predict_x0(s, b.x, t, b.y), b.x, t)
     got = mean_from_eps(s, b.x, t, b.y)
@@ -122,7 +122,7 @@ def test_p_mean_variance_is_equation_11_with_one_model_call(b):
 @few
 @given(batches())
 def test_variance_is_beta_tilde_beta_or_a_table(b):
-    """β̃_t and β_t, both β̃₂ at t = 1; or the numbers of a table, of which index 0 is not looked at."""
+    """β̃_t and β_t, both β̃₂ at t = 1; or the numbers of a table, whose index 0 is unused."""
     s, e = b.case.schedule, b.case.exact
     table = np.array([np.nan, *np.linspace(0.1, 3, e.T)])
     for variance, want in (("small", [e.sigma2("small", t) for t in b.t]), (table, table[b.t]),
@@ -154,7 +154,7 @@ def test_variance_of_a_single_step_is_its_beta():
 @few
 @given(schedules(), st.sampled_from(["small", "large"]))
 def test_clip_acts_on_x0_hat_and_not_on_the_mean(c, variance):
-    """x̂₀ is held in [−1, 1], then goes into (7); x_t = 3 leaves the mean outside wherever that is right."""
+    """x̂₀ is clipped to [−1, 1], then enters (7); x_t = 3 leaves the mean out of range where that is right."""
     s, t = c.schedule, np.repeat(np.arange(1, c.exact.T + 1), 4)
     wanted_x0 = np.tile([-0.5, 0.9, 1.75, -40.0], c.exact.T)  # inside, inside, outside, far outside
     x_t = np.tile([3.0, -0.25, 3.0, -3.0], c.exact.T)
@@ -227,7 +227,7 @@ def test_predictions_of_tensors_and_their_gradients():
 @pytest.mark.parametrize("clip", [False, True])
 @pytest.mark.parametrize("x_too", [False, True])
 def test_gradients_of_the_reverse_mean(clip, x_too):
-    """∂μ_θ/∂ε is −β_t/(√α_t·√(1 − ᾱ_t)); through the clip, only where x̂₀ lies inside."""
+    """∂μ_θ/∂ε is −β_t/(√α_t·√(1 − ᾱ_t)); with the clip, only where x̂₀ is within range."""
     rng = np.random.default_rng(4)
     x, t, weights = rng.standard_normal((4, 3)), np.array([1, 5, 300, 1000]), Tensor(np.full((4, 3), 0.8), True)
     x_t = Tensor(x, requires_grad=True) if x_too else x

@@ -1,4 +1,4 @@
-"""Algorithm 2: one step, the order of a chain, its response to every noise, and a chain whose end is known."""
+"""Algorithm 2: one step, the order of a chain, its response to every noise, and a chain with a known end."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LINEAR = linear_schedule(1000)
 
 
 def affine(x, t):
-    """A model that depends on x and on t; numbers of no special value."""
+    """A model that depends on x and t, with coefficients of no special value."""
     step = rows(t, x).astype(x.dtype)
     return (0.3 + 0.1 * step) * x - 0.2 + 0.05 * step
 
@@ -52,7 +52,7 @@ def affine(x, t):
 @few
 @given(batches(), st.sampled_from(["small", "large", "table"]))
 def test_p_sample_adds_sigma_times_noise_except_at_t_1(b, variance):
-    """step(x, z) − step(x, 0) = σ_t·z for t ≥ 2, and at t = 1 nothing; with z = 0 the step is the mean."""
+    """step(x, z) − step(x, 0) = σ_t·z for t ≥ 2 and 0 at t = 1; with z = 0 the step is the mean."""
     s, e = b.case.schedule, b.case.exact
     table = np.array([np.nan, *np.linspace(0.2, 2, e.T)])
     sigma2 = [table[t] if variance == "table" else float(e.sigma2(variance, t)) for t in b.t]
@@ -74,7 +74,7 @@ def test_p_sample_adds_sigma_times_noise_except_at_t_1(b, variance):
 @few
 @given(batches())
 def test_p_sample_clips_x0_hat_and_not_the_sample(b):
-    """The clip holds x̂₀, not x_{t−1}: with it, a step is the mean of `p_mean_variance` with it, and σ_t·z."""
+    """With the clip, a step is the clipped mean of `p_mean_variance` plus σ_t·z."""
     s = b.case.schedule
 
     def model(x, t):
@@ -101,7 +101,7 @@ def test_p_sample_refuses_wrong_noise_and_variances():
 @few
 @given(schedules())
 def test_sampling_calls_the_model_once_per_step_from_T_to_1(c):
-    """The model is asked once for every t, from T to 1; noise is drawn from T to 2; x_{T−1}..x₀ come out."""
+    """Noise is requested from T to 2, and x_{T−1}, …, x₀ are yielded."""
     T, asked, drawn = c.exact.T, [], []
 
     def model(x, t):
@@ -126,7 +126,7 @@ def test_sampling_calls_the_model_once_per_step_from_T_to_1(c):
 
 
 def response(c, sigma2):
-    """What x₀ is for `affine` with no noise, and what x_T and z_T..z_2 are multiplied by in it."""
+    """Return x₀ of `affine` without noise, and the factors of x_T and z_T..z_2 in it."""
     e = c.exact
     offset, gains = 0, [1]
     for t in range(e.T, 0, -1):

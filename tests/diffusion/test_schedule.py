@@ -35,7 +35,7 @@ LINEAR = linear_schedule(1000)
 
 
 def exact_tables(c: Case) -> dict[str, list]:
-    """What each table of a schedule should hold, from index 1 on."""
+    """Return the exact entries of each table of a schedule, from index 1 on."""
     e, ts = c.exact, range(1, c.exact.T + 1)
     posterior = [e.posterior(t) for t in ts]
     return {
@@ -57,7 +57,7 @@ def exact_tables(c: Case) -> dict[str, list]:
 
 
 def table_errors(c: Case) -> dict[str, float]:
-    """The greatest relative error of each table; of a logarithm, the greatest absolute one."""
+    """Return the largest relative error of each table; for logarithms, the largest absolute one."""
     wanted = exact_tables(c)
     assert set(wanted) == set(TABLES)
     for name, value in vars(c.schedule).items():

@@ -1,4 +1,4 @@
-"""The named schedules, the spacings of fewer steps, respacing, and a schedule that is learned."""
+"""The named schedules, the spacings of fewer steps, and respacing."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ TS = (1, 2, 3, 9, 10, 11, 1000)
 
 
 def line(start, end, n):
-    """n numbers from start to end in equal steps; one alone is the start."""
+    """Return n numbers from start to end in equal steps; a single one is the start."""
     return [start + (end - start) * i / (n - 1) if n > 1 else start for i in range(n)]
 
 
 def cosine(T):
-    """f(t)/f(0) for t = 0..T in 50 digits, and the β of it before the clip."""
+    """Return f(t)/f(0) for t = 0..T in 50 digits, and its β before the clip."""
     f = [mp50.cos((mp50.mpf(t) / T + mp50.mpf("0.008")) / mp50.mpf("1.008") * mp50.pi / 2) ** 2 for t in range(T + 1)]
     return [v / f[0] for v in f], [1 - b / a for a, b in pairwise(f)]
 
 
 def by_definition(name, T, a, b):
-    """β₁..β_T as Ho et al. (get_beta_schedule), Song et al. (sigmoid) and Nichol & Dhariwal (cosine) have them."""
+    """Return β₁..β_T as in Ho et al. (get_beta_schedule), Song et al. (sigmoid) and Nichol & Dhariwal (cosine)."""
     if name == "sigmoid":
         return [a + (b - a) / (1 + math.exp(-u)) for u in line(-6, 6, T)]
     if name == "cosine":
@@ -81,7 +81,7 @@ def test_every_name_is_that_of_its_function():
 
 
 def test_ends_of_the_sigmoid_schedule():
-    """The way up from β₁ to β_T is σ(−6) = 0.25 % done at t = 1 and 99.75 % at T."""
+    """The way from β₁ to β_T is at σ(−6) = 0.25 % at t = 1 and at 99.75 % at T."""
     beta = named_schedule("sigmoid", 1000).beta
     place = (beta[[1, 1000]] - 1e-4) / (0.02 - 1e-4)
     assert_close(place, np.array([1 / (1 + math.exp(6)), 1 / (1 + math.exp(-6))]), 1e-13)
@@ -154,7 +154,7 @@ def test_jsd_ends_in_pure_noise(dtype):
 @pytest.mark.parametrize("T", [1, 2, 5])
 @pytest.mark.parametrize("predicts", ["x0", "v", "mean"])
 def test_nets_sample_through_a_step_without_signal(T, predicts):
-    """A net that knows x₀ samples it, whatever x_T; without a warning, which would be an error here."""
+    """A net that knows x₀ samples it from any x_T, without a warning, which would be an error here."""
     s, rng = jsd_schedule(T), np.random.default_rng(1)
     x_0, x_T = rng.standard_normal((2, 3, 2))
     noises = rng.standard_normal((T + 1, 3, 2))
@@ -200,7 +200,7 @@ def half_up(x):
 
 
 def spaced(T, n, spacing):
-    """The definition of each spacing, rising, in Fractions."""
+    """Return the definition of each spacing, rising, in Fractions."""
     if spacing == "leading":
         return [1 + i * (T // n) for i in range(n)]
     if spacing == "trailing":
@@ -264,7 +264,7 @@ def respaced(schedule, steps):
 @few
 @given(st.data(), pythagorean())
 def test_respacing_keeps_the_marginals_in_fractions(data, c):
-    """β'_i = 1 − ᾱ_τi/ᾱ_τ(i−1), and every table of the new schedule is the one of those β."""
+    """β'_i = 1 − ᾱ_τi/ᾱ_τ(i−1), and every table of the new schedule is that of these β."""
     tau = sorted(data.draw(st.sets(st.integers(1, c.exact.T), min_size=1)))
     a = [c.exact.alpha_bar[t] for t in (0, *tau)]
     want = case([1 - here / before for before, here in pairwise(a)])

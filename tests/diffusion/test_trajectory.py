@@ -29,13 +29,13 @@ SHORT = Schedule.from_betas([0.02, 0.1, 0.3, 0.5])
 
 
 def model(x, t):
-    """Not linear, and different for every t."""
+    """A nonlinear model that differs for every t."""
     return np.tanh(x) * (0.3 + 0.1 * rows(t, x)) - 0.05 * rows(t, x)
 
 
 @st.composite
 def trajectories(draw, least_rank=1):
-    """Any x₀..x_T (not only likely ones), a model's σ², and a decoder or a density."""
+    """Draw any x₀..x_T (not only likely ones), a model's σ², and a decoder or a density."""
     c = draw(pythagorean(min_T=1) | any_schedule(6, 1e-4))
     shape = draw(shapes().filter(lambda s: len(s) >= least_rank))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -53,7 +53,7 @@ def total(x):
 
 
 def magnitude(tr):
-    """What the lines of a derivation are sums of: Σ |log density|, the scale of their rounding errors."""
+    """Return Σ |log density|, the scale of the rounding errors of a derivation's lines."""
     parts = [tr.log_prior(), *(tr.log_p(t) for t in tr.steps), *(tr.log_q_step(t) for t in tr.steps),
              *(tr.log_q_given_x0(t) for t in tr.steps), *(tr.log_q_posterior(t) for t in tr.steps[1:])]
     return 1 + sum(map(abs, parts))
@@ -64,7 +64,7 @@ def magnitude(tr):
 @few
 @given(trajectories())
 def test_a_trajectory_is_a_chain_of_q_steps(drawn):
-    """x_t = √α_t·x_{t−1} + √β_t·z_t from x₀ on; row 0 of the noises is not used."""
+    """x_t = √α_t·x_{t−1} + √β_t·z_t from x₀ on; row 0 of the noises is unused."""
     c, tr = drawn
     noises = np.random.default_rng(1).standard_normal(tr.x.shape)
     noises[0] = np.nan
@@ -136,7 +136,7 @@ def test_equations_17_to_21_equal_equation_3_on_every_trajectory(drawn):
 @few
 @given(trajectories(least_rank=2), st.sampled_from(["learned", "learned_range"]))
 def test_equations_17_to_21_hold_for_learned_variances_and_every_prediction_type(drawn, variance):
-    """And at T log p_θ is that of the net's own mean and variance."""
+    """log p_θ at T is that of the net's own mean and variance."""
     _, tr = drawn
 
     def net(x, t):
@@ -159,7 +159,7 @@ def test_equations_17_to_21_hold_for_learned_variances_and_every_prediction_type
 
 @st.composite
 def affine_problems(draw, max_T=3):
-    """One dimension of Gaussian data, two or three steps, a model a_t·x + b_t and any σ²."""
+    """Draw one dimension of Gaussian data, two or three steps, a model a_t·x + b_t and any σ²."""
     schedule = draw(any_schedule(max_T, 1e-3)).schedule
     schedule = Schedule.from_betas(schedule.beta[1:max_T + 1])
     T = schedule.T
@@ -206,7 +206,7 @@ def test_equation_22_equals_equation_21_in_expectation(problem):
 @few
 @given(trajectories())
 def test_equation_22_equals_equation_5_on_every_trajectory(drawn):
-    """KL divergences, and the decoder as it is: `vlb_term` at each x_t, in nats and summed over an image.
+    """`vlb_term` at each x_t, in nats and summed over an image: KL divergences and the decoder.
 
     With σ² = β̃ and a model that knows x₀ only L_T and L₀ are left.
     """
@@ -223,7 +223,7 @@ def test_equation_22_equals_equation_5_on_every_trajectory(drawn):
 
 
 def test_the_bound_equals_the_likelihood_only_for_the_exact_reverse_process():
-    """N(0, 1), ε* and σ² = β: L = −ln p_θ = the entropy; another variance of the data, and L is above."""
+    """N(0, 1), ε* and σ² = β: L = −ln p_θ = the entropy; for data of another variance, L is larger."""
     for T in (3, 50):
         s = linear_schedule(T)
         for variance, touches in ((1.0, True), (0.3, False)):
@@ -263,7 +263,7 @@ def test_equations_23_to_25_hold_on_every_trajectory(drawn, mixture):
 
 @pytest.mark.parametrize("t", [1, 2, 4])
 def test_the_exact_reverse_step_of_a_mixture_is_a_density(t):
-    """∫ q(x_{t−1} | x_t) dx_{t−1} = 1 by the trapezoid rule, which converges fast for what falls off so."""
+    """∫ q(x_{t−1} | x_t) dx_{t−1} = 1 by the trapezoid rule, which converges fast for such tails."""
     data = Mixture(SHORT, [0.3, 0.7], [[-0.5], [0.8]], [0.1, 0.2])
     grid = np.linspace(-6, 6, 4001)
     x = np.zeros((5, len(grid), 1))

@@ -1,4 +1,4 @@
-"""The variance of the reverse step where the net says it: ln σ² itself, or a place between β̃_t and β_t."""
+"""A learned variance: ln σ² itself or a place between β̃_t and β_t, and the objectives that train it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LINEAR = linear_schedule(1000)
 
 
 def ends(b):
-    """β̃_t, which is β̃₂ at t = 1, and β_t, which is β₁ there; (N, 1, …)."""
+    """Return β̃_t (β̃₂ at t = 1) and β_t, each (N, 1, …)."""
     return rows([b.case.exact.sigma2("small", t) for t in b.t], b.x), rows([b.case.exact.beta[t] for t in b.t], b.x)
 
 
@@ -58,7 +58,7 @@ def test_ends_of_the_learned_range_against_fractions(c):
 
 
 def test_the_learned_range_by_hand():
-    """k = 1/3, 1/2: β = (9/25, 7/16) and β̃₂ = 63/256; half of the way from β̃₂ to β₂ is √(7/16·63/256) = 21/64."""
+    """k = 1/3, 1/2: β = (9/25, 7/16), β̃₂ = 63/256; halfway from β̃₂ to β₂ is √(7/16·63/256) = 21/64."""
     s = from_ks([Fraction(1, 3), Fraction(1, 2)]).schedule
     got = learned_range_variance(s, np.array([[1.0, -1.0, 0.0]] * 2), np.array([2, 1]))
     first = [9 / 25, 63 / 256, np.sqrt(9 / 25 * 63 / 256)]
@@ -81,7 +81,7 @@ def test_the_gradient_is_half_the_log_ratio_of_the_ends(b, data):
 
 
 def test_ends_of_the_learned_range_at_t_1():
-    """At t = 1, v = −1 is β̃₂ and v = 1 is β₁, as in Nichol & Dhariwal's code, where "large" is β̃₂ too."""
+    """At t = 1, v = −1 gives β̃₂ and v = 1 gives β₁, as in Nichol & Dhariwal's code, whose "large" is β̃₂ there."""
     v, t = np.array([[-1.0], [1.0]]), np.array([1, 1])
     assert_close(learned_range_variance(LINEAR, v, t), np.array([[LINEAR.beta_tilde[2]], [1e-4]]), 1e-14)
     alone = learned_range_variance(linear_schedule(1), v, t)  # T = 1: there is no β̃₂
@@ -92,7 +92,7 @@ def test_ends_of_the_learned_range_at_t_1():
 @few
 @given(batches(), st.data())
 def test_the_learned_variance_is_the_second_output(b, data):
-    """The net's first C channels are the prediction, its last C the logarithm of σ², or the place in the range."""
+    """The net's first C channels are the prediction, its last C the logarithm of σ² or the place in the range."""
     if b.x.ndim == 1:
         return
     s, second = b.case.schedule, data.draw(images(b.x.shape))

@@ -93,8 +93,6 @@ def of(*xs: Any) -> Namespace:
     anything, and alone they mean NumPy.
 
     >>> import numpy as np
-
-from ddpm_np.philox import philox, philox_key
     >>> of(np.zeros(3)).name
     'numpy'
     """
@@ -108,6 +106,16 @@ from ddpm_np.philox import philox, philox_key
         if found is None or found is _NUMPY:
             found = space
     return found or _NUMPY
+
+
+def plain(x: Array) -> Array:
+    """The array that a Tensor holds; an array as it is.
+
+    >>> import numpy as np
+    >>> plain(np.ones(2))
+    array([1., 1.])
+    """
+    return x.data if of(x).name == "tensor" else x
 
 
 class Backend:
@@ -247,7 +255,7 @@ def backend_of(x: Any) -> Backend:
 
 def to_host(x: Any) -> np.ndarray:
     """A NumPy array with the contents of `x` (an array of any backend, or a Tensor): the one way back."""
-    data = getattr(x, "data", x) if type(x).__name__ == "Tensor" else x
+    data = plain(x) if hasattr(x, "__array_namespace__") else x  # a list has none
     if isinstance(data, np.ndarray):
         return data
     if type(data).__module__.partition(".")[0] == "cupy":
@@ -269,7 +277,7 @@ def asarray(x: Any) -> Any:
 
 def real_dtype(x: Any) -> Any:
     """The real dtype of the floating or complex array (or Tensor) `x`: complex128 gives float64."""
-    data = x.data if type(x).__name__ == "Tensor" else x
+    data = plain(x)
     return of(data).real(data).dtype if "complex" in str(data.dtype) else data.dtype
 
 

@@ -1,4 +1,4 @@
-"""The benchmark: that it counts, divides and remembers rightly; how fast anything is, no test says."""
+"""The benchmark's bookkeeping: turns, ratios, FLOPs, records and tables. No test asserts a speed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from ddpm_np.bench import (
     scaling,
     tables,
 )
-from ddpm_np.bench.instrument import Stopwatch, watching
+from ddpm_np.bench.instrument import Stopwatch, instrumented
 from ddpm_np.bench.record import BUSY, Record, Result
 from ddpm_np.bench.timing import COMPILED, EAGER, OURS, WARM, in_turn, ratios
 from ddpm_np.cli import main
@@ -51,7 +51,7 @@ def without_torch(monkeypatch):
 
 @pytest.fixture
 def tiny(monkeypatch, without_torch):
-    """The command with one tiny net, alone."""
+    """The command restricted to one tiny net."""
     for key in list(bench.NETS):
         monkeypatch.delitem(bench.NETS, key)
     monkeypatch.setitem(bench.NETS, "8", TINY)
@@ -63,7 +63,7 @@ def result(**values):
 
 # ---------------------------------------------------------------------------------------------------------- timing
 
-def test_sides_take_turns_and_the_first_ones_do_not_count():
+def test_sides_alternate_and_warm_up_turns_are_dropped():
     now, calls = itertools.count(), []
     times = in_turn({"a": lambda: calls.append("a"), "b": lambda: (calls.append("b"), next(now))}, 3, calls=2,
                     clock=lambda: float(next(now)))
@@ -71,14 +71,14 @@ def test_sides_take_turns_and_the_first_ones_do_not_count():
     assert times == {"a": [0.5] * 3, "b": [1.5] * 3}  # a call of b takes one more tick; two calls a run
 
 
-def test_no_turn_begins_after_the_time_is_up_but_three_are_taken():
+def test_no_turn_starts_after_the_time_limit_but_three_are_always_taken():
     now, turns = itertools.count(), []
     times = in_turn({"a": lambda: None}, 50, seconds=1, on_turn=lambda: turns.append(1), clock=lambda: next(now))
     assert len(times["a"]) == 3
     assert len(turns) == 3 + WARM
 
 
-def test_ratios_are_of_neighbours_and_of_the_better_layout_of_each_turn():
+def test_ratios_compare_neighbouring_turns_with_the_faster_layout():
     found = result(**{EAGER[0]: [2.0, 1.0, 6.0], EAGER[1]: [4.0, 4.0, 3.0], COMPILED: [0.5, 0.5, 0.5]})
     assert found.ratios() == [0.5, 2.0, 1.0]
     assert found.ratios([COMPILED]) == [2.0, 4.0, 6.0]
@@ -94,7 +94,7 @@ def test_ratios_are_of_neighbours_and_of_the_better_layout_of_each_turn():
 
 # ------------------------------------------------------------------------------------------------------ arithmetic
 
-def test_arithmetic_of_ops_by_hand():
+def test_flops_of_ops_counted_by_hand():
     x, w = np.zeros((2, 8, 8, 3)), np.zeros((3, 3, 3, 5))
     y = ops.conv2d(x, w, stride=2, padding=((0, 1), (0, 1)))
     assert arithmetic.flops_of("conv2d", [x, w], y) == 2 * (2 * 4 * 4) * 9 * 3 * 5
@@ -106,8 +106,8 @@ def test_arithmetic_of_ops_by_hand():
     assert arithmetic.flops_of("silu", [x], x) == 0
 
 
-def test_arithmetic_of_a_net_by_hand():
-    """One level of 4 channels at 4×4, one block: every product of the forward pass, written out."""
+def test_flops_of_a_net_counted_by_hand():
+    """One level of 4 channels at 4×4 with one block: every product of the forward pass, written out."""
     pixels, c, wide = 16, 4, 16
     conv = 9 * (1 * c + c * c + c * c + 2 * (c * c + c * c)  # in; the block down; two in the middle
                 + 2 * (2 * c * c + c * c) + c * 1)  # two up, which see a skip too; out
@@ -121,16 +121,16 @@ def test_arithmetic_of_a_net_by_hand():
     assert arithmetic.step_flops(net)["products"] == 3 * 7 * found["products"]
 
 
-# -------------------------------------------------------------------------------------------------- watching, profile
+# -------------------------------------------------------------------------------------------------- instrument, profile
 
 def untouched():
     return Op.choose.__qualname__ == "Op.choose" and all(
         getattr(Backend, name).__qualname__ == f"Backend.{name}" for name in ("random", "normal", "integers"))
 
 
-def test_watching_leaves_nothing_behind_even_after_an_error():
+def test_instrumentation_is_removed_even_after_an_error():
     def fail():
-        with watching(Stopwatch()):
+        with instrumented(Stopwatch()):
             assert not untouched()
             raise KeyError("x")
 
@@ -139,7 +139,7 @@ def test_watching_leaves_nothing_behind_even_after_an_error():
     assert untouched()
 
 
-def test_watched_ops_give_the_same_and_are_timed_by_key():
+def test_watched_ops_give_the_same_bits_and_are_timed_by_key():
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((2, 5, 5, 3)), rng.standard_normal((3, 3, 3, 4))
 
@@ -149,7 +149,7 @@ def test_watched_ops_give_the_same_and_are_timed_by_key():
         return a.grad, b.grad
 
     stopwatch = Stopwatch()
-    with watching(stopwatch, profile.label):
+    with instrumented(stopwatch, profile.label):
         watched = compute()
     for got, expected in zip(watched, compute(), strict=True):
         assert np.array_equal(got, expected)
@@ -157,7 +157,7 @@ def test_watched_ops_give_the_same_and_are_timed_by_key():
                                       for way in ("forward", "backward")}
 
 
-def test_what_runs_inside_something_else_counts_there_alone():
+def test_nested_time_is_counted_only_once():
     now = iter([0.0, 1.0, 2.0, 5.0, 10.0])  # made; outer from 1; inner from 2 to 5; outer to 10
     stopwatch = Stopwatch(lambda: next(now))
     stopwatch.add("outer", lambda: stopwatch.add("inner", lambda: None))
@@ -178,7 +178,7 @@ def test_a_profile_accounts_for_the_step():
 
 # ----------------------------------------------------------------------------------------------------------- record
 
-def test_a_record_goes_to_json_and_back(tmp_path):
+def test_a_record_round_trips_through_json(tmp_path):
     record = Record({"workers": 2, "repeats": 3}, results=[result(**{EAGER[0]: [2.0, 4.0, 6.0]})], complete=True)
     record.save(tmp_path / "r.json")
     assert Record.load(tmp_path / "r.json") == record
@@ -190,13 +190,13 @@ def test_a_record_goes_to_json_and_back(tmp_path):
         Record.load(tmp_path / "old.json")
 
 
-def test_a_record_names_no_host():
+def test_a_record_does_not_name_the_host():
     described = json.dumps(Record({}).to_json())
     assert platform.node() not in described
     assert {"cpu", "cpus", "system", "python", "numpy", "blas"} <= set(Record({}).machine)
 
 
-def test_markdown():
+def test_markdown_tables_of_a_record():
     record = Record({"workers": 2, "repeats": 3}, complete=True, results=[
         result(**{EAGER[0]: [2.0, 4.0, 6.0]}), result()])
     record.results[0].facts[BUSY] = 0.5
@@ -235,7 +235,7 @@ def test_tables_go_between_the_marks_of_a_page(tmp_path):
 
 # ----------------------------------------------------------------------------------------------- what there is to do
 
-def test_without_torch_ours_alone_is_measured(without_torch):
+def test_without_torch_only_our_side_is_measured(without_torch):
     assert "PyTorch is not installed: pip install" in pytorch.why_absent()
     settings = bench.Settings(("step", "forward", "sample", "ops"), repeats=1, workers=2)
     for task in bench.plan(settings, {"tiny": TINY})[:5]:
@@ -248,7 +248,7 @@ def test_without_torch_ours_alone_is_measured(without_torch):
             assert "not installed" in found.notes[0]
 
 
-def test_a_step_beside_sgemm():
+def test_a_step_is_compared_with_sgemm():
     (found,) = net_cases.arithmetic(TINY, workers=2, turns=1)
     assert list(found.values) == ["sgemm, 2 threads", "sgemm, one thread", OURS]
     (row,) = tables.rows(found)
@@ -275,7 +275,7 @@ def test_shapes_of_ops_are_those_of_the_net():
 
     for net in (bench.NETS["8"], bench.NETS["28"]):
         seen.clear()
-        with watching(None, profile.label, see):
+        with instrumented(None, profile.label, see):
             UNet(net.config).eval()(net.images()[:1], net.times()[:1])
         for case in op_cases.cases(net):
             arrays = case.arrays()
@@ -293,7 +293,7 @@ def test_bad_arguments_are_one_line(bad, capsys):
     assert (bad[1] or "nothing") in error
 
 
-def test_the_command_prints_and_writes(tiny, tmp_path, capsys):
+def test_the_command_prints_tables_and_writes_json(tiny, tmp_path, capsys):
     path = tmp_path / "b.json"
     assert main(["bench", "--what", "step,profile", "--repeats", "2", "--workers", "1", "--json", str(path),
                  "--quiet"]) == 0
@@ -321,7 +321,7 @@ def test_what_was_measured_before_ctrl_c_is_kept(tiny, tmp_path, capsys, monkeyp
 # ------------------------------------------------------------------------------------------- growth, memory, others
 
 def test_growth_of_known_times():
-    """Time ∝ size, arithmetic ∝ size², so that time/arithmetic only falls; then the reverse."""
+    """Time ∝ size and arithmetic ∝ size², so that time/arithmetic falls; then the reverse."""
     def results(power):
         return [Result("scaling", "", "s", {OURS: [float(n)] * 2}, work={"FLOP": float(n) ** power},
                        facts={"axis": "batch", "size": n}) for n in (4, 1, 2)]
@@ -344,34 +344,34 @@ def test_scaling_and_its_plot(without_torch, tmp_path):
         plots.plot_cost(tmp_path / "none.png", [])
 
 
-def test_memory_of_a_process_of_its_own(without_torch):
+def test_peak_memory_is_measured_in_a_separate_process(without_torch):
     whole_of, *above = peak.measure(TINY, workers=1, turns=1, steps=1)
     assert 20 < whole_of.values[OURS][0] < 1000  # MiB: an interpreter with NumPy, and next to nothing
     assert all(0 <= each.values[OURS][0] < whole_of.values[OURS][0] for each in above)
 
 
-def test_a_process_that_fails_is_told():
+def test_an_error_in_the_measured_process_is_reported():
     with pytest.raises(ChildProcessError, match=r"'ours' ended before it was done: ValueError: .*'many'"):
         peak.peak_of(OURS, TINY, "many", 1)
 
 
-def test_nets_go_to_other_processes():
+def test_encoded_nets_round_trip():
     for net in bench.NETS.values():
         assert measured_process.decode(measured_process.encode(net)) == net
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="this system keeps no such account")
-def test_the_memory_of_children_is_seen():
+def test_memory_of_child_processes_is_counted():
     before = peak.shared_size(os.getpid())
     code = "import sys, time; x = bytearray(50 << 20); print(flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
-        assert process.pid in other_load.family(os.getpid())
+        assert process.pid in other_load.process_tree(os.getpid())
         assert peak.shared_size(os.getpid()) - before > 50 << 20
 
 
-def test_processor_time_of_others(monkeypatch, tmp_path):
-    """A made-up /proc: this process, its child and its grandchild, and another; 10 seconds go by."""
+def test_processor_time_of_other_processes(monkeypatch, tmp_path):
+    """A fake /proc with this process, its child, its grandchild and a stranger; 10 seconds pass."""
     ticks, own = os.sysconf("SC_CLK_TCK"), os.getpid()
 
     def put(busy, *processes):
@@ -385,12 +385,12 @@ def test_processor_time_of_others(monkeypatch, tmp_path):
     monkeypatch.setattr(other_load, "monotonic", lambda: next(now))
     family = (own + 1, own, 2), (own + 2, own + 1, 3)
     put(100, (own, 1, 20), *family, (own + 3, 1, 50))
-    assert sorted(other_load.family(own)) == [own, own + 1, own + 2]
-    with other_load.Elsewhere() as others:
+    assert sorted(other_load.process_tree(own)) == [own, own + 1, own + 2]
+    with other_load.OtherLoad() as others:
         put(120, (own, 1, 27), *family, (own + 3, 1, 63))  # 20 s of processor time: 7 of them are this process's
     assert others.cpus == pytest.approx(1.3)
     (tmp_path / "stat").unlink()
-    with other_load.Elsewhere() as others:
+    with other_load.OtherLoad() as others:
         pass
     assert others.cpus is None
 
@@ -398,9 +398,8 @@ def test_processor_time_of_others(monkeypatch, tmp_path):
 # ------------------------------------------------------------------------------------------------------------ peers
 
 @pytest.mark.peers
-@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("key", list(bench.NETS))
-def test_both_nets_are_of_one_size(key):
+def test_both_nets_have_the_same_number_of_parameters(key):
     pytest.importorskip("diffusers")
     config = bench.NETS[key].config
     theirs = sum(p.numel() for p in pytorch.build(config).parameters())
@@ -408,7 +407,6 @@ def test_both_nets_are_of_one_size(key):
 
 
 @pytest.mark.peers
-@pytest.mark.filterwarnings("ignore")
 def test_both_sides_are_measured():
     pytest.importorskip("diffusers")
     settings = bench.Settings(("step", "forward", "sample", "ops"), repeats=1, workers=2)
@@ -420,7 +418,6 @@ def test_both_sides_are_measured():
 
 
 @pytest.mark.peers
-@pytest.mark.filterwarnings("ignore")
 def test_ops_of_both_sides_compute_the_same():
     torch = pytest.importorskip("torch")
     for case in op_cases.cases(TINY):
@@ -436,8 +433,7 @@ def test_ops_of_both_sides_compute_the_same():
 
 
 @pytest.mark.peers
-@pytest.mark.filterwarnings("ignore")
-def test_a_compiler_that_fails_is_one_line(monkeypatch):
+def test_a_failing_torch_compile_is_one_line(monkeypatch):
     torch = pytest.importorskip("torch")
     pytest.importorskip("diffusers")
 

@@ -27,7 +27,7 @@ def run(tmp_path_factory):
     return folder
 
 
-def test_train_leaves_what_it_promises(run):
+def test_train_writes_metrics_pictures_and_a_checkpoint(run):
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert records[-1]["step"] == 4
     assert set(records[-1]) == {"step", "loss", "grad_norm", "learning_rate", "images_per_second"}
@@ -154,6 +154,7 @@ def test_a_damaged_checkpoint_is_refused(run, tmp_path, damage):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
+@pytest.mark.usefixtures("default_sigint")
 def test_ctrl_c_finishes_the_step_and_saves(tmp_path):
     arguments = ["train", "--steps", "100000", "--batch-size", "4", "--out", tmp_path / "r"]
     command = [sys.executable, "-m", "ddpm_np", *arguments]

@@ -1,4 +1,4 @@
-"""The commands that ask something of a trained net, each on a small checkpoint."""
+"""The commands that need a trained net, each on a small checkpoint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SMALL = ["--set", "T=6", "--set", "beta_end=0.6", "--set", "model.channels=8", "
 
 
 def trained(folder, *extra):
-    """A run of a few steps."""
+    """Train for a few steps and return the run's folder."""
     arguments = ["train", "--steps", "3", "--batch-size", "8", *SMALL, *extra, "--out", str(folder)]
     assert main(arguments) == 0
     return folder
@@ -29,7 +29,7 @@ def run(tmp_path_factory):
     ["--sampler", "ddim", "--steps", "3", "--eta", "0.5"], ["--sampler", "langevin", "--steps", "2"],
     ["--steps", "4", "--spacing", "quadratic", "--variance", "small"], ["--progressive"],
 ])
-def test_every_sampler_draws(run, tmp_path, method):
+def test_sample_with_every_sampler(run, tmp_path, method):
     out = tmp_path / "s.npz"
     assert main(["sample", str(run), "-n", "3", *method, "--quiet", "--out", str(out)]) == 0
     with np.load(out) as file:
@@ -43,7 +43,7 @@ def test_every_sampler_draws(run, tmp_path, method):
         assert picture.size[0] > 300
 
 
-def test_a_net_with_labels_is_trained_and_asked_for_one(tmp_path):
+def test_a_labelled_net_is_sampled_by_label_and_guidance(tmp_path):
     run = trained(tmp_path / "run", "--set", "model.num_classes=11", "--set", "learning_rate=0.05", "--set", "warmup=1",
                   "--set", "ema=0.1")
     images = {}
@@ -61,7 +61,7 @@ def test_a_net_with_labels_is_trained_and_asked_for_one(tmp_path):
     ["--set", "variance=learned_range", "--set", "model.out_channels=2", "--set", "objective=hybrid"],
     ["--set", "variance=learned", "--set", "model.out_channels=2", "--set", "objective=bound"],
 ], ids=lambda extra: " ".join(extra[1::2]))
-def test_every_kind_of_net_is_trained_drawn_from_and_evaluated(tmp_path, extra, capsys):
+def test_every_kind_of_net_is_trained_sampled_and_evaluated(tmp_path, extra, capsys):
     run = trained(tmp_path / "run", *extra)
     assert main(["sample", str(run), "-n", "2", "--quiet", "--out", str(tmp_path / "s.png")]) == 0
     assert main(["evaluate", str(run), "--images", "3", "--quiet"]) == 0
@@ -71,15 +71,15 @@ def test_every_kind_of_net_is_trained_drawn_from_and_evaluated(tmp_path, extra, 
 
 
 @pytest.mark.parametrize(("values", "words"), [
-    (["variance=learned"], "puts out 2, got out_channels 1"),
-    (["model.out_channels=2"], "puts out 1, got out_channels 2"),
-    (["objective=hybrid"], "variance 'small' is not taught by the objective 'hybrid': take simple or bound"),
-    (["variance=learned", "model.out_channels=2"], "not taught by the objective 'simple': take hybrid or bound"),
+    (["variance=learned"], "needs out_channels 2, got 1"),
+    (["model.out_channels=2"], "needs out_channels 1, got 2"),
+    (["objective=hybrid"], "variance 'small' is not trained by the objective 'hybrid': choose simple or bound"),
+    (["variance=learned", "model.out_channels=2"], "not trained by the objective 'simple': choose hybrid or bound"),
     (["predicts=noise"], "predicts must be"),
     (["schedule=jds"], "schedule must be"),
     (["model.num_classes=10"], "--set model.num_classes=11"),
 ])
-def test_what_does_not_go_together_is_told(tmp_path, capsys, values, words):
+def test_incompatible_settings_are_refused(tmp_path, capsys, values, words):
     sets = [part for value in values for part in ("--set", value)]
     assert main(["train", *SMALL, *sets, "--out", str(tmp_path / "run")]) == 2
     err = capsys.readouterr().err
@@ -137,7 +137,7 @@ def test_the_papers_figures(run, tmp_path, what):
     (["plot", "progressive", "{run}", "--steps", "7"], "from 1 to T = 6, got 7"),
     (["sample", "{run}", "--sampler", "ddim", "--eta", "2"], "eta must be from 0 to 1, got 2.0"),
     (["sample", "{run}", "--label", "1"], "trained without labels"),
-    (["evaluate", "{run}", "--images", "0"], "asked for 0"),
+    (["evaluate", "{run}", "--images", "0"], "images must be from 1 to 1,797, the size of 'digits', got 0"),
     (["evaluate", "{run}", "--split", "test"], "'digits' has no test images"),
     (["evaluate", "{run}/nothing"], "no checkpoint"),
 ])

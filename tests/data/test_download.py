@@ -1,4 +1,4 @@
-"""Downloads, from a server on this machine: progress kept, checksums checked, plain words where it fails."""
+"""Downloads from a local server: resuming, checksums, plain errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONTENT = bytes(range(256)) * 4000
 
 @pytest.fixture
 def server():
-    """A server of CONTENT: cut after 600,000 bytes under /cut, altered under /other; and what it was asked."""
+    """A server of CONTENT, cut after 600,000 bytes under /cut and altered under /other, and the requests it got."""
     asked = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -46,7 +46,7 @@ def remote(*urls):
     return RemoteFile("data.gz", urls, len(CONTENT), f"md5:{hashlib.md5(CONTENT).hexdigest()}")
 
 
-def test_fetched_once(server, tmp_path):
+def test_a_file_is_downloaded_once(server, tmp_path):
     url, asked = server
     for _ in range(2):
         assert fetch(remote(f"{url}/file"), tmp_path / "a b").read_bytes() == CONTENT
@@ -54,7 +54,7 @@ def test_fetched_once(server, tmp_path):
     assert [path.name for path in (tmp_path / "a b").iterdir()] == ["data.gz"]
 
 
-def test_a_transfer_that_broke_off_goes_on(server, tmp_path):
+def test_an_interrupted_download_resumes(server, tmp_path):
     url, asked = server
     with pytest.raises(DataError, match="--data-dir"):
         fetch(remote(f"{url}/cut"), tmp_path)
@@ -69,14 +69,14 @@ def test_a_server_without_ranges_sends_all_again(server, tmp_path):
     assert fetch(remote(f"{url}/whole"), tmp_path).read_bytes() == CONTENT
 
 
-def test_altered_content_is_thrown_away_and_the_next_server_asked(server, tmp_path):
+def test_a_wrong_checksum_is_discarded_and_the_next_server_tried(server, tmp_path):
     url, _ = server
-    with pytest.raises(DataError, match="another checksum"):
+    with pytest.raises(DataError, match="does not have the checksum"):
         fetch(remote(f"{url}/other"), tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert fetch(remote(f"{url}/other", f"{url}/file"), tmp_path).read_bytes() == CONTENT
 
 
-def test_no_server(tmp_path):
+def test_an_unreachable_server_is_one_plain_error(tmp_path):
     with pytest.raises(DataError, match=r"data\.gz could not be downloaded .*put it into"):
         fetch(remote("http://127.0.0.1:9/file"), tmp_path)

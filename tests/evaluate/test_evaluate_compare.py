@@ -1,4 +1,4 @@
-"""Two sets of images compared, the floor, and figures that say what they depend on."""
+"""Comparison of two sets of images: figures, the floor, and the settings that a figure states."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ddpm_np.models import Classifier, ClassifierConfig
 
 
 def untrained():
-    """Features of a net as it begins."""
+    """Features of an untrained net."""
     return ClassifierFeatures(Classifier(ClassifierConfig(8, 1, 4)), Training("toy", "0", 30, 7, 5, 1e-3, 4, 10, 0.9))
 
 
@@ -22,13 +22,13 @@ def toy(n, name, seed=0):
     return Dataset(name, np.random.default_rng(seed).integers(0, 256, (n, 8, 8, 1), dtype=np.uint8), np.arange(n) % 3)
 
 
-def test_a_figure_says_what_it_depends_on():
+def test_a_figure_states_everything_it_depends_on():
     figure = Figure("KID", 0.00123456, 0.000234, "9 disjoint subsets of 10", "pixels", 12345, "digits train", 90, "ema")
     assert str(figure) == ("KID 0.00123 ± 0.00023 (standard error: 9 disjoint subsets of 10); features: pixels; "
                            "12,345 samples against 90 of digits train; EMA weights")
     assert str(dataclasses.replace(figure, value=123.4, error=12.3)).startswith("KID 123 ± 12 ")
     assert str(dataclasses.replace(figure, value=1.0, error=0.0)).startswith("KID 1.000000 ± 0.000000 ")
-    assert str(dataclasses.replace(figure, weights="model")).endswith("; weights as trained last")
+    assert str(dataclasses.replace(figure, weights="model")).endswith("; last weights, not averaged")
     for changed, message in [
         ({"features": ""}, "a figure's features is empty"), ({"reference": " "}, "a figure's reference is empty"),
         ({"method": ""}, "a figure's method is empty"), ({"weights": "average"}, "weights must be 'ema', 'model' or"),
@@ -37,7 +37,7 @@ def test_a_figure_says_what_it_depends_on():
             dataclasses.replace(figure, **changed)
 
 
-def test_compare_gives_the_distances_of_the_features():
+def test_compare_computes_the_distances_of_the_features():
     made, data = untrained(), digits().scaled(slice(None))
     x, y = data[:300], data[300:700]
     figures = compare(x, y, made, reference_name="digits 300 to 699", weights="model", seed=3)
@@ -54,7 +54,7 @@ def test_compare_gives_the_distances_of_the_features():
     assert figures == compare(x, y, made, reference_name="digits 300 to 699", weights="model", seed=3)
 
 
-def test_what_cannot_be_compared():
+def test_incomparable_image_sets_are_refused():
     x = np.zeros((25, 8, 8, 1))
 
     class Broken:

@@ -41,7 +41,7 @@ SCHEDULER = {"_class_name": "DDPMScheduler", "_diffusers_version": "0.1.1", "bet
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_there_and_back(name, dtype, tmp_path):
+def test_save_and_load_round_trip(name, dtype, tmp_path):
     net = net_of(CONFIGS[name], dtype)
     diffusers.save_unet(net, tmp_path)
     found = diffusers.load_unet(tmp_path, dtype=dtype)
@@ -104,7 +104,7 @@ def test_old_names_of_attention(folder):
     assert differing(diffusers.load_unet(folder), net_of(SMALL)) == []
 
 
-def test_several_files(folder):
+def test_sharded_files_take_precedence_and_are_replaced_on_save(folder):
     """Which are read before one that lies beside them, as diffusers does; what is saved there is in their place."""
     rewritten(folder, lambda w: w.update({"conv_in.bias": np.full(8, 7, "f4")}))
     seven = (folder / NAME).read_bytes()
@@ -234,7 +234,7 @@ def test_what_is_not_said_is_the_librarys_default():
     ({"downsample_type": "resnet"}, "downsample_type"), ({"mid_block_type": None}, "mid_block_type"),
     ({"class_embed_type": "timestep"}, "class_embed_type"), ({"downsample_padding": 2}, "downsample_padding 2"),
     ({"attn_norm_num_groups": 8}, "attn_norm_num_groups 8"), ({"new_key": 3}, "'new_key'"),
-    ({"time_embedding_dim": 64}, "time_embedding_dim 64"), ({"sample_size": None}, "say the image_size"),
+    ({"time_embedding_dim": 64}, "time_embedding_dim 64"), ({"sample_size": None}, "pass image_size"),
     ({"up_block_types": ["UpBlock2D"] * 4}, "up_block_types"), ({"block_out_channels": [128, 256]}, "one length"),
     ({"block_out_channels": [128, "256", 256, 256]}, "block_out_channels must be whole"),
     ({"block_out_channels": 128}, "lists of one length"), ({"in_channels": "3"}, "in_channels must be"),
@@ -243,7 +243,7 @@ def test_what_is_not_said_is_the_librarys_default():
     ({"layers_per_block": [2, 2, 2, 2]}, "layers_per_block must be"), ({"dropout": 2}, "dropout"),
     ({"_class_name": "UNet2DConditionModel"}, "UNet2DConditionModel"), ({"freq_shift": 64}, "freq_shift must not be"),
     ({"freq_shift": 10**400}, "freq_shift must be number"), ({"in_channels": 10**400}, "in_channels must be int"),
-    ({"block_out_channels": [128, 256, 256, 10**400]}, "of a size that fits"), ({"norm_eps": -1.0}, "norm_eps"),
+    ({"block_out_channels": [128, 256, 256, 10**400]}, "from 1 to 2**31"), ({"norm_eps": -1.0}, "norm_eps"),
     ({"norm_eps": float("nan")}, "norm_eps must be number"), ({"freq_shift": float("inf")}, "freq_shift must be"),
     ({"downsample_padding": True}, "downsample_padding True"), ({"mid_block_type": {}}, "mid_block_type {}"),
     ({"block_out_channels": [True, 2, 2, 2]}, "block_out_channels must be whole"),

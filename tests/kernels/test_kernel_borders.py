@@ -1,8 +1,8 @@
-"""Kernels at the borders of what they are chosen for and of the lots they work in, equal to the definitions.
+"""Kernels equal their definitions at the thresholds where they are chosen and at the edges of their chunks.
 
-GroupNorm: groups of few and of many channels, runs of pixels or none, one lot or several; without a tape it keeps
-nothing and gives the same bits. Winograd: exactly where it says, and one number less of each. Images together: other
-last bits, no more.
+GroupNorm: groups of few and of many channels, runs of pixels or none, one chunk or several; without a tape it saves
+nothing and gives the same bits. Winograd: at its thresholds, and one less of each. Images taken together: only the
+rounding differs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ every_dtype = pytest.mark.parametrize("dtype", TOLERANCE)
 
 
 def assert_as_defined(name, example):
-    """The op's own choice of kernel gives what its definition does, forward and back."""
+    """Assert that the kernel chosen by the op gives the definition's output and gradients."""
     op = REGISTRY[name]
     forward = op.choose(list(example.inputs), example.static)
     y, expected = (f(*example.inputs, **example.static)[0] for f in (forward, op.define))
@@ -53,8 +53,8 @@ LARGE = [((3, 64, 72, 96), 6, 2, 2), ((3, 64, 72, 96), 6, 2, 8), ((2, 96, 96, 12
 
 @every_dtype
 @pytest.mark.parametrize(("shape", "run", "lots", "each"), [(*s, each) for s in SMALL for each in (1, 2, 4, 8)] + LARGE)
-def test_group_norm_in_all_its_ways(shape, run, lots, each, dtype):
-    """Of `each` channels a group, `run` pixels to a run, in `lots` of images."""
+def test_group_norm_kernel_for_every_run_length_and_chunking(shape, run, lots, each, dtype):
+    """`each` channels per group, `run` pixels per run, in `lots` chunks of images."""
     n, h, w, c = shape
     assert pixels_in_a_run(h * w, c) == run
     assert len(list(numpy_norm._chunks(n, h * w * c))) == lots
@@ -69,7 +69,7 @@ def test_group_norm_in_all_its_ways(shape, run, lots, each, dtype):
 
 @pytest.mark.parametrize(("each", "groups"), [(1, 6), (2, 3), (4, 3), (5, 3), (8, 2), (6, 1)])
 def test_sums_over_groups(each, groups):
-    """Whole numbers, so that no sum has an error: each channel has its group's."""
+    """Integers, so that no sum rounds: each channel gets the sum of its group."""
     sums = generator("groups").integers(-99, 99, (3, 1, groups * each)).astype(np.float64)
     found = numpy_norm._over_group(sums, groups)
     for i, _, j in np.ndindex(found.shape):
@@ -80,7 +80,7 @@ def test_sums_over_groups(each, groups):
 @pytest.mark.parametrize("name", ["group_norm", "group_norm_silu"])
 @pytest.mark.parametrize("shape", [(3, 8, 8, 64), (5, 32, 33, 264)])
 def test_group_norm_without_a_tape(name, shape):
-    """Of one lot of images and of several: the bits that it has with one, and no gradient to be had."""
+    """For one chunk of images and for several: the same bits as with a tape, and no gradient."""
     rng = generator("no tape", name, shape)
     arrays = [rng.standard_normal(s).astype("float32") for s in (shape, shape[3:], shape[3:])]
     static = {"groups": 4, "eps": 1e-6}
@@ -120,7 +120,7 @@ def convolution(n, h, w, c, o, padding, dtype="float64"):
     ((8, 16), (32, 32), ONE, True), ((16, 14), (32, 32), ONE, False), ((8, 16), (32, 31), ONE, False),
     ((8, 32), (16, 200), ONE, False), ((8, 30), (18, 144), ONE, True), ((8, 28), (18, 144), ONE, False),
 ])
-def test_winograd_is_chosen_where_it_says_and_is_right_on_both_sides(size, channels, padding, chosen, dtype):
+def test_winograd_is_chosen_at_its_thresholds_and_equals_the_definition(size, channels, padding, chosen, dtype):
     example = convolution(2, *size, *channels, padding, dtype)
     assert (REGISTRY["conv2d"].choose(list(example.inputs), example.static) is winograd) == chosen
     assert_as_defined("conv2d", example)
@@ -134,7 +134,7 @@ def test_winograd_is_chosen_where_it_says_and_is_right_on_both_sides(size, chann
     ((0, 8, 8, 64), (3, 3, 64, 64), {"padding": ONE}),
     ((2, 8, 8, 64), (3, 3, 32, 128), {"padding": ONE}),
 ])
-def test_winograd_is_not_chosen(x, w, static):
+def test_winograd_is_not_chosen_for_unsupported_inputs(x, w, static):
     assert REGISTRY["conv2d"].choose([np.ones(x), np.ones(w)], static) is not winograd
     if x[3] == w[2]:
         for a, b in (("float32", "float64"), ("float64", "float32"), ("complex128", "complex128")):
@@ -151,8 +151,8 @@ def test_winograd_is_not_chosen(x, w, static):
                    "float64": 2 * [(1, 0, 6), (1, 6, 13), (1, 13, 20), (1, 20, 27)]}),
     (1, (8, 2400), {"float32": [(1, i, i + 1) for i in range(4)], "float64": [(1, i, i + 1) for i in range(4)]}),
 ])
-def test_winograd_in_several_lots(n, size, lots, dtype):
-    """More images than fit the budget of tiles, a last lot that is not full, images in bands, equal or not."""
+def test_winograd_over_several_chunks_and_bands(n, size, lots, dtype):
+    """More images than fit the budget of tiles, an incomplete last chunk, images in equal and unequal bands."""
     h, w = size
     work = numpy_winograd._Workspace(n, h // 2, w // 2, 48, 48, ONE, dtype)
     assert [(m, first, end) for _, m, first, end in work.lots()] == lots[dtype]
@@ -165,7 +165,7 @@ def test_winograd_in_several_lots(n, size, lots, dtype):
 # Images together
 
 
-def test_rows_are_those_of_an_image_or_of_all():
+def test_rows_of_one_image_or_of_all_images_together():
     x = np.arange(2 * 3 * 4 * 5.0).reshape(2, 3, 4, 5)
     assert rows(x).shape == (2, 12, 5)
     with images_together():
@@ -189,9 +189,9 @@ def test_rows_are_those_of_an_image_or_of_all():
     (8, (9, 8), (64, 64), ((0, 0), (1, 1)), True), (8, (8, 8), (64, 64), ((1, 0), (0, 2)), True),
     (8, (10, 11), (64, 64), ((2, 0), (1, 2)), True),
 ])
-def test_winograd_together_is_chosen_where_it_says_and_is_right_on_both_sides(n, size, channels, padding, chosen,
+def test_winograd_together_is_chosen_at_its_thresholds_and_equals_the_definition(n, size, channels, padding, chosen,
                                                                              dtype):
-    """Odd sizes among them, of the image, of the output or of both."""
+    """Odd sizes of the image, of the output or of both are included."""
     example = convolution(n, *size, *channels, padding, dtype)
     choose = REGISTRY["conv2d"].choose
     assert choose(list(example.inputs), example.static) is not winograd_together
@@ -201,8 +201,8 @@ def test_winograd_together_is_chosen_where_it_says_and_is_right_on_both_sides(n,
 
 
 @every_dtype
-def test_winograds_images_together(dtype):
-    """In one lot and in several."""
+def test_winograd_with_images_together_equals_the_definition(dtype):
+    """In one chunk and in several."""
     for n in (2, 45):
         example = convolution(n, 8, 8, 48, 48, ONE, dtype)
         apart = winograd(*example.inputs, **example.static)[0]
@@ -213,8 +213,8 @@ def test_winograds_images_together(dtype):
         assert winograd(*example.inputs, **example.static)[0].tobytes() == apart.tobytes()
 
 
-def test_images_together_have_other_last_bits_and_no_more():
-    """Of the digits net, forward and back; outside the context an image's bits are those of any batch."""
+def test_images_together_change_only_rounding():
+    """For the digits net, forward and backward; outside the context an image's bits do not depend on its batch."""
     net, rng = UNet(UNetConfig.preset("digits")).eval(), generator("together")
     for name, p in net.named_parameters():
         p.data = rng.standard_normal(p.shape) * (p.size / p.shape[-1]) ** -0.5 if p.ndim > 1 else p.data + (

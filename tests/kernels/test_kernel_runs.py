@@ -1,4 +1,4 @@
-"""NumPy's loops along long runs: its buffers and settings as they were, the same bits; and sums as products."""
+"""NumPy's loops over long runs: buffer sizes set and restored, the same bits; and pixel sums as products."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 
 import numpy as np
 import pytest
-from gradient_inputs import few, generator
+from gradient_inputs import generator
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,13 +24,13 @@ from ddpm_np.kernels.numpy_runs import RUN, SHORTEST_RUN, channel_sums, long_run
 
 
 def settings():
-    """The size of NumPy's buffers and what it does about errors, in this thread and context."""
+    """Return NumPy's buffer size and error handling in this thread and context."""
     return np.getbufsize(), np.geterr()
 
 
 @pytest.fixture
 def unusual():
-    """Settings that are nobody's default, and what they are."""
+    """Set NumPy to unusual settings and return them."""
     with np.errstate(divide="raise", under="warn"):
         np.setbufsize(4096)
         yield settings()
@@ -38,7 +38,7 @@ def unusual():
     assert np.getbufsize() != 4096
 
 
-def test_long_runs_have_short_buffers_and_then_those_that_were(unusual):
+def test_long_runs_sets_and_restores_the_buffer_size(unusual):
     for run, size in ((SHORTEST_RUN, SHORTEST_RUN), (RUN - 1, SHORTEST_RUN), (RUN, RUN), (RUN + 1, RUN), (10**9, RUN)):
         with long_runs(run):
             assert settings() == (size, unusual[1])
@@ -49,20 +49,20 @@ def test_long_runs_have_short_buffers_and_then_those_that_were(unusual):
 
 
 @pytest.mark.parametrize("run", [1, SHORTEST_RUN - 1])
-def test_short_runs_keep_their_buffers(unusual, run):
+def test_short_runs_keep_the_buffer_size(unusual, run):
     with long_runs(run):
         assert settings() == unusual
     assert settings() == unusual
 
 
-def test_after_an_error_too(unusual):
+def test_the_buffer_size_is_restored_after_an_error(unusual):
     for run in (RUN, 1):
         with pytest.raises(FloatingPointError), long_runs(run):
             np.divide(np.ones(3), 0.0)
         assert settings() == unusual
 
 
-def test_in_one_another_and_with_other_settings(unusual):
+def test_long_runs_nests_within_itself_and_errstate(unusual):
     with long_runs():
         with long_runs(), np.errstate(over="raise"):
             assert np.getbufsize() == RUN
@@ -76,7 +76,7 @@ def test_in_one_another_and_with_other_settings(unusual):
     assert settings() == unusual
 
 
-def test_other_threads_keep_theirs(unusual):
+def test_other_threads_keep_their_buffer_size(unusual):
     inside, seen = threading.Barrier(2, timeout=20), []
 
     def work():
@@ -114,7 +114,7 @@ OPERATIONS = {
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_operations_give_the_same_bits(layout, operation, dtype):
+def test_operations_inside_long_runs_give_the_same_bits(layout, operation, dtype):
     rng, compute = generator(layout, operation), OPERATIONS[operation]
     for shape in ((3, 7, 600), (2, 40, 512), (1, 3, 5), (9, 1, 2000)):
         a, b = (rng.standard_normal(shape).astype(dtype) for _ in range(2))
@@ -128,7 +128,7 @@ def test_operations_give_the_same_bits(layout, operation, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_outputs_that_overlap_their_inputs(dtype):
+def test_outputs_that_overlap_their_inputs_give_the_same_bits(dtype):
     a = generator("overlap").standard_normal((4, 3000)).astype(dtype)
     for first, second, out in (
         (np.s_[:, :-1], np.s_[:, 1:], np.s_[:, 1:]), (np.s_[:, 1:], np.s_[:, :-1], np.s_[:, 1:]),
@@ -177,8 +177,7 @@ def test_kernels_give_the_same_bits_with_numpys_own_buffers(name, kernel, layout
 
 
 @given(st.integers(1, 6000), st.integers(1, 600))
-@few
-def test_a_run_is_the_shortest_that_is_long_and_divides_the_pixels(pixels, channels):
+def test_pixels_in_a_run_is_the_smallest_divisor_that_is_long_enough(pixels, channels):
     r = pixels_in_a_run(pixels, channels)
     assert pixels % r == 0
     long_ones = [n for n in range(1, pixels // 4 + 1) if pixels % n == 0 and n * channels >= RUN]
@@ -207,8 +206,8 @@ def test_each_vector_is_repeated(dtype):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("pixels", [0, 1, 7, 64, 784, 20_000])
-def test_sums_as_products(pixels, layout, dtype):
-    """Against sums of more digits: rounded a number at a time, errors grow as the root of how many there are."""
+def test_pixel_sums_round_no_more_than_sequential_sums(pixels, layout, dtype):
+    """Against sums in extended precision; rounding one number at a time, errors grow as √n."""
     x = LAYOUTS[layout]((10 + generator(pixels).standard_normal((3, pixels, 5))).astype(dtype))
     exact = x.astype(np.longdouble)
     allowed = (4 + pixels**0.5) * np.finfo(dtype).eps * np.abs(exact).sum(axis=1, keepdims=True)
@@ -225,8 +224,8 @@ def test_sums_as_products(pixels, layout, dtype):
         assert (np.abs(found - exact.sum(axis=(0, 1))) <= allowed.sum(axis=(0, 1))).all()
 
 
-def test_sums_of_one_length_in_both_precisions():
-    """One after the other: the row of ones of one precision is not the other's."""
+def test_pixel_sums_of_one_length_in_both_precisions():
+    """The cached row of ones of one precision is not used for the other."""
     x = generator("both").standard_normal((2, 33, 4))
     for dtype in (np.float32, np.float64, np.float32):
         found = pixel_sums(x.astype(dtype))

@@ -1,4 +1,4 @@
-"""Who imports whom: downward only, nothing heavy at the start, and no array library where a namespace will do."""
+"""Imports between packages: downward only, nothing heavy at start-up, no array library where a namespace serves."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ DOCUMENTED = ROOT.parent / "docs" / "design" / "README.md"
 # A part imports only parts that stand before it; docs/design/README.md shows the same order to readers.
 ORDER = [
     "philox", "backend", "storage", "progress", "parallel", "autograd", "kernels", "nn", "presets", "models",
-    "diffusion", "data", "config", "training", "sampling", "interop", "runs", "evaluate", "viz", "toys", "check",
+    "diffusion", "data", "config", "training", "sampling", "viz", "interop", "runs", "evaluate", "toys", "check",
     "bench", "cli", "__main__",
 ]
 NAMESPACE_ONLY = {"autograd", "nn", "models", "diffusion", "training", "sampling"}
 HOST_CODE = {  # inputs for tests; the memory of a host
-    "autograd.ops.examples", "training.memory", "sampling.samplers",
+    "autograd.ops.examples", "training.memory",
 }
 UPWARD = {("autograd.tensor", "autograd.ops")}  # the table of ops is filled when a Tensor first needs one
 
 
 @cache
 def modules():
-    """{dotted name below ddpm_np: syntax tree} of every module; a package is its __init__."""
+    """Return {dotted name below ddpm_np: syntax tree} of every module; a package is its __init__."""
     found = {}
     for path in sorted(ROOT.rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
@@ -41,7 +41,7 @@ def modules():
 
 
 def imported(name):
-    """The full names of what a module imports, in its functions too; modules of this package to the module."""
+    """Yield the full names of a module's imports, in its functions too; for this package's modules the module."""
     is_package = name == "" or any(other.startswith(f"{name}.") for other in modules())
     package = name if is_package else name.rpartition(".")[0]
     for node in ast.walk(modules()[name]):
@@ -60,12 +60,12 @@ def imported(name):
 
 
 def own(name):
-    """The modules of this package that a module imports."""
+    """Return the modules of this package that a module imports."""
     found = {full.removeprefix("ddpm_np.") for full in imported(name) if full.startswith("ddpm_np.")}
     return {part for part in found if part in modules() and (name, part) not in UPWARD}
 
 
-def test_every_part_has_its_place():
+def test_every_package_has_a_place_in_the_order():
     parts = {name.partition(".")[0] for name in modules()} - {""}
     assert parts <= set(ORDER), f"give {sorted(parts - set(ORDER))} a place in ORDER and in {DOCUMENTED.name}"
 
@@ -78,7 +78,7 @@ def test_imports_run_downward():
             assert ORDER.index(part) <= place, f"{name or 'ddpm_np'} imports {other}, which stands after it"
 
 
-def test_imports_within_a_part_run_in_no_circle():
+def test_imports_within_a_package_have_no_cycle():
     seen, open_ = set(), []
 
     def visit(name):
@@ -93,7 +93,7 @@ def test_imports_within_a_part_run_in_no_circle():
         visit(name)
 
 
-def test_the_order_is_the_one_that_readers_are_shown():
+def test_the_documented_order_is_the_tested_one():
     text = DOCUMENTED.read_text("utf-8")
     rows = re.findall(r"^\| (`.*?`) \|", text, re.MULTILINE)
     shown = [re.sub(r"(\.py|/)$", "", name) for row in rows for name in re.findall(r"`([^`]+)`", row)]
@@ -101,28 +101,28 @@ def test_the_order_is_the_one_that_readers_are_shown():
     assert set(ORDER) - set(shown) == {"__main__"}
 
 
-def test_what_computes_through_a_namespace_imports_no_array_library():
+def test_namespace_only_packages_import_no_array_library():
     for name in modules():
         if name.partition(".")[0] in NAMESPACE_ONLY and name not in HOST_CODE:
             heavy = {full.partition(".")[0] for full in imported(name)} & {"numpy", "cupy", "scipy", "cupyx"}
             assert not heavy, f"{name} imports {heavy}"
 
 
-def test_diffusion_knows_nothing_of_nets():
+def test_diffusion_imports_only_the_backend():
     for name in modules():
         if name.partition(".")[0] == "diffusion":
             assert {other.partition(".")[0] for other in own(name)} <= {"backend", "diffusion"}, name
 
 
-def test_nothing_unpickles_but_the_reader_of_cifar():
-    """Which CIFAR-10's python form needs, and which looks up nothing but arrays."""
+def test_only_the_cifar_reader_unpickles():
+    """CIFAR-10's python format needs it, and its unpickler resolves nothing but arrays."""
     for name in modules():
         found = {full.partition(".")[0] for full in imported(name)} & {"pickle", "shelve", "marshal", "dill"}
         assert not found or name == "data.cifar", f"{name} imports {found}"
 
 
 def run(code):
-    """What a fresh interpreter prints."""
+    """Return the output of a fresh interpreter."""
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60,
                           cwd=ROOT.parent).stdout
 
@@ -131,7 +131,7 @@ HEAVY = ("scipy", "matplotlib", "cupy", "PIL", "tqdm", "hypothesis", "mpmath", "
 
 
 @pytest.mark.parametrize("statement", ["import ddpm_np", "from ddpm_np import Tensor, Trainer, load, no_grad, sample"])
-def test_nothing_heavy_is_imported_at_the_start(statement):
+def test_importing_the_package_imports_nothing_heavy(statement):
     loaded = run(f"{statement}; import sys; print(*{{name.partition('.')[0] for name in sys.modules}})").split()
     assert not set(loaded) & set(HEAVY)
 
@@ -153,20 +153,20 @@ except BackendError as error:
     assert "needs CuPy, which is not installed: pip install" in run(code)
 
 
-def test_a_tensor_alone_knows_its_ops():
-    """`ddpm_np.Tensor` brings only its own module; the ops come when they are first asked for."""
+def test_tensor_imported_alone_finds_its_ops():
+    """`ddpm_np.Tensor` imports only its own module; the ops are imported on first use."""
     assert run("from ddpm_np import Tensor; print((Tensor([1.0]) * 2).data[0])").strip() == "2.0"
 
 
-def test_names_that_do_not_exist():
+def test_unknown_attributes_raise():
     with pytest.raises(AttributeError, match="module 'ddpm_np' has no attribute 'tensors'"):
         _ = ddpm_np.tensors
 
 
 @pytest.mark.parametrize(("statement", "seconds"), [
     ("import ddpm_np", 0.1), ("from ddpm_np import Tensor, Trainer, load, no_grad, sample", 0.3)])
-def test_importing_costs_little(statement, seconds):
-    """Beyond `import numpy`, of several processes: what else the machine does only adds to it."""
+def test_import_time_is_small(statement, seconds):
+    """Beyond `import numpy`, the minimum of several processes, since other load only adds to it."""
     code = f"import numpy, time; start = time.perf_counter(); {statement}; print(time.perf_counter() - start)"
     times = [float(run(code)) for _ in range(5)]
     assert min(times) <= seconds, f"median {statistics.median(times):.3f} s"

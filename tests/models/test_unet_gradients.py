@@ -1,6 +1,6 @@
 """The whole U-Net's gradient: the tape in float64 against the complex step through its complex forward.
 
-All weights are random here: as a net begins, its last layers are next to zero and would hide the faults of others.
+All weights are random here: in a new net the last layers are nearly zero and would hide mistakes in the others.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ class Batch:
             return net(x, self.t, self.y)
 
     def push(self, directions, dx):
-        """⟨g, J v⟩ and its magnitude: one forward in complex128; `directions` in the order of the parameters."""
+        """Return ⟨g, J v⟩ and its magnitude: one forward in complex128; `directions` in the order of the parameters."""
         return self.case.push([*directions, dx], self.g)
 
     def pull(self):
-        """The gradients of all parameters, and of x."""
+        """Return the gradients of all parameters and of x."""
         found = self.case.pull(self.g)
         return found[:-1], found[-1]
 
@@ -72,7 +72,7 @@ def assert_paired(case, grads, gx, directions, dx, what, tolerance=ALL, floor=0.
 
 
 @pytest.mark.parametrize("choice", ["reference", "fast"])
-def test_along_random_directions(case, choice):
+def test_directional_derivatives_against_the_complex_step(case, choice):
     with kernels(choice):
         grads, gx = case.pull()
     for p, g in zip(case.net.parameters(), grads, strict=True):
@@ -83,7 +83,7 @@ def test_along_random_directions(case, choice):
         assert_paired(case, grads, gx, directions, case.rng.standard_normal(case.x.shape), f"direction {i}")
 
 
-def test_of_each_parameter_and_of_the_input(case):
+def test_gradient_of_each_parameter_and_of_the_input(case):
     grads, gx = case.pull()
     shapes = [p.shape for p in case.net.parameters()]
     nothing = np.zeros_like(case.x)

@@ -1,12 +1,11 @@
-"""The same numbers as PyTorch and diffusers: ops, the optimiser, the whole U-Net; forward and gradients.
+"""Ops, the optimiser and the whole U-Net give the numbers and gradients of PyTorch and diffusers.
 
-Compared with, never used: where a library is absent, its tests are skipped.
+The libraries are compared with, never used; a library's tests are skipped where it is not installed.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
 
 import numpy as np
 import pytest
@@ -30,14 +29,6 @@ pytestmark = pytest.mark.peers
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 # In float32 these lose digits: images of mean 10 and spread 1, and ln Φ at x = −30, where its slope is exp(450 − 447)
 TOLERANCE_OF = {("group_norm", "float32"): 4e-5, ("group_norm_silu", "float32"): 4e-5, ("log_ndtr", "float32"): 4e-5}
-
-
-@pytest.fixture(autouse=True)
-def _their_warnings():
-    """Those of the peers are theirs."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def to_torch(array, grad=True):
@@ -89,8 +80,8 @@ THEIRS = {
 @pytest.mark.parametrize("choice", ["reference", "fast"])
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("name", sorted(THEIRS))
-def test_ops(name, dtype, choice):
-    """Values and gradients, on the examples; errors in units of the largest element."""
+def test_ops_equal_pytorch(name, dtype, choice):
+    """Values and gradients on the examples; errors relative to the largest element."""
     rng, tolerance = generator("peers", name), TOLERANCE_OF.get((name, dtype), TOLERANCE[dtype])
     for example in examples(name, rng):
         if example.empty:
@@ -112,7 +103,7 @@ def test_ops(name, dtype, choice):
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("padding", [((0, 0), (0, 0)), ((1, 1), (1, 1)), ((0, 1), (0, 1)), ((2, 0), (1, 3))])
 @pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 3)])
-def test_convolutions(stride, padding, kernel):
+def test_convolutions_equal_pytorch(stride, padding, kernel):
     rng = generator("convolutions", stride, padding, kernel)
     arrays = (rng.standard_normal((2, 7, 6, 3)), rng.standard_normal((*kernel, 3, 4)), rng.standard_normal(4))
     static = {"stride": stride, "padding": padding}
@@ -127,7 +118,7 @@ def test_convolutions(stride, padding, kernel):
 
 
 class Weights(Module):
-    """A net of given parameters."""
+    """A module with given parameters."""
 
     def __init__(self, weights):
         for i, p in enumerate(weights):
@@ -136,7 +127,7 @@ class Weights(Module):
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize(("lr", "betas", "eps"), [(2e-4, (0.9, 0.999), 1e-8), (3e-2, (0.5, 0.9), 1e-3)])
-def test_fifty_steps_of_adam_clip_and_average(dtype, lr, betas, eps):
+def test_fifty_steps_of_adam_clip_and_ema_equal_pytorch(dtype, lr, betas, eps):
     rng = generator("adam", lr)
     arrays = [rng.standard_normal(shape).astype(dtype) for shape in [(5, 4), (3, 7)]]
     weights = [Tensor(a.copy(), requires_grad=True) for a in arrays]
@@ -178,7 +169,7 @@ NETS = {
 
 
 def diffusers_net(config, options):
-    """diffusers' UNet2DModel of the same shape; its options that we have no name for stay as published."""
+    """diffusers' UNet2DModel of the same shape; options without a counterpart here stay as published."""
     diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed: pip install 'ddpm_np[peers]'")
     attends = [config.size[0] // 2**i in config.attention_resolutions for i in range(len(config.channel_multipliers))]
     widths = tuple(config.channels * m for m in config.channel_multipliers)
@@ -203,7 +194,7 @@ def our_layout(array):
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
 
 
-def test_layouts_there_and_back():
+def test_weight_layouts_round_trip():
     for shape in [(3, 2, 4, 5), (4, 5), (6,)]:
         a = generator("layout", shape).standard_normal(shape)
         np.testing.assert_array_equal(our_layout(their_layout(a)), a)
@@ -211,7 +202,7 @@ def test_layouts_there_and_back():
 
 
 class Given(torch.nn.Module):
-    """Whatever the input, this output."""
+    """A module that returns a fixed output for any input."""
 
     def __init__(self, output):
         super().__init__()
@@ -222,7 +213,7 @@ class Given(torch.nn.Module):
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_the_whole_net(name):
+def test_unet_output_and_gradients_equal_diffusers(name):
     """Their forward at timestep t − 1 is ours at t; the same weights have the same gradients, and so has the image.
 
     Their embedding of time is in float32 always; it is compared by itself, and theirs is then given ours.

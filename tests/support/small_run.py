@@ -13,7 +13,7 @@ BETAS = np.linspace(0.01, 0.3, 20)
 
 
 def net(dtype="float32", dropout=0.2, seed=0):
-    """A small U-Net whose last layers are no longer next to zero."""
+    """Return a small U-Net whose last layers are not nearly zero."""
     config = UNetConfig(**{**vars(CONFIG), "dropout": dropout})
     model = UNet(config, seed, dtype)
     for i, p in enumerate(model.parameters()):
@@ -27,7 +27,7 @@ def batch(k, n=6, dtype=np.float32):
 
 
 def bits(trainer):
-    """All that training changes."""
+    """Return everything that training changes, as bytes."""
     return [a.tobytes() for a in (trainer.flat.data, trainer.adam.m, trainer.adam.v, trainer.ema.data)]
 
 

@@ -180,17 +180,21 @@ LAYERS: Lines = {
 
 LOSSES: Lines = {
     "diffusion.loss.simple_loss": [
-        ("a sum for the mean", "return xp.mean(", "return xp.sum(", "grad-loss"),
-        ("absolute differences' squares halved", "xp.square(difference)", "0.5 * xp.square(difference)", "grad-loss"),
-        ("the mean over the batch too", "range(1, difference.ndim)", "range(difference.ndim)", "grad-loss"),
+        ("a sum for the mean", "return mean_over_image(of(difference).square(difference))",
+         "return of(difference).sum(of(difference).square(difference), axis=tuple(range(1, difference.ndim)))",
+         "grad-loss"),
+        ("absolute differences' squares halved", "of(difference).square(difference)",
+         "0.5 * of(difference).square(difference)", "grad-loss"),
+        ("the mean over the batch too", "mean_over_image(of(difference).square(difference))",
+         "of(difference).mean(of(difference).square(difference))", "grad-loss"),
         ("the gradient through the prediction is cut", "- output", "- of(output).stop_gradient(output)", "grad-loss"),
         ("x₀'s gradient is cut", "output = model(x_t, t)", "output = model(of(x_t).stop_gradient(x_t), t)",
          "grad-loss"),
-        ("the net is asked at t − 1", "model(x_t, t)", "model(x_t, t - 1)", "grad-loss"),
-        ("the net is asked at x₀", "model(x_t, t)", "model(x_0, t)", "grad-loss"),
+        ("the net evaluated at t − 1", "model(x_t, t)", "model(x_t, t - 1)", "grad-loss"),
+        ("the net evaluated at x₀", "model(x_t, t)", "model(x_0, t)", "grad-loss"),
     ],
     "diffusion.forward.q_sample": [
-        ("1 − ᾱ without its root", "schedule.sqrt_one_minus_alpha_bar", "schedule.one_minus_alpha_bar", "grad-loss"),
+        ("1 − ᾱ without its root", "k.sqrt_one_minus_alpha_bar", "k.one_minus_alpha_bar", "grad-loss"),
     ],
     "diffusion.loss.target": [
         ("x_t for x₀", "return x_0\n", "return x_t\n", "grad-loss"),
@@ -208,7 +212,8 @@ LOSSES: Lines = {
     ],
     "diffusion.variance.learned_range_log_variance": [
         ("v for (v + 1)/2", "(v + 1.0) * 0.5", "v", "grad-hybrid-loss"),
-        ("the ends exchanged", "w * high + (1.0 - w) * low", "w * low + (1.0 - w) * high", "grad-hybrid-loss"),
+        ("the ends exchanged", "k.log_beta + (1.0 - w) * k.posterior_log_variance_clipped",
+         "k.posterior_log_variance_clipped + (1.0 - w) * k.log_beta", "grad-hybrid-loss"),
     ],
 }
 

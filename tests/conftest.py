@@ -1,0 +1,35 @@
+"""What all tests share: Hypothesis's settings, warnings of other libraries, processes that run tests, SIGINT.
+
+Helpers that tests import are in tests/support; tests/README.md says what each of them is for.
+"""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("ddpm_np", deadline=None, max_examples=25)
+settings.load_profile("ddpm_np")
+
+
+def pytest_collection_modifyitems(items):
+    """Ignore warnings in comparisons with other libraries: they are those libraries' own."""
+    for item in items:
+        if item.get_closest_marker("peers") is not None:
+            item.add_marker(pytest.mark.filterwarnings("ignore"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """Run tests on a GPU in one process, since they share its memory; otherwise leave the number to ``-n auto``."""
+    return 0 if config.option.markexpr == "gpu" else None
+
+
+@pytest.fixture
+def default_sigint():
+    """Restore Python's handler of SIGINT, which a child inherits: a shell's ``&`` starts tests with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

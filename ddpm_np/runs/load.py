@@ -24,7 +24,7 @@ from ddpm_np.sampling.samplers import Drawer, Method
 class TrainedNet:
     """A trained net with everything that sampling from it and evaluating it need; what `load` returns.
 
-    Attributes
+    Parameters
     ----------
     config : Config
         The configuration of its run.

@@ -125,7 +125,7 @@ def test_training_drops_labels_at_the_stated_rate():
     dropped = trainer.backend.uniform(0, "label", 0, 0, 400, ()) < 0.25
     assert np.array_equal(shown == 10, dropped)
     for bad in (None, labels[:3]):
-        with pytest.raises(ValueError, match="one an image"):
+        with pytest.raises(ValueError, match="one label for each image"):
             trainer.step(np.zeros((400, 8, 8, 1), np.float32), bad)
 
 

@@ -49,3 +49,11 @@ def random_gradients(k, shapes=SHAPES, size=1.0):
 def bits_of(adam):
     """All that an update may change."""
     return [array.tobytes() for array in (adam.flat.data, adam.m, adam.v, np.asarray(adam.updates))]
+
+
+def assert_gradients_close(found, expected, tolerance):
+    """Each array within `tolerance` of the largest number in any."""
+    largest = max(np.abs(g).max() for g in expected)
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == b.dtype
+        assert np.max(np.abs(a - b)) <= tolerance * largest

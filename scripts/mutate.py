@@ -1,9 +1,9 @@
 """Mutation testing: change one thing in a formula, and see that the check, a gradient or a test notices.
 
 ``python scripts/mutate.py diffusion`` plants every mutant of ``ddpm_np/diffusion/`` and prints a table of scores;
-``python scripts/mutate.py 'diffusion/b*' optim.py --sample 0.1`` a tenth of some. An interrupted run goes on where it
-was. Exit status 1: a mutant survives that scripts/mutation/equivalent.toml does not explain. It needs the ``dev``
-extra; docs/design/mutation.md says how it works.
+``python scripts/mutate.py 'diffusion/b*' training/adam.py --sample 0.1`` a tenth of some. The same command resumes an
+interrupted run. Exit status 1: a mutant survives that scripts/mutation/equivalent.toml does not explain. It needs the
+``dev`` extra; docs/design/mutation.md says how it works.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from tqdm import tqdm  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPLAINED = Path(__file__).resolve().parent / "mutation" / "equivalent.toml"
+DEFAULT = ["diffusion", "autograd/ops", "training/adam.py", "check"]
 MEMORY = 6 << 30  # bytes of address space of a child
 SURVEY_SECONDS, SECONDS, TIMES = 1800.0, 20.0, 4.0  # a mutant may take SECONDS and TIMES what its killers take
 
@@ -117,8 +118,8 @@ def test_all(project: Project, works: list[Work], todo: list[tuple[Work, Mutant]
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("modules", nargs="*", default=["diffusion", "ops", "optim.py", "check"], metavar="MODULE",
-                        help="paths or globs below ddpm_np/ (default: diffusion ops optim.py check)")
+    parser.add_argument("modules", nargs="*", default=DEFAULT, metavar="MODULE",
+                        help=f"paths or globs below ddpm_np/ (default: {' '.join(DEFAULT)})")
     parser.add_argument("--jobs", type=int, default=1, help="mutants at a time")
     parser.add_argument("--limit", type=int, help="how many mutants to try at most")
     parser.add_argument("--sample", type=float, default=1.0, metavar="FRACTION", help="try a share of the mutants")

@@ -15,7 +15,7 @@ from ddpm_np.bench.arithmetic import flops_of
 from ddpm_np.bench.nets import Net
 from ddpm_np.bench.record import Result
 from ddpm_np.bench.timing import EAGER, OURS, calls_for, in_turn
-from ddpm_np.parallel.threads import cut, map_in_order
+from ddpm_np.parallel.threads import contiguous_spans, map_in_order
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def ours(case: Case, arrays: list[np.ndarray], workers: int, cotangent: np.ndarr
     """
     op, count = getattr(ops, case.op), len(case.batched)
     batched, shared = arrays[:count], arrays[count:]
-    pieces = cut(batched[0].shape[0], workers)
+    pieces = contiguous_spans(batched[0].shape[0], workers)
     weights = [Tensor(w, requires_grad=True) for w in shared]
 
     def forward(piece: tuple[int, int]) -> Any:

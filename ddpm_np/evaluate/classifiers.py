@@ -19,11 +19,11 @@ from ddpm_np.evaluate.features import VERSION, ClassifierFeatures, Training
 from ddpm_np.models import Classifier, ClassifierConfig
 from ddpm_np.models.classifier import cross_entropy
 from ddpm_np.nn import host_state
-from ddpm_np.parallel.threads import cut, default_workers, map_in_order
+from ddpm_np.parallel.threads import contiguous_spans, default_workers, map_in_order
 from ddpm_np.runs.checkpoint import CheckpointError
 from ddpm_np.storage import digest, safetensors_pieces, write_atomically
 from ddpm_np.training.adam import Adam
-from ddpm_np.training.clip import clip_flat
+from ddpm_np.training.flat import norm_by_blocks
 from ddpm_np.training.trainer import TrainingDiverged
 
 FORMAT = "ddpm_np classifier 1"
@@ -134,13 +134,13 @@ def _step(net: Classifier, adam: Adam, x: np.ndarray, labels: np.ndarray, worker
         loss = ops.sum_(cross_entropy(net(x[part]), labels[part])) / len(x)
         return gradients(loss, adam.flat.parameters)
 
-    for i, grads in enumerate(map_in_order(shard, cut(len(x), SHARDS), workers)):
+    for i, grads in enumerate(map_in_order(shard, contiguous_spans(len(x), SHARDS), workers)):
         adam.flat.add(grads, first=i == 0)
-    norm, ok = clip_flat(adam.flat.grad, None)
-    if not ok:
+    norm = norm_by_blocks(adam.flat.grad)
+    if not np.isfinite(norm):
         raise TrainingDiverged(f"a gradient of the classifier was not finite (norm {norm}): take a smaller "
                                "learning_rate")
-    adam.update(ok)
+    adam.update(np.asarray(True))
 
 
 def _accuracy(net: Classifier, dataset: Images, index: np.ndarray) -> float:

@@ -62,7 +62,7 @@ def enter(project: Project) -> None:
 
 
 def preload(project: Project, parts: Iterable[str]) -> None:
-    """Import in the parent, after `enter`, what no mutant of some parts touches: properties and plain draws."""
+    """Import in the parent, after `enter`, what no mutant of some parts touches: equations and plain draws."""
     before, top = set(sys.modules), project.package
     try:
         importlib.import_module(f"{top}.check.equations")
@@ -100,9 +100,9 @@ def verdicts(project: Project, kind: str, names: Iterable[str] | None = None) ->
 
 def home(module: str, name: str) -> bool:
     """Whether a test's file is named after the module, or is the module's own examples."""
-    last = module.rpartition(".")[2]
-    files = (f"/test_{last}.py::", f"/test_{last.removesuffix('s')}.py::", f"/{last}.py::")
-    return any(file in name for file in files)
+    package, _, last = module.rpartition(".")
+    stems = {last, last.removesuffix("s"), f"{package.rpartition('.')[2]}_{last}"}  # oracle.gaussian: oracle_gaussian
+    return any(f"/test_{stem}.py::" in name for stem in stems) or f"/{module.replace('.', '/')}.py::" in name
 
 
 class Chosen:

@@ -18,11 +18,11 @@ from mutation.killers import OPTIONS, Finder, enter, home, verdicts
 from mutation.work import Mutant, Project
 
 SLOWEST = 3.0  # seconds that a test may take and still be one that kills
-LEFT_OUT = {
-    "cli", "cli_trained", "resume", "checkpoint", "download", "imports", "gpu", "peers", "mutate", "check_peers",
-    "check_cli",  # those were other processes and other libraries
-    "toys", "drawing", "train", "memory", "readers", "data", "classifier", "batches", "evaluate_compare",  # slow, and
-    "evaluate_distances", "evaluate_features",  # about what is built on the mathematics
+LEFT_OUT = {  # stems of files of tests, without "test_"
+    "cli", "cli_trained", "cli_check", "resume", "checkpoint", "download", "imports", "gpu", "peers", "mutate",
+    "check_peers",  # they start other processes, or compare with other libraries
+    "toys", "samplers", "trainer", "memory", "readers", "data", "classifier", "batch_invariance", "evaluate_compare",
+    "evaluate_distances", "evaluate_features",  # they are slow, and test code that is built on the mathematics
 }
 
 

@@ -33,13 +33,18 @@ def arguments(call: Any) -> list[Any]:
 
 
 def lends_its_kind(name: Any) -> bool:
-    """Whether only an array's shape, dtype or library counts here: ``of(x)``, ``at(table, t, x)``, ``x.shape``."""
+    """Whether only an array's shape, dtype or library counts here.
+
+    ``of(x)``, ``at(t, like=x)``, ``times(x, t)``, ``x.shape``.
+    """
     after = name.get_next_leaf()
     if after.value == "." and after.get_next_leaf().value in ("shape", "ndim", "dtype"):
         return True
+    if name.parent.type == "argument" and name.parent.children[0].value == "like":
+        return True
     call = name.parent if name.parent.type == "trailer" else name.parent.parent
     return call is not None and call.type == "trailer" and (
-        called(call) in KIND_ASKED or (called(call) == "at" and name in arguments(call)[2:]))
+        called(call) in KIND_ASKED or (called(call) == "times" and name in arguments(call)[:1]))
 
 
 def loses_its_sign(node: Any) -> bool:

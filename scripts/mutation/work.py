@@ -22,7 +22,7 @@ from mutation.syntax import function_of
 
 KINDS = ("check", "gradients", "tests", "import", "timeout", "crash")
 SURVIVED, SAME, INVALID, NO_TEST = "survived", "same", "invalid", "no test"
-LEFT_BEHIND = (".*", "runs", "build", "dist", "*.egg-info", "__pycache__")
+LEFT_BEHIND, AT_THE_TOP = (".*", "*.egg-info", "__pycache__"), {"runs", "build", "dist"}
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,16 @@ class Project:
         return f"{self.package}.{module}"
 
     def fill(self) -> None:
-        """Make the copy."""
-        shutil.copytree(self.root, self.copy, ignore=shutil.ignore_patterns(*LEFT_BEHIND), dirs_exist_ok=True)
+        """Make the copy, without files that are not source: ``runs`` at the top, but not ``ddpm_np/runs``."""
+        ignored = shutil.ignore_patterns(*LEFT_BEHIND)
+
+        def ignore(folder: str, names: list[str]) -> set[str]:
+            return ignored(folder, names) | (AT_THE_TOP & set(names) if Path(folder) == self.root else set())
+
+        shutil.copytree(self.root, self.copy, ignore=ignore, dirs_exist_ok=True)
 
     def modules(self, patterns: Iterable[str]) -> list[str]:
-        """The modules that patterns below the package name: ``diffusion``, ``optim.py``, ``check/*.py``."""
+        """The modules that patterns below the package name: ``diffusion``, ``training/adam.py``, ``check/*.py``."""
         top, found = self.copy / self.package, []
         for pattern in patterns:
             below = pattern.removeprefix(f"{self.package}/").rstrip("/")
@@ -153,13 +158,19 @@ def qualified(node: Any) -> str:
 
 
 def changed(before: str, after: str) -> tuple[str, str]:
-    """The lines in which two texts differ, each side as one line."""
+    """The lines in which two texts differ, each side as one line without comments."""
     a, b = before.split("\n"), after.split("\n")
     while a and b and a[0] == b[0]:
         a, b = a[1:], b[1:]
     while a and b and a[-1] == b[-1]:
         a, b = a[:-1], b[:-1]
-    return " ".join(" ".join(a).split()), " ".join(" ".join(b).split())
+    first, second = (" ".join(" ".join(map(_bare, side)).split()) for side in (a, b))
+    return first, second
+
+
+def _bare(line: str) -> str:
+    """A line without its comment."""
+    return "" if line.lstrip().startswith("#") else line.partition("  # ")[0]
 
 
 class Work:

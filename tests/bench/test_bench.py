@@ -1,4 +1,4 @@
-"""The benchmark: that it counts, divides and remembers rightly; how fast anything is, no test says."""
+"""The benchmark's bookkeeping: turns, ratios, FLOPs, records and tables. No test asserts a speed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def without_torch(monkeypatch):
 
 @pytest.fixture
 def tiny(monkeypatch, without_torch):
-    """The command with one tiny net, alone."""
+    """The command restricted to one tiny net."""
     for key in list(bench.NETS):
         monkeypatch.delitem(bench.NETS, key)
     monkeypatch.setitem(bench.NETS, "8", TINY)
@@ -107,7 +107,7 @@ def test_flops_of_ops_counted_by_hand():
 
 
 def test_flops_of_a_net_counted_by_hand():
-    """One level of 4 channels at 4×4, one block: every product of the forward pass, written out."""
+    """One level of 4 channels at 4×4 with one block: every product of the forward pass, written out."""
     pixels, c, wide = 16, 4, 16
     conv = 9 * (1 * c + c * c + c * c + 2 * (c * c + c * c)  # in; the block down; two in the middle
                 + 2 * (2 * c * c + c * c) + c * 1)  # two up, which see a skip too; out
@@ -321,7 +321,7 @@ def test_what_was_measured_before_ctrl_c_is_kept(tiny, tmp_path, capsys, monkeyp
 # ------------------------------------------------------------------------------------------- growth, memory, others
 
 def test_growth_of_known_times():
-    """Time ∝ size, arithmetic ∝ size², so that time/arithmetic only falls; then the reverse."""
+    """Time ∝ size and arithmetic ∝ size², so that time/arithmetic falls; then the reverse."""
     def results(power):
         return [Result("scaling", "", "s", {OURS: [float(n)] * 2}, work={"FLOP": float(n) ** power},
                        facts={"axis": "batch", "size": n}) for n in (4, 1, 2)]
@@ -371,7 +371,7 @@ def test_memory_of_child_processes_is_counted():
 
 
 def test_processor_time_of_other_processes(monkeypatch, tmp_path):
-    """A made-up /proc: this process, its child and its grandchild, and another; 10 seconds go by."""
+    """A fake /proc with this process, its child, its grandchild and a stranger; 10 seconds pass."""
     ticks, own = os.sysconf("SC_CLK_TCK"), os.getpid()
 
     def put(busy, *processes):
@@ -398,7 +398,6 @@ def test_processor_time_of_other_processes(monkeypatch, tmp_path):
 # ------------------------------------------------------------------------------------------------------------ peers
 
 @pytest.mark.peers
-@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("key", list(bench.NETS))
 def test_both_nets_have_the_same_number_of_parameters(key):
     pytest.importorskip("diffusers")
@@ -408,7 +407,6 @@ def test_both_nets_have_the_same_number_of_parameters(key):
 
 
 @pytest.mark.peers
-@pytest.mark.filterwarnings("ignore")
 def test_both_sides_are_measured():
     pytest.importorskip("diffusers")
     settings = bench.Settings(("step", "forward", "sample", "ops"), repeats=1, workers=2)
@@ -420,7 +418,6 @@ def test_both_sides_are_measured():
 
 
 @pytest.mark.peers
-@pytest.mark.filterwarnings("ignore")
 def test_ops_of_both_sides_compute_the_same():
     torch = pytest.importorskip("torch")
     for case in op_cases.cases(TINY):
@@ -436,7 +433,6 @@ def test_ops_of_both_sides_compute_the_same():
 
 
 @pytest.mark.peers
-@pytest.mark.filterwarnings("ignore")
 def test_a_failing_torch_compile_is_one_line(monkeypatch):
     torch = pytest.importorskip("torch")
     pytest.importorskip("diffusers")

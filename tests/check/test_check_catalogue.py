@@ -1,9 +1,9 @@
-"""The checker finds every planted mistake, by a property of the equation it breaks, and no fault in what is right."""
+"""The checker finds every planted mistake, by a property of the equation it breaks, and passes every rewrite."""
 
 from __future__ import annotations
 
 import pytest
-from mistakes import REFERENCE, changed_reference, conventions, ours, parted, reference, rewrites
+from mistakes import REFERENCE, changed_reference, conventions, ours, parted, reference, rewrites, source_of
 from reference_target import Reference
 
 from ddpm_np.check import (
@@ -23,12 +23,12 @@ FUNCTIONS = [(entry.id, name) for entry in EQUATIONS.values() for name in entry.
 
 
 def named(values: list) -> list:
-    """As parameters of a test, by their names."""
+    """Turn values into test parameters with their names as ids."""
     return [pytest.param(value, id=str(value)) for value in values]
 
 
 def assert_found(report, change) -> None:
-    """Every equation that the mistake breaks fails, and says so in numbers."""
+    """Every equation that the mistake breaks fails, with a counterexample."""
     for result in report.results:
         assert result.verdict == FAIL, f"{change}: ({result.equation}) is {result.verdict}, error {result.error}"
         assert result.counterexample
@@ -48,7 +48,7 @@ def test_a_mistake_in_our_own_function_is_found(change):
 
 @pytest.mark.parametrize(("equation", "function"), FUNCTIONS)
 def test_every_function_of_an_equation_has_a_catalogued_mistake(equation, function):
-    """With the test above: the checker would notice."""
+    """Together with the test above: a mistake in any of them would be noticed."""
     known = [change for change in ours.MISTAKES if ours.covers(change, function) and equation in change.equations]
     assert known, f"no catalogued mistake in {function} breaks ({equation}): add one to tests/support/mistakes/ours.py"
 
@@ -61,7 +61,7 @@ def test_equivalent_rewrites_pass(change):
 
 @pytest.mark.parametrize("change", named([c for c in rewrites.EQUIVALENT if c.place == "q_posterior"]))
 def test_rounding_where_the_exact_value_is_zero_is_no_failure(change):
-    """At t = 1 μ̃ is x₀; by way of the noise of x_t it is 6e-17 where x₀ is 0, in some draws."""
+    """At t = 1, μ̃ is x₀; computed by way of the noise it is 6e-17 in some draws where x₀ is 0."""
     for result in run(changed_reference(change), ["7"], seed=1, examples=20).results:
         assert result.verdict == PASS, f"{change}: ({result.equation}) {result.verdict}, {result.counterexample}"
 
@@ -87,7 +87,7 @@ def test_an_undeclared_convention_fails_and_is_named(convention):
 
 
 def test_the_reference_passes_every_equation_the_protocol_covers():
-    """UNVERIFIED is only what needs more than the protocol."""
+    """Only properties that need more than the protocol are UNVERIFIED."""
     report = run(Reference)
     assert not report.failed
     beyond = {id for id, entry in EQUATIONS.items()
@@ -106,10 +106,10 @@ def test_every_method_of_the_protocol_has_mistakes():
 
 
 def test_the_catalogue_is_large():
-    assert len(reference.MISTAKES) >= 400
-    assert len(ours.MISTAKES) >= 150
-    assert len(rewrites.EQUIVALENT) >= 50
-    assert len(rewrites.NO_BUGS) >= 20
+    assert len(reference.MISTAKES) >= 440
+    assert len(ours.MISTAKES) >= 390
+    assert len(rewrites.EQUIVALENT) >= 70
+    assert len(rewrites.NO_BUGS) >= 24
     names = [str(change) for change in reference.MISTAKES + ours.MISTAKES + rewrites.EQUIVALENT + rewrites.NO_BUGS]
     assert len(set(names)) == len(names)
 
@@ -127,9 +127,17 @@ def test_a_planted_mistake_is_removed_afterwards():
 
 
 def test_a_catalogued_change_must_apply_to_the_source():
-    """A line of the catalogue that no longer fits the source fails, and does not pass for a mistake that was found."""
+    """An entry that no longer fits the source fails the test, rather than pass for a mistake that was found."""
     change = reference.MISTAKES[0]
     with pytest.raises(AssertionError, match="occurs 0 times"):
         change.applied("nothing of it")
     head, source, tail = parted(REFERENCE, change.place)
     assert head + source + tail == REFERENCE
+
+
+def test_a_docstring_may_quote_its_formula():
+    """Entries are looked for in the code alone."""
+    function = ours.found("diffusion.forward.q_sample")
+    assert "Equation (4)" in function.__doc__
+    assert "Equation (4)" not in source_of(function)
+    assert source_of(function).startswith("def q_sample(")

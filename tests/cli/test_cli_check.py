@@ -42,7 +42,7 @@ nothing = 3
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with somebody's code, which is where one stands."""
+    """The current folder, with somebody's code in it."""
     (tmp_path / "their_code.py").write_text(TARGET, "utf-8")
     (tmp_path / "helper.py").write_text("def root(x):\n    return x ** 0.5\n", "utf-8")
     (tmp_path / "broken.py").write_text("import no_such_module\n", "utf-8")

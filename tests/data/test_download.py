@@ -1,4 +1,4 @@
-"""Downloads, from a server on this machine: progress kept, checksums checked, plain words where it fails."""
+"""Downloads from a local server: resuming, checksums, plain errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONTENT = bytes(range(256)) * 4000
 
 @pytest.fixture
 def server():
-    """A server of CONTENT: cut after 600,000 bytes under /cut, altered under /other; and what it was asked."""
+    """A server of CONTENT, cut after 600,000 bytes under /cut and altered under /other, and the requests it got."""
     asked = []
 
     class Handler(http.server.BaseHTTPRequestHandler):

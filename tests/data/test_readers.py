@@ -1,4 +1,4 @@
-"""The readers of data sets: what they read, and what they say of files that are damaged or of another kind."""
+"""The readers of data sets: correct files are read, damaged or foreign ones are refused in plain words."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the real data sets are 
 
 
 def idx(array, kind=8):
-    """The bytes of an IDX file."""
+    """Return the bytes of an IDX file."""
     return struct.pack(f">BBBB{array.ndim}I", 0, 0, kind, array.ndim, *array.shape) + array.tobytes()
 
 
 @pytest.fixture
 def mnist(tmp_path):
-    """A folder with five images of 4×3 in MNIST's form, and the images."""
+    """A folder with five images of 4×3 in MNIST's format, and the images."""
     images = np.random.default_rng(0).integers(0, 256, (5, 4, 3), dtype=np.uint8)
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images)))
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx(np.arange(5, dtype=np.uint8)))
@@ -93,7 +93,7 @@ def test_missing_files_are_named(tmp_path):
 
 @pytest.fixture(scope="module")
 def cifar():
-    """Three images (3, 32, 32, 3) with labels, and their rows in the binary form."""
+    """Three images (3, 32, 32, 3), their labels, and their rows in the binary format."""
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8), np.array([3, 0, 9], np.uint8)
     rows = np.concatenate([labels[:, None], images.transpose(0, 3, 1, 2).reshape(3, -1)], axis=1)
@@ -101,7 +101,7 @@ def cifar():
 
 
 def python_form(rows, **other):
-    """A batch in CIFAR's python form, as Python 2 pickled it: byte strings for keys."""
+    """Return a batch in CIFAR's python format, pickled by Python 2: byte strings for keys."""
     return pickle.dumps({b"data": rows[:, 1:], b"labels": rows[:, 0].tolist(), b"batch_label": b"x", **other}, 2)
 
 
@@ -129,7 +129,7 @@ def test_cifar_in_each_form(tmp_path, cifar, form):
 
 
 class Hostile:
-    """Unpickling this would make a folder."""
+    """An object whose unpickling would make a folder."""
 
     def __init__(self, path):
         self.path = path
@@ -164,7 +164,7 @@ def test_damaged_cifar_is_refused(tmp_path, cifar, name, change, said):
 
 
 def half(mode, size=(40, 20)):
-    """An image whose left half is red and right half blue (or dark and light)."""
+    """Return an image whose left half is red and right half blue (or dark and light)."""
     image = Image.new("RGB", size, (255, 0, 0))
     image.paste((0, 0, 255), (size[0] // 2, 0, size[0], size[1]))
     return image.convert(mode)
@@ -215,7 +215,7 @@ def test_orientation_transparency_and_sixteen_bits(tmp_path):
 
 
 def png_that_claims(width, height):
-    """A PNG of a few bytes that says it is huge."""
+    """Return a PNG of a few bytes that declares a huge size."""
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 

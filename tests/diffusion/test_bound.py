@@ -1,4 +1,4 @@
-"""The bound: KL divergences, L_T, the terms of (5) and their sum, (8) = (9) = (10) = (12), and one number for all."""
+"""The variational bound: KL divergences, L_T, the terms of (5) and their sum, and (8) = (9) = (10) = (12)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ ENTROPY = 0.5 * math.log(2 * math.pi * math.e)  # of N(0, 1): 1.4189 nats
 
 
 def model(x, t, scale=1.0):
-    """Not linear, analytic, and different for every t."""
+    """A nonlinear, analytic model that differs for every t."""
     return scale * (0.2 * x * x - 0.4 * x) + 0.05 * rows(np.sqrt(t), x).astype(x.dtype)
 
 
@@ -85,7 +85,7 @@ def test_kl_by_hand_and_its_direction():
 @few
 @given(st.floats(-16, 0.7), st.booleans())
 def test_kl_of_nearly_equal_variances_keeps_its_digits(exponent, negative):
-    """β_T and β̃_T differ by 8e-7: KL ≈ d²/4 is far below what the rounding of e^d would leave of it."""
+    """β_T and β̃_T differ by 8e-7: KL ≈ d²/4 is far below the rounding error of e^d."""
     d = (-1 if negative else 1) * 10**exponent
     want = (mp50.expm1(mp50.mpf(d)) - mp50.mpf(d)) / 2
     assert_close(kl(a(0.0), a(d), a(0.0), a(0.0)), a(float(want)), 3e-14)
@@ -113,7 +113,7 @@ def test_gradient_of_kl_against_its_formulas():
 @few
 @given(batches(any_schedule()))
 def test_prior_term_against_its_formula(b):
-    """½·mean(ᾱ_T·x₀² − ᾱ_T − ln(1 − ᾱ_T)) nats, in bits, one number an image."""
+    """½·mean(ᾱ_T·x₀² − ᾱ_T − ln(1 − ᾱ_T)) nats, in bits, one number per image."""
     alpha_bar = b.case.exact.alpha_bar[b.case.exact.T]
     each = [[(alpha_bar * mp50.mpf(v)**2 - alpha_bar - mp50.log1p(-alpha_bar)) / 2 for v in image.ravel()]
             for image in b.x]
@@ -125,7 +125,7 @@ def test_prior_term_against_its_formula(b):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_prior_term_of_the_papers_schedule(dtype):
-    """2.018e-5 nats a dimension for x₀² = 1, and not 0, and not below 0, for x₀ = 0; float32 keeps its digits."""
+    """2.018e-5 nats per dimension for x₀² = 1, and a positive number for x₀ = 0; float32 keeps its digits."""
     at_one, at_zero = prior_kl(LINEAR, np.array([[1, -1, 1], [0, 0, 0]], dtype)).astype(float) / BITS
     assert f"{at_one:.3e}" == "2.018e-05"
     assert_close(a(at_one, at_zero), a(2.0179556035892e-05, 4.0720897e-10), 1e-6)
@@ -141,7 +141,7 @@ def test_prior_term_is_zero_where_alpha_bar_T_is_zero():
 # The terms of (5).
 
 def plain_term(c, predict, x_0, x_t, t, sigma2, levels, clip):
-    """One image's term by the formulas of the paper, in bits per dimension, and its scale for rounding errors."""
+    """Return one image's term by the paper's formulas, in bits per dimension, and the scale of its rounding errors."""
     e = c.exact
     to_x, to_eps = map(float, e.x0_hat(t))
     on_x0, on_xt, tilde = map(float, e.posterior(t))
@@ -164,7 +164,7 @@ def plain_term(c, predict, x_0, x_t, t, sigma2, levels, clip):
 @few
 @given(batches(), st.sampled_from(["small", "large", "table"]), st.sampled_from([None, 9, 17]), st.booleans())
 def test_vlb_term_is_the_kl_or_the_decoder_of_each_image(b, variance, levels, clip):
-    """KL(q(x_{t−1} | x_t, x₀) ‖ p_θ) at t ≥ 2 and the decoder at t = 1, with an image at each in the same batch."""
+    """KL(q(x_{t−1} | x_t, x₀) ‖ p_θ) at t ≥ 2 and the decoder at t = 1, both in the same batch."""
     x_0, x_t, e = np.clip(b.x, -1, 1), b.y, b.case.exact
     table = np.array([np.nan, *np.linspace(0.2, 2, e.T)])
     t = b.t.copy()
@@ -183,7 +183,7 @@ def test_vlb_term_is_the_kl_or_the_decoder_of_each_image(b, variance, levels, cl
 @few
 @given(batches(pythagorean()), st.sampled_from(["learned", "learned_range"]), st.sampled_from([None, 9]))
 def test_vlb_term_with_a_learned_variance(b, variance, levels):
-    """σ² is the net's second output: its logarithm, or a place between β̃_t (−1) and β_t (1), β̃₂ at t = 1."""
+    """σ² is the net's second output: its logarithm, or a place between β̃_t (−1, β̃₂ at t = 1) and β_t (1)."""
     e, x_0 = b.case.exact, np.clip(b.x, -1, 1)[..., None]
     x_t, said = b.y[..., None], np.cos(b.x)[..., None]
     found = []
@@ -202,7 +202,7 @@ def test_vlb_term_with_a_learned_variance(b, variance, levels):
 
 
 def test_vlb_term_does_not_clip_by_default():
-    """And is of 256 levels and the small variance."""
+    """The other defaults are 256 levels and the small variance."""
     x_0, x_t, t = np.full((2, 3), 0.5), np.full((2, 3), 0.25), a(1, 3, dtype=int)
     free, held = (vlb_term(Reverse(SHORT, lambda x, t: -9 + 0 * x, variance="small", clip=clip), x_0, x_t, t,
                            levels=256) for clip in (False, True))
@@ -237,7 +237,7 @@ def test_bound_is_the_sum_of_its_terms_in_order(b, variance, clip, continuous):
 
 
 def test_defaults_of_vlb():
-    """Small variance, 256 levels, no clip, a net that predicts the noise; float32 stays float32."""
+    """Small variance, 256 levels, no clip, an ε-predicting net; float32 stays float32."""
     rng = np.random.default_rng(3)
     x = np.linspace(-1, 1, 256)[rng.integers(0, 256, (2, 3))].astype(np.float32)
     noises = rng.standard_normal((5, 2, 3)).astype(np.float32)
@@ -254,7 +254,7 @@ def test_defaults_of_vlb():
 @pytest.mark.parametrize("levels", [None, 17])
 @pytest.mark.parametrize("learned", [False, True])
 def test_gradient_of_vlb_against_the_complex_step(levels, learned):
-    """By a parameter of the net: the tape against the complex step, with a weight for every image."""
+    """By a parameter of the net, with a weight for every image."""
     rng = np.random.default_rng(4)
     x = np.linspace(-1, 1, 17)[rng.integers(0, 17, (3, 2, 1))]
     noises, weights, h = rng.standard_normal((5, 3, 2, 1)), rng.standard_normal(3), 1e-30
@@ -279,7 +279,7 @@ def test_gradient_of_vlb_against_the_complex_step(levels, learned):
 @few
 @given(batches(first=2), st.sampled_from(["small", "large", "table"]))
 def test_equation_8_and_its_constant_equal_the_term(b, variance):
-    """For x₀ and x_t that have nothing to do with each other, and for every σ²."""
+    """For unrelated x₀ and x_t and for every σ²."""
     s, choice = b.case.schedule, variance
     if variance == "table":
         choice = np.array([np.nan, *np.linspace(0.2, 2, b.case.exact.T)])
@@ -297,7 +297,7 @@ def test_equation_8_and_its_constant_equal_the_term(b, variance):
 @few
 @given(batches(), st.sampled_from(["small", "large", "table"]))
 def test_equations_8_9_10_and_12_are_equal(b, variance):
-    """At any x₀ and ε, t = 1 too; the residual of (10) is that of (12) by the weight, and the weight is the paper's."""
+    """For any x₀ and ε, t = 1 included; the residual of (10) is that of (12) times its weight, which is the paper's."""
     s, e, choice = b.case.schedule, b.case.exact, variance
     if variance == "table":
         choice = np.array([np.nan, *np.linspace(0.2, 2, e.T)])
@@ -372,7 +372,7 @@ def test_bound_of_standard_normal_data_is_their_entropy(T):
 
 
 def test_vlb_is_in_bits_per_dimension():
-    """2.047 bits a dimension, however many dimensions: N(0, 1) data through `vlb` itself, T = 2."""
+    """N(0, 1) data through `vlb` itself at T = 2: 2.047 bits per dimension for any number of dimensions."""
     s = Schedule.from_betas([0.3, 0.6])
     nodes = a(1.0, -1.0)
     x_0, first, second = (v.reshape(-1, 1) * np.ones((1, 5)) for v in np.meshgrid(nodes, nodes, nodes, indexing="ij"))

@@ -1,4 +1,4 @@
-"""Whole chains with an exact ε*: Algorithm 2 and DDIM end where closed forms say; what is given, asked and drawn."""
+"""Chains with an exact ε*: Algorithm 2 and DDIM end at their closed forms; calls, noise and order."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ SHORT = Schedule.from_betas([0.02, 0.1, 0.3, 0.5])
 
 
 def affine(x, t):
-    """A model that depends on x and on t; numbers of no special value."""
+    """A model that depends on x and t, with coefficients of no special value."""
     step = rows(t, x).astype(x.dtype)
     return (0.3 + 0.1 * step) * x - 0.2 + 0.05 * step
 
 
 def end(run, T, dims=()):
-    """Mean and variance of the x₀ of a chain that is affine in its noises: the answers to none, and to a unit of each.
+    """Mean and variance of x₀ of a chain that is affine in its noises, by its responses to no noise and to units of it.
 
     run(x_T, noise_at) gives x₀. Image 0 has no noise at all, image 1 x_T = 1, image t z_t = 1, as in `gaussians.chain`.
     Where noise is asked for at t = 1 it is nan.
@@ -86,7 +86,7 @@ def test_ancestral_chain_of_gaussian_data_ends_at_the_closed_form(drawn, varianc
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("variance", ["small", "large"])
 def test_respaced_ancestral_chain_ends_at_the_closed_form(spacing, variance):
-    """Respaced, the chain is Algorithm 2 of the shorter schedule, for which the same closed form holds."""
+    """A respaced chain is Algorithm 2 of the shorter schedule, so the same closed form holds."""
     for whole in (LINEAR, cosine_schedule(1000)):  # the cosine's ᾱ falls so far that β' is next to 1 in a step or two
         data = Gaussian(whole, 0.3, 0.25)
         for n in (1, 2, 7, 50):
@@ -111,7 +111,7 @@ def test_respacing_keeps_the_options_and_refuses_a_table():
 
 
 def test_chains_of_correlated_pixels_end_at_the_closed_form():
-    """x₀ ~ N(m, Σ) as 2×1×1 images: the end's covariance along the eigenvectors of Σ is what each has on its own."""
+    """x₀ ~ N(m, Σ) as 2×1×1 images: along the eigenvectors of Σ the end's covariance is that of independent pixels."""
     data = Gaussian.full(SHORT, [0.5, -1.0], [[1.0, 0.6], [0.6, 0.5]])
     x_T, noises = np.zeros((9, 2, 1, 1)), np.zeros((5, 9, 2, 1, 1))
     x_T[1, 0] = x_T[2, 1] = 1
@@ -133,7 +133,7 @@ def test_chains_of_correlated_pixels_end_at_the_closed_form():
 @few
 @given(st.data(), st.sampled_from([0.0, 0.5, 1.0]))
 def test_ddim_of_gaussian_data_ends_at_the_closed_form(drawn, eta):
-    """Any subsequence of the steps; the oracle's recursion, and without noise its product of cosines."""
+    """For any subsequence of the steps: the oracle's recursion, and with η = 0 its product of cosines."""
     data = drawn.draw(gaussians())
     s = data.schedule
     steps = sorted(drawn.draw(st.sets(st.integers(1, s.T), min_size=1)), reverse=True)
@@ -158,7 +158,7 @@ def test_ddim_with_every_spacing_ends_at_the_closed_form(spacing, eta):
 
 
 def test_standard_deviation_after_fifty_ddim_steps():
-    """x₀ ~ N(0.3, 0.5²), the paper's schedule, η = 0: s²/v_T·Π cos² written out here, not the package's."""
+    """x₀ ~ N(0.3, 0.5²), the paper's schedule, η = 0: s²/v_T·Π cos² is written out here, without the package."""
     steps = timesteps(1000, 50)
     alpha_bar = np.concatenate([[1.0], np.cumprod(1 - LINEAR.beta[1:])])
     phi = np.arctan2(np.sqrt(1 - alpha_bar), 0.5 * np.sqrt(alpha_bar))
@@ -194,7 +194,7 @@ def test_a_ddim_chain_with_eta_1_is_the_ancestral_chain(c, clip):
 
 @pytest.mark.parametrize("sampler", ["ancestral", "ddim", "respaced"])
 def test_chains_with_the_exact_eps_of_twenty_digits_end_on_them(sampler):
-    """Every chain ends on one of the images, and not always on the same."""
+    """Every chain ends on one of the images, and the chains end on different ones."""
     images = digits().images[:20] / 8.0 - 1
     data = atoms(LINEAR, images)
     backend = get_backend("numpy")
@@ -217,7 +217,7 @@ def test_chains_with_the_exact_eps_of_twenty_digits_end_on_them(sampler):
 @few
 @given(schedules(), st.data(), st.sampled_from(["small", "large"]), st.booleans())
 def test_progressive_yields_x_and_x0_hat_of_every_step(c, drawn, variance, clip):
-    """From any start: x_{t−1} and x̂₀(x_t) of each t, the model asked once for each, no noise at t = 1; 0 is no step."""
+    """From any start: x_{t−1} and x̂₀(x_t) for each t, one call each, no noise at t = 1; start 0 yields nothing."""
     s, start = c.schedule, drawn.draw(st.integers(0, c.exact.T))
     asked, wanted = [], []
 
@@ -288,7 +288,7 @@ def test_an_image_is_the_same_in_any_batch(sampler):
 
 
 def test_draw_is_algorithm_2_with_first_noise_and_step_noise():
-    """x_T and z_t are `first_noise` and `step_noise`: what another sampler is given is what `draw` draws."""
+    """Another sampler given `first_noise` and `step_noise` as x_T and z_t gives what `draw` draws."""
     backend = get_backend("numpy")
     x_T = first_noise(backend, 5, SHORT, 2, 3, (4,), "float64")
     noise_at = step_noise(backend, 5, 2, 3, (4,), "float64")

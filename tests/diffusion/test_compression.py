@@ -1,4 +1,4 @@
-"""Progressive lossy compression: what has been sent at each step, and how far off the receiver's picture is."""
+"""Progressive lossy compression: rate and distortion at each step."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ SHORT = Schedule.from_betas([0.02, 0.1, 0.3, 0.5])
 
 
 def model(x, t):
-    """Not linear, and different for every t."""
+    """A nonlinear model that differs for every t."""
     return (np.tanh(x) * (0.3 + 0.1 * rows(t, x)) - 0.2).astype(x.dtype)
 
 
 @few
 @given(batches(pythagorean(min_T=1)), st.sampled_from(["small", "large"]), st.booleans(), st.sampled_from([9, 17]))
 def test_rate_and_distortion_of_every_step(b, variance, clip, levels):
-    """rate_t = L_T + Σ_{s>t} L_{s−1}: L_T at T, the whole bound at 0; it never falls.
+    """rate_t = L_T + Σ_{s>t} L_{s−1}: L_T at T and the whole bound at 0; it never falls.
 
     The model is asked once a step; the distortion is the root of the mean square of x₀ − x̂₀ in levels.
     """
@@ -75,7 +75,7 @@ def test_rate_and_distortion_of_every_step(b, variance, clip, levels):
 
 
 def test_distortion_is_the_root_mean_square_error_in_levels():
-    """0..255 for bytes: off by one level everywhere is 1, black for white 255, a quarter off by 2 is 1."""
+    """0..255 for bytes: one level off everywhere is 1, black for white 255, a quarter of the pixels off by 2 is 1."""
     byte = np.array([[0, 17, 254, 100], [0, 0, 0, 0], [10, 20, 30, 40]])
     other = np.array([[1, 18, 255, 99], [255, 255, 255, 255], [10, 20, 32, 40]])
     got = distortion(byte / 127.5 - 1, other / 127.5 - 1)
@@ -104,7 +104,7 @@ def test_defaults_of_send_are_those_of_the_bound():
 
 
 def test_send_with_a_learned_variance():
-    """A second output, for σ²: it reaches the rate, and the estimate is made of the first."""
+    """The second output, for σ², enters the rate; the estimate uses the first."""
     rng = np.random.default_rng(2)
     x, noises = rng.integers(0, 9, (2, 3, 1)) / 4 - 1, rng.standard_normal((5, 2, 3, 1))
 
@@ -120,7 +120,7 @@ def test_send_with_a_learned_variance():
 
 
 def test_rates_of_gaussian_data_equal_the_closed_form():
-    """N(0.2, 0.3²), ε*, σ² = β: what is sent by step t is on average the closed form's; x₀ = m ± s and ε = ±1 average.
+    """N(0.2, 0.3²), ε*, σ² = β: the mean rate by step t is the closed form; x₀ = m ± s and ε = ±1 average exactly.
 
     The distortion falls as the rate grows.
     """

@@ -1,4 +1,4 @@
-"""DDIM: its σ, one step against the formula for every η and every pair of steps, the order of a chain, its inverse."""
+"""DDIM: σ, one step for every η and every pair of steps, the order of a chain, inversion."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ etas = st.sampled_from([0.0, 0.5, 1.0]) | st.floats(1e-3, 1)
 
 
 def model(x, t):
-    """Not linear, and different for every t."""
+    """A nonlinear model that differs for every t."""
     step = rows(t, x).astype(x.dtype)
     return np.tanh(x) * (0.3 + 0.1 * step) - 0.2
 
 
 @st.composite
 def jumps(draw, cases=None):
-    """A Batch and an earlier t for each image, often 0 and often t − 1."""
+    """Draw a Batch and an earlier t for each image, often 0 and often t − 1."""
     b = draw(batches(cases))
     return b, np.array([draw(st.sampled_from([0, t - 1]) | st.integers(0, t - 1)) for t in b.t.tolist()])
 
 
 def mp(x):
-    """A Fraction, an int or a number of 50 digits as the last."""
+    """Convert a Fraction, an int or a 50-digit number to a 50-digit number."""
     return x if isinstance(x, mp50.mpf) else mp50.mpf(x.numerator) / x.denominator
 
 
@@ -62,7 +62,7 @@ def exact_sigma(e, t, s, eta):
 @few
 @given(jumps(any_schedule()), etas)
 def test_sigma_is_equation_16_of_ddim(jump, eta):
-    """Equation (16) of the paper on DDIM against 50 digits; in float32 to float32's last digit."""
+    """Equation (16) of the DDIM paper against 50 digits; in float32 to float32's last digit."""
     b, s = jump
     want = rows([exact_sigma(b.case.exact, t, before, eta) for t, before in zip(b.t, s, strict=True)], b.x)
     assert_close(ddim_sigma(b.case.schedule, b.t, s, eta, b.x), want, 1e-11)
@@ -74,7 +74,7 @@ def test_sigma_is_equation_16_of_ddim(jump, eta):
 
 
 def test_float32_sigma_of_consecutive_steps_keeps_its_digits():
-    """At η = 1, √β̃_t: where 1 − ᾱ_t/ᾱ_{t−1} itself in single precision would be off by 5e-4."""
+    """At η = 1 it is √β̃_t; 1 − ᾱ_t/ᾱ_{t−1} computed in single precision would be off by 5e-4."""
     t = np.arange(1, 1001)
     got = ddim_sigma(LINEAR, t, t - 1, 1.0, np.zeros((1000, 1), np.float32))[:, 0].astype(float)
     assert_close(got, np.sqrt(LINEAR.beta_tilde[1:]), 1e-7)
@@ -83,7 +83,7 @@ def test_float32_sigma_of_consecutive_steps_keeps_its_digits():
 @few
 @given(jumps(), etas, st.booleans())
 def test_ddim_step_is_equation_12_of_ddim(jump, eta, clip):
-    """x_s = √ᾱ_s·x̂₀ + √(1 − ᾱ_s − σ²)·ε_θ + σ·z; with the clip, ε_θ is that of the held x̂₀."""
+    """x_s = √ᾱ_s·x̂₀ + √(1 − ᾱ_s − σ²)·ε_θ + σ·z; with the clip, ε_θ is that of the clipped x̂₀."""
     b, s = jump
     e = b.case.exact
     z = np.random.default_rng(0).standard_normal(b.x.shape)
@@ -108,7 +108,7 @@ def test_ddim_step_is_equation_12_of_ddim(jump, eta, clip):
 @few
 @given(jumps(), etas)
 def test_ddim_step_preserves_the_marginals(jump, eta):
-    """From x_t = √ᾱ_t·x₀ + √(1 − ᾱ_t)·ε and the true ε: mean √ᾱ_s·x₀ and variance 1 − ᾱ_s, whatever σ is."""
+    """From x_t = √ᾱ_t·x₀ + √(1 − ᾱ_t)·ε and the true ε: mean √ᾱ_s·x₀ and variance 1 − ᾱ_s for every σ."""
     b, s = jump
     schedule, x_t = b.case.schedule, q_sample(b.case.schedule, b.x, b.t, b.y)
     signal, noise = (rows(v, b.x) for v in zip(*(b.case.exact.marginal(t) for t in b.t), strict=True))
@@ -186,7 +186,7 @@ def test_steps_that_do_not_descend_within_the_schedule_are_refused(steps):
 @few
 @given(schedules(), st.data(), etas)
 def test_ddim_calls_the_model_once_per_step_in_order(c, drawn, eta):
-    """The model once for each step in order; noise for each but the last, and none without η; x_s from each to 0."""
+    """One model call per step in order; noise for each step but the last, none with η = 0; yields x_s down to x₀."""
     steps = sorted(drawn.draw(st.sets(st.integers(1, c.exact.T), min_size=1)), reverse=True)
     asked, wanted = [], []
 
@@ -235,7 +235,7 @@ def test_ddim_starts_from_pure_noise_with_an_x0_model():
 # The inverse.
 
 def test_ddim_recovers_the_image_that_was_inverted():
-    """An image to its noise and back: nearer with every round of iterations, until nothing is left but rounding."""
+    """An image to its noise and back: the error falls with every iteration until only rounding is left."""
     data = Mixture(LINEAR, [0.4, 0.6], np.array([[0.5, -0.5], [-0.4, 0.2]]), [0.1, 0.2])
     reverse = Reverse(LINEAR, data.eps)
     x_0, steps = data.sample(5, dtype="float64"), timesteps(1000, 10)
@@ -260,7 +260,7 @@ def test_ddim_retraces_every_step_of_the_inversion():
 
 
 def test_one_iteration_inverts_exactly_if_the_prediction_does_not_depend_on_x():
-    """And on Gaussian data its error falls as the steps become smaller: about by five for five times as many."""
+    """On Gaussian data its error falls with the step size: by about five for five times as many steps."""
     def drift(x, t):
         return np.sin(rows(t, x)) + 0 * x
 
@@ -279,7 +279,7 @@ def test_one_iteration_inverts_exactly_if_the_prediction_does_not_depend_on_x():
 
 
 def test_ddim_invert_calls_the_model_iterations_times_per_step():
-    """At each t from the lowest up the model is asked `iterations` times: at x_s, then at each x_t that comes out."""
+    """At each t from the lowest up: first at x_s, then at each x_t that results."""
     asked = []
 
     def net(x, t):

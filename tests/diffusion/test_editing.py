@@ -1,4 +1,4 @@
-"""What else a chain can do: guidance, mixing two images, filling in a part of one."""
+"""Guidance, interpolation and inpainting."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ SHORT = Schedule.from_betas([0.02, 0.1, 0.3, 0.5])
 
 
 def model(x, t):
-    """Not linear, and different for every t."""
+    """A nonlinear model that differs for every t."""
     return (np.tanh(x) * (0.3 + 0.1 * rows(t, x)) - 0.2).astype(x.dtype)
 
 
 # Guidance.
 
 def labelled(x, t, y):
-    """A net with labels, different for every t and label."""
+    """A labelled model that differs for every t and label."""
     return x * 0.1 + rows(t, x) * 0.01 + rows(y, x) * 0.5
 
 
 @few
 @given(st.floats(-2, 5) | st.sampled_from([0.0, -1.0]), st.integers(1, 4))
 def test_guided_is_the_classifier_free_guidance_formula(weight, rank):
-    """(1 + w)·ε(y) − w·ε(∅): the label's own answer at w = 0, that of no label at −1."""
+    """(1 + w)·ε(y) − w·ε(∅): the conditional prediction at w = 0, the unconditional one at −1."""
     x, t, y, calls = np.linspace(-1, 1, 4).reshape(4, *[1] * (rank - 1)), np.arange(1, 5), np.array([3, 0, 7, 1]), []
 
     def net(x, t, y):
@@ -66,7 +66,7 @@ def test_guided_is_the_classifier_free_guidance_formula(weight, rank):
 
 @pytest.mark.parametrize("kind", [np.asarray, Tensor])
 def test_guidance_leaves_the_learned_variance_alone(kind):
-    """A net with two outputs: the prediction is extrapolated, what it says of the variance is that of the label."""
+    """Of a net with two outputs, the prediction is extrapolated and the variance is the conditional one."""
     x, t, y = np.linspace(-1, 1, 6).reshape(3, 2), np.array([1, 2, 4]), np.array([3, 0, 7])
 
     def net(x, t, y):
@@ -133,7 +133,7 @@ def test_interpolation_keeps_the_dtype_and_takes_any_fraction():
 # Filling in.
 
 def asked_noise(seed, shape, asked):
-    """noise_at of `inpaint`: numbers of their own for each (what, t, k), noted in `asked`."""
+    """Return a noise_at for `inpaint` that gives distinct numbers for each (what, t, k) and records the requests."""
     def noise_at(what, t, k):
         asked.append((what, t, k))
         return np.random.default_rng([seed, len(what), ord(what[0]), t, k]).standard_normal(shape)
@@ -144,7 +144,7 @@ def asked_noise(seed, shape, asked):
 @few
 @given(schedules().filter(lambda c: c.exact.T <= 8), st.integers(1, 3), st.integers(0, 99), st.booleans())
 def test_inpainting_step_by_step(c, repeats, seed, clip):
-    """Step by step by hand: a step of Algorithm 2, the known part from q, and back, `repeats` times but once at t = 1.
+    """By hand: a step of Algorithm 2, the known part from q, and back, `repeats` times (once at t = 1).
 
     What is not known is nan and never read; what is known is exactly itself at the end.
     """
@@ -215,7 +215,7 @@ CONDITIONAL = -0.3 + 0.8 * (KNOWN - 0.2)  # of the second pixel given the first
 
 
 def filled_in(s, repeats, n=1, z=None):
-    """The second of two correlated pixels, the first being known, with ε*; without noise, its exact mean."""
+    """The second of two correlated pixels, given the first, with ε*; without noise this is its exact mean."""
     data = Gaussian.full(s, MEAN, COVARIANCE)
     known = np.broadcast_to([KNOWN, np.nan], (n, 2))
     zero = np.zeros((n, 2))
@@ -239,7 +239,7 @@ def test_the_inpainted_mean_approaches_the_conditional_mean_with_repeats():
 
 @pytest.mark.parametrize("repeats", [1, 3])
 def test_mean_and_variance_of_the_inpainted_pixels(repeats):
-    """Exactly: against the moments of both pixels carried through the algorithm, by matrices; unit vectors of noise."""
+    """By unit vectors of noise, against the exact moments of both pixels carried through the algorithm by matrices."""
     s = linear_schedule(5, 0.1, 0.6)
     keys = [(what, t, k) for t in range(5, 0, -1) for k in range(repeats) for what in ("step", "known", "back")]
     place = {key: i for i, key in enumerate(keys)}

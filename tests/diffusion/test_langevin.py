@@ -1,4 +1,4 @@
-"""Langevin dynamics: the law that its steps settle in, exactly, and the annealed chain by its closed form."""
+"""Langevin dynamics: the stationary distribution, exactly, and the annealed chain in closed form."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SHORT = Schedule.from_betas([0.02, 0.1, 0.3, 0.5])
 
 
 def model(x, t):
-    """Not linear, and different for every t."""
+    """A nonlinear model that differs for every t."""
     return np.tanh(x) * (0.3 + 0.1 * rows(t, x)) - 0.2
 
 
@@ -44,7 +44,7 @@ def model(x, t):
 @few
 @given(batches(), st.floats(1e-4, 3))
 def test_langevin_step_is_its_formula(b, delta):
-    """x + δ/2·s + √δ·z; δ a number, or one for each image."""
+    """x + δ/2·s + √δ·z, where δ is a number or one per image."""
     z = np.cos(b.x + b.y)
     want = b.x + delta / 2 * b.y + math.sqrt(delta) * z
     assert_close(langevin_step(b.x, b.y, delta, z), want, 1e-14, scale=1 + abs(b.x) + abs(b.y))
@@ -70,7 +70,7 @@ def test_langevin_refuses_wrong_shapes_and_settings():
 
 @pytest.mark.parametrize("delta", [1e-3, 0.1, 1.0, 2.0, 3.5])
 def test_stationary_variance_of_langevin_steps(delta):
-    """On N(0, 1): 1/(1 − δ/4) exactly, whatever it begins with. Unit vectors give what x and z are multiplied by."""
+    """On N(0, 1) it is 1/(1 − δ/4) exactly, from any start. Unit vectors give the factors of x and z."""
     x, z = np.array([1.0, 0.0]), np.array([0.0, 1.0])
     gain, noise = langevin_step(x, -x, delta, z)
     assert_close(noise**2 / (1 - gain**2), 1 / (1 - delta / 4), 1e-11)
@@ -83,7 +83,7 @@ def test_stationary_variance_of_langevin_steps(delta):
 # The annealed chain.
 
 def gaussian_end(data, steps, per_level, size):
-    """Mean and variance of x₀ for N(m, s²): by the formulas of the docstring, in the deviation u = x − √ᾱ·m."""
+    """Return mean and variance of x₀ for N(m, s²) by the docstring's formulas, in the deviation u = x − √ᾱ·m."""
     s, before = data.schedule, None
     mean, variance = 0.0 * data.mean, np.ones_like(data.variance)  # of x
     for t in steps:
@@ -132,7 +132,7 @@ def test_more_steps_per_level_end_nearer_to_the_data():
 
 
 def test_langevin_with_the_exact_eps_of_twenty_digits_ends_on_them():
-    """With the ε* of twenty images the chain ends on one of them, and not always on the same."""
+    """Every chain ends on one of the twenty images, and the chains end on different ones."""
     images = digits().images[:20] / 8.0 - 1
     data, backend = atoms(LINEAR, images), get_backend("numpy")
 
@@ -150,7 +150,7 @@ def test_langevin_with_the_exact_eps_of_twenty_digits_ends_on_them():
 @given(st.sets(st.integers(1, 4), min_size=1), st.integers(1, 3), st.booleans(),
        st.sampled_from(["float32", "float64"]))
 def test_annealed_langevin_calls_the_model_in_order(levels, per_level, clip, dtype):
-    """Level after level, `per_level` steps each, one answer of the net a step, and one more for the last x̂₀."""
+    """Level by level, `per_level` steps each, one model call per step, and one more for the last x̂₀."""
     steps, asked, wanted = sorted(levels, reverse=True), [], []
 
     def net(x, t):
@@ -190,7 +190,7 @@ def test_annealed_langevin_calls_the_model_in_order(levels, per_level, clip, dty
 
 
 def test_defaults_of_annealed_langevin():
-    """Five steps a level, of a tenth of the noise's variance; nothing clipped."""
+    """Five steps per level, step size a tenth of the noise's variance, no clip."""
     def noise_at(t, k):
         return np.full((2, 3), 0.1 * t - 0.05 * k)
 
@@ -203,7 +203,7 @@ def test_defaults_of_annealed_langevin():
 
 
 def test_annealed_langevin_starts_from_pure_noise_with_an_x0_model():
-    """β_T = 1: at T there is no signal whose size could be kept, and x goes on as it is."""
+    """β_T = 1: there is no signal at T to rescale, so x is kept as it is."""
     s, x = jsd_schedule(3), np.full((1, 2), 2.0)
     reverse = Reverse(s, lambda x, t: 0 * x, predicts="x0")
     chain = {t: after for t, after, _ in annealed_langevin(reverse, x, [3, 2], lambda t, k: 0 * x, per_level=1)}

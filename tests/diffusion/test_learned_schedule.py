@@ -1,4 +1,4 @@
-"""A schedule whose β are learned: its tables, the rows of them, and the gradients that reach the logits."""
+"""A schedule with learned β: its tables, their rows, and the gradients of the logits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def sigmoid(w):
 
 
 def by_definition(w):
-    """Every table from index 1 on, for real or complex logits."""
+    """Return every table from index 1 on, for real or complex logits."""
     beta = sigmoid(w)
     bar = np.cumprod(1 - beta)
     before = np.concatenate(([1.0], bar[:-1]))
@@ -100,7 +100,7 @@ def test_the_gradient_of_a_sample_of_the_marginal(data, w, shape):
 @few
 @given(st.data(), logits(), shapes(), st.sampled_from(["float32", "float64", "complex128"]))
 def test_rows_of_a_tensor_table_and_their_gradients(data, w, shape, dtype):
-    """They are the table's entries, shaped for the images, in their real dtype; each entry's gradient comes home."""
+    """Rows are the table's entries shaped for the images, in their real dtype; each entry gets its gradient."""
     s = Schedule.learned(Tensor(w, requires_grad=True))
     name = data.draw(st.sampled_from(TABLES))
     t = data.draw(steps(s.T, shape[0], first=1 if name in FROM_ONE else 0))
@@ -132,7 +132,7 @@ def test_t_out_of_range_of_a_tensor_table_is_refused():
 
 
 def test_the_variance_may_be_a_tensor():
-    """σ_t² of its own for every step, learned: index 0 may be anything."""
+    """A learned σ_t² for every step; index 0 is unused."""
     s, x, t = jsd_schedule(3), np.zeros((3, 2)), np.array([3, 1, 3])
     sigma2 = Tensor(np.array([np.nan, 0.5, 1.0, 2.0]), requires_grad=True)
     got = log_variance(s, sigma2, t, x)
@@ -145,7 +145,7 @@ def test_the_variance_may_be_a_tensor():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_images_keep_their_dtype_and_the_logits_theirs(dtype):
-    """Tables are float64 whatever the logits are; the rows are the images'."""
+    """Tables are float64 for any dtype of the logits; rows have the dtype of the images."""
     for of_w in ("float32", "float64"):
         w = Tensor(np.array([-2.0, -1.0, 0.5], of_w), requires_grad=True)
         s = Schedule.learned(w)
@@ -165,7 +165,7 @@ def test_images_keep_their_dtype_and_the_logits_theirs(dtype):
 @pytest.mark.parametrize("T", [1, 2, 3, 5])
 @pytest.mark.parametrize("levels", [256, None])
 def test_the_gradient_of_the_bound_against_finite_differences(T, levels):
-    """With fixed noise, by one term (random cotangents, every t) and as a whole; L_T's gradient is among them."""
+    """With fixed noise, of one term (random cotangents, every t) and of the whole bound, L_T included."""
     rng = np.random.default_rng(T)
     w, n = rng.uniform(-2, 1, T), 2 * T
     x_0 = rng.integers(0, 256, (n, 3)) / 127.5 - 1
@@ -194,7 +194,7 @@ def test_the_gradient_of_the_bound_against_finite_differences(T, levels):
 
 
 def test_the_gradient_of_the_prior_reaches_every_logit():
-    """L_T = ½·(ᾱ_T·x₀² − ᾱ_T − ln(1 − ᾱ_T)); a model that is always right leaves nothing else at t > 1."""
+    """L_T = ½·(ᾱ_T·x₀² − ᾱ_T − ln(1 − ᾱ_T)); a model that is always right leaves no other term at t > 1."""
     w, x_0, noise = Tensor(np.array([-1.0, 0.0, 1.0]), requires_grad=True), np.array([[0.5]]), np.array([[2.0]])
     loss = bound_loss(Schedule.learned(w), lambda x, t: x_0, x_0, np.array([2]), noise, predicts="x0")
     s = Schedule.from_betas(sigmoid(w.data))
@@ -223,7 +223,7 @@ def test_sampling_and_respacing_take_the_numbers_of_a_learned_schedule():
 
 
 def test_gradients_of_a_learned_schedule_on_a_gpu_equal_the_host():
-    """The host's gradient; its tables are made and read there, and nothing is waited for."""
+    """The tables are made and read on the device, without a transfer."""
     w, x = np.array([-2.0, -1.0, 0.5]), np.random.default_rng(1).standard_normal((2, 3))
     t = np.array([1, 3])
     here = Tensor(w, requires_grad=True)

@@ -1,4 +1,4 @@
-"""What mutation testing changed and no test noticed, until these: checks of input, Tensors beside arrays, defaults."""
+"""Tests for mutants that survived the other tests: input checks, Tensors beside arrays, defaults."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_ddim_refuses_steps_beyond_T():
 
 
 def test_guidance_keeps_both_outputs_on_the_last_axis():
-    """Two outputs an element stay side by side on the last axis, at any rank."""
+    """At any rank."""
     def model(x, t, y):
         return np.concatenate([x * (1 + y[0]), x + 7], axis=-1)  # (N, H, W, 2C)
 
@@ -115,7 +115,7 @@ def test_a_degenerate_gaussian_has_no_density_at_t_0():
 
 
 def test_a_ddim_step_from_pure_noise_has_no_negative_variance():
-    """With ᾱ_T = 0 and η = 1, 1 − ᾱ_s − σ² is 0, and by rounding less than 0."""
+    """With ᾱ_T = 0 and η = 1, 1 − ᾱ_s − σ² is 0, and rounding may make it negative."""
     x = RNG.standard_normal((1, 3)).astype(np.float32)
     for k in range(200):
         schedule = Schedule.from_betas([*np.random.default_rng(k).uniform(0.05, 0.6, 3), 1.0])

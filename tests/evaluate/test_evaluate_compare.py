@@ -1,4 +1,4 @@
-"""Two sets of images compared, the floor, and figures that say what they depend on."""
+"""Comparison of two sets of images: figures, the floor, and the settings that a figure states."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ddpm_np.models import Classifier, ClassifierConfig
 
 
 def untrained():
-    """Features of a net as it begins."""
+    """Features of an untrained net."""
     return ClassifierFeatures(Classifier(ClassifierConfig(8, 1, 4)), Training("toy", "0", 30, 7, 5, 1e-3, 4, 10, 0.9))
 
 

@@ -1,7 +1,9 @@
-"""scripts/mutate.py: which mutants there are, what becomes of them in a tiny project, and that a run goes on."""
+"""scripts/mutate.py: its operators, a survey of a tiny project, and stopping and resuming."""
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import re
 import signal
@@ -18,12 +20,15 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from cosmic_ray.mutating import mutate_code  # noqa: E402
+from mutation.killers import home  # noqa: E402
 from mutation.operators import OPERATORS, OWN  # noqa: E402
+from mutation.report import explanations  # noqa: E402
+from mutation.survey import LEFT_OUT  # noqa: E402
 from mutation.work import Project, changed, code  # noqa: E402
 
 
 def mutants(operator, source):
-    """All that an operator makes of a line."""
+    """Return all mutants of a line by one operator."""
     found = []
     while (text := mutate_code(source + "\n", OPERATORS[operator], len(found))) is not None:
         found.append(text.rstrip("\n"))
@@ -50,21 +55,25 @@ def test_each_operator_produces_its_documented_example(operator):
     ("SwapArguments", "x = f(a, a)", []),
     ("SwapArguments", "x = isinstance(a, b)", []),
     ("SwapArguments", "x = q_sample(schedule, x_0)", []),
+    ("SwapArguments", "x = predict(reverse, x_t, t)", ["x = predict(reverse, t, x_t)"]),
     ("ShiftIndex", "x = a[1:]", ["x = a[:]"]),
     ("ShiftIndex", "x = a[:-1]", ["x = a[:]"]),
     ("ShiftIndex", "x = a[t, s]", ["x = a[t - 1, s]", "x = a[t, s - 1]"]),
-    ("ShiftIndex", "x = schedule.at(table, t, x)", ["x = schedule.at(table, t - 1, x)"]),
+    ("ShiftIndex", "k = schedule.at(t, like=x)", ["k = schedule.at(t - 1, like=x)"]),
+    ("ShiftIndex", "x = xp.take(table, t, axis=0)", ["x = xp.take(table, t - 1, axis=0)"]),
     ("ShiftIndex", "x = range(1, n, -1)", ["x = range(1, n - 1, -1)"]),
     ("DropFunction", "x = xp.sqrt(a)[1:] * xp.log(b)", ["x = (a)[1:] * xp.log(b)", "x = xp.sqrt(a)[1:] * (b)"]),
     ("DropFunction", "x = a.sum(axis=1)", []),
     ("ExchangeFunction", "x = xp.log1p(min(a, b))", ["x = xp.log(min(a, b))", "x = xp.log1p(max(a, b))"]),
     ("ExchangeFunction", "x = log", []),
     ("ExchangeName", "x = s.alpha[t]", ["x = s.alpha_bar[t]"]),
+    ("ExchangeName", "x = k.posterior_x0 * y + k.sqrt_alpha_bar * z",
+     ["x = k.posterior_xt * y + k.sqrt_alpha_bar * z", "x = k.posterior_x0 * y + k.sqrt_one_minus_alpha_bar * z"]),
     ("ExchangeName", "def f(low, high): return f(low, low=1)", ["def f(low, high): return f(high, low=1)"]),
     ("ExchangeName", "def f(low): return low", []),
-    ("ExchangeName", "def f(x_0, x_t): return of(x_0).mean(x_t) + s.at(a, x_0, x_t) + x_t.ndim",
-     ["def f(x_0, x_t): return of(x_0).mean(x_0) + s.at(a, x_0, x_t) + x_t.ndim",
-      "def f(x_0, x_t): return of(x_0).mean(x_t) + s.at(a, x_t, x_t) + x_t.ndim"]),
+    ("ExchangeName", "def f(x_0, x_t): return of(x_0).mean(x_t) + s.at(x_0, like=x_t) + times(x_0, 1) + x_t.ndim",
+     ["def f(x_0, x_t): return of(x_0).mean(x_0) + s.at(x_0, like=x_t) + times(x_0, 1) + x_t.ndim",
+      "def f(x_0, x_t): return of(x_0).mean(x_t) + s.at(x_t, like=x_t) + times(x_0, 1) + x_t.ndim"]),
     ("ExchangeText", 'x = v == "small"', ['x = v == "large"']),
     ("DoubleNumber", "x = 0.5 + 1e-4 + 0.0 + 2", ["x = 1.0 + 1e-4 + 0.0 + 2", "x = 0.5 + 0.0002 + 0.0 + 2",
                                                   "x = 0.5 + 1e-4 + 1.0 + 2"]),
@@ -171,13 +180,13 @@ def finish(process):
 
 
 def cells(out):
-    """The table's row as {column: text}."""
+    """Return the table's row as {column: text}."""
     head, _, row, *_ = out.strip().splitlines()
     return dict(zip(*([cell.strip() for cell in line.strip("|").split("|")] for line in (head, row)), strict=True))
 
 
 def test_survey_of_a_tiny_project(tiny):
-    """Killed, surviving and untested mutants; a second run does the rest; what is explained is no failure."""
+    """Killed, surviving and untested mutants; a second run does the rest; explained survivors are no failure."""
     _, out, err = finish(start(tiny, "formula.py", "--limit", "3"))
     first = cells(out)
     assert int(first["not run"]) > 5
@@ -221,8 +230,9 @@ def test_survey_of_a_tiny_project(tiny):
     assert "x - 2" not in report
 
 
+@pytest.mark.usefixtures("default_sigint")
 def test_ctrl_c_stops_a_survey_and_the_next_run_resumes_it(tiny):
-    """Ctrl-C at a mutant that hangs ends it and what it started; what was found is kept, the next run has the rest."""
+    """Ctrl-C during a hanging mutant ends it and its children; results are kept, and the next run does the rest."""
     hangs, ticks = tiny / "hangs", tiny / "ticks"
     (tiny / "tests" / "test_formula.py").write_text(
         "import pathlib, subprocess\nfrom tiny.formula import one\ndef test_one():\n    if one(2) != 2:\n"
@@ -258,6 +268,49 @@ def test_modules_are_found_by_name_and_pattern(tiny):
         project.modules(["formulas.py"])
 
 
+def test_the_copy_has_every_source_file_and_no_results(tiny):
+    for path in ("tiny/runs/formula.py", "runs/mutation/formula.sqlite", ".venv/bin/python", "tiny/__pycache__/a.pyc"):
+        (tiny / path).parent.mkdir(parents=True)
+        (tiny / path).write_text("")
+    copy = tiny.with_name(f"{tiny.name}-copy")
+    Project(tiny, "tiny", copy).fill()
+    files = {str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()}
+    assert files == {"tiny/__init__.py", "tiny/formula.py", "tiny/runs/formula.py", "tests/test_formula.py",
+                     "explained.toml", "pyproject.toml"}
+
+
+@pytest.mark.parametrize(("module", "name", "own"), [
+    ("diffusion.ddim", "tests/diffusion/test_ddim.py::test_x", True),
+    ("diffusion.schedules", "tests/diffusion/test_schedule.py::test_x", True),
+    ("diffusion.oracle.gaussian", "tests/diffusion/test_oracle_gaussian.py::test_x", True),
+    ("diffusion.oracle.gaussian", "ddpm_np/diffusion/oracle/gaussian.py::Gaussian", True),
+    ("diffusion.sampler", "tests/sampling/test_samplers.py::test_x", False),
+    ("diffusion.reverse", "tests/test_forward.py::test_reverse", False),
+])
+def test_the_tests_of_a_module_are_found_by_their_file(module, name, own):
+    assert home(module, name) == own
+
+
+def test_every_file_of_tests_that_is_left_out_exists():
+    stems = {path.stem.removeprefix("test_") for path in (SCRIPTS.parent / "tests").rglob("test_*.py")}
+    assert LEFT_OUT - stems == set()
+
+
+def function_source(module, name):
+    """The text of a function or method of the package, on one line, without comments."""
+    found = importlib.import_module(f"ddpm_np.{module}")
+    for part in name.split("."):
+        found = getattr(found, part)
+    return changed(inspect.getsource(getattr(found, "fget", found)), "")[0]
+
+
+def test_every_explained_survivor_is_of_a_line_that_exists():
+    """An entry whose line has changed explains nothing: translate it, or drop it with the line."""
+    stale = [entry for entry in explanations(SCRIPTS / "mutation" / "equivalent.toml")
+             if entry.before not in function_source(entry.module, entry.function)]
+    assert stale == []
+
+
 def test_a_docstring_or_a_comment_is_no_change():
     source = 'def f(x):\n    """One."""\n    return x + 1  # two\n'
     assert code(source) == code(source.replace("One", "Two").replace("two", "one"))
@@ -266,6 +319,8 @@ def test_a_docstring_or_a_comment_is_no_change():
 
 def test_changed_returns_the_differing_lines():
     assert changed("a\nb\n  c\nd", "a\nB\nC\nd") == ("b c", "B C")
+    assert changed("a\nb(  # one\n  # two\n  c)", "a\nb(  # one\n  # two\n  d)") == ("c)", "d)")
+    assert changed("b  # one\n# two\nc", "B  # one\n# two\nC") == ("b c", "B C")
 
 
 PLANTED = """

@@ -1,4 +1,4 @@
-"""Every function of `diffusion` that takes arrays, called once: what other namespaces than NumPy's are tried with."""
+"""A call of every function of `diffusion` that takes arrays, to try other namespaces than NumPy's."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ NEEDS_LOG_NDTR = {"decoder_log_likelihood", "discretised bound", "discretised tr
 
 
 def column(t: Any, x: Any) -> Any:
-    """t as (N, 1, …) in x's dtype."""
+    """Return t as (N, 1, …) in x's dtype."""
     xp = of(x)
     return xp.reshape(xp.astype(t, x.dtype), (x.shape[0],) + (1,) * (x.ndim - 1))
 
 
 def model(x: Any, t: Any) -> Any:
-    """An ε_θ in common names that depends on t: tanh(x)/(1 + t)."""
+    """An ε_θ in array-API names that depends on t: tanh(x)/(1 + t)."""
     return of(x).tanh(x) / (1 + column(t, x))
 
 
@@ -53,7 +53,7 @@ def arrays(rng: np.random.Generator, T: int, shape: tuple[int, ...], dtype: Any)
 
 
 def at(a: dict[str, Any]) -> Callable[..., Any]:
-    """Noise by step."""
+    """Return noise by step."""
     return lambda t, *rest: a["noises"][t, ...]
 
 
@@ -168,6 +168,6 @@ def mixture(s: d.Schedule, a: dict[str, Any]) -> d.Mixture:
 
 
 def results(name: str, schedule: d.Schedule, values: dict[str, Any]) -> list[Any]:
-    """What a call gives, as a list of arrays."""
+    """Return the results of a call as a list of arrays."""
     found = CALLS[name](schedule, values)
     return list(found) if isinstance(found, (tuple, list)) else [found]

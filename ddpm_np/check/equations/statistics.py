@@ -20,7 +20,7 @@ from ddpm_np.check.strategies import plain_cases
 
 equation("algorithm-1", "the distributions of t and of the noise",
          r"t\sim\mathrm{Uniform}(\{1,\dots,T\}),\quad\epsilon\sim\mathcal{N}(0,I)", "Ho et al. 2020, Algorithm 1",
-         "training.trainer.Trainer")
+         "training.algorithm1.gradient_of_batch")
 
 CHANCE = 1e-9  # probability that a property fails on correct code
 SEED = 20_200_619

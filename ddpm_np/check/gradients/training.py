@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
+from ddpm_np.autograd.op import kernels
 from ddpm_np.autograd.tensor import Tensor, gradients
 from ddpm_np.check.comparison import Failed, nice
 from ddpm_np.check.gradients import reference_nets as by_hand
@@ -22,7 +23,7 @@ from ddpm_np.diffusion import PREDICTS, Schedule, hybrid_loss, simple_loss
 from ddpm_np.models import MLP, MLPConfig
 from ddpm_np.nn import Linear
 from ddpm_np.training.adam import Adam
-from ddpm_np.training.clip import clip_grad_norm
+from ddpm_np.training.clip import clip_grad_norm, global_norm
 from ddpm_np.training.ema import EMA
 from ddpm_np.training.flat import Flat
 
@@ -145,6 +146,15 @@ SETTINGS = [  # η, (β₁, β₂), ε, updates of warm-up
 
 
 def check_adam(found: Findings, rng: np.random.Generator) -> None:
+    """Check Adam's fused update and its definition, then passes over more numbers than one block."""
+    check_updates(found, rng)
+    with kernels("reference"):
+        check_updates(found, rng)
+    check_blocks(found, rng)
+    check_shards(found, rng)
+
+
+def check_updates(found: Findings, rng: np.random.Generator) -> None:
     """Check one update by hand, several by Algorithm 1, missing gradients, warm-up, and no update for inf and nan."""
     check_first_update(found)
     for lr, betas, eps, warmup in SETTINGS:
@@ -169,8 +179,6 @@ def check_adam(found: Findings, rng: np.random.Generator) -> None:
                 found.equal(f"{at}: {name}", got, array, UPDATE)
             if k == 3:
                 check_no_update(at, adam, leaves, found)
-    check_blocks(found, rng)
-    check_shards(found, rng)
 
 
 def check_first_update(found: Findings) -> None:
@@ -242,6 +250,8 @@ def check_clip(found: Findings, rng: np.random.Generator) -> None:
         leaves[2].grad = None
         before = [None if p.grad is None else p.grad.copy() for p in leaves]
         norm = math.sqrt(math.fsum(float(x) ** 2 for g in before if g is not None for x in g.ravel()))
+        flat = np.concatenate([g.ravel() for g in before if g is not None])
+        found.equal(f"the norm of all gradients as one array, of size {size}", global_norm(flat), norm, 1e-14)
         found.equal(f"the norm of all gradients together, of size {size}", clip_grad_norm(leaves, 1.0), norm, 1e-14)
         for p, g in zip(leaves, before, strict=True):
             if g is None:

@@ -1,8 +1,8 @@
-"""Mistakes in this package's bound, in the lines of appendix A, in losses and in what is known exactly."""
+"""Mistakes in this package's bound, the lines of appendix A, losses and oracles."""
 
 from __future__ import annotations
 
-from mistakes import Lines
+from mistakes import CLIPPED, SMALL, Lines
 
 BOUND: Lines = {
     "diffusion.bound.kl": [
@@ -22,64 +22,67 @@ BOUND: Lines = {
         ("ln σ² for ln σ", "xp.exp(-log_scale)", "xp.exp(-0.5 * log_scale)", "13"),
     ],
     "diffusion.bound.prior_kl": [
-        ("T − 1", "schedule.T,", "schedule.T - 1,", "L_T"),
-        ("ᾱ for √ᾱ", "schedule.sqrt_alpha_bar", "schedule.alpha_bar", "L_T"),
+        ("T − 1", "schedule.T)", "schedule.T - 1)", "L_T"),
+        ("ᾱ for √ᾱ", ".sqrt_alpha_bar", ".alpha_bar", "L_T"),
         ("its arguments swapped", "kl(mean, logvar, 0 * mean, 0 * logvar)", "kl(0 * mean, 0 * logvar, mean, logvar)",
          "L_T"),
     ],
     "diffusion.bound.per_dimension": [("in nats", " * BITS", "", "L_T 8 L_0 5")],
     "diffusion.bound.vlb_term": [
-        ("KL's arguments swapped", "kl(posterior_mean(schedule, x_0, x_t, t), log_beta_tilde, mean, log_sigma2)",
-         "kl(mean, log_sigma2, posterior_mean(schedule, x_0, x_t, t), log_beta_tilde)", "8"),
+        ("KL's arguments swapped",
+         "kl(posterior_mean(reverse.schedule, x_0, x_t, t), log_beta_tilde, mean, log_sigma2)",
+         "kl(mean, log_sigma2, posterior_mean(reverse.schedule, x_0, x_t, t), log_beta_tilde)", "8"),
         ("ln σ² for ln σ", "0.5 * log_sigma2", "log_sigma2", "L_0"),
         ("the decoder's sign", "-per_dimension(likelihood)", "per_dimension(likelihood)", "L_0"),
         ("the decoder at t = 2", "t == 1", "t == 2", "8 L_0"),
-        ("clipped", "clip=clip", "clip=True", "8"),
-        ("β for β̃", "schedule.posterior_log_variance_clipped", "schedule.log_beta", "8"),
+        ("clipped", "p_mean_log_variance(reverse,", f"p_mean_log_variance({CLIPPED},", "8"),
+        ("β for β̃", ".posterior_log_variance_clipped", ".log_beta", "8"),
     ],
     "diffusion.bound.vlb_terms": [
         ("L_T left out", "    yield schedule.T + 1, prior_kl(schedule, x_0)\n", "", "5"),
         ("1 left out", "range(schedule.T, 0, -1)", "range(schedule.T, 1, -1)", "5"),
         ("noise one row off", "noise_at(t)", "noise_at(t - 1)", "5"),
-        ("a variance that does not listen", '"variance": variance', '"variance": "small"', "5"),
+        ("the variance ignored", "vlb_term(reverse,", f"vlb_term({SMALL},", "5"),
     ],
     "diffusion.bound.vlb": [
         ("the last term alone", "total = term + total", "total = term", "5"),
-        ("noise in the loop's order", "noises[t, ...]", "noises[schedule.T - t, ...]", "5"),
-        ("clipped", '"clip": clip', '"clip": True', "5"),
+        ("noise in the loop's order", "noises[t, ...]", "noises[reverse.schedule.T - t, ...]", "5"),
+        ("clipped", "vlb_terms(reverse,", f"vlb_terms({CLIPPED},", "5"),
     ],
     "diffusion.bound.mean_mismatch": [
         ("x̂₀ for μ_θ", "- mean, log_sigma2", "- _, log_sigma2", "8"),
-        ("a variance that does not listen", "variance=variance", 'variance="small"', "8"),
+        ("the variance ignored", "p_mean_log_variance(reverse,", f"p_mean_log_variance({SMALL},", "8"),
     ],
     "diffusion.bound.mismatch_constant": [
-        ("the sign of the logarithm", "exp_excess(d)", "exp_excess(-d)", "8"),
+        ("the sign of the logarithm", "exp_excess(k.posterior_log_variance_clipped - log_variance_at(k, variance))",
+         "exp_excess(log_variance_at(k, variance) - k.posterior_log_variance_clipped)", "8"),
         ("the ½ forgotten", "return 0.5 * ", "return ", "8"),
     ],
     "diffusion.bound.mean_mismatch_from_noise": [
-        ("a missing root", "schedule.sqrt_one_minus_alpha_bar", "schedule.one_minus_alpha_bar", "9"),
-        ("not divided by √ᾱ", "return_ / schedule.at(schedule.sqrt_alpha_bar, t, x_t)", "return_", "9"),
+        ("a missing root", "k.sqrt_one_minus_alpha_bar", "k.one_minus_alpha_bar", "9"),
+        ("not divided by √ᾱ", " / k.sqrt_alpha_bar", "", "9"),
     ],
     "diffusion.bound.mean_mismatch_simplified": [
-        ("√β for β", "schedule.beta,", "schedule.sqrt_beta,", "10"),
-        ("a plus", "x_t - drift", "x_t + drift", "10"),
+        ("√β for β", "k.beta /", "k.sqrt_beta /", "10"),
+        ("a plus", "x_t - k", "x_t + k", "10"),
     ],
     "diffusion.bound.eq12_weight": [
-        ("β for β²", " ** 2", "", "12"),
-        ("the 2 forgotten", "(2 * schedule", "(schedule", "12"),
-        ("ᾱ for α", "schedule.alpha,", "schedule.alpha_bar,", "12"),
-        ("σ for σ²", "xp.exp(-log_sigma2)", "xp.exp(-0.5 * log_sigma2)", "12"),
+        ("β for β²", "k.beta**2", "k.beta", "12"),
+        ("the 2 forgotten", "(2 * k", "(k", "12"),
+        ("ᾱ for α", "k.alpha *", "k.alpha_bar *", "12"),
+        ("σ for σ²", "exp(-log_sigma2)", "exp(-0.5 * log_sigma2)", "12"),
     ],
     "diffusion.bound.weighted_noise_loss": [
-        ("a plus", "noise - model", "noise + model", "12"),
-        ("a variance that does not listen", "t, variance, x_t.dtype", 't, "small", x_t.dtype', "12"),
+        ("a plus", "noise - predict", "noise + predict", "12"),
+        ("the variance ignored", "reverse.variance", '"small"', "12"),
     ],
     "diffusion.loss.simple_loss": [
-        ("the sum over dimensions", "xp.mean(", "xp.sum(", "14"),
-        ("no square", "xp.square(difference)", "difference", "14 prediction"),
-        ("ε for what was asked", "target(schedule, x_0, x_t, t, noise, predicts)", "noise", "prediction"),
-        ("the net asked about x₀", "model(x_t, t)", "model(x_0, t)", "14"),
-        ("the net asked at t − 1", "model(x_t, t)", "model(x_t, t - (t > 1))", "14"),
+        ("the sum over dimensions", "return mean_over_image(of(difference).square(difference))",
+         "return of(difference).sum(of(difference).square(difference), axis=tuple(range(1, difference.ndim)))", "14"),
+        ("no square", "of(difference).square(difference)", "difference", "14 prediction"),
+        ("ε for the chosen target", "target(schedule, x_0, x_t, t, noise, predicts)", "noise", "prediction"),
+        ("the net evaluated at x₀", "model(x_t, t)", "model(x_0, t)", "14"),
+        ("the net evaluated at t − 1", "model(x_t, t)", "model(x_t, t - (t > 1))", "14"),
     ],
 }
 
@@ -94,19 +97,20 @@ TRAJECTORY: Lines = {
     "diffusion.trajectory.Trajectory.log_p": [
         ("of x_t itself", "self.x[t - 1, ...]", "self.x[t, ...]", "3 joint"),
         ("ln σ² for ln σ in the decoder", "0.5 * log_sigma2", "log_sigma2", "3 joint"),
-        ("a variance that does not listen", "variance=self.variance", 'variance="small"', "3 joint"),
+        ("the variance ignored", "p_mean_log_variance(self.reverse,", "p_mean_log_variance("
+         "Reverse(self.schedule, self.reverse.model, self.reverse.predicts, clip=self.reverse.clip),", "3 joint"),
     ],
     "diffusion.trajectory.Trajectory.log_q_step": [
-        ("√ᾱ for √α", "s.sqrt_alpha,", "s.sqrt_alpha_bar,", "3 joint"),
-        ("ln β₁ clipped", "s.log_beta,", "s.log_beta_clipped,", "3 joint"),
+        ("√ᾱ for √α", "k.sqrt_alpha ", "k.sqrt_alpha_bar ", "3 joint"),
+        ("ln β₁ clipped", "k.log_beta)", "k.log_beta_clipped)", "3 joint"),
     ],
     "diffusion.trajectory.Trajectory.log_q_given_x0": [
         ("x_{t−1} for x₀", "self.x[0, ...]", "self.x[t - 1, ...]", "20 21"),
-        ("α for ᾱ", "s.sqrt_alpha_bar,", "s.sqrt_alpha,", "20 21"),
+        ("α for ᾱ", "k.sqrt_alpha_bar", "k.sqrt_alpha", "20 21"),
     ],
     "diffusion.trajectory.Trajectory.log_q_posterior": [
-        ("β for β̃", "s.posterior_log_variance_clipped", "s.log_beta", "20 21"),
-        ("x₀ and x_t swapped", "posterior_mean(s, self.x[0, ...], x_t,", "posterior_mean(s, x_t, self.x[0, ...],",
+        ("β for β̃", ".posterior_log_variance_clipped", ".log_beta", "20 21"),
+        ("x₀ and x_t swapped", "self.x[0, ...], x_t,", "x_t, self.x[0, ...],",
          "20 21"),
     ],
     "diffusion.trajectory.log_p_joint": [("the prior left out", "tr.log_prior() + ", "0.0 + ", "joint")],
@@ -127,8 +131,8 @@ TRAJECTORY: Lines = {
         ("L₀ left out", " - tr.log_p(1)", "", "21"),
     ],
     "diffusion.trajectory.equation_22": [
-        ("KL's arguments swapped", "kl(posterior_mean(s, x_0, x_t, now), log_beta_tilde, mean, log_sigma2)",
-         "kl(mean, log_sigma2, posterior_mean(s, x_0, x_t, now), log_beta_tilde)", "22"),
+        ("KL's arguments swapped", "kl(posterior_mean(schedule, x_0, x_t, now), log_beta_tilde, mean, log_sigma2)",
+         "kl(mean, log_sigma2, posterior_mean(schedule, x_0, x_t, now), log_beta_tilde)", "22"),
         ("t = 2 left out", "tr.steps[1:]", "tr.steps[2:]", "22"),
     ],
     "diffusion.trajectory.equation_23": [("the sign", "return equation_3", "return -equation_3", "23")],
@@ -174,7 +178,7 @@ OBJECTIVES: Lines = {
         ("1 − ᾱ over ᾱ", "xp.clip(snr / gamma, 1.0, math.inf)", "xp.clip(gamma / snr, 1.0, math.inf)", "min-snr"),
     ],
     "diffusion.score.score_matching_loss": [
-        ("√(1 − ᾱ) for 1 − ᾱ", "schedule.one_minus_alpha_bar", "schedule.sqrt_one_minus_alpha_bar", "score-matching"),
+        ("√(1 − ᾱ) for 1 − ᾱ", "k.one_minus_alpha_bar", "k.sqrt_one_minus_alpha_bar", "score-matching"),
         ("the sign of the target", "target = -(", "target = (", "score-matching"),
     ],
     "diffusion.editing.guided": [
@@ -191,68 +195,81 @@ OBJECTIVES: Lines = {
 }
 
 ORACLES: Lines = {
-    "diffusion.oracle_affine.affine_bound_16": [("the variance's root", "return terms_of_16(schedule, mean, variance,",
-                                                 "return terms_of_16(schedule, mean, variance**0.5,", "16 26")],
-    "diffusion.oracle_affine.affine_vlb": [("the variance's root", "return terms_of_5(schedule, mean, variance,",
-                                            "return terms_of_5(schedule, mean, variance**0.5,", "16")],
-    "diffusion.oracle_affine.affine_nll": [("the variance's root", "return expected_nll(schedule, mean, variance,",
-                                            "return expected_nll(schedule, mean, variance**0.5,", "16")],
-    "diffusion.oracle_affine.terms_of_5": [
+    "diffusion.oracle.affine.affine_bound_16": [
+        ("the variance's root", "return terms_of_16(schedule, mean, variance,",
+         "return terms_of_16(schedule, mean, variance**0.5,", "16 26"),
+    ],
+    "diffusion.oracle.affine.affine_vlb": [
+        ("the variance's root", "return terms_of_5(schedule, mean, variance,",
+         "return terms_of_5(schedule, mean, variance**0.5,", "16"),
+    ],
+    "diffusion.oracle.affine.affine_nll": [
+        ("the variance's root", "return expected_nll(schedule, mean, variance,",
+         "return expected_nll(schedule, mean, variance**0.5,", "16"),
+    ],
+    "diffusion.oracle.affine.terms_of_5": [
         ("L_T without its mean", "(variance + mean**2)", "variance", "16 26 oracle-gaussian"),
         ("the ½ of a step forgotten", "steps = 0.5 * (", "steps = (", "16 26 oracle-gaussian"),
     ],
-    "diffusion.oracle_affine.terms_of_16": [
+    "diffusion.oracle.affine.terms_of_16": [
         ("r and σ² swapped in the logarithm", "sigma2[1:] / r[1:]", "r[1:] / sigma2[1:]", "16 26"),
         ("the entropy left out", "first[None]", "0 * first[None]", "16 26"),
     ],
-    "diffusion.oracle_affine.expected_nll": [
+    "diffusion.oracle.affine.expected_nll": [
         ("m − M forgotten", "(variance + (mean - M) ** 2)", "variance", "16 oracle-gaussian"),
     ],
-    "diffusion.oracle_affine.exact_step": [
+    "diffusion.oracle.affine.exact_step": [
         ("v_{t−1} for v_t", "v[:-1] / v[1:]))", "v[1:] / v[:-1]))", "16 26 oracle-gaussian"),
     ],
-    "diffusion.oracle_affine.step_of": [("a plus", "1 - drift * a[1:]", "1 + drift * a[1:]", "16")],
-    "diffusion.oracle_affine.entropy": [("no e", "2 * math.pi * math.e * variance", "2 * math.pi * variance", "16 26")],
-    "diffusion.oracle_affine.chain_end": [("the gain not squared", "gain[t] ** 2 * variance", "gain[t] * variance",
-                                           "16 oracle-gaussian")],
-    "diffusion.oracle.Oracle.eps": [("the sign", "return -", "return ", "oracle-gaussian oracle-mixture")],
-    "diffusion.oracle.Gaussian._deviation": [
-        ("ᾱ for √ᾱ on the mean", "s.sqrt_alpha_bar,", "s.alpha_bar,", "oracle-gaussian"),
-        ("v without 1 − ᾱ", " + s.at(self._noise, t, y)", "", "oracle-gaussian"),
+    "diffusion.oracle.affine.step_of": [("a plus", "1 - drift * a[1:]", "1 + drift * a[1:]", "16")],
+    "diffusion.oracle.affine.entropy": [("no e", "2 * math.pi * math.e * variance", "2 * math.pi * variance", "16 26")],
+    "diffusion.oracle.affine.chain_end": [
+        ("the gain not squared", "gain[t] ** 2 * variance", "gain[t] * variance", "16 oracle-gaussian"),
     ],
-    "diffusion.oracle.Gaussian.score": [("√v for v", "-y / v", "-y / v**0.5", "oracle-gaussian")],
-    "diffusion.oracle.Gaussian.x0": [
-        ("ᾱ for √ᾱ", "self.schedule.sqrt_alpha_bar", "self.schedule.alpha_bar", "oracle-gaussian"),
+    "diffusion.oracle.base.Oracle.eps": [("the sign", "return -", "return ", "oracle-gaussian oracle-mixture")],
+    "diffusion.oracle.gaussian.Gaussian._deviation": [
+        ("ᾱ for √ᾱ on the mean", "k.sqrt_alpha_bar", "k.alpha_bar", "oracle-gaussian"),
+        ("v without 1 − ᾱ", " + k.rows(self._noise)", "", "oracle-gaussian"),
     ],
-    "diffusion.oracle.Gaussian.log_q": [("no ½", "-0.5 * of(each)", "-1.0 * of(each)", "oracle-gaussian")],
-    "diffusion.oracle.Gaussian.full": [("the eigenvectors as rows", 'host_numbers("the eigenvectors", basis)',
-                                        'host_numbers("the eigenvectors", basis.T.copy())', "oracle-gaussian")],
-    "diffusion.oracle.Gaussian.x0_variance": [
+    "diffusion.oracle.gaussian.Gaussian.score": [("√v for v", "-y / v", "-y / v**0.5", "oracle-gaussian")],
+    "diffusion.oracle.gaussian.Gaussian.x0": [
+        ("ᾱ for √ᾱ", ".sqrt_alpha_bar", ".alpha_bar", "oracle-gaussian"),
+    ],
+    "diffusion.oracle.gaussian.Gaussian.log_q": [("no ½", "-0.5 * of(each)", "-1.0 * of(each)", "oracle-gaussian")],
+    "diffusion.oracle.gaussian.Gaussian.full": [
+        ("the eigenvectors as rows", 'host_numbers("the eigenvectors", basis)',
+         'host_numbers("the eigenvectors", basis.T.copy())', "oracle-gaussian"),
+    ],
+    "diffusion.oracle.gaussian.Gaussian.x0_variance": [
         ("ᾱ for 1 − ᾱ", '"one_minus_alpha_bar"', '"alpha_bar"', "oracle-gaussian"),
     ],
-    "diffusion.oracle.Gaussian.ancestral_end": [
+    "diffusion.oracle.gaussian.Gaussian.ancestral_end": [
         ("noise in the last step", "sigma2[1] = 0.0", "sigma2[1] = 1.0", "oracle-gaussian"),
     ],
-    "diffusion.oracle.Gaussian.ddim_end": [
+    "diffusion.oracle.gaussian.Gaussian.ddim_end": [
         ("η for η²", "eta**2", "eta", "oracle-gaussian"),
         ("the noise left out", " + share * s.one_minus_alpha_bar[to]", "", "oracle-gaussian"),
     ],
-    "diffusion.oracle.Gaussian.ddim_closed_form": [("sin for cos", "_host.cos(", "_host.sin(", "oracle-gaussian")],
-    "diffusion.oracle_mixture.Mixture.score": [("the sign", "score = signal * towards - xp", "score = xp",
-                                                "oracle-mixture")],
-    "diffusion.oracle_mixture.Mixture.x0": [
+    "diffusion.oracle.gaussian.Gaussian.ddim_closed_form": [
+        ("sin for cos", "_host.cos(", "_host.sin(", "oracle-gaussian"),
+    ],
+    "diffusion.oracle.mixture.Mixture.score": [
+        ("the sign", "score = signal * towards - xp", "score = xp", "oracle-mixture"),
+    ],
+    "diffusion.oracle.mixture.Mixture.x0": [
         ("the spread left out", " + kept * x", "", "oracle-mixture"),
         ("1 − ᾱ left out", "x0 = noise * xp.matmul", "x0 = xp.matmul", "oracle-mixture"),
     ],
-    "diffusion.oracle_mixture.Mixture._by_products": [("weights forgotten", 'self._like("_log_weights", x) - ', "-",
-                                                       "oracle-mixture")],
-    "diffusion.oracle_mixture.Mixture._by_differences": [
+    "diffusion.oracle.mixture.Mixture._by_products": [
+        ("weights forgotten", 'self._like("_log_weights", x) - ', "-", "oracle-mixture"),
+    ],
+    "diffusion.oracle.mixture.Mixture._by_differences": [
         ("√ᾱ forgotten once", "(x - signal * mean) * (x - signal * mean)", "(x - signal * mean) * (x - mean)",
          "oracle-mixture"),
     ],
-    "diffusion.oracle_mixture.atoms": [
+    "diffusion.oracle.mixture.atoms": [
         ("a variance of 0.01", "[0.0 for _ in images]", "[0.01 for _ in images]", "oracle-mixture"),
-        ("weights that do not listen", "if weights is None:", "if True:", "oracle-mixture"),
+        ("the weights ignored", "if weights is None:", "if True:", "oracle-mixture"),
     ],
     "diffusion.trajectory.log_marginals": [
         ("one too few", "range(tr.schedule.T + 1)", "range(tr.schedule.T)", "24 25"),

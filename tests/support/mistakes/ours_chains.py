@@ -2,55 +2,58 @@
 
 from __future__ import annotations
 
-from mistakes import Lines
+from mistakes import CLIPPED, SMALL, UNCLIPPED, Lines
 
 SAMPLERS: Lines = {
     "diffusion.sampler.p_sample": [
         ("x̂₀ for x_{t−1}", "[0]", "[1]", "algorithm-2"),
-        ("a variance that does not listen", "variance=variance", 'variance="small"', "algorithm-2"),
-        ("a clip that does not listen", "clip=clip", "clip=False", "algorithm-2"),
+        ("the variance ignored", "step(reverse,", f"step({SMALL},", "algorithm-2"),
+        ("the clip ignored", "step(reverse,", f"step({UNCLIPPED},", "algorithm-2"),
     ],
-    "diffusion.sampler._step": [
+    "diffusion.sampler.step": [
         ("noise at the last step", "t > 1", "t > 0", "algorithm-2"),
-        ("a missing root on the variance", "xp.sqrt(sigma2)", "sigma2", "algorithm-2 1"),
+        ("a missing root on the variance", "space.sqrt(space.exp(log_sigma2))", "space.exp(log_sigma2)",
+         "algorithm-2 1"),
         ("noise by the first image's t", "xp.reshape(t > 1, (x_t.shape[0],) + (1,) * (x_t.ndim - 1))", "t[0] > 1",
          "algorithm-2"),
     ],
-    "diffusion.sampler.progressive": [
+    "diffusion.sampler.ancestral": [
         ("1 skipped", "range(start, 0, -1)", "range(start, 1, -1)", "1"),
         ("T skipped", "range(start, 0, -1)", "range(start - 1, 0, -1)", "1"),
         ("noise one row off", "noise_at(t)", "noise_at(t - 1)", "1"),
         ("upwards", "range(start, 0, -1)", "range(1, start + 1)", "1"),
-        ("T at every step", "(x.shape[0],), t,", "(x.shape[0],), start,", "1"),
-    ],
-    "diffusion.sampler.ancestral": [
-        ("a variance that does not listen", '"variance": variance', '"variance": "small"', "1"),
-        ("x one step behind", "yield t, x", "yield t, x_T", "1"),
+        ("T at every step", "times(x, t)", "times(x, start)", "1"),
+        ("the variance ignored", "step(reverse,", f"step({SMALL},", "1"),
+        ("x one step behind", "yield t - 1, x,", "yield t - 1, x_T,", "1"),
     ],
     "diffusion.sampler.sample_with": [
-        ("noise in the loop's order", "noises[t, ...]", "noises[schedule.T - t + 1, ...]", "1"),
-        ("a variance that does not listen", '"variance": variance', '"variance": "small"', "1"),
-        ("one noise for all steps", "noises[t, ...]", "noises[schedule.T, ...]", "1"),
+        ("noise in the loop's order", "noises[t, ...]", "noises[reverse.schedule.T - t + 1, ...]", "1"),
+        ("the variance ignored", "ancestral(reverse,", f"ancestral({SMALL},", "1"),
+        ("one noise for all steps", "noises[t, ...]", "noises[reverse.schedule.T, ...]", "1"),
     ],
     "diffusion.ddim.ddim_sigma": [
         ("η²", "eta * xp", "eta**2 * xp", "ddim-16"),
-        ("no root", "xp.sqrt(before / here * (1 - ratio))", "(before / here * (1 - ratio))", "ddim-16"),
-        ("upside down", "before / here", "here / before", "ddim-16"),
+        ("no root", "xp.sqrt(then", "(then", "ddim-16"),
+        ("upside down", "then.one_minus_alpha_bar / now.one_minus_alpha_bar",
+         "now.one_minus_alpha_bar / then.one_minus_alpha_bar", "ddim-16"),
         ("the second factor dropped", " * (1 - ratio)", "", "ddim-16"),
     ],
     "diffusion.ddim.ddim_step": [
+        ("x̂₀ for x_s", "[0]", "[1]", "ddim-12"),
+        ("clipped", "step(reverse,", f"step({CLIPPED},", "ddim-12"),
+    ],
+    "diffusion.ddim.step": [
         ("no −σ² under the root", " - xp.square(sigma)  #", "  #", "ddim-12"),
-        ("ᾱ_t for ᾱ_s", "schedule.at(schedule.sqrt_alpha_bar, t_prev, x_t)",
-         "schedule.at(schedule.sqrt_alpha_bar, t, x_t)", "ddim-12"),
-        ("clipped", "clip=clip", "clip=True", "ddim-12"),
-        ("the noise left out", "return mean + sigma * noise", "return mean", "ddim-12 ddim-16"),
+        ("ᾱ_t for ᾱ_s", "then.sqrt_alpha_bar", "reverse.schedule.at(t, like=x_t).sqrt_alpha_bar", "ddim-12"),
+        ("the noise left out", "return mean + sigma * noise,", "return mean,", "ddim-12 ddim-16"),
     ],
     "diffusion.ddim.ddim": [
-        ("the last step left out", "[*descending(schedule, steps), 0]", "descending(schedule, steps)", "ddim-12"),
-        ("t for s", "for i in (t, s))", "for i in (t, max(t - 1, 0)))", "ddim-12"),
-        ("η that does not listen", "now, then, eta,", "now, then, 0.0,", "ddim-12"),
+        ("the last step left out", "[*descending(reverse.schedule, steps), 0]",
+         "descending(reverse.schedule, steps)", "ddim-12"),
+        ("t for s", "times(x, s)", "times(x, max(t - 1, 0))", "ddim-12"),
+        ("η ignored", "times(x, s), eta,", "times(x, s), 0.0,", "ddim-12"),
     ],
-    "diffusion.schedules.timesteps": [
+    "diffusion.respacing.timesteps": [
         ("counted from 0", "[_nearest(i * T, n) for", "[_nearest(i * T, n) - 1 for", "timesteps"),
         ("upwards", "for i in range(n, 0, -1)]", "for i in range(1, n + 1)]", "timesteps"),
         ("one too few", "for i in range(n, 0, -1)]", "for i in range(n, 1, -1)]", "timesteps"),
@@ -59,9 +62,9 @@ SAMPLERS: Lines = {
 
 CHAINS: Lines = {
     "diffusion.ddim.ddim_invert": [
-        ("asked at the step before", "predict(schedule, model, x_t, now,",
-         "predict(schedule, model, x_t, then + (then < 1),", "ddim-inversion"),
-        ("one iteration whatever is asked", "range(iterations)", "range(1)", "ddim-inversion"),
+        ("the net at the step before", "predict(reverse, x_t, now)",
+         "predict(reverse, x_t, times(x_0, max(s, 1)))", "ddim-inversion"),
+        ("one iteration always", "range(iterations)", "range(1)", "ddim-inversion"),
         ("noise of t for noise of s", "noise_s * eps", "noise_t * eps", "ddim-inversion"),
         ("the gain upside down", "gain * (", "(1 / gain) * (", "ddim-inversion"),
     ],
@@ -73,15 +76,14 @@ CHAINS: Lines = {
     ],
     "diffusion.langevin.annealed_langevin": [
         ("x not scaled between levels", "x if before is None else x * (signal / before)", "x", "annealed-langevin"),
-        ("the step not scaled by the noise", "size * schedule.at(schedule.one_minus_alpha_bar, now, x)",
-         "size * schedule.at(schedule.one_minus_alpha_bar, now, x) ** 0.5", "annealed-langevin"),
-        ("the noise left in", "yield 0, predict(schedule, model, x, now, predicts=predicts, clip=clip).x0",
-         "yield 0, x", "annealed-langevin"),
+        ("the step not scaled by the noise", "size * k.one_minus_alpha_bar",
+         "size * k.one_minus_alpha_bar**0.5", "annealed-langevin"),
+        ("the noise left in", "yield 0, x0_hat,", "yield 0, x,", "annealed-langevin"),
         ("one step a level too many", "range(per_level)", "range(per_level + 1)", "annealed-langevin"),
     ],
     "diffusion.editing.interpolate": [
         ("λ and 1 − λ swapped", "(1 - share) * x_t + share * y_t", "share * x_t + (1 - share) * y_t", "interpolation"),
-        ("decoded from t − 1", "start=t,", "start=max(t - 1, 0),", "interpolation"),
+        ("decoded from t − 1", "start=t)", "start=max(t - 1, 0))", "interpolation"),
         ("one noise for both", "((x_0, noise_x), (y_0, noise_y))", "((x_0, noise_x), (y_0, noise_x))", "interpolation"),
     ],
     "diffusion.editing.inpaint": [
@@ -93,15 +95,15 @@ CHAINS: Lines = {
          "inpainting"),
     ],
     "diffusion.compression.send": [
-        ("the rate one term ahead", "rate = prior_kl(schedule, x_0)  # (N,)",
-         "rate = 2 * prior_kl(schedule, x_0)", "algorithm-3"),
+        ("the rate one term ahead", "rate = prior_kl(", "rate = 2 * prior_kl(", "algorithm-3"),
         ("the rate not added up", "rate = rate + vlb_term", "rate = vlb_term", "algorithm-3"),
         ("x_t for x̂₀", "distortion(x_0, estimate, levels), estimate)", "distortion(x_0, x_t, levels), x_t)",
          "algorithm-4"),
-        ("the prior left out", "rate = prior_kl(schedule, x_0)", "rate = 0 * prior_kl(schedule, x_0)", "algorithm-3"),
+        ("the prior left out", "rate = prior_kl(", "rate = 0 * prior_kl(", "algorithm-3"),
     ],
     "diffusion.compression.distortion": [
-        ("no root", "xp.sqrt(mean)", "mean", "algorithm-4"),
+        ("no root", "xp.sqrt(mean_over_image(xp.square(x_0 - estimate)))",
+         "mean_over_image(xp.square(x_0 - estimate))", "algorithm-4"),
         ("on the scale of [−1, 1]", " * ((levels - 1) / 2)", "", "algorithm-4"),
         ("256 for 255", "(levels - 1)", "levels", "algorithm-4"),
     ],
@@ -145,12 +147,12 @@ SCHEDULES: Lines = {
         ("always the linear one", "SCHEDULES[name](T", 'SCHEDULES["linear"](T', "named-schedules cosine-schedule"),
         ("start and end swapped", "(T, start, end)", "(T, end, start)", "named-schedules"),
     ],
-    "diffusion.schedules.respace": [
+    "diffusion.respacing.respace": [
         ("β of the step itself", "log_alpha[a + 1 : b + 1].sum()", "log_alpha[b]", "respacing"),
         ("the sum one step off", "log_alpha[a + 1 : b + 1]", "log_alpha[a:b]", "respacing"),
-        ("the model asked at i", "return model(x, of(i).take(of(i).asarray(index), i, axis=0))", "return model(x, i)",
+        ("the model at i", "return model(x, of(i).take(of(i).asarray(index), i, axis=0))", "return model(x, i)",
          "respacing"),
-        ("the model asked at the step before", "i, axis=0)", "i - 1, axis=0)", "respacing"),
+        ("the model at the step before", "i, axis=0)", "i - 1, axis=0)", "respacing"),
     ],
     "models.unet.time_embedding": [
         ("half for half − 1", "(half - freq_shift)", "half", "time-embedding"),
@@ -158,13 +160,13 @@ SCHEDULES: Lines = {
         ("1000 for 10000", "math.log(10000.0)", "math.log(1000.0)", "time-embedding"),
         ("t − 1", "t[:, None]", "(t - 1)[:, None]", "time-embedding"),
     ],
-    "training.trainer.Trainer._shard": [
-        ("t from 0", "size, 1, self.schedule.T)", "size, 0, self.schedule.T - 1)", "algorithm-1"),
-        ("T left out", "size, 1, self.schedule.T)", "size, 1, self.schedule.T - 1)", "algorithm-1"),
-        ("one t for the batch", "1, self.schedule.T)", "1, self.schedule.T)[:1].repeat(size)", "algorithm-1"),
-        ("noise that is too wide", "noise = self.backend.normal(", "noise = 1.1 * self.backend.normal(", "algorithm-1"),
-        ("one noise for the batch", "first, size, x_0.shape[1:], x_0.dtype)",
-         "first, 1, x_0.shape[1:], x_0.dtype).repeat(size, 0)", "algorithm-1"),
+    "training.algorithm1.gradient_of_batch": [
+        ("t from 0", "n, 1, schedule.T)", "n, 0, schedule.T - 1)", "algorithm-1"),
+        ("T left out", "n, 1, schedule.T)", "n, 1, schedule.T - 1)", "algorithm-1"),
+        ("one t for the batch", "1, schedule.T)", "1, schedule.T)[:1].repeat(n)", "algorithm-1"),
+        ("noise that is too wide", "noise = backend.normal(", "noise = 1.1 * backend.normal(", "algorithm-1"),
+        ("one noise for the batch", "first, n, x_0.shape[1:], x_0.dtype)",
+         "first, 1, x_0.shape[1:], x_0.dtype).repeat(n, 0)", "algorithm-1"),
     ],
     "backend.Backend.integers": [
         ("the upper end left out", "(high - low + 1)", "(high - low)", "algorithm-1"),
@@ -173,6 +175,6 @@ SCHEDULES: Lines = {
     "backend.Backend.normal": [
         ("uniform", "xp.ndtri(self.uniform(seed, purpose, step, first, n, shape))",
          "self.uniform(seed, purpose, step, first, n, shape)", "algorithm-1"),
-        ("a seed that does not listen", "self.uniform(seed,", "self.uniform(0,", "algorithm-1"),
+        ("the seed ignored", "self.uniform(seed,", "self.uniform(0,", "algorithm-1"),
     ],
 }

@@ -1,8 +1,8 @@
-"""Mistakes in this package's schedule, its forward and reverse process."""
+"""Mistakes in this package's schedule and its forward and reverse processes."""
 
 from __future__ import annotations
 
-from mistakes import Lines
+from mistakes import SMALL, UNCLIPPED, Lines
 
 SCHEDULE: Lines = {
     "diffusion.schedule.Schedule.__init__": [
@@ -31,20 +31,28 @@ SCHEDULE: Lines = {
          "sigma"),
     ],
     "diffusion.schedule.Schedule.at": [
-        ("one t for the batch", "xp.take(self._on_device(table, x), t, axis=0)",
-         "xp.take(self._on_device(table, x), t[0] + 0 * t, axis=0)", "2 4 7 11 15"),
-        ("along the last axis", "(x.shape[0],) + (1,) * (x.ndim - 1)", "(1,) * (x.ndim - 1) + (x.shape[0],)", "2 4 7"),
-        ("t − 1", "xp.take(self._on_device(table, x), t,", "xp.take(self._on_device(table, x), t - 1,", "2 4 7 11 15"),
+        ("along the last axis", "(n,) + (1,) * (x.ndim - 1)", "(1,) * (x.ndim - 1) + (n,)", "2 4 7"),
     ],
-    "diffusion.schedule.Schedule._on_device": [
-        ("by way of float32", "of(x).asarray(table, dtype=dtype)",
-         "of(x).asarray(of(x).asarray(table, dtype='float32'), dtype=dtype)", "2 4 7"),
+    "diffusion.schedule.Coefficients.rows": [
+        ("one t for the batch", "self._on_device(table), self.t,", "self._on_device(table), self.t[0] + 0 * self.t,",
+         "2 4 7 11 15"),
+        ("t − 1", "self._on_device(table), self.t,", "self._on_device(table), self.t - 1,", "2 4 7 11 15"),
+    ],
+    "diffusion.schedule.Coefficients._on_device": [
+        ("by way of float32", "asarray(table, dtype=self._dtype)",
+         "asarray(self._xp.asarray(table, dtype='float32'), dtype=self._dtype)", "2 4 7"),
     ],
     "diffusion.variance.log_variance": [
-        ("small and large swapped", 'small = variance == "small"', 'small = variance == "large"', "sigma log-variance"),
-        ("the small alone", 'small = variance == "small"', "small = True", "sigma"),
-        ("β₁ at t = 1", "else schedule.log_beta_clipped", "else schedule.log_beta", "sigma"),
-        ("a table's root", "return of(rows).log(rows)", "return 0.5 * of(rows).log(rows)", "sigma"),
+        ("t − 1", "schedule.at(t, like=x)", "schedule.at(t - (t > 1), like=x)", "sigma log-variance"),
+    ],
+    "diffusion.variance.log_variance_at": [
+        ("small and large swapped",
+         'k.posterior_log_variance_clipped\n    if variance == "large":\n        return k.log_beta_clipped',
+         'k.log_beta_clipped\n    if variance == "large":\n        return k.posterior_log_variance_clipped',
+         "sigma log-variance"),
+        ("the small alone", "return k.log_beta_clipped", "return k.posterior_log_variance_clipped", "sigma"),
+        ("β₁ at t = 1", "return k.log_beta_clipped", "return k.log_beta", "sigma"),
+        ("a table's root", "return of(sigma2).log(sigma2)", "return 0.5 * of(sigma2).log(sigma2)", "sigma"),
     ],
     "diffusion.variance.learned_range_variance": [
         ("the standard deviation", "exp(log_sigma2)", "exp(0.5 * log_sigma2)", "learned-range"),
@@ -52,19 +60,21 @@ SCHEDULE: Lines = {
     ],
     "diffusion.variance.learned_range_log_variance": [
         ("v for (v + 1)/2", "(v + 1.0) * 0.5", "v", "learned-range"),
-        ("β and β̃ swapped", "w * high + (1.0 - w) * low", "w * low + (1.0 - w) * high", "learned-range"),
-        ("β̃₂ for β₁ at t = 1", "schedule.log_beta,", "schedule.log_beta_clipped,", "learned-range"),
+        ("β and β̃ swapped", "k.log_beta + (1.0 - w) * k.posterior_log_variance_clipped",
+         "k.posterior_log_variance_clipped + (1.0 - w) * k.log_beta", "learned-range"),
+        ("β̃₂ for β₁ at t = 1", "k.log_beta ", "k.log_beta_clipped ", "learned-range"),
     ],
 }
 
 FORWARD: Lines = {
+    "diffusion.images.times": [("t − 1", ", t,", ", max(t - 1, 1),", "1 3 5 L_T")],
+    "diffusion.images.mean_over_image": [("a sum", "of(x).mean(", "of(x).sum(", "8 9 10 12 14 L_T 5 algorithm-4")],
+    "diffusion.images.sum_over_image": [("a mean", "of(x).sum(", "of(x).mean(", "3 joint 20 21 22")],
     "diffusion.forward.q_step": [
-        ("√β and √α swapped",
-         "schedule.at(schedule.sqrt_alpha, t, x_prev) * x_prev + schedule.at(schedule.sqrt_beta, t, x_prev) * noise",
-         "schedule.at(schedule.sqrt_beta, t, x_prev) * x_prev + schedule.at(schedule.sqrt_alpha, t, x_prev) * noise",
-         "2"),
-        ("a missing root", "schedule.sqrt_beta", "schedule.beta", "2"),
-        ("α without its root", "schedule.sqrt_alpha", "schedule.alpha", "2"),
+        ("√β and √α swapped", "k.sqrt_alpha * x_prev + k.sqrt_beta * noise",
+         "k.sqrt_beta * x_prev + k.sqrt_alpha * noise", "2"),
+        ("a missing root", "k.sqrt_beta", "k.beta", "2"),
+        ("α without its root", "k.sqrt_alpha", "k.alpha", "2"),
     ],
     "diffusion.trajectory.q_trajectory": [
         ("noise one row off", "noises[t, ...]", "noises[t - 1, ...]", "2"),
@@ -73,86 +83,84 @@ FORWARD: Lines = {
         ("one step short", "range(1, schedule.T + 1)", "range(1, schedule.T)", "2"),
     ],
     "diffusion.forward.q_sample": [
-        ("a missing root on the noise", "schedule.sqrt_one_minus_alpha_bar", "schedule.one_minus_alpha_bar", "4 9"),
-        ("α for ᾱ", "schedule.sqrt_alpha_bar", "schedule.sqrt_alpha", "4 9"),
-        ("√β for √(1 − ᾱ)", "schedule.sqrt_one_minus_alpha_bar", "schedule.sqrt_beta", "4 9"),
-        ("a minus before the noise", "mean + ", "mean - ", "4 9"),
+        ("a missing root on the noise", "k.sqrt_one_minus_alpha_bar", "k.one_minus_alpha_bar", "4 9"),
+        ("α for ᾱ", "k.sqrt_alpha_bar", "k.sqrt_alpha", "4 9"),
+        ("√β for √(1 − ᾱ)", "k.sqrt_one_minus_alpha_bar", "k.sqrt_beta", "4 9"),
+        ("a minus before the noise", "x_0 + ", "x_0 - ", "4 9"),
     ],
     "diffusion.posterior.posterior_mean": [
-        ("the coefficients swapped", "schedule.posterior_mean_x0, t, x_0) * x_0",
-         "schedule.posterior_mean_xt, t, x_0) * x_0", "7 6 10"),
-        ("x_t dropped", " + schedule.at(schedule.posterior_mean_xt, t, x_t) * x_t", "", "7 6 10"),
+        ("the coefficients swapped", "k.posterior_x0 * x_0", "k.posterior_xt * x_0", "7 6 10"),
+        ("x_t dropped", " + k.posterior_xt * x_t", "", "7 6 10"),
         ("x₀ and x_t swapped", "same_shape(\"x_0\", x_0, x_t)", "x_0, x_t = x_t, x_0", "7 6 10 11"),
     ],
     "diffusion.posterior.q_posterior": [
-        ("β for β̃", "schedule.beta_tilde", "schedule.beta", "7 6"),
+        ("β for β̃", "k.beta_tilde", "k.beta", "7 6"),
         ("x₀ and x_t swapped", "posterior_mean(schedule, x_0, x_t, t)", "posterior_mean(schedule, x_t, x_0, t)", "7 6"),
-        ("β̃₂ at t = 1", "schedule.at(schedule.beta_tilde, t, x_t)",
-         "of(data).exp(schedule.at(schedule.posterior_log_variance_clipped, t, x_t))", "7"),
+        ("β̃₂ at t = 1", "k.beta_tilde", "of(data).exp(k.posterior_log_variance_clipped)", "7"),
     ],
 }
 
 REVERSE: Lines = {
     "diffusion.reverse.predict_x0": [
-        ("a missing root", "schedule.sqrt_one_minus_alpha_bar", "schedule.one_minus_alpha_bar", "15 9 10"),
-        ("a plus", "x_t - noise", "x_t + noise", "15 9 10"),
-        ("α for ᾱ", "/ schedule.at(schedule.sqrt_alpha_bar", "/ schedule.at(schedule.sqrt_alpha", "15 9 10"),
+        ("a missing root", "k.sqrt_one_minus_alpha_bar", "k.one_minus_alpha_bar", "15 9 10"),
+        ("a plus", "x_t - k", "x_t + k", "15 9 10"),
+        ("α for ᾱ", "/ k.sqrt_alpha_bar", "/ k.sqrt_alpha", "15 9 10"),
     ],
     "diffusion.reverse.predict_eps": [
-        ("x₀ not scaled", "schedule.at(schedule.sqrt_alpha_bar, t, x_t) * x_0", "x_0", "eps"),
-        ("a missing root", "schedule.sqrt_one_minus_alpha_bar", "schedule.one_minus_alpha_bar", "eps"),
+        ("x₀ not scaled", "k.sqrt_alpha_bar * x_0", "x_0", "eps"),
+        ("a missing root", "k.sqrt_one_minus_alpha_bar", "k.one_minus_alpha_bar", "eps"),
     ],
     "diffusion.reverse.mean_from_eps": [
-        ("√β for β", "schedule.beta,", "schedule.sqrt_beta,", "11 10"),
-        ("a missing root on 1 − ᾱ", "schedule.sqrt_one_minus_alpha_bar", "schedule.one_minus_alpha_bar", "11 10"),
-        ("ᾱ for α", "/ schedule.at(schedule.sqrt_alpha, t", "/ schedule.at(schedule.sqrt_alpha_bar, t", "11 10"),
-        ("a plus", "x_t - drift", "x_t + drift", "11 10"),
+        ("√β for β", "k.beta /", "k.sqrt_beta /", "11 10"),
+        ("a missing root on 1 − ᾱ", "k.sqrt_one_minus_alpha_bar", "k.one_minus_alpha_bar", "11 10"),
+        ("ᾱ for α", "/ k.sqrt_alpha", "/ k.sqrt_alpha_bar", "11 10"),
+        ("a plus", "x_t - k", "x_t + k", "11 10"),
     ],
     "diffusion.reverse.eps_from_mean": [
-        ("a product with the drift", "/ drift", "* drift", "11"),
-        ("α for √α", "schedule.sqrt_alpha,", "schedule.alpha,", "11"),
+        ("a product with the drift", "/ (k.beta", "* (k.beta", "11"),
+        ("α for √α", "k.sqrt_alpha ", "k.alpha ", "11"),
     ],
     "diffusion.reverse.x0_from_mean": [
-        ("the coefficients swapped", "posterior_mean_xt", "posterior_mean_x0", "15"),
-        ("a plus", "mean - known", "mean + known", "15"),
+        ("the coefficients swapped", "k.posterior_xt", "k.posterior_x0", "15"),
+        ("a plus", "mean - k", "mean + k", "15"),
     ],
     "diffusion.reverse.predict": [
-        ("clipped, though it is not to be", "if clip:", "if True:", "15 11"),
-        ("not clipped", "if clip:", "if False:", "clip prediction"),
-        ("v taken for ε", '"v": x0_from_velocity', '"v": predict_x0', "prediction"),
+        ("clipped, though it is not to be", "if reverse.clip:", "if True:", "15 11"),
+        ("not clipped", "if reverse.clip:", "if False:", "clip prediction"),
+        ("v taken for ε", "_TO_X0[reverse.predicts]",
+         '_TO_X0["eps" if reverse.predicts == "v" else reverse.predicts]', "prediction"),
         ("a clip to [0, 1]", "-1.0, 1.0", "0.0, 1.0", "clip"),
-        ("the net's answer taken for x₀", '"eps": predict_x0', '"eps": lambda schedule, x_t, t, eps: eps', "15"),
+        ("the net's answer taken for x₀", "_TO_X0[reverse.predicts]",
+         '_TO_X0["x0" if reverse.predicts == "eps" else reverse.predicts]', "15"),
     ],
     "diffusion.reverse.p_mean_log_variance": [
-        ("x̂₀ for the mean", "return posterior_mean(schedule, x0, x_t, t)", "return x0", "11 clip"),
-        ("ln σ for ln σ²", "log_variance(schedule, variance, t, x_t, second)",
-         "0.5 * log_variance(schedule, variance, t, x_t, second)", "sigma"),
-        ("x_t and x₀ swapped", "posterior_mean(schedule, x0, x_t, t)", "posterior_mean(schedule, x_t, x0, t)",
-         "11 clip"),
+        ("x̂₀ for the mean", "return mean, log", "return x0_hat, log", "11 clip"),
+        ("ln σ for ln σ²", "log_variance(reverse.schedule", "0.5 * log_variance(reverse.schedule", "sigma"),
+        ("x_t and x₀ swapped", "x0_hat, x_t, t)", "x_t, x0_hat, t)", "11 clip"),
     ],
     "diffusion.reverse.p_mean_variance": [
         ("the standard deviation", "exp(log_sigma2)", "exp(0.5 * log_sigma2)", "sigma"),
         ("the logarithm", "of(log_sigma2).exp(log_sigma2)", "log_sigma2", "sigma"),
         ("x̂₀ for the mean", "return mean, sigma2", "return x0_hat, sigma2", "11 clip"),
         ("the mean clipped", "return mean, sigma2", "return of(mean).clip(mean, -1.0, 1.0), sigma2", "11 clip"),
-        ("a clip that does not listen", '"clip": clip', '"clip": False', "clip"),
-        ("a variance that does not listen", '"variance": variance', '"variance": "small"', "sigma"),
+        ("the clip ignored", "p_mean_log_variance(reverse,", f"p_mean_log_variance({UNCLIPPED},", "clip"),
+        ("the variance ignored", "p_mean_log_variance(reverse,", f"p_mean_log_variance({SMALL},", "sigma"),
     ],
     "diffusion.score.score_from_eps": [
         ("the sign", "-eps", "eps", "score"),
-        ("a missing root", "schedule.sqrt_one_minus_alpha_bar", "schedule.one_minus_alpha_bar", "score"),
+        ("a missing root", ".sqrt_one_minus_alpha_bar", ".one_minus_alpha_bar", "score"),
     ],
     "diffusion.score.eps_from_score": [
         ("the sign", "return -", "return ", "score"),
-        ("a missing root", "schedule.sqrt_one_minus_alpha_bar", "schedule.one_minus_alpha_bar", "score"),
+        ("a missing root", ".sqrt_one_minus_alpha_bar", ".one_minus_alpha_bar", "score"),
     ],
     "diffusion.velocity.velocity": [
-        ("a plus", "towards - ", "towards + ", "velocity"),
+        ("a plus", "noise - k", "noise + k", "velocity"),
         ("x₀ and ε swapped", 'same_shape("noise", noise, x_0)', "x_0, noise = noise, x_0", "velocity"),
     ],
-    "diffusion.velocity.x0_from_velocity": [("a plus", "signal - ", "signal + ", "velocity")],
+    "diffusion.velocity.x0_from_velocity": [("a plus", "x_t - k", "x_t + k", "velocity")],
     "diffusion.velocity.eps_from_velocity": [
         ("a minus", " * v + ", " * v - ", "velocity"),
-        ("a missing root", "schedule.sqrt_alpha_bar", "schedule.alpha_bar", "velocity"),
+        ("a missing root", "k.sqrt_alpha_bar", "k.alpha_bar", "velocity"),
     ],
 }

@@ -1,4 +1,4 @@
-"""Mistakes in the bound and the loss, in what is drawn, in the embedding of t and the schedules."""
+"""Mistakes in the bound and the loss, in random draws, in the embedding of t and in the schedules."""
 
 from __future__ import annotations
 
@@ -89,10 +89,10 @@ BOUND: Lines = {
         ("x̂₀ clipped", "clip=False", "clip=True", "8"),
         ("the large variance in the posterior", "rows(self.small, t, x_t)", "rows(self.large, t, x_t)", "8"),
         ("the model's variance in the posterior", "np.log(rows(self.small, t, x_t))", "0.0", "8"),
-        ("a variance that does not listen", "variance=variance", 'variance="small"', "8"),
+        ("the variance ignored", "variance=variance", 'variance="small"', "8"),
         ("the decoder's mean is x̂₀ scaled", "decoder_log_likelihood(x_0, mean",
          "decoder_log_likelihood(x_0, 0.5 * mean", "L_0"),
-        ("the decoder asked about x_t", "decoder_log_likelihood(x_0,", "decoder_log_likelihood(x_t,", "L_0"),
+        ("the decoder of x_t", "decoder_log_likelihood(x_0,", "decoder_log_likelihood(x_t,", "L_0"),
         ("the sum over dimensions", "return nats", "return x_0[0].size * nats", "8 L_0"),
         ("T times the term", "return nats", "return self.T * nats", "8 L_0"),
         ("the posterior of the predicted x₀", "self.q_posterior(x_0, x_t, t)",
@@ -112,7 +112,7 @@ BOUND: Lines = {
         ("one noise for all t", "noises[t]", "noises[self.T]", "5"),
         ("x_t of the step before", "self.q_sample(x_0, steps,", "self.q_sample(x_0, steps - 1,", "5"),
         ("x₀ for x_t", "x_t = self.q_sample(x_0, steps, noises[t])", "x_t = x_0", "5"),
-        ("a variance that does not listen", "variance=variance", 'variance="small"', "5"),
+        ("the variance ignored", "variance=variance", 'variance="small"', "5"),
         ("times ln 2 again", "return total", "return total * math.log(2)", "5"),
         ("T times the sum", "return total", "return self.T * total", "5"),
     ],
@@ -126,7 +126,7 @@ BOUND: Lines = {
         ("1 − ᾱ forgotten", " * np.maximum(self.level, 1e-300)", "", "12"),
         ("√(1 − ᾱ)", "np.maximum(self.level, 1e-300)", "np.sqrt(np.maximum(self.level, 1e-300))", "12"),
         ("1 − ᾱ_{t−1}", "self.level", "self.level_prev", "12"),
-        ("a variance that does not listen", "[variance]", '["small"]', "12"),
+        ("the variance ignored", "[variance]", '["small"]', "12"),
         ("small and large swapped", '"small": self.small, "large": self.large',
          '"small": self.large, "large": self.small', "12"),
         ("upside down", "[t]\n", "[t] ** -1.0\n", "12"),
@@ -142,10 +142,10 @@ BOUND: Lines = {
         ("a sum for the difference", "noise - model", "noise + model", "14"),
         ("x₀ for ε", "error = noise", "error = x_0", "14"),
         ("the velocity for ε", "error = noise", "error = self.velocity(x_0, t, noise)", "14"),
-        ("the model asked about x₀", "self.q_sample(x_0, t, noise)", "x_0", "14"),
-        ("the model asked about x_{t−1}", "self.q_sample(x_0, t, noise)", "self.q_sample(x_0, t - 1, noise)", "14"),
-        ("the model asked at t − 1", "noise), t)", "noise), np.maximum(t - 1, 1))", "14"),
-        ("the model asked at T", "noise), t)", "noise), np.full(len(t), self.T))", "14"),
+        ("the model evaluated at x₀", "self.q_sample(x_0, t, noise)", "x_0", "14"),
+        ("the model evaluated at x_{t−1}", "self.q_sample(x_0, t, noise)", "self.q_sample(x_0, t - 1, noise)", "14"),
+        ("the model evaluated at t − 1", "noise), t)", "noise), np.maximum(t - 1, 1))", "14"),
+        ("the model evaluated at T", "noise), t)", "noise), np.full(len(t), self.T))", "14"),
         ("x₀ without noise's scale", "self.q_sample(x_0, t, noise)", "x_0 + noise", "14"),
         ("weighted by the SNR", "mean_of_dimensions(error**2)",
          "mean_of_dimensions(error**2) * (self.abar / self.level)[t]", "14"),
@@ -204,7 +204,7 @@ DRAWS: Lines = {
         ("an image's mean taken off", "return rng.standard_normal(shape)",
          "z = rng.standard_normal(shape)\n        return z - z.mean(axis=tuple(range(1, z.ndim)), keepdims=True)",
          "algorithm-1"),
-        ("as strong as another number says", "return rng.standard_normal(shape)",
+        ("scaled by another draw", "return rng.standard_normal(shape)",
          "z = rng.standard_normal(shape)\n        strength = rng.chisquare(3, shape[:1] + (1,) * (len(shape) - 1)) / "
          "3\n        return z * np.sqrt(strength)", "algorithm-1"),
     ],

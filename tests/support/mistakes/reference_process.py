@@ -1,4 +1,4 @@
-"""Mistakes in the tables, the forward process, its posterior, and what a predicted noise says."""
+"""Mistakes in the tables, the forward process, its posterior, and conversions of a predicted noise."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ PREDICTED: Lines = {
         ("β for 1 − ᾱ", "rows(self.level, t, x_t)", "rows(self.beta, t, x_t)", "15 9 10"),
         ("ᾱ_{t−1}", "rows(self.abar, t, x_t)", "rows(self.abar_prev, t, x_t)", "15 9 10"),
         ("1/ᾱ + 1 for 1/ᾱ − 1", "rows(self.level, t, x_t)", "(1 + rows(self.abar, t, x_t))", "15 9 10"),
-        ("clipped, though none was asked for", "return (x_t - np.sqrt(rows(self.level, t, x_t)) * eps) / "
+        ("clipped, though it is not to be", "return (x_t - np.sqrt(rows(self.level, t, x_t)) * eps) / "
          "np.sqrt(rows(self.abar, t, x_t))", "return np.clip((x_t - np.sqrt(rows(self.level, t, x_t)) * eps) / "
          "np.sqrt(rows(self.abar, t, x_t)), -1, 1)", "15 11"),
         ("1e-5 added to √ᾱ", "/ np.sqrt(rows(self.abar, t, x_t))", "/ (np.sqrt(rows(self.abar, t, x_t)) + 1e-5)",

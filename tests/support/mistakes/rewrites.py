@@ -1,7 +1,7 @@
-"""What differs from the independent implementation in form and not in what it says: the checker may not mind.
+"""Rewrites of the independent implementation that compute the same: the checker must pass them.
 
-`EQUIVALENT` are other ways to write a formula; `NO_BUGS` what is taken for a mistake in public code and is none. A line
-is as in `reference`, with the equations that are looked at.
+`EQUIVALENT` holds other ways to write a formula; `NO_BUGS` holds public code that is taken for a bug. A line is as in
+`reference`, with the equations to check.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ NO_BUGS = changes({
          "self.p_sample(lambda y, s: model(y, s.astype(np.float64)), x,", "1"),
     ],
     "p_mean_variance": [
-        ("the model asked twice", "mean, _ =", "model(x_t, t)\n        mean, _ =", "11 15 clip"),
+        ("the model evaluated twice", "mean, _ =", "model(x_t, t)\n        mean, _ =", "11 15 clip"),
         ("a clip to (−1, 1) by tuple order", "np.clip(x0_hat, -1, 1)", "x0_hat.clip(max=1).clip(min=-1)", "clip 11"),
     ],
     "ddim_step": [

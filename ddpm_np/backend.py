@@ -93,8 +93,6 @@ def of(*xs: Any) -> Namespace:
     anything, and alone they mean NumPy.
 
     >>> import numpy as np
-
-from ddpm_np.philox import philox, philox_key
     >>> of(np.zeros(3)).name
     'numpy'
     """

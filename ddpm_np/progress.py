@@ -1,4 +1,4 @@
-"""Progress of long work on standard error: a bar where that is a terminal, plain lines now and then where it is not."""
+"""Progress of long work on standard error: a bar on a terminal, an occasional plain line elsewhere."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ _SECONDS = 10  # between plain lines
 
 
 class Progress:
-    """A context that counts `total` steps of something.
+    """A context that counts the steps of a task and shows how far it is.
 
     Parameters
     ----------
-    what
-        Its name.
-    total
-        How many steps there are.
-    leave
-        Whether the bar stays on the terminal when it is done.
-    done
-        How many of them are done already.
-    quiet
-        Whether to show nothing at all.
+    what : str
+        The task's name.
+    total : int
+        The number of steps.
+    leave : bool
+        Whether the bar stays on the terminal when the context ends.
+    done : int
+        Steps that are already done.
+    quiet : bool
+        Whether to show nothing.
     """
 
     def __init__(self, what: str, total: int, leave: bool = True, done: int = 0, quiet: bool = False):
@@ -33,7 +33,7 @@ class Progress:
         self._bar = (tqdm(total=total, initial=done, desc=what, unit="step", leave=leave, file=sys.stderr)
                      if _is_terminal() and not quiet else None)
         self._quiet = quiet
-        self._started = self._said = time.monotonic()
+        self._started = self._printed = time.monotonic()
 
     def __enter__(self) -> Progress:
         return self
@@ -43,17 +43,23 @@ class Progress:
             self._bar.close()
 
     def advance(self, *_: Any) -> None:
-        """One step is done."""
+        """Count one step; arguments are ignored, so that this can be any function's ``on_step``."""
         self.done += 1
         if self._bar is not None:
             self._bar.update()
-        elif not self._quiet and time.monotonic() - self._said > _SECONDS:
-            self._said = now = time.monotonic()
+        elif not self._quiet and time.monotonic() - self._printed > _SECONDS:
+            self._printed = now = time.monotonic()
             left = (now - self._started) / (self.done - self._first) * (self.total - self.done)
             print(f"{self.what}: {self.done}/{self.total} steps, {left:.0f} s left{self.note}", file=sys.stderr)
 
     def say(self, note: str) -> None:
-        """Show figures beside the count."""
+        """Show a note beside the count.
+
+        Parameters
+        ----------
+        note : str
+            Such as the loss.
+        """
         self.note = f", {note}"
         if self._bar is not None:
             self._bar.set_postfix_str(note)
@@ -63,6 +69,11 @@ def _is_terminal() -> bool:
     return sys.stderr.isatty()
 
 
+def warn(line: str) -> None:
+    """Print a warning of the command line."""
+    print(f"ddpm-np: {line}", file=sys.stderr)
+
+
 def passed_over(line: str) -> None:
-    """Say that a checkpoint was passed over, and why."""
-    print(f"ddpm-np: passed over: {line}", file=sys.stderr)
+    """Print that a checkpoint was skipped, and why."""
+    warn(f"skipped: {line}")

@@ -1,25 +1,45 @@
-"""Files written whole or not at all, safetensors piece by piece, and digests of tensors."""
+"""Atomic file writes, safetensors files written tensor by tensor, and digests of tensors."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ddpm_np.backend import to_host
+from ddpm_np.backend import Array, to_host
 
 
-def safetensors_pieces(tensors: dict[str, Any], metadata: dict[str, str]) -> Iterator[bytes | memoryview]:
-    """The pieces of a safetensors file, tensor by tensor: header length, JSON header, bytes.
+def safetensors_pieces(tensors: Mapping[str, Array], metadata: dict[str, str]) -> Iterator[bytes | memoryview]:
+    """Yield a safetensors file in pieces: the header's length, the JSON header, then each tensor's bytes.
 
-    Arrays of any layout and backend: each is laid out on the host when its turn comes.
+    A tensor is copied to the host, in C order, only when its piece is due, so memory holds one of them at a time.
 
-    By hand because the library's own writer orders the metadata anew in each process.
+    Parameters
+    ----------
+    tensors : mapping of str to array of float32 or float64
+        Arrays of any backend and memory layout, in the order in which they are written.
+    metadata : dict of str to str
+        The header's ``__metadata__``, in the order in which it is written.
+
+    Yields
+    ------
+    bytes or memoryview
+        The pieces, to be written one after another.
+
+    Raises
+    ------
+    TypeError
+        If a tensor has another dtype.
+
+    Notes
+    -----
+    The safetensors library's own writer is not used: it orders the metadata differently in each process, and the same
+    run should write the same bytes.
     """
     header: dict[str, Any] = {"__metadata__": metadata}
     end = 0
@@ -30,7 +50,7 @@ def safetensors_pieces(tensors: dict[str, Any], metadata: dict[str, str]) -> Ite
             raise TypeError(f"{name} is of dtype {array.dtype}: only float32 and float64 are saved")
         header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [start, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # the numbers begin at a multiple of their size
+    text += b" " * (-len(text) % 8)  # aligns the numbers to 8 bytes
     yield len(text).to_bytes(8, "little")
     yield text
     for array in tensors.values():
@@ -38,9 +58,17 @@ def safetensors_pieces(tensors: dict[str, Any], metadata: dict[str, str]) -> Ite
 
 
 def write_atomically(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
-    """Make `path` hold the pieces, all of them, or what it held before, whatever happens on the way.
+    """Write a file that holds either all the pieces or, if anything fails on the way, what it held before.
 
-    To a temporary file beside it, flushed to the disk, then renamed over it; then the folder is flushed.
+    The pieces go to a temporary file in the same folder, which is flushed to disk and renamed; then the folder is
+    flushed.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder is made if it does not exist.
+    pieces : iterable of bytes-like
+        The content.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -56,13 +84,26 @@ def write_atomically(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     if hasattr(os, "O_DIRECTORY"):
         folder = os.open(path.parent, os.O_DIRECTORY)
         try:
-            os.fsync(folder)  # the rename itself is on the disk only now
+            os.fsync(folder)  # only now is the rename itself on disk
         finally:
             os.close(folder)
 
 
-def digest(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> str:
-    """SHA-256 over the metadata and over each tensor's name, dtype, shape and bytes."""
+def digest(metadata: dict[str, str], tensors: Mapping[str, np.ndarray]) -> str:
+    """Return the SHA-256 of the metadata and of each tensor's name, dtype, shape and bytes.
+
+    Parameters
+    ----------
+    metadata : dict of str to str
+        In any order.
+    tensors : mapping of str to array
+        In any order.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
     found = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name in sorted(tensors):
         array: Any = tensors[name]

@@ -1,7 +1,7 @@
-"""From nothing to drawn digits: train on the real handwritten digits inside the package, then look at samples.
+"""Train on the handwritten digits in the package, then sample new ones: ``python3 scripts/demo.py``.
 
-``python3 scripts/demo.py`` needs Python ≥ 3.11 and a network for the dependencies, and takes a few minutes on two
-cores. It leaves its pictures in runs/demo.
+It needs Python ≥ 3.11 and a network to install the dependencies, and takes a few minutes on two cores. The pictures
+are in runs/demo. After Ctrl-C the same command resumes the run.
 """
 
 from __future__ import annotations

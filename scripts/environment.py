@@ -1,9 +1,11 @@
-"""The project's own virtual environment in .venv, made and filled when it is not there yet. Standard library only."""
+"""The project's virtual environment in .venv, created and filled on first use. Standard library only."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import venv
@@ -11,15 +13,24 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".venv"
+INTERRUPTED = 130  # the exit status of a program that Ctrl-C stopped
 
 
 def python() -> Path:
-    """The environment's Python."""
+    """Return the path of the environment's Python."""
     return FOLDER / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def prepare(*extras: str) -> Path:
-    """Make .venv with the package (editable) and the named extras, if that has not been done; returns its Python."""
+    """Create .venv with the package (editable) and the named extras unless it is up to date; return its Python."""
+    try:
+        return _prepare(*extras)
+    except KeyboardInterrupt:
+        print("stopped by Ctrl-C; the same command continues the set-up", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+def _prepare(*extras: str) -> Path:
     if sys.version_info < (3, 11):  # noqa: UP036 - whoever runs this may have an older one
         sys.exit(f"error: ddpm_np needs Python 3.11 or newer, this is {sys.version.split()[0]}")
     wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
@@ -27,16 +38,18 @@ def prepare(*extras: str) -> Path:
     if python().exists() and all(mark.exists() and mark.read_text() == wanted for mark in done.values()):
         return python()
     if not python().exists():
-        print(f"making a virtual environment in {FOLDER.relative_to(ROOT)}", flush=True)
+        print(f"creating a virtual environment in {FOLDER.relative_to(ROOT)}", flush=True)
         try:
             venv.create(FOLDER, with_pip=True)
         except subprocess.CalledProcessError:
-            sys.exit("error: this Python cannot make virtual environments with pip: install its venv package "
+            sys.exit("error: this Python cannot create virtual environments with pip: install its venv package "
                      "(on Debian and Ubuntu: apt install python3-venv), remove .venv and run this again")
+        except KeyboardInterrupt:
+            shutil.rmtree(FOLDER, ignore_errors=True)  # it may have a Python and no pip
+            raise
     target = f".[{','.join(extras)}]" if extras else "."
-    print(f"installing {target} and what it needs", flush=True)
-    command = [python(), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", target]
-    if subprocess.run(command, cwd=ROOT, check=False).returncode:
+    print(f"installing {target} and its dependencies", flush=True)
+    if _pip("install", "--quiet", "--disable-pip-version-check", "--editable", target):
         sys.exit("error: pip could not install the dependencies (its message is above): check the network, "
                  "then run this again")
     for mark in done.values():
@@ -44,9 +57,22 @@ def prepare(*extras: str) -> Path:
     return python()
 
 
+def _pip(*arguments: str) -> int:
+    """Run pip to its end; return its exit status. Ctrl-C does not reach it, or it might answer with a traceback."""
+    with subprocess.Popen([python(), "-m", "pip", *arguments], cwd=ROOT, start_new_session=True) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            if os.name == "posix":
+                os.killpg(process.pid, signal.SIGTERM)  # pip and the processes it started
+            else:
+                process.terminate()
+            raise
+
+
 def run(*command: str | Path) -> int:
-    """Run a command of the environment in the project's root; returns its exit status (130 for Ctrl-C)."""
+    """Run the environment's Python with these arguments in the project's root; return its exit status."""
     try:
         return subprocess.run([python(), *command], cwd=ROOT, check=False).returncode
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED

@@ -1,4 +1,7 @@
-"""Pass the tests: ``python3 scripts/test.py``. What follows goes to pytest, such as ``-k unet`` or ``-m gpu``."""
+"""Run the tests: ``python3 scripts/test.py``, in as many processes as there are processors.
+
+Arguments go to pytest and come after its own, so they win: ``-k unet``, ``-m gpu``, ``-n 0`` for a single process.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import environment
 
 def main() -> int:
     environment.prepare("test")
-    return environment.run("-m", "pytest", *sys.argv[1:])
+    return environment.run("-m", "pytest", "-n", "auto", "--dist", "worksteal", *sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -36,6 +36,11 @@ def kernels(choice: str) -> Iterator[None]:
         _kernels.reset(token)
 
 
+def chosen_kernels() -> str:
+    """Return what `kernels` chose for this context: ``"fast"`` or ``"reference"``."""
+    return _kernels.get()
+
+
 _together: contextvars.ContextVar[bool] = contextvars.ContextVar("images_together", default=False)
 
 

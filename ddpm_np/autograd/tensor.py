@@ -125,7 +125,7 @@ class Tensor:
     array([2., 4.], dtype=float32)
     """
 
-    __slots__ = ("_data", "flat", "grad", "node", "requires_grad")
+    __slots__ = ("_data", "grad", "node", "requires_grad")
     __array_ufunc__ = None  # an array times a Tensor asks the Tensor
     depth = 0  # of a leaf on the tape
 
@@ -143,13 +143,12 @@ class Tensor:
         self.requires_grad = requires_grad
         self.grad: Any = None
         self.node: Node | None = None
-        self.flat: Any = None  # the optimiser's array of which this parameter's data is a view
 
     @classmethod
     def from_op(cls, data: Any, node: Node | None) -> Tensor:
         """The output of an op: `data`, made by `node` (None: no gradient wanted)."""
         self = cls.__new__(cls)
-        self._data, self.node, self.requires_grad, self.grad, self.flat = data, node, node is not None, None, None
+        self._data, self.node, self.requires_grad, self.grad = data, node, node is not None, None
         return self
 
     @property

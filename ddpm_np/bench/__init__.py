@@ -1,8 +1,8 @@
-"""Speed and memory, side by side with PyTorch where it is installed.
+"""Speed and memory, side by side with PyTorch if it is installed.
 
-Everything is measured in turn in one process: ours, PyTorch's in one layout, in the other, and again; what is compared
-is the ratio of neighbours, so that a machine that is busy for a while slows both. `plan` lists what there is to do as
-`Task`s; a `Record` keeps what came out, with all raw times, and is written as JSON; `tables` shows it.
+The sides take turns in one process: ours, PyTorch's in one memory layout, PyTorch's in the other, and again. Ratios are
+taken within a turn, so that a machine that is busy for a while slows both sides of a ratio. `plan` lists the work as
+`Task`s; a `Record` keeps the results with all raw times and is written as JSON; `tables` formats it.
 """
 
 from ddpm_np.bench.nets import NETS, Net

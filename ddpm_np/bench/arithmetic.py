@@ -1,4 +1,4 @@
-"""Arithmetic counted: multiplications and additions of products, convolutions as if done directly."""
+"""Count floating-point operations: multiplications and additions of products, convolutions as if computed directly."""
 
 from __future__ import annotations
 
@@ -9,32 +9,37 @@ from typing import Any
 import numpy as np
 
 from ddpm_np.autograd.tensor import no_grad
-from ddpm_np.bench.instrument import watching
+from ddpm_np.bench.instrument import instrumented
 from ddpm_np.bench.nets import Net
 from ddpm_np.bench.timing import OURS, in_turn
 from ddpm_np.models import UNet, UNetConfig
 
-_SIDE = 2048  # of the matrices whose product is the machine's rate
+_SIDE = 2048  # rows and columns of the matrices whose product measures the machine's rate
 
 
 def is_convolution(name: str) -> bool:
-    """Whether an op (or the label of one) is a convolution, with an upsampling before it or without."""
+    """Return whether an op, given by name or label, is a convolution, with or without an upsampling before it."""
     return name.startswith(("conv2d", "upsample_conv2d"))
 
 
 def flops_of(name: str, arrays: Sequence[Any], result: Any) -> int:
-    """2 for each multiplication with its addition in the forward of an op; 0 of ops that are no products.
+    """Count the operations of an op's forward: 2 for each multiply-add, 0 for ops that are not products.
 
-    Either gradient of a product takes as many again.
+    Each of the two gradients of a product takes as many again.
 
     Parameters
     ----------
-    name
-        The op's.
-    arrays
-        What it was given.
-    result
-        What it gave.
+    name : str
+        Name of the op.
+    arrays : sequence of array
+        Its inputs.
+    result : array
+        Its output.
+
+    Returns
+    -------
+    int
+        Floating-point operations.
 
     Examples
     --------
@@ -53,7 +58,7 @@ def flops_of(name: str, arrays: Sequence[Any], result: Any) -> int:
 
 
 def forward_flops(config: UNetConfig) -> dict[str, int]:
-    """Arithmetic of a forward pass of one image: of convolutions, and of all products."""
+    """Return the operations of a forward pass of one image: of convolutions, and of all products."""
     found = {"convolutions": 0, "products": 0}
 
     def see(_: str, name: str, arrays: Sequence[Any], result: Any) -> None:
@@ -63,18 +68,18 @@ def forward_flops(config: UNetConfig) -> dict[str, int]:
 
     net = UNet(config).eval()
     x = np.zeros((1, *config.size, config.in_channels), np.float32)
-    with watching(on_forward=see), no_grad():
+    with instrumented(on_forward=see), no_grad():
         net(x, np.ones(1, np.int64))
     return found
 
 
 def step_flops(net: Net) -> dict[str, float]:
-    """Arithmetic of a training step: three times a forward pass, since each product has two gradients."""
+    """Return the operations of a training step: three times a forward pass, since each product has two gradients."""
     return {name: 3.0 * net.batch * flops for name, flops in forward_flops(net.config).items()}
 
 
 def sgemm(threads: int) -> Callable[[], Any]:
-    """A product of two matrices of 2048×2048 in float32 with so many threads, to be called."""
+    """Return a function that multiplies two 2048×2048 float32 matrices with the given number of threads."""
     from threadpoolctl import ThreadpoolController
 
     a, b = np.random.default_rng(0).standard_normal((2, _SIDE, _SIDE), dtype=np.float32)
@@ -88,10 +93,10 @@ def sgemm(threads: int) -> Callable[[], Any]:
 
 
 def rates(step: Callable[[], Any], flops: float, workers: int, turns: int, **options: Any) -> dict[str, list[float]]:
-    """GFLOP/s of a training step and of sgemm with all threads and with one, in turn.
+    """Measure GFLOP/s of sgemm with all threads, of sgemm with one, and of a training step, in turn.
 
-    In this order: for tens of milliseconds after a product BLAS's threads wait for the next one in a busy loop, and so
-    would be in the way of a step that came just after them.
+    The order matters: for tens of milliseconds after a product BLAS's threads wait for the next one in a busy loop, and
+    would slow a step that came directly after the product with all threads.
     """
     sides = {f"sgemm, {workers} threads": sgemm(workers), "sgemm, one thread": sgemm(1), OURS: step}
     product = 2.0 * _SIDE**3

@@ -1,4 +1,4 @@
-"""Watching ops and draws from outside, while a context is open; nothing is in their way otherwise."""
+"""Instrument ops and random draws while a context is open; outside it they run unchanged."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ OnForward = Callable[[Any, str, Sequence[Any], Any], Any]
 
 
 class Stopwatch:
-    """Seconds of this thread's processor time by key; what runs inside something else counts only there.
+    """Processor time of this thread by key, in seconds; nested calls count for the inner key only.
 
     Attributes
     ----------
     seconds : dict
-        Key to seconds.
+        Seconds by key.
     last : float
-        When the last of them ended.
+        Time at which the latest call ended.
     """
 
     def __init__(self, clock: Callable[[], float] = time.thread_time):
         self.clock, self.last = clock, clock()
         self.seconds: dict[Any, float] = {}
-        self._inside: list[float] = []  # of each that is running, what ran inside it
+        self._inside: list[float] = []  # for each running call, the seconds of the calls nested in it
 
     def add(self, key: Any, run: Callable[[], Any]) -> Any:
-        """Call something, and add what it took to its key."""
+        """Call `run`, add its time to `key`, and return its result."""
         self._inside.append(0.0)
         started = self.clock()
         try:
@@ -46,19 +46,21 @@ class Stopwatch:
 
 
 @contextlib.contextmanager
-def watching(stopwatch: Stopwatch | None = None, key_of: Callable[..., Any] = lambda name, arrays, static: name,
-             on_forward: OnForward = lambda key, name, arrays, result: None) -> Iterator[None]:
-    """A context in which each op is timed, forward and backward, and each draw of random numbers; an op inside another
-    one is part of that.
+def instrumented(stopwatch: Stopwatch | None = None, key_of: Callable[..., Any] = lambda name, arrays, static: name,
+                 on_forward: OnForward = lambda key, name, arrays, result: None) -> Iterator[None]:
+    """Time each op, forward and backward, and each draw of random numbers while the context is open.
+
+    An op called inside another op counts as part of the outer one.
 
     Parameters
     ----------
-    stopwatch
-        Gets ``(key, "forward")`` and ``(key, "backward")`` of ops, ``"draws"`` of random numbers; None: no times.
-    key_of
+    stopwatch : Stopwatch or None
+        Gets the keys ``(key, "forward")`` and ``(key, "backward")`` of ops and ``"draws"`` of random numbers. None: no
+        timing.
+    key_of : callable
         (op's name, arrays, static) -> key.
-    on_forward
-        Called after each forward, with its key, the op's name, its arrays and its result.
+    on_forward : callable
+        Called after each forward with its key, the op's name, its arrays and its result.
     """
     choose, here = Op.choose, threading.local()
     draws = {name: method for name, method in vars(Backend).items()
@@ -87,7 +89,7 @@ def watching(stopwatch: Stopwatch | None = None, key_of: Callable[..., Any] = la
             return result, back
 
         def _later(part: Callable[[], Any]) -> Callable[[], Any]:
-            """A gradient that is computed when it is wanted."""
+            """Time a gradient that is computed lazily."""
             return lambda: timed((key, "backward"), part)
 
         return run

@@ -1,4 +1,4 @@
-"""The data loader beside torch's."""
+"""Time our data loading beside PyTorch's DataLoader."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ddpm_np.data import Batches, Dataset, digits
 
 
 def sets() -> list[tuple[Dataset, int]]:
-    """Data sets, each with the size of a batch: the digits, and colour images of chance."""
+    """Return data sets with their batch sizes: the digits, and random colour images."""
     noise = np.random.default_rng(0).integers(0, 256, (10_000, 32, 32, 3), dtype=np.uint8)
     return [(digits(), 64), (Dataset("10,000 images 32×32×3", noise, None), 128)]
 
 
 def measure(dataset: Dataset, batch: int, workers: int, turns: int, **options: Any) -> list[Result]:
-    """An epoch of batches in a new order, mirrored at random, as float32 in [−1, 1]: the same work for each side."""
+    """Time an epoch of batches, shuffled, mirrored at random and scaled to [−1, 1], on each side in turn."""
     batches, count = Batches(dataset, batch, flip=True), len(dataset) // batch
     next_one = iter(range(1 << 62))
 
@@ -32,4 +32,4 @@ def measure(dataset: Dataset, batch: int, workers: int, turns: int, **options: A
         others = {} if absent else pytorch.loading(dataset.images, dataset.levels, batch)
         times = in_turn({OURS: epoch, **others}, turns, **options)
     return [Result("data", f"{dataset.name}, batch {batch}", "s", times, work={"images": float(count * batch)},
-                   notes=[f"PyTorch's side is absent: {absent}"] if absent else [])]
+                   notes=[f"PyTorch was not measured: {absent}"] if absent else [])]

@@ -1,4 +1,4 @@
-"""The machine that something was measured on, without its name."""
+"""Describe the machine of a measurement, without its host name."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ddpm_np.parallel.threads import default_workers
 
 
 def describe() -> dict[str, Any]:
-    """Processor, caches, memory, kind of system and versions; what is not known is left out."""
-    import numpy  # noqa: F401 - loads the BLAS that is described
+    """Return processor, caches, memory, operating system and versions; unknown entries are left out."""
+    import numpy  # noqa: F401 - loads the BLAS to describe
 
     found: dict[str, Any] = {
         "cpu": _cpu(), "cpus": default_workers(), "caches": _caches(), "memory GiB": _memory(),
@@ -34,7 +34,7 @@ def _cpu() -> str:
 
 
 def _caches() -> dict[str, str]:
-    """Level and kind to size, of the first CPU (Linux)."""
+    """Return the first CPU's cache sizes by level and type (Linux)."""
     found = {}
     for cache in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
         try:
@@ -49,7 +49,7 @@ def _caches() -> dict[str, str]:
 def _memory() -> float | None:
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-    except (AttributeError, OSError, ValueError):  # systems that do not say
+    except (AttributeError, OSError, ValueError):  # systems that do not report it
         return None
 
 

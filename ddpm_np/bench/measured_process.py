@@ -1,9 +1,9 @@
-"""A training run in a process whose memory is measured.
+"""Train in a process whose memory another process measures.
 
 ``python -m ddpm_np.bench.measured_process SIDE NET STEPS WORKERS``
 
-It imports what its side needs, says "ready", waits for a line, trains, prints the most memory it had by its own
-account, in bytes, and waits for its end.
+The process imports what its side needs, prints "ready", waits for a line, trains, prints its peak memory in bytes by
+the system's account, and waits to be ended.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from ddpm_np.models import UNetConfig
 
 
 def encode(net: Net) -> str:
-    """A net as an argument."""
+    """Encode a net as a command-line argument."""
     return json.dumps(dataclasses.asdict(net))
 
 
 def decode(text: str) -> Net:
-    """The net of an argument."""
+    """Decode the net from a command-line argument."""
     found = json.loads(text)
     return Net(**{**found, "config": UNetConfig(**found["config"])})
 
 
 def prepared(side: str, net: Net, workers: int) -> Callable[[], Any]:
-    """Everything imported; a call makes the net, and what that returns takes a step."""
+    """Import what a side needs; return a function that builds the net and returns its training step."""
     if side == OURS:
         from ddpm_np.bench import net_cases
 
@@ -40,11 +40,12 @@ def prepared(side: str, net: Net, workers: int) -> Callable[[], Any]:
 
     torch, diffusers = pytorch.imported("torch", "PyTorch"), pytorch.imported("diffusers", "diffusers")
     torch.set_num_threads(workers)
-    _ = diffusers.UNet2DModel  # its modules come when they are first asked for
-    return lambda: pytorch.Theirs(net.config, pytorch.LAYOUTS[side]).training(net.images())
+    _ = diffusers.UNet2DModel  # its modules are imported at the first access
+    return lambda: pytorch.PyTorchNet(net.config, pytorch.LAYOUTS[side]).training(net.images())
 
 
 def main(side: str, net: str, steps: str, workers: str) -> None:
+    """Run the protocol of this module; the arguments are the command line's."""
     make = prepared(side, decode(net), int(workers))
     print("ready", flush=True)
     sys.stdin.readline()
@@ -52,11 +53,11 @@ def main(side: str, net: str, steps: str, workers: str) -> None:
     for _ in range(int(steps)):
         step()
     print(_most(), flush=True)
-    sys.stdin.readline()  # alive until its memory has been read a last time
+    sys.stdin.readline()  # stays alive until its memory has been read a last time
 
 
 def _most() -> int:
-    """The most memory this process and its children had at a time, by the system's account; 0 where it keeps none."""
+    """Return the peak memory of this process plus its children's, in bytes; 0 if the system keeps no account."""
     try:
         import resource
     except ImportError:  # Windows

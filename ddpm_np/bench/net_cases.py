@@ -1,4 +1,4 @@
-"""Whole nets beside theirs: the forward pass, a training step, sampling."""
+"""Time whole nets beside PyTorch's: the forward pass, a training step, sampling."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ddpm_np.sampling import Sampler
 from ddpm_np.sampling.predictor import predictor
 from ddpm_np.training.trainer import Trainer
 
-_STRETCH = 0.5  # seconds a side at a time: calls follow one another as in training, in a cache that is their own
+_STRETCH = 0.5  # seconds of one side's turn: consecutive calls find the cache as in training
 
 
 def trainer_of(net: Net, shards: int, workers: int) -> Trainer:
-    """What trains a net of ours, all as the paper has it."""
+    """Return a trainer of our net with the paper's settings."""
     return Trainer(UNet(net.config), linear_schedule(1000), shards=shards, workers=workers)
 
 
@@ -29,7 +29,7 @@ _APART = "ours, each image's bits those of any batch"
 
 
 def ours(what: str, net: Net, workers: int, *, together: bool = True) -> Callable[[], Any]:
-    """Our side of "forward", "step" or "sample", to be called; `together` as in `predictor`, of "forward" alone."""
+    """Return our "forward", "step" or "sample" as a function; `together` (of `predictor`) applies to "forward"."""
     if what == "step":
         trainer, x_0 = trainer_of(net, workers, workers), net.images()
         return lambda: trainer.step(x_0)
@@ -42,8 +42,8 @@ def ours(what: str, net: Net, workers: int, *, together: bool = True) -> Callabl
 
 
 def theirs(what: str, net: Net, compiled: bool) -> tuple[dict[str, Callable[[], Any]], list[str]]:
-    """Their sides of the same, and notes."""
-    run_of: dict[str, Callable[[pytorch.Theirs], Callable[[], Any]]] = {
+    """Return PyTorch's versions of the same by name, and notes for the reader."""
+    run_of: dict[str, Callable[[pytorch.PyTorchNet], Callable[[], Any]]] = {
         "step": lambda side: side.training(net.images()),
         "forward": lambda side: side.forward(net.images(), net.times()),
         "sample": lambda side: side.sampling(net.batch, net.sampling),
@@ -53,14 +53,27 @@ def theirs(what: str, net: Net, compiled: bool) -> tuple[dict[str, Callable[[], 
 
 def compare(what: str, net: Net, workers: int, turns: int, *, compiled: bool = False, **options: Any,
             ) -> list[Result]:
-    """Ours beside theirs in turn.
+    """Time our net and PyTorch's in turn.
 
     Parameters
     ----------
-    what
+    what : str
         ``"forward"``, ``"step"`` or ``"sample"``.
-    options
-        Those of `in_turn`.
+    net : Net
+        The net.
+    workers : int
+        Threads of each side.
+    turns : int
+        Timed turns.
+    compiled : bool
+        Time torch.compile too.
+    **options
+        Options of `in_turn`.
+
+    Returns
+    -------
+    list of Result
+        The times; for ``"forward"`` also those of a forward pass whose bits do not depend on the batch.
     """
     name = {"step": f"training step, batch {net.batch}", "forward": f"forward pass, batch {net.batch}",
             "sample": f"{net.batch} images in {net.sampling} steps"}[what]
@@ -77,7 +90,7 @@ def compare(what: str, net: Net, workers: int, turns: int, *, compiled: bool = F
 
 
 def _work(what: str, net: Net) -> dict[str, float]:
-    """The arithmetic of one run."""
+    """Return the operations and images of one run."""
     if what == "step":
         flops = step_flops(net)
     else:
@@ -87,7 +100,7 @@ def _work(what: str, net: Net) -> dict[str, float]:
 
 
 def arithmetic(net: Net, workers: int, turns: int, **options: Any) -> list[Result]:
-    """GFLOP/s of the convolutions of a training step, all of its time counted, beside the machine's sgemm, in turn."""
+    """Measure GFLOP/s of a training step's convolutions over its whole time, beside the machine's sgemm, in turn."""
     work = _work("step", net)
     found = rates(ours("step", net, workers), work["FLOP of convolutions"], workers, turns, **options)
     return [Result("arithmetic", f"training step, batch {net.batch}", "GFLOP/s", found, net.name, work)]

@@ -1,4 +1,4 @@
-"""The nets that are measured, and what goes into them."""
+"""The nets of the benchmark and their inputs."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from ddpm_np.models import UNetConfig
 
 @dataclass(frozen=True)
 class Net:
-    """A net and the batch it is measured with.
+    """A net and the batch that it is measured with.
 
     Parameters
     ----------
-    name
-        What tables call it.
-    config
-        Its shape.
-    batch
-        Images of a training step, a forward pass and a sampling run.
-    sampling
+    name : str
+        Name in tables.
+    config : UNetConfig
+        Configuration of the net.
+    batch : int
+        Images in a training step, a forward pass and a sampling run.
+    sampling : int
         Steps of a sampling run.
     """
 
@@ -32,15 +32,15 @@ class Net:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """(N, H, W, C) of a batch."""
+        """Shape (N, H, W, C) of a batch."""
         return (self.batch, *self.config.size, self.config.in_channels)
 
     def images(self) -> np.ndarray:
-        """A batch in [−1, 1], the same each time: (N, H, W, C) float32."""
+        """Return a batch in [−1, 1], the same at each call: (N, H, W, C) float32."""
         return np.random.default_rng(0).uniform(-1, 1, self.shape).astype(np.float32)
 
     def times(self) -> np.ndarray:
-        """t of a batch, evenly spread over 1..1000: (N,)."""
+        """Return t of a batch, evenly spaced over 1..1000: (N,)."""
         return np.linspace(1, 1000, self.batch).round().astype(np.int64)
 
 

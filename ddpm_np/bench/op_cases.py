@@ -1,4 +1,4 @@
-"""Single ops beside theirs, at shapes that the three nets have."""
+"""Time single ops beside PyTorch's, at shapes that occur in the three nets."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from ddpm_np.bench.arithmetic import flops_of
 from ddpm_np.bench.nets import Net
 from ddpm_np.bench.record import Result
 from ddpm_np.bench.timing import EAGER, OURS, calls_for, in_turn
-from ddpm_np.parallel.threads import cut, map_in_order
+from ddpm_np.parallel.threads import contiguous_spans, map_in_order
 
 
 @dataclass(frozen=True)
 class Case:
-    """An op on inputs of some shapes.
+    """An op with the shapes of its inputs.
 
     Parameters
     ----------
-    op
-        Its name.
-    batched
+    op : str
+        Name of the op.
+    batched : tuple of shapes
         Shapes of the inputs whose first axis is the batch.
-    shared
-        Shapes of weights.
-    options
-        Static ones.
+    shared : tuple of shapes
+        Shapes of the weights.
+    options : dict
+        The op's static options.
     """
 
     op: str
@@ -41,7 +41,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """What tables call it."""
+        """Name in tables."""
         x = "×".join(map(str, self.batched[0]))
         if self.op == "conv2d":
             kh, kw, _, o = self.shared[0]
@@ -50,26 +50,26 @@ class Case:
         return f"{self.op}, {x}" + (f" → {self.shared[0][1]}" if self.op == "linear" else "")
 
     def arrays(self) -> list[np.ndarray]:
-        """Inputs of chance, the same each time."""
+        """Return random inputs, the same at each call."""
         rng = np.random.default_rng(0)
         return [rng.standard_normal(shape, dtype=np.float32) for shape in (*self.batched, *self.shared)]
 
 
 def conv(x: tuple[int, int, int, int], o: int, kernel: int = 3, stride: int = 1) -> Case:
-    """A convolution as the nets have it: of stride 2 with zeros on the right and below only."""
+    """Return a convolution as the nets have it: with stride 2, padding on the right and below only."""
     half = kernel // 2
     sides = (half, half) if stride == 1 else (0, half)
     return Case("conv2d", (x,), ((kernel, kernel, x[3], o), (o,)), {"stride": stride, "padding": (sides, sides)})
 
 
 def norm(x: tuple[int, int, int, int], groups: int, silu: bool = True) -> Case:
-    """A normalisation, with SiLU or without."""
+    """Return a group normalisation, with or without SiLU."""
     return Case("group_norm_silu" if silu else "group_norm", (x,), ((x[3],), (x[3],)),
                 {"groups": groups, "eps": 1e-6})
 
 
 def cases(net: Net) -> list[Case]:
-    """Shapes that a net of two levels or more has, with attention at one of them."""
+    """Return the ops of a net with at least two levels, with attention at one of them."""
     n, size, c = net.batch, net.config.size[0], net.config.channels
     widths = net.config.widths
     half, wide, groups = size // 2, widths[1], net.config.groups
@@ -89,12 +89,13 @@ def cases(net: Net) -> list[Case]:
 
 
 def ours(case: Case, arrays: list[np.ndarray], workers: int, cotangent: np.ndarray | None) -> Callable[[], Any]:
-    """Our side, to be called, as in training: each worker (here a thread) takes whole images, together; gradients of
-    weights are added up.
+    """Return our side as a function that works as in training.
+
+    Each worker (here a thread) takes several whole images; gradients of weights are summed.
     """
     op, count = getattr(ops, case.op), len(case.batched)
     batched, shared = arrays[:count], arrays[count:]
-    pieces = cut(batched[0].shape[0], workers)
+    pieces = contiguous_spans(batched[0].shape[0], workers)
     weights = [Tensor(w, requires_grad=True) for w in shared]
 
     def forward(piece: tuple[int, int]) -> Any:
@@ -117,7 +118,7 @@ def ours(case: Case, arrays: list[np.ndarray], workers: int, cotangent: np.ndarr
 
 
 def measure(net: Net, case: Case, workers: int, turns: int, **options: Any) -> list[Result]:
-    """Forward, and forward with all gradients, beside theirs in each layout."""
+    """Time an op's forward, and its forward with all gradients, beside PyTorch's in each memory layout."""
     arrays = case.arrays()
     result = getattr(ops, case.op)(*arrays, **case.options)
     cotangent = np.random.default_rng(1).standard_normal(result.shape, dtype=np.float32)
@@ -134,5 +135,5 @@ def measure(net: Net, case: Case, workers: int, turns: int, **options: Any) -> l
             times = in_turn(sides, turns, calls=calls_for(sides[OURS]), **options)
         found.append(Result("ops", f"{case.name}, {kind}", "s", times, net.name,
                             {"FLOP": factor * flops} if flops else {},
-                            notes=[f"PyTorch's side is absent: {absent}"] if absent else []))
+                            notes=[f"PyTorch was not measured: {absent}"] if absent else []))
     return found

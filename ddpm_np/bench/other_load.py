@@ -1,7 +1,7 @@
-"""How much of the machine other work had while something was measured (Linux).
+"""Measure how busy other processes kept the machine during a measurement (Linux).
 
-Ratios of neighbours bear a busy machine only where it slows both sides alike. It does not: PyTorch's threads meet after
-every op, and each time wait for the one that had to share its CPU.
+A ratio within a turn is fair on a busy machine only if the load slows both sides alike. It does not: PyTorch's threads
+synchronise after every op, and each time all wait for the one that had to share its CPU.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from time import monotonic
 PROC = Path("/proc")
 
 
-def family(pid: int) -> list[int]:
-    """A process and all its descendants; the process alone where there is no /proc."""
+def process_tree(pid: int) -> list[int]:
+    """Return a process and all its descendants; without /proc, the process alone."""
     parents: dict[int, int] = {}
     for entry in PROC.glob("[0-9]*"):
         fields = _fields(int(entry.name))
@@ -27,19 +27,25 @@ def family(pid: int) -> list[int]:
 
 
 def _fields(pid: int) -> list[str]:
-    """Of /proc/PID/stat, from the process's state on; none where it has ended."""
+    """Return the fields of /proc/PID/stat from the process's state on; an empty list if the process has ended."""
     try:
         return (PROC / str(pid) / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
         return []
 
 
-class Elsewhere:
-    """A context; afterwards `cpus` is how many CPUs other processes kept busy, None where the system does not say."""
+class OtherLoad:
+    """A context that measures the load of other processes while it is open.
+
+    Attributes
+    ----------
+    cpus : float or None
+        CPUs that other processes kept busy, set when the context ends; None if the system does not report it.
+    """
 
     cpus: float | None = None
 
-    def __enter__(self) -> Elsewhere:
+    def __enter__(self) -> OtherLoad:
         self._before = _others(), monotonic()
         return self
 
@@ -50,13 +56,13 @@ class Elsewhere:
 
 
 def _others() -> float | None:
-    """Processor seconds since the start that were not this process's or its descendants'."""
+    """Return processor seconds since the system's start, less those of this process and its descendants."""
     try:
         numbers = [int(field) for field in (PROC / "stat").read_text(encoding="ascii").split()[1:9]]
     except (OSError, ValueError):
         return None
     user, nice, system, _idle, _waiting, irq, softirq, steal = numbers
     own = 0
-    for pid in family(os.getpid()):
+    for pid in process_tree(os.getpid()):
         own += sum(int(field) for field in _fields(pid)[11:15])  # its own and its ended children's, user and system
     return (user + nice + system + irq + softirq + steal - own) / os.sysconf("SC_CLK_TCK")

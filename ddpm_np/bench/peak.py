@@ -1,7 +1,7 @@
-"""Peak memory of a training run, each side in a fresh process of its own.
+"""Measure the peak memory of a training run, each side in a fresh process.
 
-Read from outside while it runs: a process's share of its pages (PSS), so that pages which several processes have in
-common count once, summed over the process and its children.
+The proportional set size (PSS) is read from outside while the process runs and summed over it and its children, so that
+pages shared by several processes count once.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from typing import Any
 from ddpm_np.bench import pytorch
 from ddpm_np.bench.measured_process import encode
 from ddpm_np.bench.nets import Net
-from ddpm_np.bench.other_load import family
+from ddpm_np.bench.other_load import process_tree
 from ddpm_np.bench.record import Result
 from ddpm_np.bench.timing import EAGER, OURS
 
 _PERIOD = 0.02  # seconds between two readings
 _MIB = 2**20
-_OWN_ACCOUNT = ("this system has no /proc: each process's own account (ru_maxrss) instead of readings from outside, "
-                "pages in common counted for each")
+_OWN_ACCOUNT = ("this system has no /proc: the peak is each process's own ru_maxrss instead of readings from outside, "
+                "and counts shared pages once for each process")
 
 
 def shared_size(pid: int) -> int | None:
-    """Bytes that a process and its descendants have, each page counted once; None where the system does not say."""
+    """Return the bytes held by a process and its descendants, each page counted once; None without /proc."""
     total = 0
-    for member in family(pid):
+    for member in process_tree(pid):
         try:
             for line in Path(f"/proc/{member}/smaps_rollup").read_text(encoding="ascii").splitlines():
                 if line.startswith("Pss:"):
@@ -41,13 +41,34 @@ def shared_size(pid: int) -> int | None:
 
 
 def peak_of(side: str, net: Net, steps: int, workers: int) -> tuple[float, float | None, bool]:
-    """(peak, peak above what imports took or None, whether it was read from outside) of one side's run, in MiB."""
+    """Run one side and return its peak memory in MiB.
+
+    Parameters
+    ----------
+    side : str
+        ``"ours"`` or one of PyTorch's.
+    net : Net
+        The net to train.
+    steps : int
+        Training steps.
+    workers : int
+        Threads.
+
+    Returns
+    -------
+    peak : float
+        The peak.
+    above : float or None
+        The peak less the memory after the imports; None without /proc.
+    outside : bool
+        Whether it was read from outside, through /proc.
+    """
     command = [sys.executable, "-m", "ddpm_np.bench.measured_process", side, encode(net), str(steps), str(workers)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True) as process:
         try:
             if process.stdout is None or process.stdin is None or process.stdout.readline().strip() != "ready":
-                raise ChildProcessError(f"the process of {side!r} ended before it began: {_last_line(process)}")
+                raise ChildProcessError(f"the process of {side!r} ended during its imports: {_last_line(process)}")
             before = shared_size(process.pid)
             readings: list[int] = []
             done = threading.Event()
@@ -79,17 +100,17 @@ def peak_of(side: str, net: Net, steps: int, workers: int) -> tuple[float, float
 
 def _last_line(process: subprocess.Popen[str]) -> str:
     lines = process.communicate()[1].strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "no output"
 
 
 def measure(net: Net, workers: int, turns: int, steps: int = 3, on_turn: Callable[[], Any] = lambda: None,
             ) -> list[Result]:
-    """Peak MiB of each side's training run of a few steps, in turn: the whole, and what it is above the imports."""
+    """Measure the peak MiB of a few training steps of each side in turn: in total, and above the imports."""
     absent = pytorch.why_absent()
     sides = [OURS] if absent else [OURS, *EAGER]
     whole: dict[str, list[float]] = {side: [] for side in sides}
     above: dict[str, list[float]] = {side: [] for side in sides}
-    notes = [f"PyTorch's side is absent: {absent}"] if absent else []
+    notes = [f"PyTorch was not measured: {absent}"] if absent else []
     outside = True
     for _ in range(turns):
         for side in sides:

@@ -1,4 +1,4 @@
-"""What there is to measure, as a list of tasks."""
+"""The benchmark's settings and its list of tasks."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from typing import Any
 
 from ddpm_np.bench import loading, net_cases, op_cases, peak, profile, scaling
 from ddpm_np.bench.nets import NETS, Net
-from ddpm_np.bench.other_load import Elsewhere
+from ddpm_np.bench.other_load import OtherLoad
 from ddpm_np.bench.record import BUSY, Result
 from ddpm_np.bench.timing import WARM
 from ddpm_np.parallel.threads import default_workers
 
 WHAT = ("arithmetic", "step", "forward", "sample", "data", "memory", "profile", "ops", "scaling")
 DEFAULT = ("arithmetic", "step", "forward", "sample", "data", "memory")
-_MEMORY_TURNS = 3  # at most: what is read varies little
+_MEMORY_TURNS = 3  # at most: the readings vary little
 _PROFILE_TURNS = 5  # at most
 
 @dataclass(frozen=True)
 class Settings:
-    """What is asked for.
+    """Settings of a benchmark run.
 
     Parameters
     ----------
-    what
-        Parts of the benchmark, of `WHAT`.
-    nets
+    what : sequence of str
+        Parts of the benchmark, from `WHAT`.
+    nets : sequence of str
         Keys of `NETS`.
-    repeats
-        Turns that are counted.
-    workers
-        Threads of either side; None for one a CPU.
-    compiled
-        Whether torch.compile is tried too.
-    seconds
-        How long a comparison may go on beginning turns, once it has three; None for no end but `repeats`.
+    repeats : int
+        Timed turns.
+    workers : int or None
+        Threads of each side; None: one for each CPU.
+    compiled : bool
+        Time torch.compile too.
+    seconds : float or None
+        Time after which a comparison that has three turns begins no further one; None: no limit.
     """
 
     what: Sequence[str] = DEFAULT
@@ -61,21 +61,23 @@ class Settings:
         object.__setattr__(self, "workers", self.workers or default_workers())
 
     def as_json(self) -> dict[str, Any]:
-        """For the record."""
+        """Return the settings as JSON values."""
         return {name: list(value) if isinstance(value, tuple) else value
                 for name, value in dataclasses.asdict(self).items()}
 
 
 @dataclass(frozen=True)
 class Task:
-    """Something to measure.
+    """A task of the benchmark.
 
-    Attributes
+    Parameters
     ----------
-    what, title : str
-        The part of the benchmark, and what progress calls it.
+    what : str
+        Part of the benchmark.
+    title : str
+        Title for the progress bar.
     turns : int
-        How often `run` calls what it is given; fewer times where it stops by the clock.
+        Number of calls of `on_turn`; fewer if a time limit ends the task.
     run : callable
         ``run(on_turn=…)`` -> results.
     """
@@ -86,23 +88,30 @@ class Task:
     run: Callable[..., list[Result]]
 
     def measure(self, on_turn: Callable[[], Any] = lambda: None) -> list[Result]:
-        """Run it, and note in each result's facts how many CPUs were busy with other work meanwhile."""
-        gc.collect()  # nets of the task before, and their worker processes, may hang in circles
-        with Elsewhere() as elsewhere:
+        """Run the task and note in each result how many CPUs were busy with other work meanwhile."""
+        gc.collect()  # reference cycles can keep the previous task's nets and worker processes alive
+        with OtherLoad() as load:
             results = self.run(on_turn=on_turn)
-        if elsewhere.cpus is not None:
+        if load.cpus is not None:
             for result in results:
-                result.facts[BUSY] = round(elsewhere.cpus, 2)
+                result.facts[BUSY] = round(load.cpus, 2)
         return results
 
 
 def plan(settings: Settings, nets: dict[str, Net] | None = None) -> list[Task]:
-    """The tasks, part by part in the order of `WHAT`.
+    """List the tasks, part by part in the order of `WHAT`.
 
     Parameters
     ----------
-    nets
-        Others than `NETS`, by key.
+    settings : Settings
+        What to measure.
+    nets : dict or None
+        Nets by key instead of `NETS`.
+
+    Returns
+    -------
+    list of Task
+        The tasks.
     """
     chosen = list(nets.values()) if nets else [NETS[key] for key in NETS if key in settings.nets]
     return [task for what in WHAT if what in settings.what for task in _tasks(what, settings, chosen)]

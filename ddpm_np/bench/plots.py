@@ -1,4 +1,4 @@
-"""Cost against size, drawn."""
+"""Plot cost against size."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ddpm_np.bench.timing import OURS
 
 
 def plot_cost(path: str | Path, results: Sequence[Result]) -> None:
-    """Milliseconds of a training step against each size, ours and theirs, on logarithmic axes.
+    """Plot the milliseconds of a training step against each size, ours and PyTorch's, on logarithmic axes.
 
-    Below, what a GFLOP costs: a line that falls or is level grows no faster than the arithmetic.
+    The lower panels show milliseconds per GFLOP: where that does not rise, time grows no faster than the arithmetic.
     """
     if not results:
         raise ValueError("there is nothing to plot: measure --what scaling first")
@@ -44,7 +44,7 @@ def plot_cost(path: str | Path, results: Sequence[Result]) -> None:
             panel.set_xticks(marks, [str(mark) for mark in marks])
             panel.grid(alpha=0.3)
         below.set_xlabel(axis)
-    panels[0, 0].set_ylabel("ms a training step")
-    panels[1, 0].set_ylabel("ms a GFLOP")
+    panels[0, 0].set_ylabel("ms per training step")
+    panels[1, 0].set_ylabel("ms per GFLOP")
     panels[0, 0].legend()
     figure.savefig(path)

@@ -1,4 +1,4 @@
-"""A training step by op: where its time goes."""
+"""Profile a training step by op."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ddpm_np.bench.arithmetic import flops_of, is_convolution
-from ddpm_np.bench.instrument import Stopwatch, watching
+from ddpm_np.bench.instrument import Stopwatch, instrumented
 from ddpm_np.bench.net_cases import trainer_of
 from ddpm_np.bench.nets import Net
 from ddpm_np.bench.record import Result
@@ -17,7 +17,7 @@ DRAWS, TAIL, REST = "draws", "clip, Adam, EMA", "tape, shards, the rest"
 
 
 def label(name: str, arrays: Any, static: dict[str, Any]) -> str:
-    """An op's name; of a convolution with its kernel, its image and its channels."""
+    """Return an op's name; for a convolution, with its kernel, image and channels."""
     if not is_convolution(name):
         return name
     (kh, kw, c, o), (height, width) = arrays[1].shape, arrays[0].shape[1:3]
@@ -26,10 +26,10 @@ def label(name: str, arrays: Any, static: dict[str, Any]) -> str:
 
 
 def measure(net: Net, workers: int, turns: int, on_turn: Callable[[], Any] = lambda: None) -> list[Result]:
-    """Milliseconds and share of each op of a training step, forward and backward; medians over the turns.
+    """Measure the milliseconds and the share of each op in a training step, forward and backward: medians over turns.
 
-    One worker takes the shards of a run with `workers` one after the other, and this thread's processor time is read:
-    what another process does to the machine is not in it, what the cores do to each other's caches neither.
+    One worker computes all shards of a run with `workers` in sequence, timed by this thread's processor time. So the
+    times exclude the load of other processes, and also the contention of cores for shared caches.
     """
     trainer, x_0 = trainer_of(net, shards=workers, workers=1), net.images()
     for _ in range(WARM):
@@ -46,7 +46,7 @@ def measure(net: Net, workers: int, turns: int, on_turn: Callable[[], Any] = lam
             flops[key] = flops.get(key, 0) + flops_of(name, arrays, result)
             calls[key] = calls.get(key, 0) + 1
 
-        with watching(stopwatch, label, see):
+        with instrumented(stopwatch, label, see):
             started = stopwatch.clock()
             trainer.step(x_0)
             ended = stopwatch.clock()
@@ -62,7 +62,7 @@ def measure(net: Net, workers: int, turns: int, on_turn: Callable[[], Any] = lam
 
 def _rows(runs: list[dict[Any, float]], totals: list[float], flops: dict[str, int],
           calls: dict[str, int]) -> list[dict[str, Any]]:
-    """One row an op, the costliest first."""
+    """Return a row for each op, the costliest first."""
     total = statistics.median(totals)
 
     def median(key: Any) -> float:

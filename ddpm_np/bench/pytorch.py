@@ -1,6 +1,6 @@
-"""PyTorch's side: the same net, step, forward pass and sampling, by PyTorch and diffusers.
+"""PyTorch's side of the benchmark: the same net, step, forward pass and sampling in PyTorch and diffusers.
 
-Compared with, never used: it is imported here alone, when it is asked for.
+PyTorch is only compared with, never used to compute: it is imported here alone, on demand.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LAYOUTS = dict(zip(EAGER, ("contiguous_format", "channels_last"), strict=True))
 
 
 def why_absent() -> str | None:
-    """None where PyTorch and diffusers can be imported; else the reason in one line."""
+    """Return None if PyTorch and diffusers can be imported, else the reason in one line."""
     try:
         imported("torch", "PyTorch")
         imported("diffusers", "diffusers")
@@ -32,7 +32,7 @@ def why_absent() -> str | None:
 
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
-    """A context in which PyTorch uses so many threads, where it is installed."""
+    """Set PyTorch's number of threads while the context is open; do nothing if PyTorch is not installed."""
     if why_absent():
         yield
         return
@@ -41,14 +41,14 @@ def threads(count: int) -> Iterator[None]:
     torch.set_num_threads(count)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # theirs
+            warnings.simplefilter("ignore")  # PyTorch's own warnings
             yield
     finally:
         torch.set_num_threads(before)
 
 
 def build(config: UNetConfig) -> Any:
-    """diffusers' UNet2DModel of the same shape, with as many parameters."""
+    """Build diffusers' UNet2DModel with the same architecture and the same number of parameters."""
     diffusers = imported("diffusers", "diffusers")
     heights = [config.size[0] // 2**i for i in range(len(config.channel_multipliers))]
     attends = [height in config.attention_resolutions for height in heights]
@@ -62,17 +62,17 @@ def build(config: UNetConfig) -> Any:
     )
 
 
-class Theirs:
-    """A net of theirs in one memory layout.
+class PyTorchNet:
+    """A PyTorch net in one memory layout.
 
     Parameters
     ----------
-    config
-        Its shape.
-    layout
+    config : UNetConfig
+        Configuration of the net.
+    layout : str
         ``"contiguous_format"`` or ``"channels_last"``.
-    compiled
-        Whether its forward and backward go through torch.compile.
+    compiled : bool
+        Run forward and backward through torch.compile.
     """
 
     def __init__(self, config: UNetConfig, layout: str = "contiguous_format", compiled: bool = False):
@@ -84,11 +84,11 @@ class Theirs:
         self.shape = (config.in_channels, *config.size)
 
     def images(self, x: np.ndarray) -> Any:
-        """(N, H, W, C) -> a tensor (N, C, H, W) in this layout."""
+        """Convert images (N, H, W, C) to a tensor (N, C, H, W) in this layout."""
         return self.torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).contiguous(memory_format=self.layout)
 
     def training(self, x: np.ndarray) -> Callable[[], float]:
-        """One whole training step on a batch, to be called: draws, forward, backward, clip, Adam, EMA."""
+        """Return a whole training step on a batch as a function: draws, forward, backward, clip, Adam, EMA."""
         torch, x_0 = self.torch, self.images(x)
         alpha_bar = torch.tensor(linear_schedule(1000).alpha_bar, dtype=torch.float32)
         adam = torch.optim.Adam(self.parameters, lr=2e-4, fused=True)
@@ -112,7 +112,7 @@ class Theirs:
         return step
 
     def forward(self, x: np.ndarray, t: np.ndarray) -> Callable[[], Any]:
-        """The net's forward pass, to be called: evaluation, no gradient."""
+        """Return the net's forward pass as a function: evaluation mode, no gradient."""
         torch, x_t, steps = self.torch, self.images(x), self.torch.from_numpy(t - 1)
         self.net.eval()
 
@@ -123,7 +123,7 @@ class Theirs:
         return run
 
     def sampling(self, n: int, steps: int) -> Callable[[], Any]:
-        """Ancestral sampling of `n` images in so many steps, to be called: diffusers' DDPMScheduler."""
+        """Return ancestral sampling of `n` images in `steps` steps as a function: diffusers' DDPMScheduler."""
         torch = self.torch
         scheduler = imported("diffusers", "diffusers").DDPMScheduler(
             num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02, timestep_spacing="trailing")
@@ -140,37 +140,48 @@ class Theirs:
         return run
 
 
-def sides(config: UNetConfig, run_of: Callable[[Theirs], Callable[[], Any]], compiled: bool,
+def sides(config: UNetConfig, run_of: Callable[[PyTorchNet], Callable[[], Any]], compiled: bool,
           ) -> tuple[dict[str, Callable[[], Any]], list[str]]:
-    """What there is of theirs: each layout, and compiled if asked for and possible; and what a reader must be told.
+    """Return PyTorch's functions to time: one for each memory layout, and a compiled one on request.
 
     Parameters
     ----------
-    run_of
-        Makes of a net of theirs what is timed.
+    config : UNetConfig
+        Configuration of the net.
+    run_of : callable
+        Makes the function to time from a net.
+    compiled : bool
+        Include torch.compile if it works.
+
+    Returns
+    -------
+    sides : dict
+        The functions by name; empty without PyTorch.
+    notes : list of str
+        Reasons why a side is missing.
     """
     absent = why_absent()
     if absent:
-        return {}, [f"PyTorch's side is absent: {absent}"]
-    found = {name: run_of(Theirs(config, layout)) for name, layout in LAYOUTS.items()}
+        return {}, [f"PyTorch was not measured: {absent}"]
+    found = {name: run_of(PyTorchNet(config, layout)) for name, layout in LAYOUTS.items()}
     if not compiled:
         return found, []
-    run = run_of(Theirs(config, compiled=True))
+    run = run_of(PyTorchNet(config, compiled=True))
     try:
         run()
-    except Exception as error:  # whatever it is, it is told, and the rest is measured
+    except Exception as error:  # torch.compile can raise anything: note it and measure the rest
         return found, [f"torch.compile does not work here: {one_line(error)}"]
     return {**found, COMPILED: run}, []
 
 
 def one_line(error: BaseException, most: int = 160) -> str:
-    """The first line of an error that says something."""
+    """Return an error's type and its first non-empty line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"[:most]
 
 
 def loading(images: np.ndarray, levels: int, batch: int) -> dict[str, Callable[[], Any]]:
-    """One epoch of torch's DataLoader with flips, by name: batches put together by its sampler, or image by image.
+    """Return an epoch of PyTorch's DataLoader with flips as functions by name: whole batches, and image by image.
 
     Both scale bytes to [−1, 1] in float32, as ours does.
     """
@@ -196,18 +207,20 @@ LOADERS = ("PyTorch, whole batches", "PyTorch, image by image")
 
 def operation(name: str, layout: str, arrays: list[np.ndarray], options: dict[str, Any], cotangent: np.ndarray | None,
               ) -> Callable[[], Any]:
-    """An op of theirs, to be called: forward without gradient, or with all gradients where a cotangent is given.
+    """Return PyTorch's version of an op as a function: the forward, with all gradients if a cotangent is given.
 
     Parameters
     ----------
-    name
-        Our op's.
-    layout
-        As in `Theirs`; of what has rows and columns of pixels.
-    arrays
-        Our op's: images (N, H, W, C), kernels (kh, kw, C, O), dense weights (in, out).
-    options
-        Our op's, static ones.
+    name : str
+        Name of our op.
+    layout : str
+        Memory layout of images and kernels, as in `PyTorchNet`.
+    arrays : list of array
+        Inputs of our op: images (N, H, W, C), kernels (kh, kw, C, O), dense weights (in, out).
+    options : dict
+        Static options of our op.
+    cotangent : array or None
+        Cotangent of the output; None: no gradients.
     """
     torch = imported("torch", "PyTorch")
     functional = torch.nn.functional

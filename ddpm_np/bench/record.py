@@ -1,4 +1,4 @@
-"""What was measured: results with all raw numbers, and the record of a whole run as JSON."""
+"""Results with all raw numbers, and the record of a whole run as JSON."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from ddpm_np.bench.timing import COMPILED, OURS, better, ratios, spread
 from ddpm_np.storage import write_atomically
 
 SCHEMA = 1
-BUSY = "CPUs busy elsewhere"  # a fact of a result: with other work than the benchmark, while it was measured
+BUSY = "CPUs busy elsewhere"  # key in a result's facts: CPUs that other processes kept busy meanwhile
 
 
 @dataclass(frozen=True)
 class Result:
-    """One thing that was measured.
+    """A result of the benchmark.
 
-    Attributes
+    Parameters
     ----------
-    what
-        The part of the benchmark it belongs to: see `plan.WHAT`.
-    name
-        What was measured.
-    unit
-        Of the values: "s", "MiB", "GFLOP/s".
-    values
-        Raw numbers by side; the i-th of each side belong to the same turn.
-    net
-        The net's name, where it is of one.
-    work
-        What one run does, by name: "FLOP" (products, convolutions counted as direct ones), "images".
-    facts
-        What else is known of it.
-    notes
-        What a reader must be told, such as why a side is missing.
+    what : str
+        Part of the benchmark, from `plan.WHAT`.
+    name : str
+        The quantity measured.
+    unit : str
+        Unit of the values: ``"s"``, ``"MiB"`` or ``"GFLOP/s"``.
+    values : dict
+        Raw numbers by side; the i-th numbers of all sides belong to the same turn.
+    net : str or None
+        Name of the net, if the result is about one.
+    work : dict
+        Work of one run by name: ``"FLOP"`` (of products, convolutions counted as direct ones), ``"images"``.
+    facts : dict
+        Other known facts.
+    notes : list of str
+        Notes for the reader, such as why a side is missing.
     """
 
     what: str
@@ -53,19 +53,19 @@ class Result:
     notes: list[str] = field(default_factory=list)
 
     def rivals(self) -> list[str]:
-        """PyTorch's sides, in eager mode."""
+        """Return the names of PyTorch's sides in eager mode."""
         return [side for side in self.values if side.startswith("PyTorch") and side != COMPILED]
 
     def ratios(self, under: Sequence[str] | None = None) -> list[float]:
-        """Ours over the least of theirs (in eager mode, unless told which), turn by turn."""
+        """Return, turn by turn, our number over the smallest of `under` (default: PyTorch in eager mode)."""
         return ratios(self.values, OURS, self.rivals() if under is None else under)
 
     def better(self) -> str | None:
-        """Of theirs in eager mode the side with the least median; None where none was measured."""
+        """Return PyTorch's eager side with the smallest median; None if none was measured."""
         return better(self.values, self.rivals())
 
     def summary(self) -> dict[str, Any]:
-        """Medians, and the ratios with their spread: what the tables show, for whoever reads the JSON."""
+        """Return the medians and the ratios with their spread, which the tables show, for readers of the JSON."""
         found: dict[str, Any] = {"medians": {side: spread(values).median for side, values in self.values.items()}}
         for name, under in (("ratio", None), ("ratio to compiled", (COMPILED,))):
             each = self.ratios(under)
@@ -76,18 +76,20 @@ class Result:
 
 @dataclass
 class Record:
-    """A run of the benchmark.
+    """The record of a benchmark run.
 
-    Attributes
+    Parameters
     ----------
-    settings
-        What was asked for.
-    machine
-        What it ran on; no name of a host.
-    date
-        The day.
-    complete
-        Whether everything that was asked for was measured.
+    settings : dict
+        The run's settings.
+    machine : dict
+        Description of the machine, without its host name.
+    date : str
+        Date in ISO format.
+    results : list of Result
+        The results.
+    complete : bool
+        Whether everything requested was measured.
     """
 
     settings: dict[str, Any]
@@ -101,7 +103,7 @@ class Record:
         return [result for result in self.results if result.what == what]
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, as JSON has it."""
+        """Return the record as JSON values."""
         return {
             "schema": SCHEMA, "date": self.date, "machine": self.machine, "settings": self.settings,
             "complete": self.complete,
@@ -110,7 +112,7 @@ class Record:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Record:
-        """A record from what `to_json` gave."""
+        """Build a record from the values of `to_json`; raise `ValueError` for another schema."""
         if found.get("schema") != SCHEMA:
             raise ValueError(f"expected a record of the benchmark of schema {SCHEMA}, got {found.get('schema')!r}: "
                              "measure again with ddpm-np bench --json FILE")
@@ -119,16 +121,16 @@ class Record:
         return cls(found["settings"], found["machine"], found["date"], results, found["complete"])
 
     def save(self, path: str | Path) -> None:
-        """Write the JSON, whole or not at all."""
+        """Write the record as JSON, atomically."""
         text = json.dumps(self.to_json(), ensure_ascii=False, indent=1)
         write_atomically(Path(path), [_numbers_on_a_line(text).encode() + b"\n"])
 
     @classmethod
     def load(cls, path: str | Path) -> Record:
-        """Read what `save` wrote."""
+        """Load a record from the file that `save` wrote."""
         return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
 
 
 def _numbers_on_a_line(text: str) -> str:
-    """Lists of numbers on one line each: times are read together."""
+    """Put each list of numbers in JSON text on one line."""
     return re.sub(r"\[\s+(-?[\d.][^\[\]{}\"]*?)\s+\]", lambda found: f"[{' '.join(found[1].split())}]", text)

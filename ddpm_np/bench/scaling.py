@@ -1,4 +1,4 @@
-"""The time of a training step against batch, image size and channels, beside the arithmetic."""
+"""Time a training step against batch, image size and channels, and compare with the growth of the arithmetic."""
 
 from __future__ import annotations
 
@@ -20,19 +20,32 @@ _BASE = {"batch": 8, "image size": 16, "channels": 32}
 
 
 def net_of(axis: str, size: int) -> Net:
-    """A small net, one of whose sizes is given: two levels, one block a level, attention in the middle."""
+    """Return a small net with one size given: two levels, one block in each, attention in the middle."""
     sizes = {**_BASE, axis: size}
     config = UNetConfig(sizes["image size"], 1, sizes["channels"], (1, 2), 1, ())
     return Net(f"{axis} {size}", config, sizes["batch"], 1)
 
 
 def measure(axis: str, nets: Sequence[tuple[int, Net]], workers: int, turns: int, **options: Any) -> list[Result]:
-    """A training step of each net of an axis, ours and theirs, all of them in turn.
+    """Time a training step of each net along an axis, ours and PyTorch's, all in turn.
 
     Parameters
     ----------
-    nets
-        (size, net) pairs.
+    axis : str
+        Key of `AXES`.
+    nets : sequence of (int, Net)
+        The nets with their sizes.
+    workers : int
+        Threads of each side.
+    turns : int
+        Timed turns.
+    **options
+        Options of `in_turn`.
+
+    Returns
+    -------
+    list of Result
+        A result for each size.
     """
     absent = pytorch.why_absent()
     sides: dict[str, Callable[[], Any]] = {}
@@ -40,28 +53,33 @@ def measure(axis: str, nets: Sequence[tuple[int, Net]], workers: int, turns: int
         for size, net in nets:
             sides[f"{OURS} {size}"] = ours("step", net, workers)
             for name, layout in {} if absent else pytorch.LAYOUTS.items():  # type: ignore[union-attr]
-                sides[f"{name} {size}"] = pytorch.Theirs(net.config, layout).training(net.images())
+                sides[f"{name} {size}"] = pytorch.PyTorchNet(net.config, layout).training(net.images())
         times = in_turn(sides, turns, **options)
     return [
         Result("scaling", net.name, "s",
                {name.rpartition(" ")[0]: found for name, found in times.items() if name.endswith(f" {size}")},
                work={"FLOP": step_flops(net)["products"]}, facts={"axis": axis, "size": size},
-               notes=[f"PyTorch's side is absent: {absent}"] if absent else [])
+               notes=[f"PyTorch was not measured: {absent}"] if absent else [])
         for size, net in nets
     ]
 
 
 class Growth(NamedTuple):
-    """How time grows along an axis.
+    """The growth of time along an axis.
 
-    Attributes
+    Parameters
     ----------
     axis : str
+        Key of `AXES`.
     side : str
-    time, arithmetic : float
-        Slopes of their logarithms over that of the size.
+        ``"ours"`` or ``"PyTorch"``.
+    time : float
+        Slope of ln time over ln size.
+    arithmetic : float
+        Slope of ln arithmetic over ln size.
     largest : float
-        The greatest (time/arithmetic of a larger size)/(of a smaller one): 1 where time grows no faster.
+        The largest ratio of time/arithmetic at one size to that at a smaller size: at most 1 if time grows no faster
+        than the arithmetic.
     """
 
     axis: str
@@ -72,7 +90,7 @@ class Growth(NamedTuple):
 
 
 def slope(xs: Sequence[float], ys: Sequence[float]) -> float:
-    """Of the line of least squares through (ln x, ln y)."""
+    """Return the slope of the least-squares line through (ln x, ln y)."""
     u, v = [math.log(x) for x in xs], [math.log(y) for y in ys]
     mean_u, mean_v = sum(u) / len(u), sum(v) / len(v)
     return (sum((a - mean_u) * (b - mean_v) for a, b in zip(u, v, strict=True))
@@ -80,7 +98,7 @@ def slope(xs: Sequence[float], ys: Sequence[float]) -> float:
 
 
 def curves(results: Sequence[Result]) -> dict[tuple[str, str], list[tuple[float, float, float]]]:
-    """(axis, side) to (size, median seconds, arithmetic) in order of size; of theirs the better layout."""
+    """Return (size, median seconds, arithmetic) in order of size by (axis, side), for PyTorch's faster layout."""
     found: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
     for result in sorted(results, key=lambda result: result.facts["size"]):
         for name, side in ((OURS, OURS), ("PyTorch", result.better())):
@@ -91,7 +109,7 @@ def curves(results: Sequence[Result]) -> dict[tuple[str, str], list[tuple[float,
 
 
 def growth(results: Sequence[Result]) -> list[Growth]:
-    """How time grows beside the arithmetic, a row for each axis and side with two sizes or more."""
+    """Return the growth of time beside that of the arithmetic for each axis and side with at least two sizes."""
     found = []
     for (axis, side), points in curves(results).items():
         if len(points) > 1:

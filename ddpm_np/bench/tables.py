@@ -1,4 +1,4 @@
-"""Results as tables: lines of a terminal, and Markdown."""
+"""Format results as tables, for the terminal and in Markdown."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ TITLES = {
 }
 _RATES = {"ops": "GFLOP/s", "forward": "GFLOP/s", "step": "GFLOP/s", "sample": "images/s", "data": "images/s",
           "scaling": "GFLOP/s"}
-_MUCH = 0.2  # of a CPU busy with other work
+_MUCH = 0.2  # CPUs busy with other work above which a ratio is not fair
 START, END = "<!-- tables: written by scripts/bench.py -->", "<!-- end of tables -->"
 
 
 def header(what: str) -> list[str]:
-    """The columns' names of one part of the benchmark."""
+    """Return the column names of one part of the benchmark."""
     if what == "arithmetic":
         return ["net", "what", "GFLOP/s", "sgemm", "one thread", "of sgemm", "quartiles", "range"]
     if what == "profile":
@@ -39,7 +39,7 @@ def header(what: str) -> list[str]:
 
 
 def rows(result: Result) -> list[list[str]]:
-    """A result's cells, a list a row, under `header`."""
+    """Return a result's rows of cells, in the columns of `header`."""
     net = result.net or ""
     if result.what == "profile":
         return [[net, row["op"], str(row["calls"]), f"{row['forward ms']:.2f} ms", f"{row['backward ms']:.2f} ms",
@@ -56,7 +56,7 @@ def rows(result: Result) -> list[list[str]]:
 
 
 def notes(result: Result) -> list[str]:
-    """What must be said beside a row: the result's notes, and where the machine was too busy for a fair ratio."""
+    """Return the result's notes, with a warning if the machine was too busy for a fair ratio."""
     busy = result.facts.get(BUSY, 0.0)
     if busy < _MUCH or result.unit != "s" or not result.rivals():
         return result.notes
@@ -64,7 +64,7 @@ def notes(result: Result) -> list[str]:
 
 
 def _compared(result: Result, side: str | None, ratios: Sequence[float]) -> list[str]:
-    """Medians of both, which of theirs, the ratio, and rates where there is work to count."""
+    """Return the cells of a comparison: both medians, PyTorch's layout, the ratio, and rates if work is counted."""
     mine = spread(result.values[OURS]).median
     their = None if side is None else spread(result.values[side]).median
     cells = [quantity(mine, result.unit), "absent" if their is None else quantity(their, result.unit),
@@ -85,7 +85,7 @@ def _spread(ratios: Sequence[float]) -> list[str]:
 
 
 def number(value: float) -> str:
-    """Three digits, or all before the point.
+    """Format a number with three digits, or with all digits before the point.
 
     >>> number(0.0123456), number(1.5), number(12345.6)
     ('0.0123', '1.50', '12,346')
@@ -95,7 +95,7 @@ def number(value: float) -> str:
 
 
 def quantity(value: float, unit: str) -> str:
-    """A number with its unit; seconds in a fitting one.
+    """Format a number with its unit, seconds as s, ms or µs.
 
     >>> quantity(0.00123, "s"), quantity(512.3, "MiB")
     ('1.23 ms', '512 MiB')
@@ -109,7 +109,7 @@ def quantity(value: float, unit: str) -> str:
 
 
 def growth_rows(results: Sequence[Result]) -> list[list[str]]:
-    """How time grows beside the arithmetic, under `GROWTH`."""
+    """Return the rows of the growth of time and arithmetic, in the columns of `GROWTH`."""
     return [[row.axis, row.side, f"{row.time:.2f}", f"{row.arithmetic:.2f}", f"{row.largest:.2f}"]
             for row in growth(results)]
 
@@ -118,26 +118,26 @@ GROWTH = ["size", "side", "slope of time", "slope of arithmetic", "largest growt
 
 
 def aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Cells in columns of at least these widths: words to the left, what has digits to the right."""
+    """Join cells into columns of at least these widths, the first two left-aligned, the others right-aligned."""
     found = [cell.ljust(width) if i < 2 else cell.rjust(width)
              for i, (cell, width) in enumerate(zip(cells, widths, strict=True))]
     return "  ".join(found).rstrip()
 
 
 def widths(what: str) -> list[int]:
-    """Of a terminal's columns: known before the rows are."""
+    """Return the widths of a terminal's columns, fixed before the rows are known."""
     return [max(len(name), 22 if i == 0 else 58 if i == 1 else 9 if i < 6 else 12)
             for i, name in enumerate(header(what))]
 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table, without the columns that are empty in every row."""
+    """Return a Markdown table without the columns that are empty in every row."""
     kept = [i for i in range(len(head)) if any(row[i] for row in body)]
     return [f"| {' | '.join(row[i] for i in kept)} |" for row in (head, ["---"] * len(head), *body)]
 
 
 def markdown(record: Record) -> str:
-    """All tables of a record, with the machine it was measured on."""
+    """Format all tables of a record in Markdown, with the machine it was measured on."""
     lines = [f"Measured on {record.date}: {describe(record.machine)}. {_how(record.settings)}"]
     if not record.complete:
         lines.append("\nThis run was stopped before it had measured everything.")
@@ -157,7 +157,7 @@ def markdown(record: Record) -> str:
 
 
 def describe(machine: dict[str, Any]) -> str:
-    """A machine in a line."""
+    """Describe a machine in one line."""
     caches = ", ".join(f"{level} {size}" for level, size in machine.get("caches", {}).items())
     parts = [f"{machine.get('cpus')} CPUs {machine.get('cpu', '')}".strip(), caches,
              f"{machine['memory GiB']} GiB" if "memory GiB" in machine else "", machine.get("system", ""),
@@ -172,7 +172,10 @@ def _how(settings: dict[str, Any]) -> str:
 
 
 def refresh(page: str | Path, record: Record) -> None:
-    """Put a record's tables into a page, between its two marks."""
+    """Write a record's tables into a Markdown page between its two marker lines.
+
+    Raises `ValueError` if the page lacks them.
+    """
     path = Path(page)
     text = path.read_text(encoding="utf-8")
     if START not in text or END not in text:

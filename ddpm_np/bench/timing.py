@@ -1,4 +1,4 @@
-"""Times taken in turn, and the ratios of neighbours."""
+"""Time functions in turn, and take ratios within each turn."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ OURS = "ours"
 EAGER = ("PyTorch contiguous", "PyTorch channels last")
 COMPILED = "PyTorch compiled"
 
-WARM = 2  # turns that are not counted
-_LEAST = 3  # turns that are taken even where they last longer than was asked for
-_PAUSE = 0.05  # seconds before a run: a library's threads wait for more work in a busy loop, and then sleep
+WARM = 2  # untimed warm-up turns
+_LEAST = 3  # turns taken even beyond the time limit
+_PAUSE = 0.05  # seconds before a run, for other libraries' threads to leave their busy loops and sleep
 
 
 def in_turn(sides: Mapping[str, Callable[[], Any]], turns: int, *, calls: int = 1, seconds: float | None = None,
             on_turn: Callable[[], Any] = lambda: None, clock: Callable[[], float] = time.perf_counter,
             ) -> dict[str, list[float]]:
-    """Seconds a call of each side: first, second, …, and again, so many turns, after `WARM` that are not counted.
+    """Time functions in turn: first, second, …, and again, after `WARM` untimed turns.
 
     Parameters
     ----------
-    sides
-        What to call, by name, in order.
-    turns
-        How many times each is timed.
-    calls
-        Calls a run: what lasts microseconds is timed by the thousand.
-    seconds
-        No further turn is begun after so long, once there are three.
-    on_turn
-        Called after each turn, warm ones too.
-    clock
-        What is read before and after a run.
+    sides : dict
+        The functions by name, called in this order.
+    turns : int
+        Timed turns.
+    calls : int
+        Calls in a turn of one side, more than one for functions of microseconds.
+    seconds : float or None
+        Time after which no further turn begins, once there are three; None: no limit.
+    on_turn : callable
+        Called after each turn, warm-up turns included.
+    clock : callable
+        The clock, in seconds.
 
     Returns
     -------
     dict
-        The i-th time of each side was taken in the same turn.
+        Seconds of one call by side, a list with one entry for each turn.
     """
     times: dict[str, list[float]] = {name: [] for name in sides}
     began = clock()
@@ -59,7 +59,7 @@ def in_turn(sides: Mapping[str, Callable[[], Any]], turns: int, *, calls: int = 
 
 
 def calls_for(run: Callable[[], Any], least: float = 0.02) -> int:
-    """How many calls last at least so many seconds."""
+    """Return the number of calls that takes about `least` seconds, at least 1."""
     run()
     calls = 1
     while True:
@@ -74,7 +74,7 @@ def calls_for(run: Callable[[], Any], least: float = 0.02) -> int:
 
 @dataclass(frozen=True)
 class Spread:
-    """How a number varied."""
+    """Median, range and quartiles of a set of numbers."""
 
     median: float
     low: float
@@ -85,7 +85,7 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """The median of some numbers, with their quartiles and their range.
+    """Compute the median, quartiles and range of numbers.
 
     >>> spread([3.0, 1.0, 2.0])
     Spread(median=2.0, low=1.0, quarter=1.5, three_quarters=2.5, high=3.0, count=3)
@@ -98,7 +98,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def ratios(values: Mapping[str, Sequence[float]], over: str, under: Sequence[str]) -> list[float]:
-    """Turn by turn, one side's number over the least of those of others; empty where none of them was measured.
+    """Return, turn by turn, one side's number over the smallest of the others'; empty if none was measured.
 
     >>> ratios({"ours": [1.0, 3.0], "a": [2.0, 2.0], "b": [4.0, 1.0]}, "ours", ["a", "b"])
     [0.5, 3.0]
@@ -110,6 +110,6 @@ def ratios(values: Mapping[str, Sequence[float]], over: str, under: Sequence[str
 
 
 def better(values: Mapping[str, Sequence[float]], among: Sequence[str]) -> str | None:
-    """The side with the least median; None where none was measured."""
+    """Return the side with the smallest median; None if none was measured."""
     there = [name for name in among if name in values]
     return min(there, key=lambda name: statistics.median(values[name]), default=None)

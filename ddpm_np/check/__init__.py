@@ -1,4 +1,4 @@
-"""The maths checker: equation by equation, for this package and for anyone's."""
+"""The maths checker: verify this package's or anyone's implementation equation by equation."""
 
 from ddpm_np.check.result import CONVENTION, FAIL, PASS, PRECISION, UNVERIFIED, Report, Result
 from ddpm_np.check.runner import run

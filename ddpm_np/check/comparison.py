@@ -1,4 +1,4 @@
-"""Got against expected: the worst error, the simplest number that is wrong, and which mistake would give it."""
+"""Compare got and expected: the worst error, the simplest wrong number, and the mistake that would produce it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 from ddpm_np.check.exact import Case
 from ddpm_np.check.target import Declared, Target, Wrong
 
-TOLERANCE = 1e-9  # of float64: met to 1e-12 by right code, missed by every wrong formula
-SINGLE = 2e-3  # of tables computed in float32; stored in float32 they are right to 2e-4
+TOLERANCE = 1e-9  # for float64: correct code has errors of 1e-12, and every wrong formula exceeds it
+SINGLE = 2e-3  # for tables computed in float32; tables only stored in float32 are right to 2e-4
 Mistakes = Callable[[], dict[str, Any]] | dict[str, Any] | None
 
 
 class Failed(Exception):
-    """A wrong number: where, and what it looks like."""
+    """A wrong number, with a counterexample and perhaps the likely mistake."""
 
     def __init__(self, counterexample: str, hint: str = "", error: float = np.inf):
         super().__init__(counterexample)
@@ -25,62 +25,74 @@ class Failed(Exception):
 
 
 class Check:
-    """What the properties of one equation use: targets by case, comparisons, and what they have found so far.
+    """The state of checking one equation: the target for each case, comparisons, and the errors found so far.
+
+    Parameters
+    ----------
+    factory : callable
+        The target's factory, betas -> object.
+    targets : dict or None
+        Cache of targets, shared between equations.
 
     Attributes
     ----------
     worst : float
         The worst error so far; nan before the first comparison.
     latest : float
-        The worst error of one draw: what the search for the worst case goes by.
+        The worst error of the current draw, which guides the search for the worst case.
     single : Failed or None
         The first error that single precision would explain.
     """
 
     def __init__(self, factory: Callable[[np.ndarray], Any], targets: dict[int, Target] | None = None):
         self.factory = factory
-        self.targets = {} if targets is None else targets  # kept from equation to equation
+        self.targets = {} if targets is None else targets  # shared between equations
         self.worst, self.latest, self.cases = np.nan, 0.0, 0
         self.single: Failed | None = None
         self.used: set[str] = set()
         self.declared: Declared | None = None
 
     def __call__(self, case: Case) -> Target:
-        """The target for a case."""
+        """Return the target for a case, made once and cached."""
         target = self.targets.get(id(case))
         if target is None:
             target = Target(self.factory, case)
             if len(self.targets) > 64:
                 self.targets.clear()
-            self.targets[id(case)] = target  # it holds the case: the id stays its own
+            self.targets[id(case)] = target  # the target holds the case, so that its id is not reused
         target.declared.used = self.used
         self.declared = target.declared
         return target
 
     @property
     def tolerance(self) -> float:
-        """What is asked of the target."""
+        """Tolerance for the target's declared precision."""
         single = self.declared is not None and self.declared.values["precision"] == "float32"
         return SINGLE if single else TOLERANCE
 
     def equal(self, name: str, got: Any, want: Any, *, case: Case | None = None, at: dict[str, Any] | None = None,
               scale: Any = None, mistakes: Mistakes = None, slack: float = 1.0) -> None:
-        """Compare; raise `Failed` at a number that no rounding explains.
+        """Compare two arrays; raise `Failed` for an error that rounding cannot explain.
 
         Parameters
         ----------
-        name
-            What is compared, as a person would write it: ``"μ̃_t"``.
-        got, want
-            Arrays of equal shape.
-        at
-            Arrays that broadcast to it: the numbers that a counterexample names.
-        scale
-            What errors are measured by: the sum of the magnitudes of the terms that `want` adds up. |want| if None.
-        mistakes
-            {what it would be: array like `want`}, or a function that gives that: a hint where one of them equals `got`.
-        slack
-            A factor of the tolerance, where right code has that many more roundings.
+        name : str
+            Name of the quantity in a counterexample: ``"μ̃_t"``.
+        got : array
+            The target's result.
+        want : array
+            The expected numbers, of the same shape.
+        case : Case or None
+            The schedule, shown in a counterexample.
+        at : dict or None
+            Arrays that broadcast to that shape by name: further numbers that a counterexample shows.
+        scale : array or None
+            Unit of the errors: the sum of the magnitudes of the terms that `want` adds up. None: |want|.
+        mistakes : dict, callable or None
+            Expected numbers of known mistakes by description, or a function that returns them: the hint if one equals
+            `got`.
+        slack : float
+            Factor on the tolerance, for results with that many more roundings.
         """
         got, want = np.asarray(got, dtype=np.float64), np.asarray(want, dtype=np.float64)
         if got.shape != want.shape:
@@ -92,7 +104,7 @@ class Check:
         if error <= TOLERANCE:
             return
         wrong = errors > (SINGLE if error > SINGLE else TOLERANCE)
-        index = np.unravel_index(int(np.argmax(wrong)), wrong.shape)  # the first: draws put the simplest first
+        index = np.unravel_index(int(np.argmax(wrong)), wrong.shape)  # the first, as draws start with the simplest
         numbers = {key: np.broadcast_to(_aligned(value, want), want.shape)[index] for key, value in (at or {}).items()}
         text = "".join(f"{key}={nice(value)}, " for key, value in numbers.items())
         text = f"{repr(case) + ', ' if case is not None else ''}{text}".rstrip(", ")
@@ -112,10 +124,10 @@ class Check:
 
     @staticmethod
     def _named(got: np.ndarray, want: np.ndarray, error: float, mistakes: Mistakes) -> str:
-        """The mistakes that give just these numbers: a thousand times nearer than what is expected."""
+        """Name the mistakes that give these numbers: a thousand times nearer to `got` than `want` is."""
         with np.errstate(all="ignore"):
             known = mistakes() if callable(mistakes) else mistakes or {}
-        found, floor = [], 1e-3 * np.abs(want).max(initial=0.0)  # of what is 0 but for rounding
+        found, floor = [], 1e-3 * np.abs(want).max(initial=0.0)  # scale for numbers that are 0 up to rounding
         for what, numbers in known.items():
             values = np.broadcast_to(np.asarray(numbers, dtype=np.float64), want.shape)
             apart = relative(got, values, np.maximum(np.abs(values), floor)).max(initial=0.0)
@@ -125,14 +137,14 @@ class Check:
 
 
 def relative(got: np.ndarray, want: np.ndarray, scale: Any = None) -> np.ndarray:
-    """|got − want|/scale, elementwise, 0 where both are equal and inf where the scale is 0 otherwise."""
+    """Return |got − want|/scale elementwise: 0 where both are equal, else inf where the scale is 0."""
     difference = np.abs(got - want)
     scale = np.broadcast_to(np.abs(want if scale is None else np.asarray(scale)), want.shape)
     return np.divide(difference, scale, out=np.where(difference > 0, np.inf, 0.0), where=scale > 0)
 
 
 def nice(value: Any) -> str:
-    """A number as one would write it: a fraction with a small denominator, or ten digits."""
+    """Format a number as a person would: a fraction with a small denominator, or ten digits."""
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, (int, str)):
         return str(value)
@@ -144,6 +156,6 @@ def nice(value: Any) -> str:
 
 
 def _aligned(value: Any, like: np.ndarray) -> np.ndarray:
-    """(N,) numbers as a column (N, 1, …), whatever the last axis is."""
+    """Return (N,) numbers as a column (N, 1, …), even if the last axis has length N too."""
     value = np.asarray(value)
     return value.reshape(value.shape + (1,) * (like.ndim - 1)) if value.ndim == 1 and like.ndim > 1 else value

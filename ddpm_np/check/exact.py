@@ -1,6 +1,6 @@
-"""The numbers of the paper from β₁..β_T by its definitions alone: in Fractions, in 50 digits, or in long sums of logs.
+"""The paper's coefficients from β₁..β_T by its definitions: in fractions, 50 digits or extended-precision sums of logs.
 
-What the checker compares a target with. Nothing here calls `ddpm_np.diffusion`.
+The checker compares targets with these numbers. Nothing here calls `ddpm_np.diffusion`.
 
 A Pythagorean schedule has rational roots: with rational k₁ < k₂ < … < 1, √ᾱ_t = (1 − k²)/(1 + k²) and
 √(1 − ᾱ_t) = 2k/(1 + k²), and so every coefficient of (4), (7), (11) and (15) is a fraction.
@@ -22,11 +22,11 @@ import numpy as np
 mp50 = mpmath.mp.clone()  # 50 digits, in a context of its own
 mp50.dps = 50
 
-LONG = 40  # schedules of more steps get their tables by sums of logarithms, to 1e-13, sooner
+LONG = 40  # longer schedules get their tables from sums of logarithms, which is faster and right to 1e-13
 
 
 def root(x: Any) -> Any:
-    """√x: of the square of a Fraction exactly, of anything else to 50 digits."""
+    """Return √x: exactly for the square of a Fraction, to 50 digits for anything else."""
     if isinstance(x, (Fraction, int)):
         x = Fraction(x)
         y = Fraction(math.isqrt(x.numerator), math.isqrt(x.denominator))
@@ -37,7 +37,7 @@ def root(x: Any) -> Any:
 
 
 class Exact:
-    """The coefficients of each equation at a step, in the kind of number that the betas are."""
+    """The coefficients of each equation at a step, in the betas' own type of number."""
 
     def __init__(self, betas: Sequence[Any]):
         self.T = len(betas)
@@ -46,42 +46,42 @@ class Exact:
         self.alpha_bar = list(accumulate(self.alpha, mul))
 
     def step(self, t: int) -> tuple[Any, Any]:
-        """Equation (2): √α_t and √β_t."""
+        """Return √α_t and √β_t of equation (2)."""
         return root(self.alpha[t]), root(self.beta[t])
 
     def marginal(self, t: int) -> tuple[Any, Any]:
-        """Equation (4): √ᾱ_t and √(1 − ᾱ_t)."""
+        """Return √ᾱ_t and √(1 − ᾱ_t) of equation (4)."""
         return root(self.alpha_bar[t]), root(1 - self.alpha_bar[t])
 
     def posterior(self, t: int) -> tuple[Any, Any, Any]:
-        """Equation (7): what x₀ and x_t are multiplied by in μ̃_t, and β̃_t."""
+        """Return the coefficients of x₀ and x_t in μ̃_t, and β̃_t, of equation (7)."""
         before, here = self.alpha_bar[t - 1], self.alpha_bar[t]
         x0 = root(before) * self.beta[t] / (1 - here)
         xt = root(self.alpha[t]) * (1 - before) / (1 - here)
         return x0, xt, self.beta[t] * (1 - before) / (1 - here)
 
     def x0_hat(self, t: int) -> tuple[Any, Any]:
-        """Equation (15): what x_t and ε are multiplied by in x̂₀."""
+        """Return the coefficients of x_t and ε in x̂₀, equation (15)."""
         signal, noise = self.marginal(t)
         return 1 / signal, -noise / signal
 
     def mean(self, t: int) -> tuple[Any, Any]:
-        """Equation (11): what x_t and ε are multiplied by in μ_θ."""
+        """Return the coefficients of x_t and ε in μ_θ, equation (11)."""
         gain = 1 / root(self.alpha[t])
         return gain, -gain * self.beta[t] / root(1 - self.alpha_bar[t])
 
     def sigma2(self, variance: str, t: int) -> Any:
-        """σ_t² of "small" and "large": β̃_t and β_t, but β̃₂ for both at t = 1 (β₁ where T = 1)."""
+        """Return σ_t² of "small" and "large": β̃_t and β_t, but β̃₂ for both at t = 1 (β₁ if T = 1)."""
         if t == 1:
             return self.posterior(2)[2] if self.T > 1 else self.beta[1]
         return self.posterior(t)[2] if variance == "small" else self.beta[t]
 
 
 class Table:
-    """The same as float64 tables (T + 1,), each entry the exact number rounded once; nan where t = 0 has no meaning.
+    """The coefficients as float64 tables (T + 1,), each entry rounded once; nan where t = 0 is not defined.
 
-    `alpha_bar_prev` and the like are the entries of t − 1. `small` and `large` are σ_t², β̃₂ at t = 1; `x0` and `xt`
-    the coefficients of (7).
+    `alpha_bar_prev` and the like hold the entries of t − 1. `small` and `large` are σ_t², β̃₂ at t = 1; `x0` and `xt`
+    are the coefficients of (7).
     """
 
     def __init__(self, case: Case):
@@ -132,7 +132,7 @@ def _floats(values: Any) -> np.ndarray:
 
 
 class Rows:
-    """The rows t of a Table, each as a column (N, 1, …) to multiply x (N, …): ``Rows(table, t, x).beta``."""
+    """The rows t of a Table, each as a column (N, 1, …) that multiplies x (N, …): ``Rows(table, t, x).beta``."""
 
     def __init__(self, table: Table, t: np.ndarray, x: np.ndarray):
         self._table, self._t, self._shape = table, t, (len(x),) + (1,) * (x.ndim - 1)
@@ -142,7 +142,7 @@ class Rows:
 
 
 class Case:
-    """A schedule that a target is asked about: β₁..β_T, and every number that follows from it."""
+    """A schedule to check a target on: β₁..β_T and all numbers derived from it."""
 
     def __init__(self, betas: Sequence[Any]):
         self.given = tuple(betas)
@@ -151,14 +151,16 @@ class Case:
 
     @cached_property
     def exact(self) -> Exact:
-        """In Fractions where the betas are; else in 50 digits, of the floating numbers' exact values."""
+        """Coefficients in Fractions if the betas are Fractions, else in 50 digits from the floats' exact values."""
         return Exact([b if isinstance(b, Fraction) else mp50.mpf(float(b)) for b in self.given])
 
     @cached_property
     def table(self) -> Table:
+        """The coefficients as float64 tables."""
         return Table(self)
 
     def rows(self, t: np.ndarray, x: np.ndarray) -> Rows:
+        """Return the tables' rows t as columns that multiply x."""
         return Rows(self.table, t, x)
 
     def __repr__(self) -> str:
@@ -167,7 +169,7 @@ class Case:
 
 
 def from_ks(ks: Sequence[Fraction]) -> Case:
-    """The Pythagorean schedule of rational k₁ < k₂ < …
+    """Return the Pythagorean schedule of rational k₁ < k₂ < …
 
     >>> from_ks([Fraction(1, 3), Fraction(1, 2)])
     T=2, β=(9/25, 7/16)

@@ -1,12 +1,11 @@
-"""A namespace of 50 digits: what `diffusion` computes in float64, the same functions compute here, and the difference
-is their rounding error.
+"""A namespace of 50 digits: `diffusion` computes in it what it computes in float64, which shows its rounding error.
 
-NumPy's own functions refuse arrays of mpmath's numbers, so `MpArray` brings the few that the mathematics uses. Ints and
-bools (t, masks, what a comparison says) stay NumPy arrays. No digits are lost without a word: neither NumPy nor
-``float`` takes an MpArray; `rounded` is the way back.
+NumPy's functions reject arrays of mpmath numbers, so `MpArray` provides the few that the mathematics uses. Ints and
+bools (t, masks, results of comparisons) stay NumPy arrays. Digits are never lost silently: neither NumPy nor ``float``
+accepts an MpArray; `rounded` converts back.
 
-What is not 50 digits in such a run are the floating constants that `diffusion` writes down: 1/ln 2 and ln 2π, half a
-level's width 1/(levels − 1) (exact for 17 levels), √δ of a Python number δ, and the series of `exp_excess`.
+The exceptions from 50 digits are the floating constants in `diffusion`: 1/ln 2 and ln 2π, half a level's width
+1/(levels − 1) (exact for 17 levels), √δ of a Python number δ, and the series of `exp_excess`.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from ddpm_np.backend import Namespace
 from ddpm_np.check.exact import mp50
 from ddpm_np.diffusion.schedule import Schedule
 
-MPF = "mpf"  # the one dtype; a str, as all that anyone asks of a dtype is its name
+MPF = "mpf"  # the only dtype; a str, since only a dtype's name is used
 _OPERANDS = (int, float, Fraction, mp50.mpf, np.ndarray, np.generic)
 
 
@@ -32,7 +31,7 @@ def _number(x: Any) -> Any:
 
 
 def _numbers(values: Any) -> np.ndarray:
-    """An object array of 50-digit numbers, each exactly what it was."""
+    """Convert values to an object array of 50-digit numbers, exactly."""
     if isinstance(values, MpArray):
         return values.values
     if isinstance(values, (list, tuple)):
@@ -43,7 +42,7 @@ def _numbers(values: Any) -> np.ndarray:
 
 
 def _binary(f: Callable[[Any, Any], Any]) -> tuple[Callable, Callable]:
-    """An operator and its reflected twin."""
+    """Return an operator and its reflected version."""
 
     def forward(self: MpArray, other: Any) -> Any:
         return _wrap(f(self.values, _numbers(other))) if isinstance(other, (MpArray, *_OPERANDS)) else NotImplemented
@@ -64,16 +63,16 @@ def _comparison(f: Callable[[Any, Any], Any]) -> Callable[[MpArray, Any], Any]:
 
 
 class MpArray:
-    """An array of mpmath's numbers with 50 digits.
+    """An array of mpmath numbers with 50 digits.
 
     Parameters
     ----------
-    values
-        Ints, floats, Fractions, mpmath's numbers, strings such as ``"0.1"``; lists and NumPy arrays of them.
+    values : array_like
+        Ints, floats, Fractions, mpmath numbers, strings such as ``"0.1"``; lists and NumPy arrays of them.
 
     Attributes
     ----------
-    values : NumPy array of objects
+    values : object array
         The numbers.
 
     Examples
@@ -82,7 +81,7 @@ class MpArray:
     MpArray([0.83333333333333333333333333333333333333333333333333])
     """
 
-    __array_ufunc__ = None  # NumPy's operators leave theirs to ours
+    __array_ufunc__ = None  # NumPy's operators defer to the ones below
     __hash__ = None  # type: ignore[assignment]
     dtype = MPF
 
@@ -118,7 +117,7 @@ class MpArray:
         return bool(self.values)
 
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
-        raise TypeError("a NumPy array of an MpArray would lose digits: take `rounded` of it, or its `values`")
+        raise TypeError("converting an MpArray to a NumPy array would lose digits: use `rounded`, or its `values`")
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Namespace:
         return MPMATH
@@ -142,14 +141,14 @@ class MpArray:
 
 
 def _wrap(numbers: Any) -> MpArray:
-    """An object array of 50-digit numbers, or one of them, as an MpArray."""
+    """Wrap an object array of 50-digit numbers, or a single one, in an MpArray."""
     new = MpArray.__new__(MpArray)
     new.values = np.asarray(numbers, dtype=object)
     return new
 
 
 def _elementwise(f: Callable[[Any], Any]) -> Callable[[Any], MpArray]:
-    """f of each number; nan where its value is complex, as in NumPy."""
+    """Apply f to each number; nan where the result is complex, as in NumPy."""
 
     def real(x: Any) -> Any:
         y = f(x)
@@ -160,7 +159,7 @@ def _elementwise(f: Callable[[Any], Any]) -> Callable[[Any], MpArray]:
 
 
 def _structural(f: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that only moves elements: NumPy's ints and bools stay NumPy's."""
+    """Extend a NumPy function that only moves elements to MpArrays; NumPy arrays stay NumPy arrays."""
     return lambda x, *args, **options: (
         _wrap(f(x.values, *args, **options)) if isinstance(x, MpArray) else f(x, *args, **options))
 
@@ -174,7 +173,7 @@ def _reduction(f: Callable[..., Any]) -> Callable[..., MpArray]:
 
 
 def _log_ndtr(x: Any) -> Any:
-    """ln Φ(x), with all its digits on either side."""
+    """Return ln Φ(x) with full precision in both tails."""
     tail = mp50.erfc(abs(x) / mp50.sqrt(2)) / 2  # Φ(−|x|)
     return mp50.log1p(-tail) if x > 0 else mp50.log(tail)
 
@@ -184,7 +183,7 @@ def _is_mpf(dtype: Any) -> bool:
 
 
 class _Functions:
-    """What `diffusion` asks of a namespace. Every real dtype is the 50 digits."""
+    """The namespace functions that `diffusion` uses; every real dtype stands for the 50 digits."""
 
     float64 = float32 = mpf = MPF
     int64 = np.int64
@@ -227,7 +226,7 @@ class _Functions:
     @staticmethod
     def asarray(x: Any, dtype: Any = None) -> Any:
         if not _is_mpf(dtype):
-            raise TypeError(f"an array of 50 digits has dtype {MPF!r}, got {dtype!r}")
+            raise TypeError(f"an array of 50-digit numbers has dtype {MPF!r}, got {dtype!r}")
         return x if isinstance(x, MpArray) else MpArray(x)
 
     @staticmethod
@@ -239,12 +238,17 @@ MPMATH = Namespace("mpmath", _Functions)
 
 
 def schedule_50(betas: Any) -> Schedule:
-    """The schedule of β₁..β_T whose tables have 50 digits: with it and MpArrays all of `diffusion` computes in 50.
+    """Return a schedule whose tables have 50 digits; with it and MpArrays, all of `diffusion` computes in 50 digits.
 
     Parameters
     ----------
-    betas
-        (T,): floats, Fractions or mpmath's numbers, each taken as exactly what it is.
+    betas : array_like of shape (T,)
+        β₁..β_T: floats, Fractions or mpmath numbers, converted exactly.
+
+    Returns
+    -------
+    Schedule
+        The schedule.
 
     Examples
     --------
@@ -260,32 +264,32 @@ def _schedule_50(betas: tuple[Any, ...]) -> Schedule:
 
 
 def fifty(x: Any) -> Any:
-    """A floating NumPy array as an MpArray of the same numbers; ints and bools as they are."""
+    """Convert a floating NumPy array to an MpArray of the same numbers; return ints and bools unchanged."""
     return MpArray(x) if np.issubdtype(np.asarray(x).dtype, np.floating) else x
 
 
 def rounded(x: MpArray) -> np.ndarray:
-    """The nearest float64 numbers."""
+    """Round an MpArray to the nearest float64 numbers."""
     return x.values.astype(np.float64)
 
 
 def rounding(call: Callable[[Schedule, Mapping[str, Any]], Any], betas: Any, arrays: Mapping[str, np.ndarray]) -> float:
-    """The rounding error of a call: the greatest difference between its numbers in NumPy and in 50 digits.
+    """Measure the rounding error of a call: the largest difference between its results in NumPy and in 50 digits.
 
     Parameters
     ----------
-    call
-        (schedule, arrays) -> an array or a sequence of arrays, computed by namespaces (`ddpm_np.backend.of`).
-    betas
-        β₁..β_T, float64.
-    arrays
-        NumPy arrays, float64 or float32: what the error is measured for. Their 50-digit twins are the same numbers.
+    call : callable
+        (schedule, arrays) -> an array or a sequence of arrays, computed through `ddpm_np.backend.of`.
+    betas : float64 array of shape (T,)
+        β₁..β_T.
+    arrays : dict
+        The call's inputs by name, float64 or float32, which are converted to 50 digits exactly.
 
     Returns
     -------
     float
-        The greatest |difference| of a row (an index of the first axis, an image) over the greatest number of that row;
-        inf where one is nan and the other is not.
+        The largest |difference| in a row (an index of the first axis, an image) over the largest magnitude in that row;
+        inf if a result is nan.
 
     Examples
     --------
@@ -301,7 +305,7 @@ def rounding(call: Callable[[Schedule, Mapping[str, Any]], Any], betas: Any, arr
 
 
 class _Twins(dict):
-    """The arrays in 50 digits, each when it is first asked for."""
+    """The arrays in 50 digits, each converted at its first use."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray]):
         self._arrays = arrays
@@ -316,7 +320,7 @@ def _parts(result: Any) -> Sequence[Any]:
 
 
 def difference(found: Any, exact: MpArray) -> float:
-    """The greatest |found − exact| of a row over the greatest |exact| of that row (1 where that is 0)."""
+    """Return the largest |found − exact| in a row over the largest |exact| in that row (over 1 if that is 0)."""
     if not isinstance(exact, MpArray) or exact.shape != found.shape:
         raise TypeError(f"expected 50 digits of shape {found.shape}, got {type(exact).__name__} of {exact.shape}")
     rows = (len(exact), -1) if exact.ndim else (1, 1)

@@ -1,6 +1,6 @@
-"""The equations that are checked, and the properties that pin them: one list for the command line and for pytest.
+"""The registry of equations and their properties, shared by the command line and pytest.
 
-A property is a function ``(check, drawn)`` that asks a target and compares; `checks` puts it into the registry:
+A property is a function ``(check, drawn)`` that calls a target and compares its results; `checks` registers it:
 
     @checks("4", draws=batches(), first=plain_batches, needs=["q_sample"])
     def q_sample_is_the_marginal(check, b): …
@@ -16,28 +16,29 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Property:
-    """Something true of every right implementation of an equation.
+    """A property that every correct implementation of an equation has.
 
-    Attributes
+    Parameters
     ----------
     name : str
-        The function's name.
+        Name of the function.
     equation : str
+        Id of the equation.
     test : callable
         ``test(check, drawn)``.
-    draws : Hypothesis strategy, or None
-        None: `first` alone says it all.
+    draws : Hypothesis strategy or None
+        Random cases; None: only those of `first`.
     first : callable
-        -> what is tried before anything is drawn, simplest first.
+        Returns the fixed cases, tried before the random ones, simplest first.
     needs : tuple of str
-        The target's methods without which it says nothing.
+        Methods that the target must have.
     aspect : str
-        Properties of one equation and one aspect stand in for each other: an equation is verified when of each aspect
-        one property was. Its own name unless given.
+        Properties of one equation with the same aspect are alternatives: an equation is verified if one property of
+        each aspect was. Default: the property's name.
     method : str
-        By what the expected numbers are found.
+        Method by which the expected numbers are computed.
     false_alarm : float
-        The chance that it fails on right code: of statistical ones.
+        Probability that a statistical property fails on correct code.
     """
 
     name: str
@@ -55,18 +56,20 @@ class Property:
 class Equation:
     """An entry of the registry.
 
-    Attributes
+    Parameters
     ----------
     id : str
-        ``"4"`` for the paper's (4), a name for what the paper does not number.
+        ``"4"`` for the paper's (4), a name for an equation that the paper does not number.
     title : str
-        A few words.
+        A short title.
     latex : str
+        The equation in LaTeX.
     source : str
-        Where it stands.
+        Where it is published.
     functions : tuple of str
-        The functions of this package that are it, as ``module.name`` below ``ddpm_np``.
+        The functions of this package that implement it, as ``module.name`` below ``ddpm_np``.
     properties : list of Property
+        Its properties.
     """
 
     id: str
@@ -81,9 +84,9 @@ EQUATIONS: dict[str, Equation] = {}
 
 
 def equation(id: str, title: str, latex: str, source: str, *functions: str) -> None:
-    """Put an equation into the registry."""
+    """Register an equation; the arguments are those of `Equation`."""
     if id in EQUATIONS:
-        raise ValueError(f"equation {id!r} is there already")
+        raise ValueError(f"equation {id!r} is already registered")
     EQUATIONS[id] = Equation(id, title, latex, source, functions)
 
 
@@ -101,7 +104,10 @@ def checks(equation: str, *, needs: Iterable[str], draws: Any = None,
 
 
 def chosen(ids: Iterable[Any] | None) -> list[Equation]:
-    """The equations of some ids, the paper's numbers first; all of them for None. ``7`` and ``"(7)"`` are ``"7"``."""
+    """Return the equations with the given ids (None: all), the paper's numbers first.
+
+    ``7`` and ``"(7)"`` stand for ``"7"``. Raises `ValueError` for an unknown id.
+    """
     ordered = sorted(EQUATIONS.values(), key=lambda entry: int(entry.id) if entry.id.isdigit() else 1000)
     if ids is None:
         return ordered

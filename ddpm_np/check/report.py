@@ -1,4 +1,4 @@
-"""The report as a person reads it: one line an equation, and below each FAIL the numbers that show it."""
+"""The report as text: a line for each equation, and below each FAIL its counterexample."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HEADER = f"{'equation':25} {'verdict':10} {'worst error':>11} {'tolerance':>9} {
 
 
 def line(result: Result, colour: bool = False) -> str:
-    """A result as a row of the table, with what belongs to it below."""
+    """Format a result as a row of the table, with counterexample and hint below it."""
     verdict = f"{result.verdict:10}"
     if colour:
         verdict = f"\x1b[{_COLOURS[result.verdict]}m{verdict}\x1b[0m"
@@ -24,13 +24,13 @@ def line(result: Result, colour: bool = False) -> str:
 
 
 def summary(report: Report) -> str:
-    """How many of each verdict, and the time."""
+    """Format the number of each verdict, and the time."""
     counts = ", ".join(f"{report.count(verdict)} {verdict}" for verdict in VERDICTS if report.count(verdict))
     return f"{report.target}: {counts or 'nothing checked'}; {report.seconds:.1f} s, seed {report.seed}"
 
 
 def table(report: Report, colour: bool = False) -> str:
-    """The whole report.
+    """Format the whole report.
 
     >>> from ddpm_np.check import run
     >>> from ddpm_np.check.targets import ddpm_np

@@ -1,4 +1,4 @@
-"""What a check says: a verdict for each equation, and the report of a run."""
+"""The verdict for each equation, and the report of a run."""
 
 from __future__ import annotations
 
@@ -11,30 +11,33 @@ PASS, FAIL, PRECISION, CONVENTION, UNVERIFIED = VERDICTS = ("PASS", "FAIL", "PRE
 
 @dataclass(frozen=True)
 class Result:
-    """What was found about one equation.
+    """The result of checking one equation.
 
-    Attributes
+    Parameters
     ----------
     equation : str
-        The id in the registry, such as ``"7"`` or ``"ddim-12"``.
+        Id in the registry, such as ``"7"`` or ``"ddim-12"``.
     title : str
+        Title of the equation.
     verdict : str
-        PASS; FAIL; PRECISION: the right formula with the declared single precision's error; CONVENTION: right, by a
-        convention that the target declares; UNVERIFIED: the target lacks a method that would show it.
+        PASS; FAIL; PRECISION: the right formula with the error of the declared single precision; CONVENTION: right, by
+        a convention that the target declares; UNVERIFIED: the target lacks a method needed to verify it.
     error : float
-        The worst relative error found (nan where nothing was compared, inf where what came was no number of the
-        right shape).
+        The worst relative error; nan if nothing was compared, inf if a result was not an array of finite numbers of the
+        right shape.
     tolerance : float
-        What was allowed.
+        The error allowed.
     cases : int
-        How many draws were compared.
+        Number of cases compared.
     counterexample : str
-        For a FAIL: the smallest found, in numbers. Empty otherwise.
+        For a FAIL, the smallest counterexample found; otherwise empty.
     hint : str
-        For a FAIL the likely mistake, where one is known; for UNVERIFIED what is missing; else what was declared.
+        For a FAIL the likely mistake, if one is known; for UNVERIFIED the missing methods; otherwise the declarations
+        used.
     method : str
-        By what the expected numbers were found.
+        Method by which the expected numbers were computed.
     seconds : float
+        Time taken.
     """
 
     equation: str
@@ -49,7 +52,7 @@ class Result:
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, where numbers that are not finite become null (nothing compared) or the string "inf"."""
+        """Return JSON values; an error that is not finite becomes None (nothing compared) or the string "inf"."""
         error = None if math.isnan(self.error) else "inf" if math.isinf(self.error) else self.error
         return {**asdict(self), "error": error}
 
@@ -58,6 +61,19 @@ class Result:
 class Report:
     """The results of one run, in the registry's order.
 
+    Parameters
+    ----------
+    target : str
+        Name of the target.
+    results : list of Result
+        A result for each equation.
+    seed : int
+        Seed of the random cases.
+    seconds : float
+        Time taken.
+
+    Examples
+    --------
     >>> from ddpm_np.check import run
     >>> from ddpm_np.check.targets import ddpm_np
     >>> report = run(ddpm_np, equations=["7"])
@@ -72,7 +88,7 @@ class Report:
 
     @property
     def failed(self) -> bool:
-        """Whether any equation's verdict is FAIL."""
+        """Whether the verdict on any equation is FAIL."""
         return any(result.verdict == FAIL for result in self.results)
 
     def __getitem__(self, equation: str) -> Result:
@@ -82,11 +98,11 @@ class Report:
         raise KeyError(f"the run has no result for equation {equation!r}")
 
     def count(self, verdict: str) -> int:
-        """How many equations have the verdict."""
+        """Return the number of equations with the given verdict."""
         return sum(result.verdict == verdict for result in self.results)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the report as JSON values."""
         return {"target": self.target, "failed": self.failed, "seed": self.seed, "seconds": round(self.seconds, 3),
                 "verdicts": {verdict: self.count(verdict) for verdict in VERDICTS},
                 "results": [result.as_dict() for result in self.results]}

@@ -1,8 +1,8 @@
-"""`run`: every property of every equation on a target, until each equation has its verdict.
+"""Run the properties of every equation on a target and give a verdict on each equation.
 
-A property is tried on its plain draws first, then on what Hypothesis draws. The first wrong number ends it: plain draws
-are simple already, and what Hypothesis found is shrunk for a moment. A target's own errors end one property, never the
-run.
+A property is tried on its fixed cases first, then on random cases from Hypothesis. The first wrong number ends it: the
+fixed cases are already simple, and a failure found by Hypothesis is shrunk briefly. An exception in the target ends one
+property, never the run.
 """
 
 from __future__ import annotations
@@ -23,35 +23,38 @@ from ddpm_np.check.result import CONVENTION, FAIL, PASS, PRECISION, UNVERIFIED, 
 from ddpm_np.check.strategies import plain_cases
 from ddpm_np.check.target import Missing, Target, Wrong, described
 
-EXAMPLES = 8  # drawn beyond the plain ones
-SHRINK_SECONDS = 0.15  # given to the search for a smaller counterexample
+EXAMPLES = 8  # random cases for each property, beyond the fixed ones
+SHRINK_SECONDS = 0.15  # time limit of the search for a smaller counterexample
 
 
 def run(factory: Callable[[np.ndarray], Any], equations: Iterable[Any] | None = None, seed: int = 0,
         examples: int | None = None, progress: Callable[[Result], None] | None = None) -> Report:
-    """Check an implementation, equation by equation.
+    """Check an implementation equation by equation.
 
     Parameters
     ----------
-    factory
-        betas (T,) float64 -> an object with any of the methods of a check target.
-    equations
-        Ids, such as ``["7", "ddim-12"]``; None for all.
-    seed
-        Of all that is drawn: the same seed, the same report.
-    examples
-        Draws for each property, beyond those that are always tried.
-    progress
+    factory : callable
+        betas (T,) float64 -> an object with any of the methods of a check target (docs/checker.md).
+    equations : iterable of str or None
+        Ids such as ``["7", "ddim-12"]``; None: all.
+    seed : int
+        Seed of the random cases: the same seed gives the same report.
+    examples : int or None
+        Random cases for each property, beyond the fixed ones; None: `EXAMPLES`.
+    progress : callable or None
         Called with each result as it comes.
 
     Returns
     -------
     Report
+        The verdicts. Errors of the target are part of the report and do not raise.
 
     Raises
     ------
-    TypeError, ValueError
-        For a factory that cannot be called, an unknown equation. Whatever the target does wrong is in the report.
+    TypeError
+        If the factory is not callable.
+    ValueError
+        If an equation is unknown or `examples` is negative.
 
     Examples
     --------
@@ -70,7 +73,7 @@ def run(factory: Callable[[np.ndarray], Any], equations: Iterable[Any] | None = 
     import ddpm_np.check.equations  # noqa: F401 - fills the registry
 
     if not callable(factory):
-        raise TypeError(f"a target is a factory, betas -> object, got {type(factory).__name__}")
+        raise TypeError(f"a target must be a factory, betas -> object, got {type(factory).__name__}")
     if examples is not None and examples < 0:
         raise ValueError(f"examples must be at least 0, got {examples}")
     started, results = time.perf_counter(), []
@@ -86,7 +89,7 @@ def run(factory: Callable[[np.ndarray], Any], equations: Iterable[Any] | None = 
 
 
 def verify(entry: Equation, check: Check, seed: int, examples: int) -> Result:
-    """The verdict on one equation."""
+    """Check one equation and return its result."""
     started = time.perf_counter()
     missing: dict[str, str] = {}
     verified: set[str] = set()
@@ -128,7 +131,7 @@ def verify(entry: Equation, check: Check, seed: int, examples: int) -> Result:
 
 
 def hold(prop: Property, check: Check, seed: int, examples: int) -> None:
-    """Try a property; raise `Missing`, `Wrong` or `Failed`."""
+    """Try a property on its fixed and random cases; raise `Missing`, `Wrong` or `Failed`."""
     for method in prop.needs:
         if not check(plain_cases()[0]).has(method):
             raise Missing(method)
@@ -149,21 +152,21 @@ def hold(prop: Property, check: Check, seed: int, examples: int) -> None:
 
 
 def attempt(prop: Property, check: Check, drawn: Any) -> None:
-    """One draw. An exception that is none of ours comes from an answer that is not what it says."""
+    """Try a property on one case; any other exception means that the target's result cannot be compared."""
     try:
         prop.test(check, drawn)
     except (Failed, Missing, Wrong):
         raise
     except Exception as error:
-        raise Wrong(f"what the target gave cannot be compared: {described(error)}") from error
+        raise Wrong(f"the target's result cannot be compared: {described(error)}") from error
 
 
 class _Enough(BaseException):
-    """Ends Hypothesis's search for a smaller counterexample: no Exception, so that it is not taken for a failure."""
+    """Ends Hypothesis's search for a smaller counterexample; not an Exception, or Hypothesis would count a failure."""
 
 
 def _settings(examples: int, *phases: Phase) -> hypothesis.settings:
-    """Neither stored nor printed: what is found goes into the report."""
+    """Return settings under which Hypothesis neither stores nor prints failures: they go into the report."""
     return hypothesis.settings(max_examples=examples, database=None, deadline=None, report_multiple_bugs=False,
                                suppress_health_check=list(HealthCheck), phases=phases, print_blob=False,
                                verbosity=hypothesis.Verbosity.quiet)
@@ -171,7 +174,7 @@ def _settings(examples: int, *phases: Phase) -> hypothesis.settings:
 
 @functools.lru_cache(maxsize=64)
 def _shared(draws: Any, seed: int, examples: int) -> list[Any]:
-    """A few draws, made once for all properties that draw the same: drawing costs more than checking does."""
+    """Return a few random cases, cached for all properties with the same strategy: drawing costs more than checking."""
     found: list[Any] = []
 
     @_settings(examples, Phase.generate)
@@ -185,7 +188,7 @@ def _shared(draws: Any, seed: int, examples: int) -> list[Any]:
 
 
 def _search(prop: Property, check: Check, seed: int, examples: int, known: Exception | None = None) -> None:
-    """What Hypothesis draws, by and by the worst; the smallest failure found in the time given, or the one known."""
+    """Search with Hypothesis for the worst case; raise the smallest failure found in the time limit, or `known`."""
     found = [] if known is None else [known]
     stop = 0.0
 
@@ -212,7 +215,7 @@ def _search(prop: Property, check: Check, seed: int, examples: int, known: Excep
         pass
     except Missing:
         raise
-    except Exception as error:  # Hypothesis's own: the target answers the same question in two ways
+    except Exception as error:  # Hypothesis's own: the target's results differ between equal calls
         if not found:
             raise Wrong(described(error)) from error
     if found:
@@ -220,7 +223,7 @@ def _search(prop: Property, check: Check, seed: int, examples: int, known: Excep
 
 
 def false_alarm(equations: Iterable[Any] | None = None) -> float:
-    """The sum of the chances that a statistical property fails on right code: of one run, at most this."""
+    """Return an upper bound on the probability that a run on correct code fails a statistical property."""
     import ddpm_np.check.equations  # noqa: F401 - fills the registry
 
     return sum(prop.false_alarm for entry in chosen(equations) for prop in entry.properties)

@@ -1,6 +1,6 @@
-"""What the checker draws: schedules, images of any shape, a step for each. Failures shrink to fractions.
+"""The checker's cases: schedules, images of any shape, and a step t for each. Failures shrink to fractions.
 
-k = 1/3, 1/2 gives β = (9/25, 7/16), where Hypothesis ends when it shrinks a schedule.
+Hypothesis shrinks a schedule to k = 1/3, 1/2, which gives β = (9/25, 7/16).
 """
 
 from __future__ import annotations
@@ -16,27 +16,28 @@ from hypothesis.extra import numpy as hnp
 
 from ddpm_np.check.exact import Case, Rows, from_ks
 
-BETA_MIN, BETA_MAX = 1e-4, 0.999  # the range that every check draws from
+BETA_MIN, BETA_MAX = 1e-4, 0.999  # the range of β in every check
 
 _KS = [Fraction(1, 3), Fraction(1, 2)]
 _KS += sorted({Fraction(p, q) for q in range(2, 13) for p in range(1, q)} - set(_KS), key=lambda k: k.denominator)
 
 
 def lists_of_ks(min_T: int = 2, max_T: int = 6) -> st.SearchStrategy[list[Fraction]]:
-    """Rational k₁ < k₂ < … of Pythagorean schedules; they shrink to 1/3, 1/2."""
+    """Return a strategy for the rational k₁ < k₂ < … of Pythagorean schedules; they shrink to 1/3, 1/2."""
     return st.lists(st.sampled_from(_KS), min_size=min_T, max_size=max_T, unique=True).map(sorted)
 
 
 def pythagorean(min_T: int = 2, max_T: int = 6) -> st.SearchStrategy[Case]:
-    """Schedules with rational coefficients."""
+    """Return a strategy for schedules with rational coefficients."""
     return lists_of_ks(min_T, max_T).map(from_ks)
 
 
 @st.composite
 def betas(draw: Any, max_T: int = 1000, min_alpha_bar: float = 0.0) -> np.ndarray:
-    """β₁..β_T between BETA_MIN and BETA_MAX, T from 2 to `max_T`: a short list of any, or a long line or scatter.
+    """Draw β₁..β_T between BETA_MIN and BETA_MAX with T from 2 to `max_T`.
 
-    Where ᾱ_T would fall below `min_alpha_bar`, the logarithms of all α_t are shrunk alike until it does not.
+    They are a short arbitrary list, or long and geometric or random. If ᾱ_T would fall below `min_alpha_bar`, every
+    ln α_t is scaled down by the same factor.
     """
     beta = st.floats(BETA_MIN, BETA_MAX)
     if not draw(st.booleans()):
@@ -55,13 +56,13 @@ def betas(draw: Any, max_T: int = 1000, min_alpha_bar: float = 0.0) -> np.ndarra
 
 
 def schedules(max_T: int = 1000, min_alpha_bar: float = 1e-6) -> st.SearchStrategy[Case]:
-    """Pythagorean or arbitrary; failures shrink to a Pythagorean one."""
+    """Return a strategy for Pythagorean or arbitrary schedules; failures shrink to a Pythagorean one."""
     return pythagorean() | betas(max_T, min_alpha_bar).map(lambda values: Case(values.tolist()))
 
 
 @st.composite
 def shapes(draw: Any) -> tuple[int, ...]:
-    """(N, …) of rank 1 to 4; often N equals the last axis, where a batch is mistaken for a row of pixels."""
+    """Draw a shape (N, …) of rank 1 to 4; N often equals the last axis, where wrong broadcasting goes unnoticed."""
     n = draw(st.integers(1, 4))
     rest = draw(st.lists(st.integers(1, 3), max_size=3))
     if rest and draw(st.booleans()):
@@ -70,17 +71,17 @@ def shapes(draw: Any) -> tuple[int, ...]:
 
 
 def images(shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
-    """float64 arrays of quarters from −2 to 2, which are exact in binary; every element is drawn on its own."""
+    """Return a strategy for float64 arrays of quarters from −2 to 2, exact in binary, each element drawn separately."""
     return hnp.arrays(np.float64, shape, elements=st.integers(-8, 8).map(lambda i: i / 4), fill=st.nothing())
 
 
 def steps(T: int, n: int, first: int = 1) -> st.SearchStrategy[np.ndarray]:
-    """Int arrays t (n,) from `first` to T."""
+    """Return a strategy for int arrays t (n,) from `first` to T."""
     return hnp.arrays(np.int64, (n,), elements=st.integers(first, T), fill=st.nothing())
 
 
 class Batch(NamedTuple):
-    """One draw: a Case, t (N,), and two arrays (N, …)."""
+    """A case to check: a schedule, t (N,), and two arrays (N, …)."""
 
     case: Case
     t: np.ndarray
@@ -89,19 +90,19 @@ class Batch(NamedTuple):
 
     @property
     def rows(self) -> Rows:
-        """The schedule's numbers at each image's t, as columns."""
+        """The schedule's coefficients at each image's t, as columns."""
         return self.case.rows(self.t, self.x)
 
     def where(self, keep: np.ndarray) -> Batch:
-        """The images for which `keep` (N,) is true."""
+        """Return the images for which `keep` (N,) is true."""
         return Batch(self.case, self.t[keep], self.x[keep], self.y[keep])
 
 
 @cache
 def batches(cases: st.SearchStrategy[Case] | None = None, first: int = 1) -> st.SearchStrategy[Batch]:
-    """A schedule, images of any rank, noise (or other images) of the same shape, and a t for each.
+    """Return a strategy for a schedule, images of any rank, a second array of their shape, and a t for each.
 
-    The same arguments give the same strategy: properties that draw alike can share draws.
+    Equal arguments give the same strategy object, so that properties can share its random cases.
     """
     return _batches(schedules() if cases is None else cases, first)
 
@@ -113,12 +114,12 @@ def _batches(draw: Any, cases: st.SearchStrategy[Case], first: int) -> Batch:
     return Batch(case, draw(steps(case.T, shape[0], first)), draw(images(shape)), draw(images(shape)))
 
 
-# Tried before anything is drawn, simplest first: a mistake shows in numbers that one can check by hand.
+# The fixed cases, simplest first: they show a mistake in numbers that one can check by hand.
 
 
 @cache
 def plain_cases() -> tuple[Case, ...]:
-    """Two steps of fractions, six steps of fractions, the paper's thousand, a few very large and very small β."""
+    """Return schedules of two and of six rational steps, the paper's thousand, and one of very large and small β."""
     return (from_ks([Fraction(1, 3), Fraction(1, 2)]),
             from_ks([Fraction(1, k) for k in (9, 7, 5, 4, 3, 2)]),
             Case(np.linspace(1e-4, 0.02, 1000).tolist()),
@@ -127,7 +128,10 @@ def plain_cases() -> tuple[Case, ...]:
 
 @cache
 def plain_batches(first: int = 1) -> tuple[Batch, ...]:
-    """Every t of two steps with 1 and 0; then other ranks, an N equal to the last axis, the ends of a long schedule."""
+    """Return fixed cases: every t of two steps with ones and zeros, then other ranks and longer schedules.
+
+    Among them are an N equal to the last axis and the ends of the paper's thousand steps.
+    """
     two, six, long, rough = plain_cases()
     rng = np.random.default_rng(0)
 

@@ -1,8 +1,8 @@
-"""Someone's implementation behind the protocol of a check target: called as declared, its answers looked at first.
+"""An implementation behind the protocol of a check target: called by its own conventions, its results validated.
 
-Every method that the protocol knows is a method here, with the paper's t and in our units; what the target declares to
-do otherwise (`conventions`) is converted on the way in and out, and noted. A method that is not there raises `Missing`;
-an answer that is no array of finite numbers of the right shape raises `Wrong`.
+Every method of the protocol is a method here, with the paper's t and in our units. Where the target declares another
+convention (`conventions`), arguments and results are converted, and the use is noted. A missing method raises
+`Missing`; a result that is not an array of finite numbers of the right shape raises `Wrong`.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ METHODS = (
 )
 
 
-DEFAULTS = {"variance": "small", "clip": False}  # what a method without the option is taken to do
+DEFAULTS = {"variance": "small", "clip": False}  # options assumed of a method that does not have them
 
 
 class Missing(Exception):
-    """The target has no such method, or not with that option."""
+    """The target lacks a method, or an option of it."""
 
 
 class Wrong(Exception):
-    """The target raised, or gave something that cannot be compared."""
+    """The target raised, or returned something that cannot be compared."""
 
 
 class Declared:
-    """The conventions of a target, looked at once; `used` are those that made a difference to what was asked."""
+    """A target's conventions, validated; `used` holds the names of those that affected a call."""
 
     def __init__(self, conventions: Any):
         if not isinstance(conventions, dict):
             raise ValueError(f"conventions must be a dict, got {type(conventions).__name__}")
         unknown = set(conventions) - set(CONVENTIONS)
         if unknown:
-            raise ValueError(f"conventions: {sorted(unknown)[0]!r} is not known: there are {', '.join(CONVENTIONS)}")
+            raise ValueError(f"conventions: {sorted(unknown)[0]!r} is unknown: there are {', '.join(CONVENTIONS)}")
         self.values: dict[str, Any] = {}
         for name, allowed in CONVENTIONS.items():
             value = conventions.get(name, allowed[0])
@@ -66,18 +66,28 @@ class Declared:
         self.used: set[str] = set()
 
     def __getitem__(self, name: str) -> Any:
-        """A convention's value; noted as used where it is not ours."""
+        """Return a convention's value, noting it as used if it differs from ours."""
         if self.values[name] != CONVENTIONS[name][0]:
             self.used.add(name)
         return self.values[name]
 
     def describe(self) -> str:
-        """The conventions that were used, in words."""
+        """Describe the conventions that were used."""
         return ", ".join(f"{name} {self.values[name]!r}" for name in sorted(self.used))
 
 
 class Target:
-    """What a factory makes of a case's betas."""
+    """The object that a factory makes for a case's betas, behind the protocol.
+
+    Parameters
+    ----------
+    factory : callable
+        betas -> object.
+    case : Case
+        The schedule.
+    declared : Declared or None
+        Conventions whose `used` set is shared, so that it covers all cases.
+    """
 
     def __init__(self, factory: Callable[[np.ndarray], Any], case: Case, declared: Declared | None = None):
         self.case, self.T = case, case.T
@@ -90,14 +100,14 @@ class Target:
         except (Exception, SystemExit) as error:
             raise Wrong(f"the factory raised {described(error)} for {case!r}") from error
         if declared is not None:
-            self.declared.used = declared.used  # of all cases together
+            self.declared.used = declared.used  # shared between all cases
 
     def has(self, method: str) -> bool:
-        """Whether there is such a method."""
+        """Return whether the target has a method of this name."""
         return callable(getattr(self.object, method, None))
 
     def call(self, method: str, *args: Any, **options: Any) -> Any:
-        """What a method gives for copies of the arguments."""
+        """Call a method with copies of the arguments; raise `Missing` or `Wrong`."""
         if not self.has(method):
             raise Missing(method)
         function = getattr(self.object, method)
@@ -111,7 +121,7 @@ class Target:
         except NotImplementedError as error:
             shown = ", ".join(f"{name}={value!r}" for name, value in taken.items())
             raise Missing(f"{method}{f'({shown})' if shown else ''}") from error
-        except (Missing, Wrong):  # from inside the model that it was given
+        except (Missing, Wrong):  # raised inside the model that it called
             raise
         except (Exception, SystemExit) as error:
             counts = self.declared.values["index_base"] == 1 and isinstance(error, IndexError)
@@ -119,12 +129,12 @@ class Target:
             raise Wrong(f"{method} raised {described(error)}{hint}") from error
 
     def array(self, method: str, shape: tuple[int, ...], *args: Any, **options: Any) -> np.ndarray:
-        """As `call`, for one array of a shape."""
+        """Call a method that returns one array of the given shape."""
         with self.asking(*args, **options):
             return self.looked_at(method, self.call(method, *args, **options), shape)
 
     def arrays(self, method: str, shapes: list[tuple[int, ...]], *args: Any, **options: Any) -> list[np.ndarray]:
-        """As `call`, for several."""
+        """Call a method that returns several arrays of the given shapes."""
         with self.asking(*args, **options):
             results = self.call(method, *args, **options)
             if not isinstance(results, (tuple, list)) or len(results) != len(shapes):
@@ -134,7 +144,7 @@ class Target:
 
     @contextlib.contextmanager
     def asking(self, *args: Any, **options: Any) -> Iterator[None]:
-        """What is wrong with an answer is said together with what was asked."""
+        """Add the arguments of the call to the message of a `Wrong` raised in the context."""
         try:
             yield
         except Wrong as error:
@@ -144,11 +154,11 @@ class Target:
             raise Wrong(f"{error}; asked for {', '.join(asked)}") from error
 
     def looked_at(self, method: str, result: Any, shape: tuple[int, ...]) -> np.ndarray:
-        """The result as float64, if it is finite numbers of that shape in the declared precision."""
+        """Return the result as float64 after checking its shape, dtype and finiteness; raise `Wrong` otherwise."""
         try:
             found = np.asarray(result)
         except Exception as error:
-            raise Wrong(f"{method} returned no array but a {type(result).__name__}: {described(error)}") from error
+            raise Wrong(f"{method} returned a {type(result).__name__}, not an array: {described(error)}") from error
         if found.dtype.kind != "f":
             what = "nothing" if result is None else f"dtype {found.dtype}"
             raise Wrong(f"{method} returned {what}, expected floating numbers")
@@ -166,13 +176,13 @@ class Target:
     # Into the target's index base
 
     def steps(self, t: np.ndarray) -> np.ndarray:
-        """t as the target counts it."""
+        """Convert t to the target's index base."""
         if self.declared["index_base"] == 0:
             return t - 1
         return t
 
     def model(self, model: Model) -> Model:
-        """A model of the paper's t, for a target that asks in its own."""
+        """Wrap a model of the paper's t for a target that calls it with its own index base."""
         base = self.declared["index_base"]
 
         def ask(x: Any, t: Any) -> np.ndarray:
@@ -180,22 +190,22 @@ class Target:
             t = np.asarray(t)
             if t.dtype.kind not in "iu":
                 if (t != np.floor(t)).any():
-                    raise Wrong(f"the model was asked at t = {t.flat[0]}, which is no step")
+                    raise Wrong(f"the model was called at t = {t.flat[0]}, which is not an integer")
                 t = t.astype(np.int64)
             t = np.broadcast_to(t, x.shape[:1]) + (1 - base)
             if (t < 1).any() or (t > self.T).any():
-                raise Wrong(f"the model was asked at t = {t[(t < 1) | (t > self.T)][0]}, outside 1..T = {self.T}")
+                raise Wrong(f"the model was called at t = {t[(t < 1) | (t > self.T)][0]}, outside 1..T = {self.T}")
             return model(x, t)
 
         return ask
 
     @property
     def range(self) -> tuple[int, int]:
-        """Where the data are: what x̂₀ is clipped to, and the ends of the decoder's 256 levels."""
+        """Range of the data, to which x̂₀ is clipped and over which the decoder's 256 levels extend."""
         return self.declared["range"]
 
     def first_variance(self, t: np.ndarray) -> str:
-        """What σ₁² is: "clipped" (β̃₂), "posterior" (β̃₁ = 0) or "beta" (β₁). Asked only where it matters."""
+        """Return the convention for σ₁²: "clipped" (β̃₂), "posterior" (β̃₁ = 0) or "beta" (β₁); used only at t = 1."""
         return self.declared["first_variance"] if (t == 1).any() else "clipped"
 
     # The protocol
@@ -237,7 +247,7 @@ class Target:
         return self.array("eps_from_velocity", x_t.shape, x_t, self.steps(t), v)
 
     def p_mean_variance(self, model: Model, x_t: np.ndarray, t: np.ndarray, **options: Any) -> list[np.ndarray]:
-        """mean, variance, x0_hat; `options` are variance= and clip=."""
+        """Return mean, variance and x̂₀; `options` are variance= and clip=."""
         return self.arrays("p_mean_variance", [x_t.shape] * 3, self.model(model), x_t, self.steps(t), **options)
 
     def learned_range_variance(self, v: np.ndarray, t: np.ndarray) -> np.ndarray:
@@ -254,7 +264,7 @@ class Target:
         return self.array("ddim_step", x_t.shape, self.model(model), x_t, self.steps(t), self.steps(t_prev), eta, noise)
 
     def timesteps(self, n: int) -> np.ndarray:
-        """n ints in the paper's count, as they come."""
+        """Return the n steps in the paper's index base, in the target's order."""
         result = self.call("timesteps", n)
         try:
             found = np.asarray(result)
@@ -280,7 +290,7 @@ class Target:
         return self.in_bits("vlb", x_0, self.model(model), x_0, noises, **options)
 
     def in_bits(self, method: str, x_0: np.ndarray, *args: Any, **options: Any) -> np.ndarray:
-        """(N,) bits per dimension, whatever the target's unit and reduction."""
+        """Call a method and convert its result to bits per dimension, (N,)."""
         found = self.array(method, x_0.shape[:1], *args, **options)
         if self.declared["unit"] == "nats":
             found = found / math.log(2)
@@ -296,7 +306,7 @@ class Target:
         return found / math.prod(x_0.shape[1:]) if self.declared["reduction"] == "sum" else found
 
     def draw_t(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """(n,) ints in the paper's count."""
+        """Return n steps in the paper's index base, (n,)."""
         found = np.asarray(self.call("draw_t", rng, n))
         if found.dtype.kind not in "iu" or found.shape != (n,):
             raise Wrong(f"draw_t returned {found.dtype} of shape {found.shape}, expected {n} ints")
@@ -306,7 +316,7 @@ class Target:
         return self.array("draw_noise", shape, rng, shape)
 
     def time_embedding(self, t: np.ndarray, dim: int) -> np.ndarray:
-        """Of the numbers given: t is not shifted."""
+        """Return the embedding of the numbers given; t is not converted."""
         return self.array("time_embedding", (len(t), dim), t, dim)
 
     def schedule(self, name: str, T: int) -> np.ndarray:
@@ -314,16 +324,16 @@ class Target:
 
 
 def takes(function: Callable, option: str) -> bool:
-    """Whether a function has a keyword argument, or any."""
+    """Return whether a function accepts a keyword argument of this name."""
     try:
         parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):  # it does not say
+    except (TypeError, ValueError):  # built-in functions can lack a signature
         return True
     return option in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def described(error: BaseException) -> str:
-    """An exception in one line."""
+    """Describe an exception in one line."""
     text = " ".join(str(error).split())
     text = text if len(text) <= 200 else text[:197] + "…"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -14,18 +14,18 @@ COMMANDS = {
     "train": "train a net on images",
     "sample": "draw images from a trained net",
     "evaluate": "bits per dimension; FID, KID, IS, precision and recall of samples",
-    "check": "check the mathematics, equation by equation: of this package or of anyone's code",
-    "plot": "draw the paper's figures of a trained net, the schedule or the loss",
-    "toy": "learn a distribution in the plane, in seconds, and draw what was learned",
-    "export": "write a trained net as a folder of diffusers'",
-    "import": "make a run of a folder of diffusers', to be trained on",
+    "check": "check the mathematics of this package or of any other code, equation by equation",
+    "plot": "plot a schedule, the loss of a run, or the paper's figures for a trained net",
+    "toy": "learn a 2-D distribution in seconds, and plot what was learned",
+    "export": "export a trained net as a diffusers folder",
+    "import": "import a diffusers checkpoint as a run you can keep training",
     "bench": "measure speed and memory, side by side with PyTorch where it is installed",
     "info": "show versions, backends, presets and data sets",
 }
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line on standard error and exit status 2."""
+    """A parser that prints an error as one line on standard error and exits with status 2."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
         print(f"ddpm-np: error: {message} (see {self.prog} --help)", file=sys.stderr)
@@ -33,7 +33,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+    """Return the parser of all commands."""
     parser = _Parser(prog="ddpm-np", description="Denoising diffusion probabilistic models in NumPy and CuPy.")
     parser.add_argument("--version", action="version", version=f"ddpm-np {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
@@ -48,7 +48,18 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 1 (stopped by its numbers), 2 (bad input), 130 (Ctrl-C)."""
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : sequence of str or None
+        The arguments; None takes those of the process.
+
+    Returns
+    -------
+    int
+        The exit status: 0; 1 for a failed check or numbers that are not finite; 2 for bad input; 130 for Ctrl-C.
+    """
     args = build_parser().parse_args(argv)
     from ddpm_np.autograd.ops import kernels
     from ddpm_np.training.trainer import TrainingDiverged
@@ -69,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _line(error: BaseException) -> str:
-    """The error in one line."""
+    """Return an error's message as one line."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(str(error).split())

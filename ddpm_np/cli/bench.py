@@ -1,7 +1,7 @@
-"""Measure speed and memory, side by side with PyTorch where it is installed.
+"""Measure speed and memory, side by side with PyTorch if it is installed.
 
-Each figure is a ratio of neighbours in one process, ours over PyTorch's better layout: below 1 ours is faster, or needs
-less. Without PyTorch (pip install 'ddpm_np[peers]') ours is measured alone.
+The two alternate in one process, and each ratio is ours over PyTorch's in its faster memory layout: below 1, ours is
+faster or needs less memory. Without PyTorch (pip install 'ddpm_np[peers]') only ours is measured.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 EXAMPLES = """examples:
-  ddpm-np bench                                    what takes minutes: all but ops, profile and scaling
+  ddpm-np bench                                    a few minutes: all but ops, profile and scaling
   ddpm-np bench --what step,profile --net 8        one net's training step, and where its time goes
   ddpm-np bench --what all --json bench.json --plot cost.png
 """
@@ -20,18 +20,18 @@ EXAMPLES = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--what", metavar="LIST",
-                        help="arithmetic (GFLOP/s of a step beside sgemm), step, forward, sample, data, memory, "
-                             "profile (a step by op), ops, scaling (time against size), separated by commas, or all "
+                        help="parts, separated by commas: arithmetic (GFLOP/s of a step beside sgemm), step, forward, "
+                             "sample, data, memory, profile (a step by op), ops, scaling (time against size); or all "
                              "(default: all but the last three)")
-    parser.add_argument("--net", metavar="LIST", help="8, 28, 32: the nets by the side of their images (default: all)")
-    parser.add_argument("--repeats", type=int, default=9, help="turns that are counted (default: 9)")
-    parser.add_argument("--seconds", type=float,
-                        help="begin no turn of a comparison after so long, once it has three")
-    parser.add_argument("--workers", type=int, help="threads of either side (default: one a CPU)")
-    parser.add_argument("--compile", action="store_true", help="try torch.compile too; it may take minutes a net")
+    parser.add_argument("--net", metavar="LIST", help="nets, by the size of their images: 8, 28, 32 (default: all)")
+    parser.add_argument("--repeats", type=int, default=9, metavar="N", help="timed turns (default: 9)")
+    parser.add_argument("--seconds", type=float, metavar="S",
+                        help="stop a comparison after S seconds, once it has three turns")
+    parser.add_argument("--workers", type=int, metavar="N", help="threads of each side (default: one per CPU)")
+    parser.add_argument("--compile", action="store_true", help="time torch.compile too; it can take minutes per net")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the record, with all raw times")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw cost against size (measures scaling)")
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="plot cost against size (measures scaling)")
+    parser.add_argument("--quiet", action="store_true", help="hide the progress bar")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
                               args.compile, args.seconds)
     for path in (args.json, args.plot):
         if path and not path.parent.is_dir():
-            raise ValueError(f"{path}: there is no folder {path.parent}: make it first")
+            raise ValueError(f"{path}: there is no folder {path.parent}: create it first")
     record = bench.Record(settings.as_json())
     status = 0
     try:
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         record.complete = True
     except KeyboardInterrupt:
         status = 130
-        print("\nddpm-np: stopped by Ctrl-C; what was measured is kept", file=sys.stderr)
+        print("\nddpm-np: stopped by Ctrl-C; finished measurements are kept", file=sys.stderr)
     finally:
         if args.json:
             record.save(args.json)
@@ -67,14 +67,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(given: str | None, default: tuple[str, ...], every: tuple[str, ...]) -> tuple[str, ...]:
-    """The parts of a list with commas; "all" is every one."""
+    """Split a comma-separated list; "all" selects every part."""
     if given is None:
         return default
     return every if given == "all" else tuple(part.strip() for part in given.split(","))
 
 
 def _measure(settings: Any, record: Any, quiet: bool) -> None:
-    """Measure all that was asked for, printing each row as it is known."""
+    """Measure everything requested, printing each row as soon as it is measured."""
     from ddpm_np.bench import plan, tables
     from ddpm_np.progress import Progress
 

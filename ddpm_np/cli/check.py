@@ -1,7 +1,7 @@
-"""Check the mathematics, equation by equation: of this package, of diffusers, of anyone's code.
+"""Check the mathematics equation by equation: this package's, a library's or your own.
 
-A target is MODULE:FACTORY or FILE.py:FACTORY, where FACTORY(betas) gives an object with any of the methods of a check
-target (docs/checker.md). Exit status 1 where an equation fails.
+A target is MODULE:FACTORY or FILE.py:FACTORY, where FACTORY(betas) returns an object with any of the methods that
+docs/checker.md lists. The exit status is 1 if an equation fails.
 """
 
 from __future__ import annotations
@@ -26,14 +26,18 @@ OURS = "ddpm_np"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", default=OURS, metavar="TARGET",
-                        help=f"MODULE:FACTORY, FILE.py:FACTORY, {' or '.join(LIBRARIES)}; this package if not given")
-    parser.add_argument("--equation", action="append", metavar="ID", help="only this one; may be given several times")
-    parser.add_argument("--list", action="store_true", help="list the equations with their sources, and check nothing")
-    parser.add_argument("--examples", type=int, metavar="N", help="draws for each property beyond the fixed ones")
-    parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
-    parser.add_argument("--json", metavar="FILE", help="write the report there too")
-    parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"), help="where this package computes")
-    parser.add_argument("--dtype", default="float64", choices=("float64", "float32"), help="in what it computes")
+                        help=f"code to check: MODULE:FACTORY, FILE.py:FACTORY, {' or '.join(LIBRARIES)} (default: this "
+                             "package)")
+    parser.add_argument("--equation", action="append", metavar="ID",
+                        help="check only this equation; can be repeated (default: all)")
+    parser.add_argument("--list", action="store_true", help="list the equations with their sources and exit")
+    parser.add_argument("--examples", type=int, metavar="N", help="random cases per property, beyond the fixed ones")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the random cases (default: 0)")
+    parser.add_argument("--json", metavar="FILE", help="also write the report to a file")
+    parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"),
+                        help="backend that this package computes on (default: numpy)")
+    parser.add_argument("--dtype", default="float64", choices=("float64", "float32"),
+                        help="precision that this package computes in (default: float64)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json and not Path(args.json).resolve().parent.is_dir():
         raise ValueError(f"--json: there is no folder {Path(args.json).parent} to write in")
     if args.target != OURS and (args.backend, args.dtype) != ("numpy", "float64"):
-        raise ValueError("--backend and --dtype say how this package computes; other targets decide for themselves")
+        raise ValueError("--backend and --dtype apply to this package only: leave them out with --target")
     targets, gradients = _targets(args), args.target == OURS and args.backend == "numpy" and args.dtype == "float64"
     reports = [_check(name, factory, args, gradients) for name, factory in targets.items()]
     if args.json:
@@ -51,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(name: str, factory: Callable, args: argparse.Namespace, gradients: bool) -> Report:
-    """One report, printed as it comes."""
+    """Check one target, printing each result as it comes, and return the report."""
     import time
     from dataclasses import replace
 
@@ -66,7 +70,7 @@ def _check(name: str, factory: Callable, args: argparse.Namespace, gradients: bo
         return result.verdict == UNVERIFIED and not result.cases and not args.equation
 
     def show(result: Result) -> None:
-        if not unknown(result):  # which are named in one line below
+        if not unknown(result):  # the summary below lists those in one line
             print(text.line(result, colour), flush=True)
 
     print(text.HEADER)
@@ -79,13 +83,13 @@ def _check(name: str, factory: Callable, args: argparse.Namespace, gradients: bo
     report = replace(found, target=name, results=results, seconds=time.perf_counter() - started)
     lacking = [result.equation for result in results if unknown(result)]
     if lacking:
-        print(f"\nUNVERIFIED, for the target lacks what would show them: {', '.join(lacking)}")
+        print(f"\nUNVERIFIED, because the target lacks the methods: {', '.join(lacking)}")
     print(f"\n{text.summary(report)}\n")
     return report
 
 
 def _split(equations: list[str] | None) -> tuple[list[str] | None, list[str] | None]:
-    """The ids of equations, and those of gradients; None: all, []: none."""
+    """Split the ids into those of equations and those of gradients; None stands for all."""
     from ddpm_np.check.gradients import parts
 
     if equations is None:
@@ -95,7 +99,7 @@ def _split(equations: list[str] | None) -> tuple[list[str] | None, list[str] | N
 
 
 def _targets(args: argparse.Namespace) -> dict[str, Callable]:
-    """The factories of a target, by name."""
+    """Return the target's factories by name."""
     from importlib import import_module
 
     if args.target == OURS:
@@ -123,7 +127,7 @@ def _ours(backend: str, dtype: str) -> Callable:
 
 
 def _module(name: str) -> Any:
-    """A module by its name, looked for here first, or by its file; its neighbours can be imported by it."""
+    """Import a module by name (from the current folder first) or by file; it can import its neighbours."""
     import importlib.util
     import sys
 
@@ -141,7 +145,7 @@ def _module(name: str) -> Any:
         module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)  # dataclasses look it up there
         spec.loader.exec_module(module)
         return module
-    except (Exception, SystemExit) as error:  # whatever the target's own code does when it is imported
+    except (Exception, SystemExit) as error:  # the target's own code can raise anything
         text = " ".join(str(error).split())
         raise ValueError(f"--target: importing {name} raised {type(error).__name__}: {text}") from error
     finally:
@@ -161,7 +165,7 @@ def _attribute(module: Any, name: str, factory: str) -> Callable:
 
 
 def _colour() -> bool:
-    """Whether the terminal has colour and nobody asked for none (https://no-color.org)."""
+    """Return whether to print in colour: on a terminal, unless NO_COLOR is set (https://no-color.org)."""
     import os
     import sys
 
@@ -183,5 +187,5 @@ def _list() -> int:
 
     for entry in chosen(None):
         print(f"{entry.id:25} {entry.title}; {entry.source}; {', '.join(entry.functions)}")
-    print("gradients, of this package: " + ", ".join(parts()))
+    print("gradients of this package: " + ", ".join(parts()))
     return 0

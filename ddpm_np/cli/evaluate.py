@@ -1,7 +1,7 @@
 """Evaluate a trained net: bits per dimension by term, and the distance of its samples from the data.
 
-Written into the run's folder: evaluation.json, and from it `ddpm-np plot bound` and `plot rate-distortion`. What is
-asked for is added to what is there.
+The results are added to evaluation.json in the run's folder, from which `ddpm-np plot bound` and
+`ddpm-np plot rate-distortion` draw.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 EXAMPLES = """examples:
   ddpm-np evaluate runs/digits                           bits per dimension of 100 images, by term
   ddpm-np evaluate runs/mnist --data-dir DIR --what samples -n 5000
-  ddpm-np evaluate runs/mnist --data-dir DIR --what floor     the same figures of train against test images
+  ddpm-np evaluate runs/mnist --data-dir DIR --what floor     the same figures for train images against test images
 """
 FILE = "evaluation.json"
 
@@ -23,23 +23,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="a run's folder")
     parser.add_argument("--what", default="bits", choices=("bits", "samples", "floor"),
                         help="bits: the bound by term, rate and distortion; samples: FID, KID, IS, precision and "
-                             "recall of drawn images; floor: those of real ones (default: bits)")
-    parser.add_argument("--data-dir", type=Path, help="folder with the data set's files (default: download them once)")
-    parser.add_argument("--split", choices=("train", "test"), help="the images evaluated on or compared with (default: "
-                                                                   "test for bits where there is one, else train)")
-    parser.add_argument("--images", type=int, default=100, help="bits: how many images (default: 100)")
-    parser.add_argument("-n", type=int, default=2000, help="samples, floor: how many images (default: 2000)")
-    parser.add_argument("--samples", type=Path, metavar="FILE.npz", help="samples: these, drawn before")
-    parser.add_argument("--sampler", default="ddpm", choices=("ddpm", "ddim", "langevin"), help="samples: how to draw")
-    parser.add_argument("--steps", type=int, help="samples: how many of the T steps are visited")
-    parser.add_argument("--variance", choices=("small", "large"), help="σ² of a step (default: as trained)")
-    parser.add_argument("--weights", default="ema", choices=("ema", "model"), help="the average, or the last weights")
-    parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"), help="where to compute")
-    parser.add_argument("--batch-size", type=int, default=100, help="images at a time (default: 100)")
-    parser.add_argument("--workers", type=int, help="CPU threads (default: one a CPU); the result is the same")
-    parser.add_argument("--seed", type=int, default=0, help="of the images and the noise (default: 0)")
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
-    parser.add_argument("--json", type=Path, help=f"where to write (default: {FILE} in the run's folder)")
+                             "recall of generated images; floor: the same for real images (default: bits)")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR",
+                        help="folder with the data set's files (default: download them once)")
+    parser.add_argument("--split", choices=("train", "test"),
+                        help="bits: images to evaluate on (default: test if the data set has test images, else train)")
+    parser.add_argument("--images", type=int, default=100, metavar="N", help="bits: number of images (default: 100)")
+    parser.add_argument("-n", type=int, default=2000, help="samples, floor: number of images (default: 2000)")
+    parser.add_argument("--samples", type=Path, metavar="FILE.npz",
+                        help="samples: evaluate these images instead of generating some")
+    parser.add_argument("--sampler", default="ddpm", choices=("ddpm", "ddim", "langevin"),
+                        help="samples: the sampler (default: ddpm)")
+    parser.add_argument("--steps", type=int, metavar="N", help="samples: sampling steps (default: all T; ddim: 50)")
+    parser.add_argument("--variance", choices=("small", "large"), help="σ² of a step: β̃ or β (default: as trained)")
+    parser.add_argument("--weights", default="ema", choices=("ema", "model"),
+                        help="moving average or last weights (default: ema)")
+    parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"),
+                        help="array backend (default: numpy)")
+    parser.add_argument("--batch-size", type=int, default=100, metavar="N", help="images at a time (default: 100)")
+    parser.add_argument("--workers", type=int, metavar="N",
+                        help="CPU threads (default: one per CPU); any number gives the same result")
+    parser.add_argument("--seed", type=int, default=0, metavar="N",
+                        help="seed of the choice of images and of the noise (default: 0)")
+    parser.add_argument("--quiet", action="store_true", help="hide the progress bar")
+    parser.add_argument("--json", type=Path, metavar="FILE",
+                        help=f"file to write (default: {FILE} in the run's folder)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -115,7 +123,7 @@ def _samples(pretrained: Any, args: argparse.Namespace) -> dict[str, Any]:
     figures = []
     for split in ("train", "test") if _has_test(pretrained) else ("train",):
         dataset = _open(pretrained, args, split)
-        rounded = scale(to_levels(images, dataset.levels), dataset.levels)  # as they would be kept
+        rounded = scale(to_levels(images, dataset.levels), dataset.levels)  # as a file of images would hold them
         chosen = np.sort(np.random.default_rng(args.seed).permutation(len(dataset))[: len(images)])
         figures += _compared(pretrained, args, rounded, dataset.scaled(chosen), f"{dataset.name} {split}")
     return {"drawn": how, "step": pretrained.step, "figures": figures}

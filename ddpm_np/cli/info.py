@@ -10,10 +10,11 @@ EXAMPLES = """example:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """No arguments of its own."""
+    """Declare no arguments: ``ddpm-np info`` has none."""
 
 
 def run(args: argparse.Namespace) -> int:
+    """Print a table."""
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         properties = cupy.cuda.runtime.getDeviceProperties(0)
         rows.append(("backend cupy", f"CuPy {cupy.__version__} on {properties['name'].decode()}"))
     except BackendError as error:
-        rows.append(("backend cupy", f"not here: {error}"))
+        rows.append(("backend cupy", f"not available: {error}"))
     rows += [("presets", ", ".join(presets.names())), ("data sets", ", ".join([*names(), "folder:PATH", "FILE.npz"]))]
     for name, value in rows:
         print(f"{name:15} {value}")

@@ -1,4 +1,4 @@
-"""Draw the schedule or the forward process of a preset, or what the paper's figures show of a trained net."""
+"""Plot the schedule or the forward process of a preset, or the paper's figures for a trained net."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EXAMPLES = """examples:
   ddpm-np plot progressive runs/digits             x̂₀ along the chain (figure 6)
   ddpm-np plot latents runs/digits                 images that share x_t (figure 7)
   ddpm-np plot interpolation runs/digits           between two images of the data set, at several depths (figure 8)
-  ddpm-np plot neighbours runs/digits              samples beside the nearest images of the training set
+  ddpm-np plot neighbours runs/digits              samples beside the nearest training images
   ddpm-np plot bound runs/digits                   after ddpm-np evaluate
   ddpm-np plot rate-distortion runs/digits         after ddpm-np evaluate (figure 5)
 """
@@ -23,18 +23,23 @@ RUNS = ("loss", "progressive", "latents", "interpolation", "neighbours", "bound"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=(*PRESETS, *RUNS), help="the picture")
-    parser.add_argument("folder", type=Path, nargs="?", help=f"a run's folder ({', '.join(RUNS)})")
-    parser.add_argument("--data-dir", type=Path, help="folder with the data set's files (default: download them once)")
-    parser.add_argument("--preset", default="digits", help="whose schedule and data set (default: digits)")
-    parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
-    parser.add_argument("--steps", type=int, help="how many of the T steps a chain visits (default: all)")
+    parser.add_argument("what", choices=(*PRESETS, *RUNS), help="the plot")
+    parser.add_argument("folder", type=Path, nargs="?", help=f"a run's folder, for {', '.join(RUNS)}")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR",
+                        help="folder with the data set's files (default: download them once)")
+    parser.add_argument("--preset", default="digits", metavar="NAME",
+                        help=f"{', '.join(PRESETS)}: preset that names the schedule and data set (default: digits)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the noise (default: 0)")
+    parser.add_argument("--steps", type=int, metavar="N", help="sampling steps (default: all T)")
     parser.add_argument("--images", type=int, nargs=2, default=(0, 1), metavar=("I", "J"),
-                        help="interpolation: which two images of the data set (default: 0 1)")
-    parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"), help="where to compute")
-    parser.add_argument("--workers", type=int, help="CPU threads (default: one a CPU); the result is the same")
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
-    parser.add_argument("--out", type=Path, help="FILE.png (default: WHAT.png, in the run's folder where there is one)")
+                        help="interpolation: indices of the two images in the data set (default: 0 1)")
+    parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"),
+                        help="array backend (default: numpy)")
+    parser.add_argument("--workers", type=int, metavar="N",
+                        help="CPU threads (default: one per CPU); any number gives the same result")
+    parser.add_argument("--quiet", action="store_true", help="hide the progress bar")
+    parser.add_argument("--out", type=Path, metavar="FILE",
+                        help="FILE.png, .svg or .pdf (default: WHAT.png, in the run's folder if one is given)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -121,7 +126,7 @@ def _interpolation(args: argparse.Namespace, out: Path) -> None:
     generator, dataset = ImageGenerator(pretrained, workers=args.workers), _dataset(pretrained.config, args)
     for i in args.images:
         if not 0 <= i < len(dataset):
-            raise ValueError(f"{dataset.name!r} has the images 0 to {len(dataset) - 1}, got {i}")
+            raise ValueError(f"--images: {dataset.name!r} has the images 0 to {len(dataset) - 1}, got {i}")
     x, y = dataset.scaled(list(args.images))
     T = args.steps or generator.schedule.T
     with Progress("sample", sum(paper_figures.depths(T, 4)) + 5, quiet=args.quiet) as progress:
@@ -166,5 +171,5 @@ def _bound(args: argparse.Namespace, out: Path) -> None:
     if args.what == "bound":
         viz.plot_bound(out, result.unclipped.terms, title)
     else:
-        curve = result.clipped  # as the authors evaluate: at large t the error of an x̂₀ that is not held has no bound
+        curve = result.clipped  # as the authors evaluate: at large t the error of an unclipped x̂₀ has no bound
         viz.plot_rate_distortion(out, curve.rate, curve.distortion, result.levels, f"{title}, x̂₀ clipped")

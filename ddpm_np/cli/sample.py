@@ -1,6 +1,6 @@
-"""Draw images from a trained net: by Algorithm 2, by DDIM, or by annealed Langevin dynamics.
+"""Sample images from a trained net by Algorithm 2, DDIM or annealed Langevin dynamics.
 
-Image i of a seed is the same whatever -n and --batch-size are.
+Image i of a seed does not depend on -n or --batch-size.
 """
 
 from __future__ import annotations
@@ -11,37 +11,47 @@ from pathlib import Path
 from typing import Any
 
 EXAMPLES = """examples:
-  ddpm-np sample runs/digits                       64 images into samples.png
-  ddpm-np sample runs/digits -n 500 --out s.npz    as numbers: images, uint8 (N, H, W, C)
+  ddpm-np sample runs/digits                       64 images in samples.png
+  ddpm-np sample runs/digits -n 500 --out s.npz    an array images, uint8 (N, H, W, C)
   ddpm-np sample runs/digits --sampler ddim --steps 25 --eta 0
-  ddpm-np sample runs/digits -n 8 --progressive    each image's x̂₀ on its way
+  ddpm-np sample runs/digits -n 8 --progressive    x̂₀ of each image along the chain
   ddpm-np sample ddpm-cifar10-32 --sampler ddim    published weights, as downloaded
-  ddpm-np sample runs/mnist --label 3 --guidance 1 where the net was trained with labels
+  ddpm-np sample runs/mnist --label 3 --guidance 1 for a net trained with labels
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", type=Path, help="a run's folder, a checkpoint file, or a folder of diffusers'")
-    parser.add_argument("-n", type=int, default=64, help="how many images (default: 64)")
-    parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
-    parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"), help="where to compute")
+    parser.add_argument("checkpoint", type=Path, help="a run's folder, a checkpoint file, or a diffusers checkpoint")
+    parser.add_argument("-n", type=int, default=64, help="number of images (default: 64)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the noise (default: 0)")
+    parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"),
+                        help="array backend (default: numpy)")
     parser.add_argument("--kernels", default="fast", choices=("fast", "reference"),
-                        help="fast twins of the ops, or the ops' definitions: the same to rounding, and slower")
-    parser.add_argument("--weights", default="ema", choices=("ema", "model"), help="the average, or the last weights")
-    parser.add_argument("--sampler", default="ddpm", choices=("ddpm", "ddim", "langevin"), help="how (default: ddpm)")
-    parser.add_argument("--steps", type=int, help="how many of the T steps are visited (default: all; ddim: 50)")
+                        help="fast kernels, or the ops' definitions: equal up to rounding, and slower (default: fast)")
+    parser.add_argument("--weights", default="ema", choices=("ema", "model"),
+                        help="moving average or last weights (default: ema)")
+    parser.add_argument("--sampler", default="ddpm", choices=("ddpm", "ddim", "langevin"),
+                        help="Algorithm 2, DDIM or annealed Langevin dynamics (default: ddpm)")
+    parser.add_argument("--steps", type=int, metavar="N", help="sampling steps (default: all T; ddim: 50)")
     parser.add_argument("--spacing", default="trailing", choices=("leading", "trailing", "linspace", "quadratic"),
-                        help="which steps those are (default: trailing)")
-    parser.add_argument("--eta", type=float, default=0.0, help="ddim: noise of a step, 0 to 1 (default: 0)")
+                        help="spacing of those steps among 1..T (default: trailing)")
+    parser.add_argument("--eta", type=float, default=0.0,
+                        help="ddim: 0 is deterministic, 1 has the noise of Algorithm 2 with β̃ (default: 0)")
     parser.add_argument("--variance", choices=("small", "large"), help="σ² of a step: β̃ or β (default: as trained)")
-    parser.add_argument("--label", type=int, help="the class to draw, for a net with labels (default: any)")
-    parser.add_argument("--guidance", type=float, default=0.0, help="weight of classifier-free guidance (default: 0)")
-    parser.add_argument("--progressive", action="store_true", help="a row an image: x̂₀ as the chain goes on")
-    parser.add_argument("--no-clip", action="store_true", help="do not hold the predicted image in [-1, 1]")
-    parser.add_argument("--batch-size", type=int, help="images at a time (default: 250; fewer if they are large)")
-    parser.add_argument("--workers", type=int, help="CPU threads (default: one a CPU); the result is the same")
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
-    parser.add_argument("--out", type=Path, default=Path("samples.png"), help="FILE.png or FILE.npz")
+    parser.add_argument("--label", type=int, metavar="CLASS",
+                        help="class to sample, for a net trained with labels (default: any)")
+    parser.add_argument("--guidance", type=float, default=0.0, metavar="W",
+                        help="weight of classifier-free guidance (default: 0)")
+    parser.add_argument("--progressive", action="store_true",
+                        help="show x̂₀ at ten points along the chain, a row for each image")
+    parser.add_argument("--no-clip", action="store_true", help="do not clip the predicted x̂₀ to [-1, 1]")
+    parser.add_argument("--batch-size", type=int, metavar="N",
+                        help="images at a time (default: 250; fewer if they are large)")
+    parser.add_argument("--workers", type=int, metavar="N",
+                        help="CPU threads (default: one per CPU); any number gives the same result")
+    parser.add_argument("--quiet", action="store_true", help="hide the progress bar")
+    parser.add_argument("--out", type=Path, default=Path("samples.png"), metavar="FILE",
+                        help="FILE.png or FILE.npz (default: samples.png)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -70,8 +80,7 @@ def run(args: argparse.Namespace) -> int:
     with Progress("sample", batches * visits, quiet=args.quiet) as progress:
         images = sample(pretrained, args.n, batch_size=args.batch_size, on_step=progress.advance, **options)
     if not np.isfinite(images).all():
-        print("ddpm-np: stopped: the images are not finite numbers; what is wrong is in the weights or the settings",
-              file=sys.stderr)
+        print("ddpm-np: stopped: the images are not finite numbers: check the weights and settings", file=sys.stderr)
         return 1
     args.out.parent.mkdir(parents=True, exist_ok=True)
     if args.out.suffix == ".npz":
@@ -84,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _progressive(pretrained: Any, args: argparse.Namespace, options: dict[str, Any], visits: int) -> int:
-    """Write x̂₀ of each image at ten places along the chain, the last being the image."""
+    """Write x̂₀ of each image at ten points along the chain, the last being the image itself."""
     import math
 
     import numpy as np
@@ -103,5 +112,5 @@ def _progressive(pretrained: Any, args: argparse.Namespace, options: dict[str, A
         np.savez_compressed(args.out, images=to_levels(seen))
     else:
         viz.save_images(args.out, seen.reshape(-1, *seen.shape[2:]), columns=seen.shape[1])
-    print(f"{args.n} images, each at {seen.shape[1]} places along its chain: {args.out}")
+    print(f"{args.n} images, each at {seen.shape[1]} points along its chain: {args.out}")
     return 0

@@ -1,7 +1,7 @@
-"""Learn a distribution in the plane with a small net, mean and variance, and draw what it learned.
+"""Train a small net, mean and variance, on a distribution in the plane, and plot what it learned.
 
-In the folder --out: forward.png (the data on its way to noise), reverse.png (the learned chain beside the true
-marginals), field.png (the score, learned and exact), variance.png (σ_t² learned, and β), flow.gif (noise to data).
+It writes forward.png (the forward process), reverse.png (the learned chain beside the true marginals), field.png (the
+score, learned and exact), variance.png (the learned σ_t² and β) and flow.gif (from noise to data).
 """
 
 from __future__ import annotations
@@ -15,18 +15,20 @@ EXAMPLES = """examples:
   ddpm-np toy moons --learn-beta                   the forward variances are learned too
 """
 TOYS = ("swiss-roll", "moons", "mixture")
-T, STEPS = (100, 20), (1000, 600)  # as a rule, and where β is learned: it matters most where steps are few
+T, STEPS = (100, 20), (1000, 600)  # defaults without and with learned β, which matters most in short chains
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", choices=TOYS, help="the data")
-    parser.add_argument("--T", type=int, help=f"steps of the chain (default: {T[0]}; {T[1]} with --learn-beta)")
-    parser.add_argument("--steps", type=int,
-                        help=f"of training (default: {STEPS[0]}; {STEPS[1]} with --learn-beta)")
-    parser.add_argument("--learn-beta", action="store_true", help="learn β₁..β_T too: all by the variational bound")
-    parser.add_argument("--seed", type=int, default=0, help="of data, weights and noise (default: 0)")
-    parser.add_argument("--out", type=Path, help="folder of the pictures (default: runs/toy-NAME)")
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    parser.add_argument("name", choices=TOYS, help="the distribution")
+    parser.add_argument("--T", type=int, metavar="N",
+                        help=f"steps of the chain (default: {T[0]}; {T[1]} with --learn-beta)")
+    parser.add_argument("--steps", type=int, metavar="N",
+                        help=f"training steps (default: {STEPS[0]}; {STEPS[1]} with --learn-beta)")
+    parser.add_argument("--learn-beta", action="store_true",
+                        help="learn β₁..β_T too, with the variational bound as the loss")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of data, weights and noise (default: 0)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default: runs/toy-NAME)")
+    parser.add_argument("--quiet", action="store_true", help="hide the progress bar")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,9 +54,9 @@ def run(args: argparse.Namespace) -> int:
             progress.advance()
             print(path)
     found = toys.judge(trained)
-    print(f"L_simple {found.loss:.4f} ± {found.loss_error:.4f}; the exact net's on the same draws {found.floor:.4f}, "
+    print(f"L_simple {found.loss:.4f} ± {found.loss_error:.4f}; of the exact ε* on the same draws {found.floor:.4f}, "
           f"E(ε_θ − ε*)² {found.excess:.4f}\n"
-          f"bound {found.bound:.3f} nats a dimension, {found.gap:.3f} ± {found.gap_error:.3f} above the entropy; "
+          f"bound {found.bound:.3f} nats per dimension, {found.gap:.3f} ± {found.gap_error:.3f} above the entropy; "
           f"L_T {found.prior:.2g}")
     if args.learn_beta:
         before, after = trained.start.beta, trained.schedule.beta

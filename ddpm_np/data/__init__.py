@@ -1,4 +1,4 @@
-"""Data sets: readers, and the order of training."""
+"""Data sets: readers, and the order in which training sees the images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ __all__ = [
 
 
 def names() -> list[str]:
-    """The data sets that can be opened by name."""
+    """Return the names of the data sets that `open_dataset` opens by name.
+
+    Returns
+    -------
+    list of str
+        The names.
+    """
     return ["digits", *KNOWN]
 
 
@@ -27,20 +33,30 @@ def open_dataset(name: str, *, split: str = "train", data_dir: str | Path | None
 
     Parameters
     ----------
-    name
+    name : str
         ``"digits"`` (inside the package); ``"mnist"``, ``"fashion-mnist"`` or ``"cifar10"``; ``"folder:PATH"`` for a
         folder of images; or the path of a ``.npz``, ``.npy`` or ``.npy.gz`` file.
-    split
-        ``"train"`` or ``"test"``, for those that have both.
-    data_dir
-        The folder with the files of a known set; None: they are downloaded once, and kept.
-    shape
-        (H, W, C) that a folder's images are fitted to.
+    split : str
+        ``"train"`` or ``"test"``; ignored by data sets without a split.
+    data_dir : str, Path or None
+        Folder with the files of a published data set. None: they are downloaded once and cached.
+    shape : tuple of int or None
+        (H, W, C) that the images of a folder are resized and cropped to.
+
+    Returns
+    -------
+    Images
+        The data set.
 
     Raises
     ------
     DataError
-        For a name there is none of, or data that cannot be read.
+        If the name is unknown or the data cannot be read.
+
+    Examples
+    --------
+    >>> len(open_dataset("digits"))
+    1797
     """
     if split not in ("train", "test"):
         raise DataError(f"split must be 'train' or 'test', got {split!r}")

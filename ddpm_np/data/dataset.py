@@ -1,4 +1,4 @@
-"""A set of images, and the order in which training sees them: a function of the seed and the step alone."""
+"""A data set of images and the order in which training sees them, which depends on the seed and the step alone."""
 
 from __future__ import annotations
 
@@ -12,46 +12,48 @@ from ddpm_np.backend import get_backend
 
 
 class DataError(ValueError):
-    """Data that is missing, damaged, or of another kind than was asked for."""
+    """Data that is missing, damaged or of the wrong kind."""
 
 
 class Images(Protocol):
-    """What training asks of a data set, whether it is in memory or read as it is needed."""
+    """The interface of a data set, whether it is held in memory or read on demand."""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Name of the data set."""
 
     @property
     def labels(self) -> np.ndarray | None:
-        """(N,) int64, or None."""
+        """Labels (N,) int64, or None."""
 
     @property
     def levels(self) -> int:
-        """How many values an element can take."""
+        """Number of values that an element can take."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of one image."""
+        """Shape (H, W, C) of one image."""
 
     def __len__(self) -> int: ...
 
     def scaled(self, index: Any) -> np.ndarray:
-        """The images at `index` in [−1, 1], (n, H, W, C) float32."""
+        """Return the images at `index` in [−1, 1], (n, H, W, C) float32."""
 
 
 @dataclass(frozen=True)
 class Dataset:
     """Images of one size with their labels, in memory.
 
-    Attributes
+    Parameters
     ----------
     name : str
-    images : uint8 array (N, H, W, C)
-        Levels 0 .. levels − 1.
-    labels : int64 array (N,) or None
+        Name of the data set.
+    images : uint8 array of shape (N, H, W, C)
+        Values 0 .. levels − 1.
+    labels : int64 array of shape (N,) or None
+        The class of each image.
     levels : int
-        How many values an element can take: 256 for bytes, 17 for the digits.
+        Number of values that an element can take: 256 for bytes, 17 for the digits.
     """
 
     name: str
@@ -64,45 +66,96 @@ class Dataset:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of one image."""
+        """Shape (H, W, C) of one image."""
         return self.images.shape[1:]
 
     def scaled(self, index: Any) -> np.ndarray:
-        """The images at `index` in [−1, 1]: 2·level/(levels − 1) − 1, float32."""
+        """Return the images at `index` in [−1, 1] by `scale`, (n, H, W, C) float32."""
         return scale(self.images[index], self.levels)
 
 
 def scale(images: np.ndarray, levels: int) -> np.ndarray:
-    """Levels 0 .. levels − 1 on [−1, 1]: 2·level/(levels − 1) − 1, float32."""
+    """Map the values 0 .. levels − 1 linearly onto [−1, 1]: 2·value/(levels − 1) − 1.
+
+    Parameters
+    ----------
+    images : uint8 array
+        Values 0 .. levels − 1.
+    levels : int
+        Number of values that an element can take.
+
+    Returns
+    -------
+    float32 array
+        The images in [−1, 1], of the same shape.
+    """
     return images.astype(np.float32) * np.float32(2 / (levels - 1)) - np.float32(1)
 
 
 def to_levels(images: Any, levels: int = 256) -> np.ndarray:
-    """The nearest level of images in [−1, 1], as uint8 0 .. levels − 1; values outside are clipped first."""
+    """Round images in [−1, 1] to the nearest of the values 0 .. levels − 1; the inverse of `scale`.
+
+    Parameters
+    ----------
+    images : array
+        Images in [−1, 1]; numbers outside are clipped.
+    levels : int
+        Number of values that an element can take.
+
+    Returns
+    -------
+    uint8 array
+        Values 0 .. levels − 1, of the same shape.
+
+    Examples
+    --------
+    >>> to_levels([-1.0, 0.1, 2.0])
+    array([  0, 140, 255], dtype=uint8)
+    """
     x = np.clip(np.asarray(images, dtype=np.float64), -1, 1)
     return np.rint((x + 1) * ((levels - 1) / 2)).astype(np.uint8)
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> np.ndarray:
-    """The permutation of 0..n − 1 in which an epoch sees the images: the order of n random words."""
+    """Return the permutation of 0..n − 1 in which an epoch sees the images: the sorting order of n random words.
+
+    Parameters
+    ----------
+    n : int
+        Number of images.
+    seed : int
+        The seed.
+    epoch : int
+        Number of the epoch.
+
+    Returns
+    -------
+    int64 array of shape (n,)
+        The permutation.
+    """
     return np.argsort(get_backend().random(seed, "order", epoch, 0, n, ()), kind="stable")
 
 
 class Batches:
     """The batches of a run: batch k holds the places k·B .. (k+1)·B − 1 of all epochs' orders laid end to end.
 
-    ``batches[k]`` is computed from (seed, k) alone, so a run can go on anywhere.
+    ``batches[k]`` depends on (seed, k) alone, so a run can resume at any step.
 
     Parameters
     ----------
-    dataset
-        Where the images are.
-    size
-        B, images a batch.
-    seed
-        Of the order and the flips.
-    flip
-        Whether each image is mirrored left to right with probability ½, anew in every epoch.
+    dataset : Images
+        The data set.
+    size : int
+        Images in a batch, B.
+    seed : int
+        Seed of the order and the flips.
+    flip : bool
+        Mirror each image left to right with probability ½, drawn anew in every epoch.
+
+    Raises
+    ------
+    ValueError
+        If `size` is below 1 or the data set is empty.
 
     Examples
     --------
@@ -121,13 +174,13 @@ class Batches:
         self._orders: dict[int, np.ndarray] = {}
 
     def indices(self, k: int) -> np.ndarray:
-        """Which images batch k holds, (B,) int64."""
+        """Return the indices of the images in batch k, (B,) int64."""
         n = len(self.dataset)
         places = np.arange(k * self.size, (k + 1) * self.size)  # (B,)
         return np.array([self._order(int(epoch))[place] for epoch, place in zip(places // n, places % n, strict=True)])
 
     def __getitem__(self, k: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """(images (B, H, W, C) float32 in [−1, 1], labels (B,) or None) of batch k."""
+        """Return images (B, H, W, C), float32 in [−1, 1], and labels (B,) or None of batch k."""
         index = self.indices(k)
         x_0 = self.dataset.scaled(index)
         if self.flip:
@@ -143,9 +196,14 @@ class Batches:
 
 
 class Ahead:
-    """Batches of which the next one is read in a thread of its own while this one is used.
+    """Batches read one ahead: a thread reads the next batch while the current one is in use.
 
-    ``Ahead(batches)[k]`` is ``batches[k]``; a batch that cannot be read raises when it is asked for.
+    ``Ahead(batches)[k]`` is ``batches[k]``. A batch that cannot be read raises when it is indexed, not before.
+
+    Parameters
+    ----------
+    batches : Batches
+        The batches, or anything else indexed by batch number.
     """
 
     def __init__(self, batches: Any):
@@ -154,7 +212,7 @@ class Ahead:
         self._next: tuple[int, Future] | None = None
 
     def __getitem__(self, k: int) -> Any:
-        """Batch k."""
+        """Return batch k and start reading batch k + 1."""
         number, future = self._next or (-1, None)
         batch = future.result() if future is not None and number == k else self.batches[k]
         self._next = k + 1, self._reader.submit(self.batches.__getitem__, k + 1)

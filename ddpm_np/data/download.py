@@ -1,4 +1,4 @@
-"""Files from their publishers: with a progress bar, resumed where a transfer broke off, checked before they count."""
+"""Download published files with a progress bar, resuming interrupted transfers and verifying checksums."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _CHUNK = 1 << 18
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file that can be fetched.
+    """A file that can be downloaded.
 
-    Attributes
+    Parameters
     ----------
     name : str
-        Under which it is kept.
+        Name of the local file.
     urls : tuple of str
-        Where it is; tried in order.
+        Addresses, tried in order.
     size : int
-        Bytes.
+        Size in bytes.
     checksum : str
-        ``"md5:…"`` or ``"sha256:…"``, as its publisher states it.
+        ``"md5:…"`` or ``"sha256:…"``, as published.
     """
 
     name: str
@@ -37,12 +37,26 @@ class RemoteFile:
 
 
 def fetch(file: RemoteFile, folder: Path) -> Path:
-    """The file in `folder`, downloaded if it is not there; what has been transferred is never asked for again.
+    """Return the path of a file in `folder`, downloading it if it is missing.
+
+    An interrupted transfer is resumed where it stopped.
+
+    Parameters
+    ----------
+    file : RemoteFile
+        The file.
+    folder : Path
+        Local folder, made if it does not exist.
+
+    Returns
+    -------
+    Path
+        The local file.
 
     Raises
     ------
     DataError
-        If no server gives it, or what it gives has another checksum.
+        If no server delivers the file with the right checksum.
     """
     path = folder / file.name
     if path.is_file() and path.stat().st_size == file.size:
@@ -58,7 +72,7 @@ def fetch(file: RemoteFile, folder: Path) -> Path:
             continue
         if digest(partial, file.checksum) != file.checksum:
             partial.unlink()
-            problems.append(f"{url}: what it sent has another checksum than {file.checksum}")
+            problems.append(f"{url}: the file it sent does not have the checksum {file.checksum}")
             continue
         os.replace(partial, path)
         return path
@@ -67,14 +81,27 @@ def fetch(file: RemoteFile, folder: Path) -> Path:
 
 
 def digest(path: Path, like: str) -> str:
-    """The checksum of a file, of the kind that `like` is."""
+    """Compute the checksum of a file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    like : str
+        A checksum of the kind to compute, such as ``"md5:…"``.
+
+    Returns
+    -------
+    str
+        The kind and the hexadecimal digits, ``"md5:…"``.
+    """
     kind = like.partition(":")[0]
     with open(path, "rb") as file:
         return f"{kind}:{hashlib.file_digest(file, kind).hexdigest()}"
 
 
 def _transfer(url: str, partial: Path, size: int) -> None:
-    """Append to `partial` what is missing of the file at `url`."""
+    """Append the missing part of the file at `url` to `partial`."""
     from tqdm import tqdm
 
     have = partial.stat().st_size if partial.exists() else 0

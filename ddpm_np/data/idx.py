@@ -15,36 +15,48 @@ import numpy as np
 
 from ddpm_np.data.dataset import DataError
 
-_MOST_BYTES = 1 << 32  # of one array; the largest known file of this kind has 47 million
+_MOST_BYTES = 1 << 32  # limit for one array; the largest known file of this kind has 47 million
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
-    """The array in an IDX file of unsigned bytes with so many dimensions.
+    """Read the array in an IDX file of unsigned bytes.
+
+    Parameters
+    ----------
+    path : Path
+        The file, gzipped if its name ends in ``.gz``.
+    dimensions : int
+        Number of dimensions that the array must have: 3 for images, 1 for labels.
+
+    Returns
+    -------
+    uint8 array
+        The array.
 
     Raises
     ------
     DataError
-        If the file is of another kind, cut, or longer than it says.
+        If the file is of another kind, truncated, or longer than its header says.
     """
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rb") as file:
             head = file.read(4 + 4 * dimensions)
             if len(head) < 4:
-                raise DataError(f"{path} is empty or cut: it has no IDX header")
+                raise DataError(f"{path} is empty or truncated: it has no IDX header")
             if head[:3] != b"\0\0\x08" or head[3] != dimensions:
                 kind = {3: "images (magic 2051)", 1: "labels (magic 2049)"}.get(dimensions, f"{dimensions} dimensions")
                 raise DataError(f"{path} does not hold {kind}: its magic number is {int.from_bytes(head[:4], 'big')}")
             if len(head) < 4 + 4 * dimensions:
-                raise DataError(f"{path} is cut inside its header")
+                raise DataError(f"{path} is truncated inside its header: download it again")
             shape = tuple(int(n) for n in np.frombuffer(head, ">u4", offset=4))
             size = math.prod(shape)
             if size > _MOST_BYTES:
-                raise DataError(f"{path} says it holds {size:,} bytes, which no data set of this kind does")
+                raise DataError(f"{path} claims {size:,} bytes, more than any data set of this kind has")
             content = file.read(size + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is damaged or cut ({error}): fetch it again") from error
+        raise DataError(f"{path} is damaged or truncated ({error}): download it again") from error
     if len(content) != size:
-        than = "more" if len(content) > size else "less"
-        raise DataError(f"{path} holds {than} than the {size:,} bytes that its header says: fetch it again")
+        than = "more" if len(content) > size else "fewer"
+        raise DataError(f"{path} holds {than} than the {size:,} bytes that its header states: download it again")
     return np.frombuffer(content, np.uint8).reshape(shape)

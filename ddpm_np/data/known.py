@@ -1,4 +1,4 @@
-"""The data sets that have a name: which files they are, where those come from, and how they are read."""
+"""The published data sets: their files, the files' addresses, and their readers."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ddpm_np.data.idx import read_idx
 class Known:
     """A published data set.
 
-    Attributes
+    Parameters
     ----------
     files : dict
-        For each split, the files that it needs.
+        The files of each split.
     read : callable
-        (name, folder, split) -> Dataset.
+        The reader, (name, folder, split) -> Dataset.
     """
 
     files: dict[str, tuple[RemoteFile, ...]]
@@ -30,7 +30,7 @@ class Known:
 
 
 def _find(folder: Path, name: str) -> Path:
-    """A file of the folder, packed or not."""
+    """Return the path of a file in the folder, gzipped or not."""
     for path in (folder / name, folder / name.removesuffix(".gz")):
         if path.is_file():
             return path
@@ -43,7 +43,7 @@ def _read_mnist(name: str, folder: Path, split: str) -> Dataset:
     images = read_idx(images_path, 3)  # (N, H, W)
     labels = read_idx(_find(folder, f"{prefix}-labels-idx1-ubyte.gz"), 1)  # (N,)
     if len(images) != len(labels):
-        raise DataError(f"{images_path} has {len(images):,} images, its labels are {len(labels):,}")
+        raise DataError(f"{images_path} has {len(images):,} images, but there are {len(labels):,} labels")
     return Dataset(name, images[..., None], labels.astype("int64"))
 
 
@@ -79,11 +79,31 @@ KNOWN = {
 
 
 def open_known(name: str, split: str, data_dir: Path | None) -> Dataset:
-    """A known data set: from the files in `data_dir`, or else from the cache, into which it is downloaded."""
+    """Open a published data set from a folder, or from the cache after downloading it there.
+
+    Parameters
+    ----------
+    name : str
+        Its name in `KNOWN`.
+    split : str
+        ``"train"`` or ``"test"``.
+    data_dir : Path or None
+        Folder with its files. None: the cache.
+
+    Returns
+    -------
+    Dataset
+        The data set.
+
+    Raises
+    ------
+    DataError
+        If the folder does not exist, a download fails, or a file is missing or damaged.
+    """
     known = KNOWN[name]
     if data_dir is not None:
         if not data_dir.is_dir():
-            raise DataError(f"there is no folder {data_dir}: --data-dir names the one that holds the files of {name}")
+            raise DataError(f"there is no folder {data_dir}: --data-dir must name the folder with the files of {name}")
         return known.read(name, data_dir, split)
     folder = cache() / name
     for file in known.files[split]:
@@ -92,7 +112,13 @@ def open_known(name: str, split: str, data_dir: Path | None) -> Dataset:
 
 
 def cache() -> Path:
-    """Where downloads are kept: $DDPM_NP_DATA, or ddpm_np in the user's cache folder."""
+    """Return the folder of downloads: $DDPM_NP_DATA, or ddpm_np in the user's cache folder.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
     if "DDPM_NP_DATA" in os.environ:
         return Path(os.environ["DDPM_NP_DATA"])
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "ddpm_np"

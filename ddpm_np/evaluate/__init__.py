@@ -1,4 +1,4 @@
-"""Evaluation of generated images: features, distances between two sets of them, and the figures made of those."""
+"""Evaluation of generated images: features, distances between two sets of feature vectors, figures to report."""
 
 from ddpm_np.evaluate.classifiers import classifier_features, load_classifier, save_classifier, train_classifier
 from ddpm_np.evaluate.compare import Figure, compare, floor

@@ -1,4 +1,4 @@
-"""Classifiers for evaluation: trained once for a data set, kept as one file, found again by the data."""
+"""Classifiers for evaluation: trained once for a data set and cached in one file, keyed by a hash of the data."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ddpm_np.evaluate.features import VERSION, ClassifierFeatures, Training
 from ddpm_np.models import Classifier, ClassifierConfig
 from ddpm_np.models.classifier import cross_entropy
 from ddpm_np.nn import host_state
-from ddpm_np.parallel.threads import cut, default_workers, map_in_order
+from ddpm_np.parallel.threads import contiguous_spans, default_workers, map_in_order
 from ddpm_np.runs.checkpoint import CheckpointError
 from ddpm_np.storage import digest, safetensors_pieces, write_atomically
 from ddpm_np.training.adam import Adam
-from ddpm_np.training.clip import clip_flat
+from ddpm_np.training.flat import norm_by_blocks
 from ddpm_np.training.trainer import TrainingDiverged
 
 FORMAT = "ddpm_np classifier 1"
@@ -33,30 +33,40 @@ SHARDS = 4  # parts of a batch, whose gradients are added in order
 def train_classifier(dataset: Images, held_out: Images | None = None, *, steps: int | None = None,
                      batch_size: int = 128, learning_rate: float = 2e-3, seed: int = 0,
                      workers: int | None = None) -> ClassifierFeatures:
-    """Train a `Classifier` on labelled images: Adam down the mean of −ln p(y|x), at a rate that falls to 0 in a line.
+    """Train a `Classifier` on labelled images.
+
+    Adam minimises the mean of −ln p(y|x); its learning rate falls linearly to 0. The result is a function of the data,
+    `steps`, `batch_size`, `learning_rate` and `seed` alone.
 
     Parameters
     ----------
-    dataset
-        Images with labels 0..K − 1.
-    held_out
-        Images to find its accuracy by, of the same kind (a test split); None: a fifth of `dataset`, chosen by the seed,
-        is not trained on.
-    steps
-        None for three epochs, and for 200 at least.
-    batch_size, learning_rate, seed
-        Of the training; the result is a function of the data and these.
-    workers
-        Threads, None for one a CPU: any number gives the same bits.
+    dataset : Images
+        Training images with labels 0..K − 1.
+    held_out : Images or None
+        Images and labels of the same kind (a test split) to measure the accuracy on. None: a fifth of `dataset`,
+        chosen by the seed, is held out.
+    steps : int or None
+        Updates. None: three epochs, and at least 200 updates.
+    batch_size : int
+        Images in a batch.
+    learning_rate : float
+        Adam's learning rate at the first update.
+    seed : int
+        Seed of the weights, the batches and the choice of held-out images.
+    workers : int or None
+        Threads; None: one for each CPU. Any number gives the same bits.
 
     Returns
     -------
     ClassifierFeatures
+        The trained classifier with a record of its training.
 
     Raises
     ------
     DataError
-        If there are no labels, too few images, or the two sets are of different kinds.
+        If there are no labels, too few images, or if `held_out` has images of another shape or unknown labels.
+    ValueError
+        If `steps`, `batch_size` or `learning_rate` is not positive.
     TrainingDiverged
         If a gradient is not finite.
 
@@ -97,7 +107,7 @@ def train_classifier(dataset: Images, held_out: Images | None = None, *, steps: 
 
 
 def _labels(dataset: Images) -> np.ndarray:
-    """The labels of a data set that has some."""
+    """Return the labels of a data set; raise `DataError` if it has none that a classifier can learn."""
     labels = dataset.labels
     if labels is None:
         raise DataError(f"the data set {dataset.name!r} has no labels: a classifier learns from labels; compare by "
@@ -109,32 +119,32 @@ def _labels(dataset: Images) -> np.ndarray:
 
 
 def _batches(index: np.ndarray, size: int, seed: int) -> Iterator[np.ndarray]:
-    """Batches of places without end: every epoch in a new order, what does not fill a batch left out."""
+    """Yield batches of indices without end: a new order for each epoch, an incomplete last batch dropped."""
     size, epoch = min(size, len(index)), 0
     while True:
-        epoch += 1  # order 0 chose what is held out
+        epoch += 1  # order 0 chose the held-out images
         order = index[epoch_order(len(index), seed, epoch)]
         yield from order[: len(order) // size * size].reshape(-1, size)
 
 
 def _step(net: Classifier, adam: Adam, x: np.ndarray, labels: np.ndarray, workers: int) -> None:
-    """One update: gradients of the shards' losses, added in order."""
+    """Make one update from the gradients of the shards' losses, added in shard order."""
     def shard(piece: tuple[int, int]) -> list[Any]:
         part = slice(*piece)
         loss = ops.sum_(cross_entropy(net(x[part]), labels[part])) / len(x)
         return gradients(loss, adam.flat.parameters)
 
-    for i, grads in enumerate(map_in_order(shard, cut(len(x), SHARDS), workers)):
+    for i, grads in enumerate(map_in_order(shard, contiguous_spans(len(x), SHARDS), workers)):
         adam.flat.add(grads, first=i == 0)
-    norm, ok = clip_flat(adam.flat.grad, None)
-    if not ok:
+    norm = norm_by_blocks(adam.flat.grad)
+    if not np.isfinite(norm):
         raise TrainingDiverged(f"a gradient of the classifier was not finite (norm {norm}): take a smaller "
                                "learning_rate")
-    adam.update(ok)
+    adam.update(np.asarray(True))
 
 
 def _accuracy(net: Classifier, dataset: Images, index: np.ndarray) -> float:
-    """The share of images whose label is the most probable class."""
+    """Return the share of images whose label is the most probable class."""
     def right(start: int) -> int:
         place = index[start : start + 1000]
         with no_grad():
@@ -145,7 +155,24 @@ def _accuracy(net: Classifier, dataset: Images, index: np.ndarray) -> float:
 
 
 def fingerprint(dataset: Images) -> str:
-    """The first 8 hexadecimal digits of a SHA-256 over a data set's images and labels."""
+    """Return the first 8 hexadecimal digits of a SHA-256 over a data set's images and labels.
+
+    Parameters
+    ----------
+    dataset : Images
+        The data set.
+
+    Returns
+    -------
+    str
+        Eight hexadecimal digits.
+
+    Examples
+    --------
+    >>> from ddpm_np.data import open_dataset
+    >>> len(fingerprint(open_dataset("digits")))
+    8
+    """
     found = hashlib.sha256(f"{len(dataset)} {dataset.shape}".encode())
     for start in range(0, len(dataset), 1000):
         found.update(np.ascontiguousarray(dataset.scaled(slice(start, start + 1000))).data)
@@ -155,20 +182,38 @@ def fingerprint(dataset: Images) -> str:
 
 
 def save_classifier(path: str | Path, features: ClassifierFeatures) -> None:
-    """Write a classifier to one safetensors file, whole or not at all; the same classifier gives the same bytes."""
+    """Write a classifier to one safetensors file, atomically; the same classifier gives the same bytes.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to write.
+    features : ClassifierFeatures
+        The classifier.
+    """
     metadata = {"format": FORMAT, **features.metadata(), "sha256": features.sha256}
     write_atomically(Path(path), safetensors_pieces(host_state(features.net), metadata))
 
 
 def load_classifier(path: str | Path) -> ClassifierFeatures:
-    """The classifier in a file.
+    """Load a classifier from the file that `save_classifier` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    ClassifierFeatures
+        The classifier.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     CheckpointError
-        If it is damaged, holds something else, or was written by another version.
+        If the file is damaged, holds something else, or was written by another version.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -190,24 +235,35 @@ def load_classifier(path: str | Path) -> ClassifierFeatures:
         net.load_state_dict(tensors)
         return ClassifierFeatures(net, Training(**json.loads(metadata["training"])))
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} was written by hand ({error}): {again}") from error
+        raise CheckpointError(f"{path} was not written by save_classifier ({error}): {again}") from error
 
 
 def classifier_features(dataset: Images, held_out: Images | None = None, *, folder: str | Path | None = None,
                         workers: int | None = None) -> ClassifierFeatures:
-    """The classifier of a data set: from its file, or else trained by `train_classifier` and kept.
+    """Return the classifier of a data set, loading it from the cache or training and caching it.
 
     Parameters
     ----------
-    dataset, held_out, workers
-        As in `train_classifier`.
-    folder
-        Where files are kept; None for ``classifiers`` beside the downloaded data sets.
+    dataset : Images
+        Training images with labels, as in `train_classifier`.
+    held_out : Images or None
+        Images to measure the accuracy on, as in `train_classifier`.
+    folder : str, Path or None
+        Folder of the cached files. None: ``classifiers`` beside the downloaded data sets.
+    workers : int or None
+        Threads for the training, as in `train_classifier`.
+
+    Returns
+    -------
+    ClassifierFeatures
+        The classifier.
 
     Raises
     ------
+    DataError
+        If a classifier has to be trained and the data set has no labels.
     CheckpointError
-        If the file is damaged.
+        If the cached file is damaged.
     """
     name = re.sub(r"[^A-Za-z0-9]+", "-", dataset.name).strip("-")
     data = "-".join(fingerprint(images) for images in (dataset, held_out) if images is not None)

@@ -1,42 +1,50 @@
-"""Two sets of images compared: figures that never stand without what they depend on."""
+"""Compare two sets of images by figures that state everything they depend on."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from ddpm_np.backend import Array
 from ddpm_np.data.dataset import Images
 from ddpm_np.evaluate.distances import Estimate, fid, inception_score, kid, precision_recall
 from ddpm_np.evaluate.features import Classifies, Features, checked_images
 
-WEIGHTS = {"ema": "EMA weights", "model": "weights as trained last", "none": "real images, no weights"}
+WEIGHTS = {"ema": "EMA weights", "model": "last weights, not averaged", "none": "real images, no weights"}
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A number about a set of images, with all that it means nothing without.
+    """A measured quality of a set of images, with everything that it depends on.
 
-    Attributes
+    Parameters
     ----------
     name : str
         FID, KID, IS, precision or recall.
-    value, error : float
-        The number and its standard error.
+    value : float
+        The number.
+    error : float
+        Its standard error.
     method : str
-        How the error was found.
+        How the standard error was estimated.
     features : str
-        The features' name.
+        Name of the features.
     samples : int
-        How many images it is about.
+        Number of images judged.
     reference : str
-        What they were compared with: data set and split.
+        Data set and split that they were compared with.
     references : int
-        How many images of that.
+        Number of reference images.
     weights : str
-        ``"ema"`` (samples of the average weights), ``"model"`` (of the last ones), ``"none"`` (real images).
+        Weights that generated the images: ``"ema"`` (the moving average), ``"model"`` (the last ones) or ``"none"``
+        (real images).
+
+    Raises
+    ------
+    ValueError
+        If a text is empty, `weights` is unknown, or a number is not finite.
 
     Examples
     --------
@@ -58,7 +66,7 @@ class Figure:
     def __post_init__(self) -> None:
         for what in ("name", "method", "features", "reference"):
             if not getattr(self, what).strip():
-                raise ValueError(f"a figure's {what} is empty: say what the number depends on")
+                raise ValueError(f"a figure's {what} is empty: state what the number depends on")
         if self.weights not in WEIGHTS:
             raise ValueError(f"weights must be 'ema', 'model' or 'none' (real images), got {self.weights!r}")
         if not (math.isfinite(self.value) and 0 <= self.error < math.inf):
@@ -71,32 +79,37 @@ class Figure:
                 f"{WEIGHTS[self.weights]}")
 
 
-def compare(samples: Any, reference: Any, features: Features, *, reference_name: str, weights: str,
+def compare(samples: Array, reference: Array, features: Features, *, reference_name: str, weights: str,
             seed: int = 0) -> list[Figure]:
-    """FID, KID, precision and recall of samples against a reference; and IS, where the features give probabilities.
+    """Compute FID, KID, precision and recall of samples against a reference.
+
+    The Inception Score follows if the features are a classifier's. KID is the mean over subsets of 1,000 images, or of
+    a tenth of the smaller set if that is fewer.
 
     Parameters
     ----------
-    samples, reference
-        Images (N, H, W, C) and (M, H, W, C) in [−1, 1], at least 20 each.
-    features
-        What they are compared by.
-    reference_name
+    samples : array of shape (N, H, W, C)
+        Images in [−1, 1], N ≥ 20.
+    reference : array of shape (M, H, W, C)
+        Images in [−1, 1], M ≥ 20.
+    features : Features
+        The features to compare by.
+    reference_name : str
         Data set and split of the reference, such as ``"mnist train"``.
-    weights
-        Which weights the samples were drawn with: ``"ema"``, ``"model"``, or ``"none"`` for real images.
-    seed
-        Of the bootstrap, subsets and splits.
+    weights : str
+        Weights that generated the samples: ``"ema"``, ``"model"``, or ``"none"`` for real images.
+    seed : int
+        Seed of the bootstrap, subsets and splits.
 
     Returns
     -------
     list of Figure
-        KID over subsets of 1,000, or of a tenth of the smaller set where that is less.
+        FID, KID, precision, recall and perhaps IS, in this order.
 
     Raises
     ------
     ValueError
-        For too few images, images that do not fit, or features that are not finite.
+        If there are too few images, their shapes differ, a value lies outside [−1, 1], or a feature is not finite.
 
     Examples
     --------
@@ -119,7 +132,7 @@ def compare(samples: Any, reference: Any, features: Features, *, reference_name:
         return Figure(name, *estimate, features.name, n, reference_name, m, weights)
 
     def generator() -> np.random.Generator:
-        return np.random.default_rng(seed)  # a new one each, so that no figure depends on which others there are
+        return np.random.default_rng(seed)  # one for each figure, so that no figure depends on the others
 
     x, y = features(samples), features(reference)  # (N, F), (M, F)
     precision, recall = precision_recall(x, y)
@@ -135,19 +148,33 @@ def compare(samples: Any, reference: Any, features: Features, *, reference_name:
 
 
 def floor(train: Images, test: Images, features: Features, *, images: int = 10_000, seed: int = 0) -> list[Figure]:
-    """`compare` on real images, the train split against the test split: what a perfect sampler would get.
+    """Compute `compare` of real images, the train split against the test split: the result of a perfect sampler.
 
-    Samples cannot be expected to come nearer to one split than the other split does. Part of the distance is the
-    features' own: they were trained on the train split.
+    Samples cannot be expected to come nearer to one split than the other split does. Part of the distance is due to
+    the features, which were trained on the train split.
 
     Parameters
     ----------
-    train, test
-        The splits.
-    features, seed
-        As in `compare`.
-    images
-        How many of each are drawn, without repetition; fewer where a split has fewer.
+    train : Images
+        The train split, which takes the samples' place.
+    test : Images
+        The test split, the reference.
+    features : Features
+        The features to compare by.
+    images : int
+        Images drawn from each split without repetition; all of the smaller split if it has fewer.
+    seed : int
+        Seed of the choice of images and of `compare`.
+
+    Returns
+    -------
+    list of Figure
+        The figures of `compare`, with ``weights="none"``.
+
+    Raises
+    ------
+    ValueError
+        As `compare` does.
     """
     images = min(images, len(train), len(test))
     generator = np.random.default_rng(seed)

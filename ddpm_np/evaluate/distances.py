@@ -1,8 +1,7 @@
 """Distances between two sets of feature vectors, each with its standard error: FID, KID, IS, precision and recall.
 
-Every one of them depends on the features and on how many vectors there are, so a number from here means something only
-with those beside it: `ddpm_np.evaluate.compare` makes such figures. Threads take the pieces of the work; the numbers
-are the same bits with any number of them.
+Each depends on the features and on the number of vectors, so report these with the value, as the figures of
+`ddpm_np.evaluate.compare` do. The work is split among threads; any number of threads gives the same bits.
 """
 
 from __future__ import annotations
@@ -15,39 +14,63 @@ from scipy.linalg import eigh, svdvals
 from scipy.spatial.distance import cdist
 from scipy.special import rel_entr
 
+from ddpm_np.backend import Array
 from ddpm_np.parallel.threads import default_workers, map_in_order
 
-_ROWS = 1000  # of a table of pairs at a time
+_ROWS = 1000  # rows of a pairwise table held at a time
 
 
 class Estimate(NamedTuple):
-    """A number, its standard error, and how that error was found."""
+    """An estimate with its standard error.
+
+    Parameters
+    ----------
+    value : float
+        The estimate.
+    error : float
+        Its standard error.
+    method : str
+        How the standard error was found, such as ``"bootstrap of 50"``.
+    """
 
     value: float
     error: float
     method: str
 
 
-def frechet_distance(mean_1: Any, cov_1: Any, mean_2: Any, cov_2: Any) -> float:
-    """|m₁ − m₂|² + tr(S₁ + S₂ − 2(S₁S₂)^½): the squared 2-Wasserstein distance of N(m₁, S₁) and N(m₂, S₂).
+def frechet_distance(mean_1: Array, cov_1: Array, mean_2: Array, cov_2: Array) -> float:
+    """Return the squared 2-Wasserstein distance of N(m₁, S₁) and N(m₂, S₂).
 
-    S₁S₂ has the eigenvalues of the symmetric √S₁ S₂ √S₁ = M Mᵀ, M = √S₁√S₂, so tr (S₁S₂)^½ is the sum of M's singular
-    values. They are taken of F₁ᵀF₂, Sᵢ = FᵢFᵢᵀ (a factor of Sᵢ is √Sᵢ but for a rotation, which leaves them alone).
-    Singular covariances (a pixel that is always black, fewer vectors than features) cost no digits: M is not squared,
-    and what rounding leaves of an eigenvalue that is 0 is taken out of F. (A root of S₁S₂ itself, which is not
-    symmetric, may come out complex there.)
+    It is |m₁ − m₂|² + tr(S₁ + S₂ − 2(S₁S₂)^½).
 
     Parameters
     ----------
-    mean_1, mean_2
-        (F,).
-    cov_1, cov_2
-        (F, F), symmetric, positive semidefinite.
+    mean_1 : array of shape (F,)
+        The mean m₁.
+    cov_1 : array of shape (F, F)
+        The covariance S₁: symmetric, positive semidefinite.
+    mean_2 : array of shape (F,)
+        The mean m₂.
+    cov_2 : array of shape (F, F)
+        The covariance S₂: symmetric, positive semidefinite.
+
+    Returns
+    -------
+    float
+        The squared distance, at least 0.
 
     Raises
     ------
     ValueError
-        For shapes that do not fit, numbers that are not finite, or a matrix that is no covariance.
+        If the shapes do not match, a number is not finite, or a matrix is not a covariance.
+
+    Notes
+    -----
+    S₁S₂ has the eigenvalues of the symmetric √S₁ S₂ √S₁ = M Mᵀ, M = √S₁√S₂, so tr (S₁S₂)^½ is the sum of M's singular
+    values. These are computed from F₁ᵀF₂, where Sᵢ = FᵢFᵢᵀ: Fᵢ is √Sᵢ times a rotation, which leaves them unchanged.
+    Singular covariances (a pixel that is always black, fewer vectors than features) cost no digits: M is not squared,
+    and eigenvalues that are 0 up to rounding are set to 0 in F. A root of S₁S₂ itself, which is not symmetric, can come
+    out complex there.
 
     Examples
     --------
@@ -65,35 +88,49 @@ def frechet_distance(mean_1: Any, cov_1: Any, mean_2: Any, cov_2: Any) -> float:
     f_1, f_2 = (_factor(cov) for cov in covs)
     cross = svdvals(f_1.T @ f_2).sum()
     distance = np.sum((means[0] - means[1]) ** 2) + np.trace(covs[0]) + np.trace(covs[1]) - 2 * cross
-    return max(float(distance), 0.0)  # below 0 by rounding alone
+    return max(float(distance), 0.0)  # only rounding makes it negative
 
 
 def _factor(cov: np.ndarray) -> np.ndarray:
-    """F with F Fᵀ = cov, (F, F): V√Λ of cov = V Λ Vᵀ, eigenvalues below rounding taken as 0."""
+    """Return F with F Fᵀ = cov, (F, F): V√Λ of cov = V Λ Vᵀ, eigenvalues below the rounding error set to 0."""
     values, vectors = eigh(cov)  # (F,) ascending, (F, F)
     top = np.abs(cov).max()
     if values[0] < -1e-6 * top or np.abs(cov - cov.T).max() > 1e-6 * top:
-        raise ValueError(f"expected a covariance, symmetric with no negative eigenvalue, got one of {values[0]:.3g}: "
-                         "use numpy.cov(features, rowvar=False)")
+        raise ValueError("expected a covariance, symmetric with no negative eigenvalue, got a matrix with the "
+                         f"eigenvalue {values[0]:.3g}: use numpy.cov(features, rowvar=False)")
     rounding = len(cov) * np.finfo(np.float64).eps * top
     return vectors * np.sqrt(np.where(values > rounding, values, 0))
 
 
-def fid(x: Any, y: Any, generator: np.random.Generator, resamples: int = 50) -> Estimate:
-    """The Fréchet distance of the Gaussians with the means and covariances of two sets (Heusel et al. 2017).
-
-    The covariances are unbiased, Σ(x − m)(x − m)ᵀ/(n − 1), as in the authors' code. The distance itself is biased up,
-    by about c/n: only figures of as many vectors can be compared. The error is the spread of the distance over sets
-    drawn with replacement from both; where both sets are of one law it is rather too large than too small.
+def fid(x: Array, y: Array, generator: np.random.Generator, resamples: int = 50) -> Estimate:
+    """Return the Fréchet distance between the Gaussians fitted to two sets of features.
 
     Parameters
     ----------
-    x, y
-        (N, F) and (M, F).
-    generator
-        Of the bootstrap.
-    resamples
-        How many sets the bootstrap draws, at least 2.
+    x : array of shape (N, F)
+        Features of one set.
+    y : array of shape (M, F)
+        Features of the other.
+    generator : numpy.random.Generator
+        Source of the bootstrap's draws.
+    resamples : int
+        Number of bootstrap sets, at least 2.
+
+    Returns
+    -------
+    Estimate
+        The distance; its error is the standard deviation over sets drawn with replacement from both.
+
+    Raises
+    ------
+    ValueError
+        If `resamples` is below 2, or the features are not finite rows of one length.
+
+    Notes
+    -----
+    Heusel et al. (2017). The covariances are unbiased, Σ(x − m)(x − m)ᵀ/(n − 1), as in the authors' code. The distance
+    is biased upwards by about c/n, so compare only values from equally many vectors. If both sets come from one
+    distribution, the bootstrap's error tends to be too large rather than too small.
 
     Examples
     --------
@@ -118,16 +155,31 @@ def fid(x: Any, y: Any, generator: np.random.Generator, resamples: int = 50) -> 
     return Estimate(value, float(np.std(spread, ddof=1)), f"bootstrap of {resamples}")
 
 
-def polynomial_mmd2(x: Any, y: Any) -> float:
-    """The unbiased MMD² of the kernel k(a, b) = (a·b/F + 1)³ on two whole sets (Bińkowski et al. 2018).
+def polynomial_mmd2(x: Array, y: Array) -> float:
+    """Return the unbiased MMD² of two sets under the kernel k(a, b) = (a·b/F + 1)³.
 
-    Σ_{i≠j} k(xᵢ, xⱼ)/(n(n − 1)) + Σ_{i≠j} k(yᵢ, yⱼ)/(m(m − 1)) − 2 Σᵢⱼ k(xᵢ, yⱼ)/(nm). No pair of a vector with itself:
-    that is what makes it unbiased, and so it may be negative.
+    It is Σ_{i≠j} k(xᵢ, xⱼ)/(n(n − 1)) + Σ_{i≠j} k(yᵢ, yⱼ)/(m(m − 1)) − 2 Σᵢⱼ k(xᵢ, yⱼ)/(nm).
 
     Parameters
     ----------
-    x, y
-        (N, F) and (M, F).
+    x : array of shape (N, F)
+        Features of one set.
+    y : array of shape (M, F)
+        Features of the other.
+
+    Returns
+    -------
+    float
+        MMD², which can be negative: leaving out the pairs i = j makes it unbiased.
+
+    Raises
+    ------
+    ValueError
+        If the features are not finite rows of one length, or a set has fewer than 2.
+
+    Notes
+    -----
+    Bińkowski et al. (2018).
 
     Examples
     --------
@@ -141,7 +193,7 @@ def polynomial_mmd2(x: Any, y: Any) -> float:
 
 
 def _kernel_sum(x: np.ndarray, y: np.ndarray, others: bool = False) -> float:
-    """Σ k(xᵢ, yⱼ) over all pairs, or over those of different places."""
+    """Return Σ k(xᵢ, yⱼ) over all pairs, or over those with i ≠ j if `others`."""
     def of_part(part: slice) -> float:
         k = (x[part] @ y.T / x.shape[1] + 1) ** 3  # (rows, M)
         if others:
@@ -151,21 +203,34 @@ def _kernel_sum(x: np.ndarray, y: np.ndarray, others: bool = False) -> float:
     return sum(map_in_order(of_part, _parts(len(x)), default_workers()))
 
 
-def kid(x: Any, y: Any, generator: np.random.Generator, subset_size: int = 1000) -> Estimate:
-    """The mean of `polynomial_mmd2` over subsets of two sets, and its standard error.
-
-    The subsets are disjoint, as many as there are vectors for, so their values are independent and the error is theirs,
-    s/√count. (Subsets that share vectors, as are often drawn, make it look smaller than it is.) Published figures are
-    this number times 1, or times 1,000.
+def kid(x: Array, y: Array, generator: np.random.Generator, subset_size: int = 1000) -> Estimate:
+    """Return the Kernel Inception Distance: the mean of `polynomial_mmd2` over pairs of subsets.
 
     Parameters
     ----------
-    x, y
-        (N, F) and (M, F), at least 2·subset_size each.
-    generator
-        Of the subsets.
-    subset_size
-        At least 2.
+    x : array of shape (N, F)
+        Features of one set, N ≥ 2·subset_size.
+    y : array of shape (M, F)
+        Features of the other, M ≥ 2·subset_size.
+    generator : numpy.random.Generator
+        Source of the random subsets.
+    subset_size : int
+        Vectors in a subset, at least 2.
+
+    Returns
+    -------
+    Estimate
+        The mean over the subsets and its standard error, s/√count.
+
+    Raises
+    ------
+    ValueError
+        If `subset_size` is out of range, or the features are not finite rows of one length.
+
+    Notes
+    -----
+    The subsets are disjoint and use as many vectors as possible, so their values are independent. (Overlapping subsets,
+    the usual choice, make the error look smaller than it is.) Published values are this number times 1 or times 1,000.
 
     Examples
     --------
@@ -187,24 +252,36 @@ def kid(x: Any, y: Any, generator: np.random.Generator, subset_size: int = 1000)
     return _mean(values, f"{count} disjoint subsets of {subset_size:,}")
 
 
-def inception_score(p: Any, generator: np.random.Generator, splits: int = 10) -> Estimate:
-    """exp(mean_x KL(p(y|x) ‖ p(y))), p(y) the mean of p(y|x) (Salimans et al. 2016): 1 to K; the mean over splits.
-
-    The splits are random and as equal as can be; the error is the standard error of their mean. (Published figures give
-    the standard deviation over ten splits, √10 times as much.) It is the Inception Score only if p is Inception's.
+def inception_score(p: Array, generator: np.random.Generator, splits: int = 10) -> Estimate:
+    """Return exp(mean_x KL(p(y|x) ‖ p(y))) as a mean over splits, p(y) being the mean of p(y|x) in a split.
 
     Parameters
     ----------
-    p
-        (N, K), rows of probabilities; N at least 2·splits.
-    generator
-        Of the splits.
-    splits
-        At least 2.
+    p : array of shape (N, K)
+        Class probabilities p(y|x), one image a row; N ≥ 2·splits.
+    generator : numpy.random.Generator
+        Source of the random splits.
+    splits : int
+        Number of splits, at least 2.
+
+    Returns
+    -------
+    Estimate
+        The mean over the splits, from 1 to K, and its standard error.
+
+    Raises
+    ------
+    ValueError
+        If `splits` is out of range, or a row of `p` is not a probability distribution.
+
+    Notes
+    -----
+    Salimans et al. (2016). It is the Inception Score only if p comes from the Inception network. The splits are random
+    and as equal as possible. Published values give the standard deviation over ten splits, √10 times this error.
 
     Examples
     --------
-    >>> p = np.tile([[1.0, 0.0], [0.5, 0.5]], (5000, 1))  # half are sure of class 0: exp(½ ln 4/3 + ½ ln √4/3)
+    >>> p = np.tile([[1.0, 0.0], [0.5, 0.5]], (5000, 1))  # half are certain of class 0: exp(½ ln 4/3 + ½ ln √4/3)
     >>> value, error, _ = inception_score(p, np.random.default_rng(0))
     >>> round(value, 2), error < 0.01
     (1.24, True)
@@ -221,23 +298,37 @@ def inception_score(p: Any, generator: np.random.Generator, splits: int = 10) ->
     return _mean(values, f"{splits} splits")
 
 
-def precision_recall(x: Any, y: Any, k: int = 3) -> tuple[Estimate, Estimate]:
-    """Improved precision and recall of samples x against a reference y (Kynkäänniemi et al. 2019).
+def precision_recall(x: Array, y: Array, k: int = 3) -> tuple[Estimate, Estimate]:
+    """Return the improved precision and recall of samples x against a reference y.
 
-    A set's manifold is the union of balls around its vectors, each as far as the k-th nearest other vector of the set.
-    Precision is the share of the samples in the reference's manifold, recall that of the reference in the samples'. The
-    errors are binomial, √(p(1 − p)/n), with the manifold held fixed.
+    A set's manifold is the union of balls around its vectors, each reaching to the k-th nearest other vector of the
+    set. Precision is the share of samples inside the reference's manifold; recall is the share of the reference inside
+    the samples' manifold.
 
     Parameters
     ----------
-    x, y
-        (N, F) and (M, F), more than k each.
-    k
-        The paper's 3.
+    x : array of shape (N, F)
+        Features of the samples, N > k.
+    y : array of shape (M, F)
+        Features of the reference, M > k.
+    k : int
+        The neighbour that a ball reaches; 3 in the paper.
 
     Returns
     -------
-    precision, recall
+    precision : Estimate
+        The precision, with the binomial error √(p(1 − p)/n) for a fixed manifold.
+    recall : Estimate
+        The recall, likewise.
+
+    Raises
+    ------
+    ValueError
+        If `k` is out of range, or the features are not finite rows of one length.
+
+    Notes
+    -----
+    Kynkäänniemi et al. (2019).
 
     Examples
     --------
@@ -253,7 +344,7 @@ def precision_recall(x: Any, y: Any, k: int = 3) -> tuple[Estimate, Estimate]:
     radii_x, radii_y = _radii(x, k), _radii(y, k)  # (N,), (M,)
 
     def covered(part: slice) -> tuple[np.ndarray, np.ndarray]:
-        """Which of these samples are in a ball of y, and which of y are in a ball of one of these."""
+        """Return which of these samples lie in a ball of y, and which of y lie in a ball of these samples."""
         d = cdist(x[part], y, "sqeuclidean")  # (rows, M)
         return (d <= radii_y).any(axis=1), (d <= radii_x[part, None]).any(axis=0)
 
@@ -265,13 +356,13 @@ def precision_recall(x: Any, y: Any, k: int = 3) -> tuple[Estimate, Estimate]:
 
 
 def _share(inside: np.ndarray) -> Estimate:
-    """The share of true entries, and its binomial error."""
+    """Return the share of true entries and its binomial error."""
     share = float(inside.mean())
     return Estimate(share, math.sqrt(share * (1 - share) / len(inside)), "binomial")
 
 
 def _radii(x: np.ndarray, k: int) -> np.ndarray:
-    """The squared distance of each vector to the k-th nearest of the others: (N,)."""
+    """Return the squared distance of each vector to the k-th nearest other vector, (N,)."""
     def of_part(part: slice) -> np.ndarray:
         d = cdist(x[part], x, "sqeuclidean")  # (rows, N), by differences: products would lose digits
         return np.partition(d, k, axis=1)[:, k]  # place 0 is the vector itself
@@ -280,28 +371,28 @@ def _radii(x: np.ndarray, k: int) -> np.ndarray:
 
 
 def _parts(n: int) -> list[slice]:
-    """Slices over n rows."""
+    """Return slices that cut n rows into blocks of at most `_ROWS`."""
     return [slice(start, min(start + _ROWS, n)) for start in range(0, n, _ROWS)]
 
 
 def _mean(values: list[float], method: str) -> Estimate:
-    """The mean of independent values and its standard error."""
+    """Return the mean of independent values and its standard error."""
     return Estimate(float(np.mean(values)), float(np.std(values, ddof=1) / math.sqrt(len(values))), method)
 
 
-def _checked(name: str, x: Any) -> np.ndarray:
-    """Rows of finite numbers as float64, at least two."""
+def _checked(name: str, x: Array) -> np.ndarray:
+    """Return x as float64 after checking that it has at least two rows of finite numbers."""
     x = np.asarray(x, dtype=np.float64)
     if x.ndim != 2 or len(x) < 2 or x.shape[1] < 1:
-        raise ValueError(f"{name} must be of shape (N, F), N at least 2, got {x.shape}: give one row an image")
+        raise ValueError(f"{name} must be of shape (N, F), N at least 2, got {x.shape}: give one row for each image")
     if not np.isfinite(x).all():
         row = int(np.argmin(np.isfinite(x).all(axis=1)))
         raise ValueError(f"row {row} of {name} is not finite: look at image {row}, or at the net that made it")
     return x
 
 
-def _pair(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Two checked sets of the same number of features."""
+def _pair(x: Array, y: Array) -> tuple[np.ndarray, np.ndarray]:
+    """Return both sets as float64 after checking that they have equally many features."""
     x, y = _checked("x", x), _checked("y", y)
     if x.shape[1] != y.shape[1]:
         raise ValueError(f"x has {x.shape[1]} features and y {y.shape[1]}: take both from the same net")

@@ -1,51 +1,91 @@
-"""What images are compared by: features, each with a name that says all that their numbers depend on."""
+"""Features to compare images by, each with a name that states everything their values depend on."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from ddpm_np.autograd.ops.attention import softmax_of
 from ddpm_np.autograd.tensor import Tensor, no_grad
+from ddpm_np.backend import Array
 from ddpm_np.models import Classifier
 from ddpm_np.nn import host_state
 from ddpm_np.parallel.threads import default_workers, map_in_order
 from ddpm_np.storage import digest
 
-VERSION = 1  # of the classifier's shape and training: another one gives other numbers
-_BATCH = 250  # images at a time
+VERSION = 1  # of the classifier's architecture and training: numbers of different versions are not comparable
+_BATCH = 250  # images in a forward pass
 
 
 class Features(Protocol):
-    """A function from images to vectors, by which two sets of images are compared."""
+    """A function from images to feature vectors, used to compare two sets of images."""
 
     @property
     def name(self) -> str:
-        """What it is, its version, the data it was trained on and how: all that a figure must stand with."""
+        """Kind, version, training data and training of the features: what a reported figure has to state.
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """The features (N, F) float64 of images (N, H, W, C) in [−1, 1]."""
+        Returns
+        -------
+        str
+            The name.
+        """
+
+    def __call__(self, images: Array) -> np.ndarray:
+        """Compute the features of images.
+
+        Parameters
+        ----------
+        images : array of shape (N, H, W, C)
+            Images in [−1, 1].
+
+        Returns
+        -------
+        float64 array of shape (N, F)
+            One feature vector for each image.
+        """
 
 
 @runtime_checkable
 class Classifies(Protocol):
-    """Features that also say of which class an image is."""
+    """Features that also give class probabilities."""
 
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """p(y|x), (N, K) float64, of images (N, H, W, C) in [−1, 1]."""
+    def probabilities(self, images: Array) -> np.ndarray:
+        """Compute p(y|x) of images.
+
+        Parameters
+        ----------
+        images : array of shape (N, H, W, C)
+            Images in [−1, 1].
+
+        Returns
+        -------
+        float64 array of shape (N, K)
+            The probability of each class, a row for each image.
+        """
 
 
-def checked_images(images: Any) -> np.ndarray:
-    """Images as (N, H, W, C) float32 in [−1, 1].
+def checked_images(images: Array) -> np.ndarray:
+    """Check images and return them in single precision.
+
+    Parameters
+    ----------
+    images : array of shape (N, H, W, C)
+        Images in [−1, 1].
+
+    Returns
+    -------
+    float32 array of shape (N, H, W, C)
+        The images.
 
     Raises
     ------
     ValueError
-        For another shape, numbers outside [−1, 1] by more than rounding, or not finite.
+        If the shape is wrong, or a number is not finite or lies outside [−1, 1] by more than rounding.
 
     Examples
     --------
@@ -64,7 +104,7 @@ def checked_images(images: Any) -> np.ndarray:
 
 
 class Pixels:
-    """The pixels themselves: features that need no training, and see no likeness but that of place.
+    """Raw pixels as features: they need no training and compare images only position by position.
 
     Examples
     --------
@@ -74,24 +114,47 @@ class Pixels:
 
     name = "pixels"
 
-    def __call__(self, images: Any) -> np.ndarray:
-        """(N, H·W·C) float64."""
+    def __call__(self, images: Array) -> np.ndarray:
+        """Flatten images into vectors.
+
+        Parameters
+        ----------
+        images : array of shape (N, H, W, C)
+            Images in [−1, 1].
+
+        Returns
+        -------
+        float64 array of shape (N, H·W·C)
+            The pixels of each image.
+        """
         images = checked_images(images)
         return images.reshape(len(images), -1).astype(np.float64)
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a classifier was trained and how well it does: what its name says and its file keeps.
+    """A record of a classifier's training and accuracy, kept in its name and its file.
 
-    Attributes
+    Parameters
     ----------
-    dataset, data
-        The data set's name, and the first digits of a SHA-256 over its images and labels.
-    images, steps, batch_size, learning_rate, seed
-        Of the training.
-    held_out, accuracy
-        How many images of known label it was tried on, none of them trained on, and the share it got right.
+    dataset : str
+        Name of the data set.
+    data : str
+        First digits of a SHA-256 over its images and labels (`fingerprint`).
+    images : int
+        Number of training images.
+    steps : int
+        Number of updates.
+    batch_size : int
+        Images in a batch.
+    learning_rate : float
+        Learning rate at the first update.
+    seed : int
+        Seed of the training.
+    held_out : int
+        Number of labelled images that were not trained on.
+    accuracy : float
+        Share of the held-out images classified correctly.
     """
 
     dataset: str
@@ -106,14 +169,14 @@ class Training:
 
 
 class ClassifierFeatures:
-    """The features of a trained classifier, and its probabilities.
+    """The features and class probabilities of a trained classifier.
 
     Parameters
     ----------
-    net
+    net : Classifier
         The trained classifier.
-    training
-        How it was trained.
+    training : Training
+        The record of its training.
     """
 
     def __init__(self, net: Classifier, training: Training):
@@ -121,7 +184,13 @@ class ClassifierFeatures:
 
     @cached_property
     def name(self) -> str:
-        """Version, data set, training, held-out accuracy, and the start of the `sha256` of it all."""
+        """Version, data set, training, held-out accuracy, and the start of `sha256`.
+
+        Returns
+        -------
+        str
+            The name that figures state.
+        """
         t = self.training
         return (f"classifier {VERSION} of {t.dataset} (data {t.data}, {t.images:,} images, {t.steps:,} steps of "
                 f"{t.batch_size}, seed {t.seed}, {t.accuracy:.2%} right of {t.held_out:,} held out, weights "
@@ -129,23 +198,58 @@ class ClassifierFeatures:
 
     @cached_property
     def sha256(self) -> str:
-        """Over the weights, the net's configuration and the training."""
+        """SHA-256 over the weights, the net's configuration and the training record.
+
+        Returns
+        -------
+        str
+            64 hexadecimal digits.
+        """
         return digest(self.metadata(), host_state(self.net))
 
     def metadata(self) -> dict[str, str]:
-        """What its file holds beside the weights."""
+        """Return the metadata that the classifier's file holds beside the weights.
+
+        Returns
+        -------
+        dict
+            Version, model configuration and training record, the last two as JSON.
+        """
         return {"version": str(VERSION), "model": json.dumps(asdict(self.net.config), sort_keys=True),
                 "training": json.dumps(asdict(self.training), sort_keys=True)}
 
-    def __call__(self, images: Any) -> np.ndarray:
-        """The last block's channels, averaged over positions: (N, F) float64."""
+    def __call__(self, images: Array) -> np.ndarray:
+        """Compute the last block's channels, averaged over positions.
+
+        Parameters
+        ----------
+        images : array of shape (N, H, W, C)
+            Images in [−1, 1].
+
+        Returns
+        -------
+        float64 array of shape (N, F)
+            One feature vector for each image.
+        """
         return self._run(self.net.features, images)
 
-    def probabilities(self, images: Any) -> np.ndarray:
-        """p(y|x): (N, K) float64."""
+    def probabilities(self, images: Array) -> np.ndarray:
+        """Compute the class probabilities p(y|x).
+
+        Parameters
+        ----------
+        images : array of shape (N, H, W, C)
+            Images in [−1, 1].
+
+        Returns
+        -------
+        float64 array of shape (N, K)
+            The probability of each class, a row for each image.
+        """
         return softmax_of(self._run(self.net, images))
 
-    def _run(self, part: Any, images: Any) -> np.ndarray:
+    def _run(self, part: Callable[[Tensor], Tensor], images: Array) -> np.ndarray:
+        """Apply `part` of the net to batches of images, without gradients; (N, …) float64."""
         images = checked_images(images)
 
         def batch(start: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Bits per dimension by term, and the rate–distortion curve, of a trained net on a data set (section 4.3)."""
+"""Bits per dimension by term and the rate–distortion curve of a trained net (section 4.3 of Ho et al. 2020)."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from typing import Any
 import numpy as np
 
 from ddpm_np import diffusion
-from ddpm_np.backend import to_host
+from ddpm_np.backend import Array, Ints, to_host
 from ddpm_np.data.dataset import Images
 from ddpm_np.sampling import ImageGenerator
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The bound with x̂₀ clipped, or not: means over images, and what they spread.
+    """The variational bound and the rate–distortion curve, averaged over images, with or without clipping x̂₀.
 
-    Attributes
+    Parameters
     ----------
     terms : tuple of T + 1 floats
         L₀, L₁, …, L_{T−1}, L_T in bits per dimension: entry t − 1 is the term of step t, the last is the prior's.
-    rate, distortion : tuple of T + 1 floats
-        Index t: bits per dimension sent when the receiver has x_t, and the root mean squared error of x̂₀(x_t) on the
-        scale of the data's levels, as the root of the mean over images. At t = 0 the rate is the bound itself.
+    rate : tuple of T + 1 floats
+        Entry t: bits per dimension sent until the receiver has x_t. Entry 0 is the bound itself.
+    distortion : tuple of T + 1 floats
+        Entry t: root mean squared error of x̂₀(x_t) in units of the data's levels, the mean being over images too.
     error : float
-        Standard error of the bound, from its spread over images.
+        Standard error of the bound over images.
     """
 
     terms: tuple[float, ...]
@@ -38,26 +39,54 @@ class Curve:
 
     @property
     def bits(self) -> float:
-        """The bound: bits per dimension."""
+        """The variational bound in bits per dimension.
+
+        Returns
+        -------
+        float
+            Entry 0 of `rate`.
+        """
         return self.rate[0]
 
     @property
     def parts(self) -> dict[str, float]:
-        """L_T, the sum of L_{t−1} over t > 1, and L₀, in bits per dimension."""
+        """L_T, the sum of L_{t−1} over t > 1, and L₀, in bits per dimension.
+
+        Returns
+        -------
+        dict
+            The keys ``"L_T"``, ``"L_1..L_T-1"`` and ``"L_0"``, which sum to `bits`.
+        """
         return {"L_T": self.terms[-1], "L_1..L_T-1": math.fsum(self.terms[1:-1]), "L_0": self.terms[0]}
 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """The bound on a set of images, with all that it depends on.
+    """The variational bound on a set of images, with everything that it depends on.
 
-    Attributes
+    Parameters
     ----------
+    dataset : str
+        Name of the data set.
+    split : str
+        Its split, ``"train"`` or ``"test"``.
+    images : int
+        Number of images.
+    levels : int
+        Values that an element can take: 256 for bytes.
+    T : int
+        Steps of the chain.
+    variance : str
+        Variance of the reverse process, such as ``"large"``.
+    weights : str
+        ``"ema"`` or ``"model"``.
+    step : int
+        Training steps taken.
     unclipped : Curve
-        The bound of the model that was trained.
+        The bound of the model as trained.
     clipped : Curve
-        With x̂₀ held in [−1, 1], as the authors evaluate. It is the bound of another model, which knows that images
-        lie there, and a bound all the same.
+        The bound with x̂₀ clipped to [−1, 1], as the authors evaluate: a valid bound, of a different model, which knows
+        that images lie there.
     """
 
     dataset: str
@@ -72,12 +101,29 @@ class Likelihood:
     clipped: Curve
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values for JSON.
+
+        Returns
+        -------
+        dict
+            The attributes by name, each curve as a dictionary too.
+        """
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Likelihood:
-        """What `to_dict` gave."""
+        """Build a result from the values of `to_dict`.
+
+        Parameters
+        ----------
+        values : dict
+            The values; lists stand for tuples, as JSON returns them.
+
+        Returns
+        -------
+        Likelihood
+            The result.
+        """
         curves = {}
         for name in ("unclipped", "clipped"):
             given = values[name]
@@ -98,27 +144,47 @@ class Likelihood:
 def likelihood(generator: ImageGenerator, dataset: Images, images: int, *, split: str = "test", weights: str = "ema",
                step: int = 0, seed: int = 0, batch_size: int = 50,
                on_step: Callable[[int], Any] = lambda images: None) -> Likelihood:
-    """The terms of (5) and the code lengths of Algorithms 3 and 4, each x_t being drawn once an image.
+    """Estimate the terms of the bound (5) and the code lengths of Algorithms 3 and 4.
+
+    Each x_t is drawn once for each image.
 
     Parameters
     ----------
-    generator
-        The net.
-    dataset
-        Of which the first `images` are taken, in an order of the seed's own.
-    split, weights, step
-        What the result says of them.
-    seed
-        Of the images and of ε.
-    on_step
-        Called T + 1 times a batch, with the number of its images.
+    generator : ImageGenerator
+        The net with its schedule and options.
+    dataset : Images
+        The data set.
+    images : int
+        Number of images, chosen at random by the seed.
+    split : str
+        Split of the data set, recorded in the result.
+    weights : str
+        Weights of the net, recorded in the result.
+    step : int
+        Training steps taken, recorded in the result.
+    seed : int
+        Seed of the choice of images and of the noise.
+    batch_size : int
+        Images at a time.
+    on_step : callable
+        Called T + 1 times in a batch with the batch's number of images.
 
     Returns
     -------
     Likelihood
+        The bound with x̂₀ clipped and unclipped.
+
+    Raises
+    ------
+    ValueError
+        If `images` is not from 1 to the size of the data set.
+
+    Notes
+    -----
+    Section 4.3 of Ho et al. (2020); `ddpm_np.diffusion.send` has the equations.
     """
     if not 1 <= images <= len(dataset):
-        raise ValueError(f"{dataset.name!r} has {len(dataset):,} images to evaluate on, asked for {images}")
+        raise ValueError(f"images must be from 1 to {len(dataset):,}, the size of {dataset.name!r}, got {images}")
     T, device, levels = generator.schedule.T, generator.backend, dataset.levels
     index = np.random.default_rng(seed).permutation(len(dataset))[:images]
     rates = {clip: np.empty((T + 1, images)) for clip in (False, True)}  # [t, image]
@@ -129,7 +195,7 @@ def likelihood(generator: ImageGenerator, dataset: Images, images: int, *, split
         n, reverse = len(x_0), generator.reverse_of(len(x_0), first)
         shared = _evaluated_once(reverse.model)
 
-        def noise_at(t: int, first: int = first, n: int = n) -> Any:
+        def noise_at(t: int, first: int = first, n: int = n) -> Array:
             return device.normal(seed, "evaluate", t, first, n, generator.shape, generator.dtype)
 
         both = (diffusion.send(dataclasses.replace(reverse, model=shared, clip=clip), x_0, noise_at, levels=levels)
@@ -151,10 +217,10 @@ def likelihood(generator: ImageGenerator, dataset: Images, images: int, *, split
 
 
 def _evaluated_once(model: diffusion.Denoiser) -> diffusion.Denoiser:
-    """The model, evaluated once for each t however often it is called with that t."""
+    """Cache the model's output for the latest t, so that repeated calls at one t evaluate it once."""
     latest: list[Any] = [None, None]
 
-    def shared(x: Any, t: Any) -> Any:
+    def shared(x: Array, t: Ints) -> Array:
         now = int(to_host(t)[0])
         if latest[0] != now:
             latest[:] = [now, model(x, t)]

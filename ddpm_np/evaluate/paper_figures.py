@@ -1,4 +1,4 @@
-"""What the paper's figures show, computed from a trained net: shared latents, interpolations, nearest neighbours."""
+"""The images of the paper's figures, computed from a trained net: shared latents, interpolations, neighbours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ddpm_np import diffusion
-from ddpm_np.backend import to_host
+from ddpm_np.backend import Array, to_host
 from ddpm_np.data.dataset import Images
 from ddpm_np.sampling import ImageGenerator
 
@@ -16,7 +16,7 @@ OnStep = Callable[[int], Any]
 
 
 def _reverse_of(generator: ImageGenerator, n: int, steps: int | None) -> diffusion.Reverse:
-    """The reverse process of n images, in fewer steps for figures that need not take all of them."""
+    """Return the reverse process of n images, respaced to `steps` steps; None keeps all T."""
     reverse = generator.reverse_of(n)
     if steps is None or steps == reverse.schedule.T:
         return reverse
@@ -24,8 +24,22 @@ def _reverse_of(generator: ImageGenerator, n: int, steps: int | None) -> diffusi
 
 
 def depths(T: int, parts: int) -> list[int]:
-    """`parts` + 1 depths from 0 to T, evenly spaced.
+    """Return `parts` + 1 evenly spaced depths from 0 to T.
 
+    Parameters
+    ----------
+    T : int
+        Steps of the chain.
+    parts : int
+        Number of intervals.
+
+    Returns
+    -------
+    list of int
+        The depths, 0 first and T last.
+
+    Examples
+    --------
     >>> depths(1000, 4)
     [0, 250, 500, 750, 1000]
     """
@@ -34,15 +48,32 @@ def depths(T: int, parts: int) -> list[int]:
 
 def shared_latents(generator: ImageGenerator, *, parts: int = 4, each: int = 8, seed: int = 0, steps: int | None = None,
                    on_step: OnStep = lambda t: None) -> tuple[list[int], np.ndarray]:
-    """Figure 7: images that share x_t, for several t.
+    """Generate images that share x_t, for several t, as in figure 7 of the paper.
 
-    One chain is drawn; from its x_t at each depth, `each` chains go on with noise of their own. From a small t on they
-    differ in detail, from a large t on in everything.
+    One chain is sampled; from its x_t at each depth, `each` chains continue with independent noise. Images that share
+    x_t at a small t differ in detail, those that share it at a large t differ in everything.
+
+    Parameters
+    ----------
+    generator : ImageGenerator
+        The net with its schedule and options.
+    parts : int
+        Number of depths.
+    each : int
+        Chains that share an x_t.
+    seed : int
+        Seed of the first chain; the others use seed + 1.
+    steps : int or None
+        Steps of the chain, respaced. None: all T.
+    on_step : callable
+        Called with t after each step.
 
     Returns
     -------
-    depths, images
-        The depths t > 0 and an array (parts, each + 1, H, W, C) in [−1, 1]; the first of each row is x_t.
+    depths : list of int
+        The depths t > 0.
+    images : array of shape (parts, each + 1, H, W, C)
+        Images in [−1, 1]; the first of each row is x_t.
     """
     one, many = _reverse_of(generator, 1, steps), _reverse_of(generator, each, steps)
     T, noise = one.schedule.T, generator.noise(seed, 0, 1)
@@ -53,7 +84,7 @@ def shared_latents(generator: ImageGenerator, *, parts: int = 4, each: int = 8, 
         latents[t] = x
     rows = []
     for depth in chosen:
-        own = generator.noise(seed + 1, 0, each)  # another seed: the first chain's noise is not used again
+        own = generator.noise(seed + 1, 0, each)  # another seed, so that no chain reuses the first chain's noise
         x_t = generator.backend.xp.concat([latents[depth]] * each, axis=0)  # (each, H, W, C)
         for t, x, _ in diffusion.ancestral(many, x_t, own.at_step, start=depth):
             on_step(t)
@@ -65,17 +96,33 @@ def shared_latents(generator: ImageGenerator, *, parts: int = 4, each: int = 8, 
 def interpolations(generator: ImageGenerator, x: np.ndarray, y: np.ndarray, *, parts: int = 4, columns: int = 9,
                    seed: int = 0, steps: int | None = None, on_step: OnStep = lambda t: None
                    ) -> tuple[list[int], np.ndarray]:
-    """Figure 8: interpolation between two images at several depths, with the same noise for every λ.
+    """Interpolate between two images at several depths with the same noise for every λ, as in figure 8 of the paper.
 
     Parameters
     ----------
-    x, y
-        (H, W, C) in [−1, 1].
+    generator : ImageGenerator
+        The net with its schedule and options.
+    x : array of shape (H, W, C)
+        An image in [−1, 1].
+    y : array of shape (H, W, C)
+        The other image.
+    parts : int
+        Number of intervals between the depths 0 and T.
+    columns : int
+        Values of λ, evenly spaced from 0 to 1.
+    seed : int
+        Seed of the noise.
+    steps : int or None
+        Steps of the chain, respaced. None: all T.
+    on_step : callable
+        Called with t after each step.
 
     Returns
     -------
-    depths, images
-        The depths, and an array (parts + 1, columns + 2, H, W, C): x, the decoded mixes for λ = 0..1, and y.
+    depths : list of int
+        The depths t.
+    images : array of shape (parts + 1, columns + 2, H, W, C)
+        A row for each depth: x, the decoded interpolations for λ = 0..1, and y.
     """
     reverse = _reverse_of(generator, columns, steps)
     xp, device = generator.backend.xp, generator.backend
@@ -83,8 +130,8 @@ def interpolations(generator: ImageGenerator, x: np.ndarray, y: np.ndarray, *, p
     noise_x, noise_y = generator.noise(seed, 0, 2).x_T(reverse.schedule)
     fractions = device.to_device(np.linspace(0, 1, columns))
 
-    def same(t: int) -> Any:
-        """One z for all columns."""
+    def same(t: int) -> Array:
+        """Return the noise of step t, the same for all columns."""
         return xp.concat([device.normal(seed, "figure", t, 0, 1, generator.shape, generator.dtype)] * columns, axis=0)
 
     rows, chosen = [], depths(reverse.schedule.T, parts)
@@ -98,14 +145,25 @@ def interpolations(generator: ImageGenerator, x: np.ndarray, y: np.ndarray, *, p
 
 def nearest(images: np.ndarray, dataset: Images, count: int = 5, block: int = 2000,
             features: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
-    """The training images nearest to each image, by Euclidean distance of pixels or of features; (N, count) indices.
+    """Find the training images nearest to each image by Euclidean distance.
 
     Parameters
     ----------
-    block
-        Training images held at a time.
-    features
-        None for pixels.
+    images : array of shape (N, H, W, C)
+        Images in [−1, 1].
+    dataset : Images
+        The training images.
+    count : int
+        Neighbours of each image.
+    block : int
+        Training images held in memory at a time.
+    features : callable or None
+        Function from images to feature vectors whose distance is measured. None: the pixels.
+
+    Returns
+    -------
+    int array of shape (N, count)
+        Indices into `dataset`, the nearest first.
     """
     def flat(x: np.ndarray) -> np.ndarray:
         return np.asarray(x.reshape(len(x), -1) if features is None else features(x), np.float64)

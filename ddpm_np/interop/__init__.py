@@ -1,4 +1,4 @@
-"""Other libraries' files, in and out; none of those libraries is needed."""
+"""Read and write files of other libraries, without those libraries."""
 
 from ddpm_np.interop import diffusers
 

@@ -1,8 +1,8 @@
-"""diffusers' folders, in and out: a net (UNet2DModel), and a pipeline, which is a net with its schedule.
+"""Load and save diffusers folders: a net (UNet2DModel), and a pipeline, which is a net with its schedule.
 
-The names of the parameters are the same there and here; the layouts are not: theirs are convolutions (C_out, C_in, kh,
-kw) and dense (out, in). A net that is opened here is views of the file, turned; nothing is read until it is used, and
-nothing in a folder is executed.
+Parameters have the same names in both libraries, in other layouts: in diffusers, convolutions are (C_out, C_in, kh, kw)
+and dense weights (out, in). A loaded net is transposed views of the file: nothing is read until it is used, and nothing
+in a folder is executed.
 
 Examples
 --------
@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from ddpm_np.backend import Array
 from ddpm_np.config import Config, DiffusionConfig
 from ddpm_np.interop import tensors
 from ddpm_np.interop.settings import VERSION, diffusion_config, their_diffusion_config, their_unet_config, unet_config
@@ -29,31 +30,41 @@ from ddpm_np.interop.tensors import read_json
 from ddpm_np.models import UNet
 from ddpm_np.storage import safetensors_pieces, write_atomically
 
-_OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}  # of attention, once
-_LABELS = "class_embedding"  # (num_classes, D) in both; theirs is a layer, whose weight it is
+_OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}  # of attention, in old files
+_LABELS = "class_embedding"  # (num_classes, D) in both; in diffusers, the weight of a layer of this name
 _PIPELINES = ("DDPMPipeline", "DDIMPipeline")
 FILES = ("model_index.json", "config.json", "scheduler_config.json", tensors.NAME, tensors.INDEX)
 
 
 def load_unet(folder: str | Path, *, dtype: str = "float32", backend: Any = "numpy",
               image_size: int | tuple[int, int] | None = None) -> UNet:
-    """The net in a folder that diffusers' UNet2DModel.save_pretrained wrote, or one like it.
+    """Load a net from a folder written by diffusers' UNet2DModel.save_pretrained, or one like it.
 
     Parameters
     ----------
-    folder
-        With ``config.json`` and ``diffusion_pytorch_model.safetensors``, or several such files and their index.
-    dtype, backend
-        Of the weights. In the file's own dtype on the CPU they are views of the file, which is read as it is used;
-        what is written to them is not written to it.
-    image_size
+    folder : str or Path
+        A folder with ``config.json`` and ``diffusion_pytorch_model.safetensors``, or several such files and their
+        index.
+    dtype : {"float32", "float64"}
+        Dtype of the weights. On the CPU and in the file's own dtype, they are views of the file, which is read as it is
+        used. Writes to them do not change the file.
+    backend : {"numpy", "cupy"} or Backend
+        Backend of the weights.
+    image_size : int, (int, int) or None
         A side or (H, W), in place of the configuration's ``sample_size``.
+
+    Returns
+    -------
+    UNet
+        The net.
 
     Raises
     ------
-    FileNotFoundError, ValueError
-        If a file is missing, damaged or a pickle, if the weights are not those of the configuration, or if that needs
-        what is not supported; in one line that names it.
+    FileNotFoundError
+        If a file is missing.
+    ValueError
+        If a file is damaged or a pickle, if the weights do not belong to the configuration, or if the configuration
+        needs something that is not supported here. The message is one line that names it.
     """
     folder = Path(folder)
     if dtype not in ("float32", "float64"):
@@ -65,42 +76,68 @@ def load_unet(folder: str | Path, *, dtype: str = "float32", backend: Any = "num
         for theirs, array in tensors.open_folder(folder).items():
             name = _our_name(theirs)
             if name in weights:
-                raise ValueError(f"{name} is there by an old name and by its new one: which of them counts?")
+                raise ValueError(f"{name} occurs twice, by an old name and by its new one: get the file again")
             weights[name] = _our_layout(name, array)
         return UNet(config, dtype=dtype, backend=backend, weights=weights)
 
 
 def save_unet(model: UNet, folder: str | Path) -> None:
-    """Write a net as a folder that diffusers' UNet2DModel.from_pretrained opens.
+    """Save a net as a folder that diffusers' UNet2DModel.from_pretrained opens.
+
+    Parameters
+    ----------
+    model : UNet
+        The net.
+    folder : str or Path
+        The folder; made if it does not exist. Weights in it are replaced.
 
     Raises
     ------
+    TypeError
+        If `model` is not a UNet.
     ValueError
-        If diffusers has no net of that shape.
+        If diffusers has no net of this shape.
     """
     if not isinstance(model, UNet):
-        raise TypeError(f"expected a UNet, got {type(model).__name__}: of what load returns, its .model or .ema.model")
+        raise TypeError(f"expected a UNet, got {type(model).__name__}: give the .model or .ema.model of what load "
+                        "returns")
     folder = Path(folder)
     settings = their_unet_config(model.config)
     theirs = {f"{name}.weight" if name == _LABELS else name: _their_layout(name, p.data)
               for name, p in model.named_parameters()}
     write_atomically(folder / tensors.NAME, safetensors_pieces(theirs, {"format": "pt"}))
     _write_json(folder / "config.json", settings)
-    (folder / tensors.INDEX).unlink(missing_ok=True)  # of weights that were there before: it would be read first
+    (folder / tensors.INDEX).unlink(missing_ok=True)  # an old index would be read before the new file
 
 
 def load_pipeline(folder: str | Path, *, dtype: str = "float32", backend: Any = "numpy",
                   ) -> tuple[UNet, DiffusionConfig]:
-    """The net of a pipeline's folder, and its schedule; of a net's folder, the net and the paper's schedule.
+    """Load a net and its schedule from the folder of a pipeline, or of a net alone.
 
-    A net of twice as many outputs as inputs says its variance too: without a schedule, in a learned range. A pipeline's
-    parts lie in folders of their own, ``unet`` and ``scheduler``, or all in one, as in the first that were
+    The parts of a pipeline are in folders of their own, ``unet`` and ``scheduler``, or all in one, as in the first ones
     published.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder.
+    dtype, backend : optional
+        As in `load_unet`.
+
+    Returns
+    -------
+    net : UNet
+        The net.
+    diffusion : DiffusionConfig
+        The schedule and the options of the reverse process. For a net alone, the paper's; with variance
+        ``"learned_range"`` if the net has twice as many outputs as inputs.
 
     Raises
     ------
-    FileNotFoundError, ValueError
-        As in `load_unet`.
+    FileNotFoundError
+        If a file is missing.
+    ValueError
+        As in `load_unet`; and if the schedule is not supported here or does not go with the net.
     """
     folder = Path(folder)
     if not (folder / "model_index.json").is_file() and not (folder / "unet").is_dir():
@@ -115,18 +152,29 @@ def load_pipeline(folder: str | Path, *, dtype: str = "float32", backend: Any = 
     settings = scheduler / "scheduler_config.json"
     with _about(settings):
         diffusion = diffusion_config(read_json(settings))
-        diffusion.build()  # raises for numbers that are no schedule
+        diffusion.build()  # raises if the numbers are not a schedule
     net = load_unet(unet, dtype=dtype, backend=backend)
     with _about(folder):
-        Config.of_net(net.config, diffusion)  # raises where they do not go together
+        Config.of_net(net.config, diffusion)  # raises if they do not go together
     return net, diffusion
 
 
 def save_pipeline(model: UNet, diffusion: DiffusionConfig, folder: str | Path) -> None:
-    """Write a net and its schedule as a folder that diffusers' DDPMPipeline.from_pretrained opens.
+    """Save a net and its schedule as a folder that diffusers' DDPMPipeline.from_pretrained opens.
+
+    Parameters
+    ----------
+    model : UNet
+        The net.
+    diffusion : DiffusionConfig
+        Its schedule and the options of the reverse process.
+    folder : str or Path
+        The folder; made if it does not exist.
 
     Raises
     ------
+    TypeError
+        If `model` is not a UNet.
     ValueError
         If diffusers has no such net or schedule.
     """
@@ -141,13 +189,24 @@ def save_pipeline(model: UNet, diffusion: DiffusionConfig, folder: str | Path) -
 
 
 def is_folder(path: str | Path) -> bool:
-    """Whether a path is a folder that `load_pipeline` may open."""
+    """Return whether a path looks like a folder that `load_pipeline` opens.
+
+    Parameters
+    ----------
+    path : str or Path
+        The path, which need not exist.
+
+    Returns
+    -------
+    bool
+        True if it is a folder with one of a pipeline's or net's files.
+    """
     return (Path(path) / "unet").is_dir() or any((Path(path) / name).is_file() for name in FILES)
 
 
 @contextlib.contextmanager
 def _about(path: Path) -> Iterator[None]:
-    """A context whose errors about values name a file."""
+    """Put a file's name before the message of any error about values raised in this context."""
     try:
         yield
     except (ValueError, TypeError, ArithmeticError) as error:
@@ -156,7 +215,7 @@ def _about(path: Path) -> Iterator[None]:
 
 
 def _our_name(name: str) -> str:
-    """A parameter's name here: attention's parts were once called otherwise."""
+    """Return our name of a parameter; old files have other names for the parts of attention."""
     if name == f"{_LABELS}.weight":
         return _LABELS
     layer, _, kind = name.rpartition(".")
@@ -165,18 +224,19 @@ def _our_name(name: str) -> str:
 
 
 def _our_layout(name: str, array: np.ndarray) -> np.ndarray:
-    """(out, in, kh, kw) -> (kh, kw, in, out);   (out, in) -> (in, out): views."""
+    """Return a view: (out, in, kh, kw) -> (kh, kw, in, out);   (out, in) -> (in, out)."""
     if array.ndim == 4:
         return array.transpose(2, 3, 1, 0)
     return array.T if array.ndim == 2 and name != _LABELS else array
 
 
-def _their_layout(name: str, array: Any) -> Any:
-    """(kh, kw, in, out) -> (out, in, kh, kw);   (in, out) -> (out, in): views."""
+def _their_layout(name: str, array: Array) -> Array:
+    """Return a view: (kh, kw, in, out) -> (out, in, kh, kw);   (in, out) -> (out, in)."""
     if array.ndim == 4:
         return array.transpose(3, 2, 0, 1)
     return array.T if array.ndim == 2 and name != _LABELS else array
 
 
 def _write_json(path: Path, settings: dict[str, Any]) -> None:
+    """Write an object as JSON, atomically."""
     write_atomically(path, [json.dumps(settings, indent=2, sort_keys=True).encode() + b"\n"])

@@ -1,7 +1,7 @@
-"""diffusers' configurations as ours, and ours as theirs: the net's (UNet2DModel) and the schedule's (DDPMScheduler).
+"""Translate configurations from and to diffusers: of the net (UNet2DModel) and of the schedule (DDPMScheduler).
 
-A key that is not there has the library's default, not the paper's. What this package has no counterpart of is refused
-by its name: a setting passed over would give a net of other numbers.
+A missing key has diffusers' default, not the paper's. A setting without a counterpart here is refused by name: ignoring
+it would give a net with other outputs.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 from ddpm_np.config import DiffusionConfig, checked
 from ddpm_np.models import UNetConfig
 
-VERSION = "0.42.1"  # of diffusers, with which what is written was tried
+VERSION = "0.42.1"  # of diffusers, with which the written folders were tested
 
-# What UNet2DModel and the schedulers take where a configuration says nothing (diffusers 0.42.1).
+# The defaults of UNet2DModel and of the schedulers (diffusers 0.42.1).
 UNET_DEFAULTS: dict[str, Any] = {
     "sample_size": None, "in_channels": 3, "out_channels": 3, "center_input_sample": False,
     "time_embedding_type": "positional", "time_embedding_dim": None, "freq_shift": 0, "flip_sin_to_cos": True,
@@ -34,7 +34,7 @@ SCHEDULER_DEFAULTS: dict[str, Any] = {
     "timestep_spacing": "leading", "steps_offset": 0, "rescale_betas_zero_snr": False, "set_alpha_to_one": True,
 }
 
-# The values that have a counterpart here, of keys that otherwise have none.
+# Keys with a counterpart here for these values only.
 _UNET_ONLY: dict[str, tuple[Any, ...]] = {
     "center_input_sample": (False,), "time_embedding_type": ("positional",), "mid_block_type": ("UNetMidBlock2D",),
     "mid_block_scale_factor": (1,), "downsample_type": ("conv",), "upsample_type": ("conv",),
@@ -45,12 +45,12 @@ _SCHEDULER_ONLY: dict[str, tuple[Any, ...]] = {
     "thresholding": (False,), "clip_sample_range": (1,), "rescale_betas_zero_snr": (False,),
     "set_alpha_to_one": (True,),
 }
-_WITHOUT_MEANING = ("tensor_format",)  # of the first versions, when arrays could be NumPy's too
+_WITHOUT_MEANING = ("tensor_format",)  # of the first versions of diffusers, which also took NumPy arrays
 _SCHEDULES = {"linear": "linear", "scaled_linear": "quadratic", "squaredcos_cap_v2": "cosine", "sigmoid": "sigmoid"}
 _PREDICTS = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
 _VARIANCES = {"fixed_small": "small", "fixed_small_log": "small", "fixed_large": "large",
               "learned_range": "learned_range"}
-_UNET_NAMES = {  # ours: theirs, of what is the same number in both
+_UNET_NAMES = {  # ours: theirs, of values that are the same in both
     "in_channels": "in_channels", "out_channels": "out_channels", "blocks_per_level": "layers_per_block",
     "dropout": "dropout", "groups": "norm_num_groups", "norm_eps": "norm_eps", "head_dim": "attention_head_dim",
     "num_classes": "num_class_embeds", "flip_sin_to_cos": "flip_sin_to_cos", "freq_shift": "freq_shift",
@@ -61,19 +61,24 @@ _SCHEDULERS = ("DDPMScheduler", "DDIMScheduler")
 
 
 def unet_config(found: Mapping[str, Any], image_size: int | tuple[int, int] | None = None) -> UNetConfig:
-    """The shape of the net that a UNet2DModel's configuration describes.
+    """Return our configuration of the net that a UNet2DModel's configuration describes.
 
     Parameters
     ----------
-    found
-        The configuration; keys that begin with an underscore say who wrote it.
-    image_size
-        In place of its ``sample_size``: these nets take any size that their levels can halve.
+    found : mapping of str to object
+        The configuration. Keys that begin with an underscore only record what wrote it.
+    image_size : int, (int, int) or None
+        A side or (H, W) in place of its ``sample_size``: these nets take any size that their levels can halve.
+
+    Returns
+    -------
+    UNetConfig
+        Our configuration.
 
     Raises
     ------
     ValueError
-        If it needs what is not supported here.
+        If a setting is not supported here; the message names it.
     """
     if found.get("_class_name", "UNet2DModel") != "UNet2DModel":
         raise ValueError(f"_class_name is {found['_class_name']!r}, expected 'UNet2DModel'")
@@ -86,11 +91,11 @@ def unet_config(found: Mapping[str, Any], image_size: int | tuple[int, int] | No
     _sizes("block_out_channels", widths)
     attends = [_attends(kind, "Down") for kind in down]
     if attends != [_attends(kind, "Up") for kind in reversed(up)]:
-        raise ValueError(f"up_block_types {up} has attention at other levels than down_block_types {down}: that is not "
-                         "supported")
+        raise ValueError(f"up_block_types {up} has attention at other levels than down_block_types {down}, which is "
+                         "not supported")
     size = theirs["sample_size"] if image_size is None else image_size
     if size is None:
-        raise ValueError("sample_size is not given: say the image_size")
+        raise ValueError("sample_size is not given: pass image_size")
     size = tuple(size) if isinstance(size, (list, tuple)) else size
     _sizes("sample_size", sides := size if isinstance(size, tuple) else (size,))
     if theirs["time_embedding_dim"] not in (None, 4 * widths[0]):
@@ -105,12 +110,22 @@ def unet_config(found: Mapping[str, Any], image_size: int | tuple[int, int] | No
 
 
 def their_unet_config(config: UNetConfig) -> dict[str, Any]:
-    """The configuration of the UNet2DModel of that shape.
+    """Return the configuration of the same net as a UNet2DModel.
+
+    Parameters
+    ----------
+    config : UNetConfig
+        Our configuration.
+
+    Returns
+    -------
+    dict
+        The content of diffusers' ``config.json``.
 
     Raises
     ------
     ValueError
-        If it has none.
+        If diffusers has no such net.
     """
     if config.widths[0] != config.channels:
         raise ValueError(f"channel_multipliers {config.channel_multipliers}: diffusers has no net whose first level is "
@@ -121,8 +136,8 @@ def their_unet_config(config: UNetConfig) -> dict[str, Any]:
     head_dims = {c // config.heads_of(c) for c in attending}
     one_head = head_dims == attending
     if len(head_dims) > 1 and not one_head:
-        raise ValueError(f"{config.heads} heads on {sorted(attending)} channels: diffusers has heads of as many "
-                         "channels at every level; train with head_dim instead")
+        raise ValueError(f"{config.heads} heads on {sorted(attending)} channels: in diffusers, heads have the same "
+                         "number of channels at every level; train with head_dim instead")
     return {
         "_class_name": "UNet2DModel", "_diffusers_version": VERSION, **{
             key: values[0] for key, values in _UNET_ONLY.items()},
@@ -139,14 +154,24 @@ def their_unet_config(config: UNetConfig) -> dict[str, Any]:
 
 
 def diffusion_config(found: Mapping[str, Any]) -> DiffusionConfig:
-    """The schedule and what the net says of the reverse process, of a scheduler's configuration.
+    """Return our configuration of the schedule and reverse process that a scheduler's configuration describes.
 
-    Which steps a shorter chain visits (timestep_spacing, steps_offset) is for whoever samples to say.
+    The steps of a shorter chain (timestep_spacing, steps_offset) are options of sampling here, and are not translated.
+
+    Parameters
+    ----------
+    found : mapping of str to object
+        The configuration of a DDPMScheduler or DDIMScheduler.
+
+    Returns
+    -------
+    DiffusionConfig
+        Our configuration.
 
     Raises
     ------
     ValueError
-        If it needs what is not supported here.
+        If a setting is not supported here; the message names it.
     """
     kind = found.get("_class_name", "DDPMScheduler")
     if kind not in _SCHEDULERS:
@@ -160,14 +185,26 @@ def diffusion_config(found: Mapping[str, Any]) -> DiffusionConfig:
 
 
 def their_diffusion_config(config: DiffusionConfig) -> dict[str, Any]:
-    """The configuration of the DDPMScheduler that samples as this configuration says.
+    """Return the configuration of the same schedule and reverse process as a DDPMScheduler.
 
-    A shorter chain has "leading" steps there: its "trailing" ones have faults (tests/interop/test_parity_samplers.py).
+    Parameters
+    ----------
+    config : DiffusionConfig
+        Our configuration.
+
+    Returns
+    -------
+    dict
+        The content of diffusers' ``scheduler_config.json``.
 
     Raises
     ------
     ValueError
-        If there is none.
+        If diffusers has no such scheduler.
+
+    Notes
+    -----
+    Shorter chains get "leading" steps: diffusers' "trailing" ones have faults (tests/interop/test_parity_samplers.py).
     """
     schedule = next((theirs for theirs, ours in _SCHEDULES.items() if ours == config.schedule), None)
     given = config.betas is not None or schedule is None
@@ -188,11 +225,12 @@ def their_diffusion_config(config: DiffusionConfig) -> dict[str, Any]:
 
 def _complete(found: Mapping[str, Any], defaults: Mapping[str, Any], only: Mapping[str, tuple[Any, ...]],
               ) -> dict[str, Any]:
-    """A configuration with the library's defaults; refused where a key is unknown or a value has no counterpart."""
+    """Fill in diffusers' defaults; raise ValueError for an unknown key or a value without a counterpart here."""
     given = {key: value for key, value in found.items() if not key.startswith("_") and key not in _WITHOUT_MEANING}
     for key, value in given.items():
         if key not in defaults and value not in (None, False):
-            raise ValueError(f"{key!r} is not a key that is known here: what it means for the net nobody can say")
+            raise ValueError(f"{key!r} is an unknown key: expected only those of UNet2DModel and its schedulers in "
+                             f"diffusers {VERSION}")
         if key in only and not any(value == known and isinstance(value, bool) == isinstance(known, bool)
                                    for known in only[key]):
             raise ValueError(f"{key} {value!r} is not supported, only {' or '.join(map(repr, only[key]))}")
@@ -200,20 +238,20 @@ def _complete(found: Mapping[str, Any], defaults: Mapping[str, Any], only: Mappi
 
 
 def _sizes(key: str, values: Any) -> None:
-    """Raise ValueError unless all are whole numbers above 0."""
+    """Raise ValueError unless all values are positive ints."""
     if not values or not all(type(value) is int and 0 < value < 2**31 for value in values):
-        raise ValueError(f"{key} must be whole numbers above 0, and of a size that fits, got {values!r}")
+        raise ValueError(f"{key} must be whole numbers from 1 to 2**31 - 1, got {values!r}")
 
 
 def _attends(kind: Any, way: str) -> bool:
-    """Whether a kind of block has attention."""
+    """Return whether a type of block has attention."""
     if kind not in (f"{way}Block2D", f"Attn{way}Block2D"):
         raise ValueError(f"block type {kind!r} is not supported, only '{way}Block2D' and 'Attn{way}Block2D'")
     return kind.startswith("Attn")
 
 
 def _counterpart(key: str, value: Any, known: Mapping[str, str]) -> str:
-    """Our name of a value."""
+    """Return our name of a value."""
     if not isinstance(value, str) or value not in known:
         raise ValueError(f"{key} {value!r} is not supported, only {', '.join(map(repr, known))}")
     return known[value]

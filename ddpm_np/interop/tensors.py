@@ -1,8 +1,8 @@
-"""Weights as diffusers lays them on a disk: one safetensors file or several with an index, opened without reading them.
+"""Open the weights of a diffusers folder: one safetensors file, or several with an index.
 
-A file is mapped into memory: its tensors are views of it, and the system reads a page when a number of it is first
-used. What is written to them stays in this process. A file that is cut short while it is mapped ends the process, as
-the system has it; one that is replaced, as `save_unet` does, does not. Nothing is ever unpickled.
+Files are mapped into memory: tensors are views of them, and the system reads a page when one of its numbers is first
+used. Writes to the tensors stay in this process. If a mapped file is truncated, the system ends the process; replacing
+the file, as `save_unet` does, is safe. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -17,36 +17,46 @@ import numpy as np
 NAME = "diffusion_pytorch_model.safetensors"
 INDEX = f"{NAME}.index.json"
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
-_PICKLES = (b"PK", b"\x80")  # how PyTorch's own files begin, new and old
+_PICKLES = (b"PK", b"\x80")  # first bytes of PyTorch's own files, new and old
 
 
 def open_folder(folder: Path) -> dict[str, np.ndarray]:
-    """The tensors of a net's folder by name, in the file's layout and its dtype (of bfloat16: float32).
+    """Open the tensors of a net's folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+
+    Returns
+    -------
+    dict of str to array
+        By name, in the file's layout and dtype; bfloat16 becomes float32.
 
     Raises
     ------
     FileNotFoundError
         If a file is missing.
     ValueError
-        If one is a pickle, damaged, or not what the index says.
+        If a file is a pickle, is damaged, or does not agree with the index.
     """
     index = folder / INDEX
     if not index.is_file():
         if (folder / NAME).is_file():
             return open_file(folder / NAME)
         for other in sorted(folder.glob("*.bin")):
-            raise ValueError(f"{other} is a pickle, which may run code when it is opened: get {NAME} instead, or have "
-                             "diffusers' save_pretrained write it")
-        raise FileNotFoundError(f"{folder} has no {NAME} and no {INDEX}: is it the folder of a net?")
+            raise ValueError(f"{other} is a pickle, which may run code when it is opened: get {NAME} instead, or "
+                             "convert it with diffusers' save_pretrained")
+        raise FileNotFoundError(f"{folder} has no {NAME} and no {INDEX}: name the folder of a net")
     places = read_json(index).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
         raise ValueError(f"{index} has no weight_map of tensors to files: get the file again")
     found: dict[str, np.ndarray] = {}
     for name in sorted(set(places.values())):
         if Path(name).name != name:
-            raise ValueError(f"{index} names {name!r}, which is no file beside it")
+            raise ValueError(f"{index} names {name!r}, which is not in the same folder: get the file again")
         if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder / name} is missing, and {INDEX} names it")
+            raise FileNotFoundError(f"{folder / name} is missing, and {INDEX} refers to it: get it as well")
         held = open_file(folder / name)
         wrong = sorted(held.keys() ^ {tensor for tensor, place in places.items() if place == name})
         if wrong:
@@ -56,17 +66,33 @@ def open_folder(folder: Path) -> dict[str, np.ndarray]:
 
 
 def open_file(path: Path) -> dict[str, np.ndarray]:
-    """The tensors of a safetensors file: views of the mapped file, but for those that no view can show."""
+    """Map a safetensors file into memory.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    dict of str to array
+        Views of the file; copies of tensors of bfloat16, and of those that are not aligned.
+
+    Raises
+    ------
+    ValueError
+        If the file is a pickle or is damaged.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy"):
-            pass  # the library has seen that the header is one, and that the file ends where it says
+            pass  # the library has checked the header, and that the file ends where the header says
     except (SafetensorError, OSError, ValueError) as error:
         with open(path, "rb") as file:
             if file.read(2).startswith(_PICKLES):
-                raise ValueError(f"{path} is a pickle by its first bytes, whatever its name: it may run code when it "
-                                 "is opened; get the safetensors file") from error
+                raise ValueError(f"{path} is a pickle by its first bytes, despite its name, and may run code when "
+                                 "it is opened: get the safetensors file") from error
         raise ValueError(f"{path} is not a whole safetensors file ({error}): get it again") from error
     numbers = np.memmap(path, np.uint8, mode="c")
     start = 8 + int.from_bytes(numbers[:8].tobytes(), "little")
@@ -76,12 +102,12 @@ def open_file(path: Path) -> dict[str, np.ndarray]:
 
 
 def _view(numbers: np.ndarray, start: int, entry: dict[str, Any], what: str) -> np.ndarray:
-    """A tensor of a mapped file."""
+    """Return a tensor of a mapped file."""
     if entry["dtype"] not in _DTYPES:
         raise ValueError(f"{what} is of dtype {entry['dtype']}, expected one of {', '.join(_DTYPES)}")
     first, end = entry["data_offsets"]
     if math.prod(entry["shape"]) == 0:
-        raise ValueError(f"{what} has shape {entry['shape']}, and no numbers: get the file again")
+        raise ValueError(f"{what} has shape {entry['shape']}, which holds no numbers: get the file again")
     flat = numbers[start + first : start + end].view(_DTYPES[entry["dtype"]])
     if entry["dtype"] == "BF16":  # the upper half of a float32
         flat = (flat.astype(np.uint32) << 16).view(np.float32)
@@ -89,14 +115,24 @@ def _view(numbers: np.ndarray, start: int, entry: dict[str, Any], what: str) -> 
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
+    """Read the object in a JSON file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    dict
+        The object.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it holds something else.
+        If the file is not JSON, or holds something other than an object.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing")

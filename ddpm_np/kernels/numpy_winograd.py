@@ -21,7 +21,7 @@ import numpy as np
 from ddpm_np.autograd.op import are_images_together
 from ddpm_np.autograd.ops.conv import conv2d, output_size
 from ddpm_np.kernels.numpy_runs import SHORTEST_RUN, channel_sums, long_runs
-from ddpm_np.parallel.threads import cut
+from ddpm_np.parallel.threads import contiguous_spans
 
 _TILES = 3 << 20  # bytes of tiles at a time: as fast as any of 1, 2, 3, 4, 6, 8, 16 MiB and all at once, or faster
 
@@ -119,7 +119,8 @@ class _Workspace:
     def __init__(self, n, th, tw, c, o, padding, dtype):
         row = 16 * tw * (c + o) * np.dtype(dtype).itemsize  # bytes of a row of tiles
         self.k = k = min(n, max(1, _TILES // (th * row)))
-        self.bands = list(cut(th, -(-th // max(1, _TILES // row)) if k == 1 else 1))  # [first, end) rows of tiles
+        bands = -(-th // max(1, _TILES // row)) if k == 1 else 1
+        self.bands = contiguous_spans(th, bands)  # [first, end) rows of tiles
         self.n, self.padding, self.tw = n, padding, tw
         self.most = most = max(end - first for first, end in self.bands)
         self.split = np.zeros((k, 2 * most + 2, 2, tw + 1, c), dtype)

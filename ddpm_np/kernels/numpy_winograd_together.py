@@ -15,7 +15,7 @@ import numpy as np
 from ddpm_np.autograd.ops.conv import conv2d, output_size
 from ddpm_np.kernels.numpy_runs import RUN, channel_sums, long_runs
 from ddpm_np.kernels.numpy_winograd import FLIPPED, FROM_PLACES, fits, kernel_places
-from ddpm_np.parallel.threads import cut
+from ddpm_np.parallel.threads import contiguous_spans
 
 _TILES = 1 << 22  # bytes of tiles and products at a time
 
@@ -39,7 +39,7 @@ def _lots(n, th, tw, c, o, itemsize):
     """(slice of the images, how many), as many at a time as `_TILES` bytes hold, all lots about equal."""
     most = max(1, min(n, _TILES // (16 * th * tw * (c + o) * itemsize)))
     count = -(-n // most)
-    return [(slice(first, end), end - first) for first, end in cut(n, count)]
+    return [(slice(first, end), end - first) for first, end in contiguous_spans(n, count)]
 
 
 def input_places(x, padding, th, tw, padded, rows, out):

@@ -1,1 +1,1 @@
-"""Work done side by side: by threads, or by processes that share memory."""
+"""Tasks that run side by side: in threads, or in worker processes that share memory."""

@@ -1,8 +1,9 @@
 """Worker processes, forked from this one, that share arrays with it.
 
-Threads of Python hand an interpreter lock back and forth at every array operation, some microseconds each time. A step
-of a small net is thousands of operations of tens of microseconds: two threads took 1.1 to 1.5 times as long as two
-processes did. A forked process starts with all that its parent has, and shares with it the arrays made by `shared`.
+Python threads hand the interpreter lock back and forth at every array operation, some microseconds each time. A step of
+a small net is thousands of operations of tens of microseconds: two threads took 1.1 to 1.5 times as long as two
+processes did. A forked process starts with a copy of its parent's state, and shares with it the arrays that
+`shared_zeros` makes.
 """
 
 from __future__ import annotations
@@ -23,38 +24,80 @@ from typing import Any
 
 import numpy as np
 
+from ddpm_np.backend import Array
 from ddpm_np.parallel import threads
 
-_KINDS = (ValueError, TypeError, RuntimeError, ArithmeticError, FloatingPointError, AssertionError, MemoryError,
-          IndexError, NotImplementedError)
+_SENT_AS_THEY_ARE = (ValueError, TypeError, RuntimeError, ArithmeticError, FloatingPointError, AssertionError,
+                     MemoryError, IndexError, NotImplementedError)
 
-_parents_ends: weakref.WeakSet[Any] = weakref.WeakSet()  # of every pipe: a child that held one would keep it open
+_parent_ends: weakref.WeakSet[Any] = weakref.WeakSet()  # of all pipes: a child that held one would keep it open
 
 
-def shared(size: int, dtype: Any) -> np.ndarray:
-    """Zeros (size,) in memory that the processes forked from this one share with it."""
+def shared_zeros(size: int, dtype: Any) -> np.ndarray:
+    """Return zeros in memory that this process shares with those forked from it later.
+
+    Parameters
+    ----------
+    size : int
+        Number of elements.
+    dtype : dtype or str
+        Their type.
+
+    Returns
+    -------
+    array of shape (size,)
+        Zeros.
+    """
     dtype = np.dtype(dtype)
     return np.frombuffer(mmap.mmap(-1, max(1, size * dtype.itemsize)), dtype, size)
 
 
-def is_shared(array: Any) -> bool:
-    """Whether an array's numbers are in mapped memory, as those of `shared` are: a fork sees what is written there."""
+def is_shared(array: Array) -> bool:
+    """Return whether an array lies in mapped memory, as those of `shared_zeros` do, where forked processes see writes.
+
+    Parameters
+    ----------
+    array : array
+        An array, or a view of one.
+
+    Returns
+    -------
+    bool
+        True for `shared_zeros` and its views.
+    """
     while isinstance(array, np.ndarray):
         array = array.base
     return isinstance(array.obj if isinstance(array, memoryview) else array, mmap.mmap)
 
 
 def can_fork() -> bool:
-    """Whether this process may start others by forking: on Linux, unless it is itself such a worker."""
+    """Return whether this process may fork workers: on Linux, unless it is such a worker itself.
+
+    Returns
+    -------
+    bool
+        True where `WorkerProcesses` can be made.
+    """
     import multiprocessing
 
     return sys.platform == "linux" and not multiprocessing.current_process().daemon
 
 
-def keeps_nothing(function: Callable[..., Any]) -> bool:
-    """Whether a function is a plain one of a module, or a partial of one: what it stored, a worker would store apart.
+def is_plain_function(function: Callable[..., Any]) -> bool:
+    """Return whether a function is defined in a module's body, or is a partial of such a function.
 
-    One of the script or notebook that runs is none: such a function may well append to a list beside it.
+    Only such a function may run in a worker process. Others may store results (a closure, an object, a function of the
+    running script or notebook that appends to a list beside it), and what a worker stores is lost to its parent.
+
+    Parameters
+    ----------
+    function : callable
+        The function.
+
+    Returns
+    -------
+    bool
+        False for closures, other callable objects, and functions of ``__main__``.
     """
     while isinstance(function, partial):
         function = function.func
@@ -63,19 +106,21 @@ def keeps_nothing(function: Callable[..., Any]) -> bool:
 
 
 class WorkerDied(RuntimeError):
-    """A worker process ended before its work was done."""
+    """A worker process ended before its task was done."""
 
 
-class Crew:
-    """Processes that do one function's work as they are told.
+class WorkerProcesses:
+    """Processes that run one function on the messages sent to them.
+
+    They end with this object, or with the process that made it.
 
     Parameters
     ----------
-    work
-        Called as ``work(worker, message)`` in a worker, with its number and what was sent; as it is when the crew is
-        made, with all that it refers to. Only arrays from `shared` are the parent's own.
-    count
-        How many; they end with this object, or with this process.
+    work : callable
+        Called in a worker as ``work(worker, message)``, with the worker's number. Workers have this function, and all
+        it refers to, as they were at the fork; of the arrays, only those of `shared_zeros` stay the parent's own.
+    count : int
+        Number of processes.
     """
 
     def __init__(self, work: Callable[[int, Any], Any], count: int):
@@ -83,14 +128,15 @@ class Crew:
         from multiprocessing.util import Finalize
 
         context = multiprocessing.get_context("fork")
+        self.count = count
         self._pipes: list[Any] = []
         self._processes: list[Any] = []
-        self.close = Finalize(self, _end, (self._pipes, self._processes), exitpriority=1)  # ends them: no-op when ended
+        self.close = Finalize(self, _kill, (self._pipes, self._processes), exitpriority=1)  # may be called twice
         for worker in range(count):
             ours, theirs = context.Pipe()
-            _parents_ends.add(ours)
+            _parent_ends.add(ours)
             process = context.Process(target=_serve, args=(work, worker, theirs), daemon=True,
-                                      name=f"ddpm_np-{worker}")
+                                      name=f"ddpm_np-worker-{worker}")
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: see `_serve`
                 process.start()
@@ -99,78 +145,133 @@ class Crew:
             self._processes.append(process)
 
     def send(self, worker: int, message: Any) -> None:
-        """Give a worker something to do."""
+        """Send a message to a worker.
+
+        Parameters
+        ----------
+        worker : int
+            Number of the worker.
+        message : object
+            Anything that can be pickled.
+
+        Raises
+        ------
+        WorkerDied
+            If the worker has ended.
+        """
         try:
             self._pipes[worker].send(message)
         except OSError as error:
             raise self._died(worker) from error
 
     def receive(self, worker: int) -> Any:
-        """Wait for what a worker's work returned; an error that it raised is raised here."""
+        """Wait for a worker's result; an error in the worker is raised here.
+
+        Parameters
+        ----------
+        worker : int
+            Number of the worker.
+
+        Returns
+        -------
+        object
+            What `work` returned for the worker's oldest message not yet answered.
+
+        Raises
+        ------
+        WorkerDied
+            If the worker has ended.
+        """
         try:
-            done, result = self._pipes[worker].recv()
+            succeeded, result = self._pipes[worker].recv()
         except (EOFError, OSError) as error:
             raise self._died(worker) from error
-        if not done:
+        if not succeeded:
             raise result
         return result
 
     def _died(self, worker: int) -> WorkerDied:
         self._processes[worker].join(1)
         return WorkerDied(f"worker process {worker} ended (exit status {self._processes[worker].exitcode}), perhaps "
-                          "for want of memory: use fewer workers, more shards or smaller batches")
+                          "because memory ran out: use fewer workers, more shards or smaller batches")
 
 
-class Team:
-    """This process and others forked from it, which take the tasks of one kind of work side by side."""
+class WorkerPool:
+    """This process and workers forked from it, which map one function over tasks."""
 
     def __init__(self) -> None:
-        self.crew: Crew | None = None
-        self.size = 0  # of the crew
-        self.known: list[Any] = []  # what its processes were forked with
+        self.processes: WorkerProcesses | None = None
+        self._state: list[Any] = []  # as it was at the fork
 
-    def run(self, work: Callable[[Any], Any], tasks: Sequence[Any], state: Sequence[Any]) -> list[Any]:
-        """``[work(task) for task in tasks]``: the first done here, each other one by a process.
+    @property
+    def size(self) -> int:
+        """Number of worker processes, this one not counted.
 
-        `state` is all that `work` depends on and that may change from one call to the next, beside the numbers in
-        `shared` arrays: processes that were forked with another state, or in another context, are replaced.
+        Returns
+        -------
+        int
+            0 before the first `fork`.
         """
-        if len(tasks) > 1:
-            context = [x for pair in contextvars.copy_context().items() for x in pair]
-            self._fork(work, len(tasks) - 1, [*state, *context])
-        return self.go_on(work, tasks)
+        return 0 if self.processes is None else self.processes.count
 
-    def go_on(self, work: Callable[[Any], Any], tasks: Sequence[Any]) -> list[Any]:
-        """As `run`, by the processes that the last `run` left, whose work must know these tasks too."""
-        crew: Any = self.crew
+    def fork(self, work: Callable[[Any], Any], size: int, state: Sequence[Any]) -> None:
+        """Fork workers, unless there are enough that were forked in the same state and context.
+
+        Parameters
+        ----------
+        work : callable
+            Function of one task.
+        size : int
+            Number of worker processes needed.
+        state : sequence
+            All that `work` depends on and that may change between calls, except the contents of shared arrays.
+        """
+        context = [x for pair in contextvars.copy_context().items() for x in pair]
+        state = [*state, *context]
+        if self.size < size or not _same(self._state, state):
+            self.close()
+            self.processes, self._state = WorkerProcesses(lambda _, task: work(task), size), state
+
+    def map(self, work: Callable[[Any], Any], tasks: Sequence[Any]) -> list[Any]:
+        """Run the first task here and each other one in a worker process, side by side.
+
+        Parameters
+        ----------
+        work : callable
+            Function of one task; the workers run the one that they were forked with.
+        tasks : sequence
+            At most one more than there are worker processes.
+
+        Returns
+        -------
+        list
+            The tasks' results in order.
+        """
+        processes: Any = self.processes
         try:
-            for i, task in enumerate(tasks[1:]):
-                crew.send(i, task)
+            for worker, task in enumerate(tasks[1:]):
+                processes.send(worker, task)
             first = list(threads.map_in_order(work, tasks[:1]))
-            return first + [crew.receive(i) for i in range(len(tasks) - 1)]
-        except BaseException:  # answers that nobody took are still to come: no use for these processes any more
-            if crew is not None:
-                crew.close()
-            self.crew = None
+            return first + [processes.receive(worker) for worker in range(len(tasks) - 1)]
+        except BaseException:  # workers whose answers were not received can take no more tasks
+            self.close()
             raise
 
-    def _fork(self, work: Callable[[Any], Any], size: int, state: list[Any]) -> None:
-        """A crew of so many processes at least, forked in this state."""
-        if self.crew is not None and self.size >= size and _same(self.known, state):
-            return
-        if self.crew is not None:
-            self.crew.close()
-        self.crew, self.size, self.known = Crew(lambda _, task: work(task), size), size, state
+    def close(self) -> None:
+        """End the worker processes."""
+        if self.processes is not None:
+            self.processes.close()
+        self.processes = None
 
 
 def _same(a: Sequence[Any], b: Sequence[Any]) -> bool:
-    """Whether these are the same objects, or equal numbers and words."""
+    """Return whether two lists hold the same objects, or equal numbers and strings."""
     plain = (bool, int, float, str, tuple)
     return len(a) == len(b) and all(
         x is y or (type(x) is type(y) and isinstance(x, plain) and x == y) for x, y in zip(a, b, strict=True))
 
 
-def _end(pipes: list[Any], processes: list[Any]) -> None:
+def _kill(pipes: list[Any], processes: list[Any]) -> None:
     for pipe in pipes:
         pipe.close()
     for process in processes:
@@ -179,29 +280,32 @@ def _end(pipes: list[Any], processes: list[Any]) -> None:
 
 
 def _serve(work: Callable[[int, Any], Any], worker: int, pipe: Any) -> None:
-    """A worker's life: until the parent closes its end of the pipe, on purpose or by dying.
+    """Answer messages until the parent's end of the pipe closes, because the parent closed it or ended.
 
-    Of the parent's threads only the one that forked is here, so nothing may wait for another: the lock that one of
-    them may have held is made anew, and BLAS, which is told to use one thread, needs none.
+    Of the parent's threads only the one that forked exists here, so nothing may wait for another: locks that they may
+    have held are made anew, and BLAS, limited to one thread, needs none.
     """
-    for end in list(_parents_ends):
+    for end in list(_parent_ends):
         end.close()
-    for kind in (signal.SIGINT, signal.SIGTERM):  # sent to all of a terminal's processes: the parent's to act on
+    for kind in (signal.SIGINT, signal.SIGTERM):  # sent to all of a terminal's processes, and handled by the parent
         signal.signal(kind, signal.SIG_IGN)
-    threads.forget_threads()
+    threads.reset_after_fork()
     with threads.single_threaded_blas(), contextlib.suppress(EOFError, OSError):
         while True:
             message = pipe.recv()
             try:
                 answer = True, work(worker, message)
-            except BaseException as error:  # the parent's to deal with, whatever it is
-                answer = False, _told(error)
+            except BaseException as error:  # of any kind: the parent raises it
+                answer = False, _sendable(error)
             pipe.send(answer)
 
 
-def _told(error: BaseException) -> BaseException:
-    """An error that can be sent: of a kind made from its words alone, or RuntimeError; where it came from as a note."""
-    kind = type(error) if type(error) in _KINDS else RuntimeError
-    told = kind(str(error) if kind is type(error) else f"{type(error).__name__}: {error}")
-    told.add_note(f"in worker process {os.getpid()}:\n{''.join(traceback.format_tb(error.__traceback__))}")
-    return told
+def _sendable(error: BaseException) -> BaseException:
+    """Return an error that can be pickled: of its own type if that is made from its message alone, else RuntimeError.
+
+    The worker's traceback is attached as a note.
+    """
+    kind = type(error) if type(error) in _SENT_AS_THEY_ARE else RuntimeError
+    sent = kind(str(error) if kind is type(error) else f"{type(error).__name__}: {error}")
+    sent.add_note(f"in worker process {os.getpid()}:\n{''.join(traceback.format_tb(error.__traceback__))}")
+    return sent

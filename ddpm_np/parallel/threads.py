@@ -1,8 +1,8 @@
-"""Work cut into a fixed number of pieces, done by any number of threads, with the same bits.
+"""Tasks mapped in order over any number of threads, with the same bits.
 
-The pieces come from the caller (a configuration), never from the machine. BLAS runs on one thread inside, with
-any number of workers: its results may depend on its number of threads, and threads that each start more threads
-only stand in each other's way.
+The number of tasks comes from the caller (a configuration), never from the machine. BLAS runs on one thread meanwhile,
+with any number of workers: its results may depend on its number of threads, and workers that each start BLAS threads
+would compete for the same cores.
 """
 
 from __future__ import annotations
@@ -17,12 +17,18 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any, TypeVar
 
-Piece = TypeVar("Piece")
+Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
 def default_workers() -> int:
-    """The number of CPUs that this process may use."""
+    """Return the number of CPUs that this process may use.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -33,24 +39,43 @@ def _blas() -> Any:
     return ThreadpoolController()
 
 
-def cut(n: int, pieces: int) -> list[tuple[int, int]]:
-    """(first, end) of each of so many contiguous pieces of n things, as equal as can be; none is empty.
+def contiguous_spans(n: int, count: int) -> list[tuple[int, int]]:
+    """Divide range(n) into contiguous spans of nearly equal length.
 
-    >>> cut(5, 2)
+    Parameters
+    ----------
+    n : int
+        Number of items.
+    count : int
+        Number of spans; fewer are returned where n is smaller, so that none is empty.
+
+    Returns
+    -------
+    list of (int, int)
+        (first, end) of each span.
+
+    Examples
+    --------
+    >>> contiguous_spans(5, 2)
     [(0, 2), (2, 5)]
     """
-    pieces = max(1, min(pieces, n))
-    return list(pairwise(n * i // pieces for i in range(pieces + 1)))
+    count = max(1, min(count, n))
+    return list(pairwise(n * i // count for i in range(count + 1)))
 
 
 _lock = threading.Lock()
-_limits: list[Any] = []  # what the first to ask changed, for the last to restore
+_limits: list[Any] = []  # set by the first thread to enter `single_threaded_blas`, restored by the last to leave
 _holders = 0
 
 
 @contextlib.contextmanager
 def single_threaded_blas() -> Iterator[None]:
-    """A context in which BLAS uses one thread: until the last of those who are in it, in any thread, has left."""
+    """Limit BLAS to one thread inside a context, until the last thread inside such a context has left it.
+
+    Yields
+    ------
+    None
+    """
     global _holders
     with _lock:
         if _holders == 0:
@@ -67,16 +92,17 @@ def single_threaded_blas() -> Iterator[None]:
                 _let_any_thread_set_limits()
 
 
-def forget_threads() -> None:
-    """In a process that was forked: let go of what threads of its parent may have been holding."""
-    global _lock
-    _lock = threading.Lock()
+def reset_after_fork() -> None:
+    """Reset this module's state in a forked process, where the parent's threads do not exist."""
+    global _holders, _lock
+    _lock, _holders = threading.Lock(), 0
+    _limits.clear()
     _executor.cache_clear()
-    _in_a_worker.set(True)  # what is cut in there stays in its one thread
+    _in_worker.set(True)  # nested calls of `map_in_order` run serially
 
 
 def _let_any_thread_set_limits() -> None:
-    """Undo what newer versions of threadpoolctl do: they listen to the first thread that set OpenBLAS's limit."""
+    """Undo a rule of newer versions of threadpoolctl: only the first thread to set OpenBLAS's limit may change it."""
     for library in _blas().lib_controllers:
         if hasattr(library, "clear_controlling_thread"):
             library.clear_controlling_thread(force=True)
@@ -85,9 +111,9 @@ def _let_any_thread_set_limits() -> None:
 @functools.cache
 def _executor(workers: int) -> ThreadPoolExecutor:
     def limit() -> None:
-        _blas().limit(limits=1, user_api="blas")  # for a BLAS with a limit for each thread, which is not inherited
+        _blas().limit(limits=1, user_api="blas")  # for a BLAS whose limit is per thread and not inherited
 
-    return ThreadPoolExecutor(workers, thread_name_prefix="ddpm_np", initializer=limit)
+    return ThreadPoolExecutor(workers, thread_name_prefix="ddpm_np-worker", initializer=limit)
 
 
 _MALLOPT = ((-8, 1), (-3, 1 << 25), (-1, -1), (-2, 1 << 26))  # of glibc's malloc.h; in the order of `keep_memory`
@@ -95,12 +121,17 @@ _MALLOPT = ((-8, 1), (-3, 1 << 25), (-1, -1), (-2, 1 << 26))  # of glibc's mallo
 
 @functools.cache
 def keep_memory() -> bool:
-    """Have the C library keep the memory of freed arrays for the next ones; whether it can be told so.
+    """Have the C library keep the memory of freed arrays for later ones.
 
-    A step makes and frees the same hundreds of arrays each time. glibc gives large ones back to the system at once, and
-    the system hands out zeroed pages one by one: that was a fifth of a step's time. So: one heap for all threads (their
-    own would be trimmed), arrays up to 32 MiB on it, never trimmed, grown by 64 MiB at a time. Other C libraries are
-    left as they are.
+    A step allocates and frees the same hundreds of arrays each time. glibc returns large ones to the system at once,
+    which then hands out zeroed pages one by one: that was a fifth of a step's time. So: one heap for all threads (their
+    own would be trimmed), arrays up to 32 MiB on it, never trimmed, grown by 64 MiB at a time. Other C libraries keep
+    their settings.
+
+    Returns
+    -------
+    bool
+        Whether the C library accepted the settings.
     """
     try:
         import ctypes
@@ -111,33 +142,50 @@ def keep_memory() -> bool:
     return sum(mallopt(parameter, value) for parameter, value in _MALLOPT) == len(_MALLOPT)
 
 
-_in_a_worker: contextvars.ContextVar[bool] = contextvars.ContextVar("in_a_worker", default=False)
+_in_worker: contextvars.ContextVar[bool] = contextvars.ContextVar("in_worker", default=False)
 
 
-def _in_thread(work: Callable[[Piece], Result], piece: Piece) -> Result:
-    """One piece in a worker. What it cuts in turn stays in that thread: workers that wait for workers may wait ever."""
-    _in_a_worker.set(True)
-    return work(piece)
+def _run_in_worker(work: Callable[[Task], Result], task: Task) -> Result:
+    """Run a task in a worker thread.
+
+    Nested calls run serially in this thread; waiting on other workers from a worker could deadlock.
+    """
+    _in_worker.set(True)
+    return work(task)
 
 
-def map_in_order(work: Callable[[Piece], Result], pieces: Sequence[Piece], workers: int = 1) -> Iterator[Result]:
-    """Yield ``work(piece)`` for each piece, in the order of `pieces`, done by `workers` threads.
+def map_in_order(work: Callable[[Task], Result], tasks: Sequence[Task], workers: int = 1) -> Iterator[Result]:
+    """Map a function over tasks with several threads; yield the results in the order of the tasks.
 
-    Each piece runs in a copy of the caller's context (so that `no_grad` and the choice of kernels hold there).
-    An error in a piece is raised here when its turn comes.
+    Each task runs in a copy of the caller's context, so that `no_grad` and the choice of kernels hold there. An error
+    in a task is raised here when its turn comes.
+
+    Parameters
+    ----------
+    work : callable
+        Function of one task.
+    tasks : sequence
+        The tasks.
+    workers : int
+        Number of threads; with 1, each task runs in this thread when its result is asked for.
+
+    Yields
+    ------
+    object
+        ``work(task)`` for each task.
     """
     keep_memory()
     with single_threaded_blas():
-        if workers <= 1 or len(pieces) <= 1 or _in_a_worker.get():
-            for piece in pieces:
-                yield contextvars.copy_context().run(work, piece)
+        if workers <= 1 or len(tasks) <= 1 or _in_worker.get():
+            for task in tasks:
+                yield contextvars.copy_context().run(work, task)
             return
-        waiting = [_executor(workers).submit(contextvars.copy_context().run, _in_thread, work, piece)
-                   for piece in pieces]
-        waiting.reverse()
+        futures = [_executor(workers).submit(contextvars.copy_context().run, _run_in_worker, work, task)
+                   for task in tasks]
+        futures.reverse()
         try:
-            while waiting:
-                yield waiting.pop().result()  # popped: a result is freed as soon as the caller lets go of it
+            while futures:
+                yield futures.pop().result()  # popped: a result is freed as soon as the caller drops it
         finally:
-            for future in waiting:
+            for future in futures:
                 future.cancel()

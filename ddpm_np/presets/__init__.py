@@ -9,17 +9,33 @@ from typing import Any
 
 
 def names() -> list[str]:
-    """The names of all presets."""
+    """Return the names of all presets.
+
+    Returns
+    -------
+    list of str
+        The names, sorted.
+    """
     return sorted(f.name.removesuffix(".toml") for f in resources.files(__name__).iterdir() if f.name.endswith(".toml"))
 
 
 def read(name: str) -> dict[str, Any]:
-    """The tables of a preset.
+    """Read the tables of a preset.
+
+    Parameters
+    ----------
+    name : str
+        Name of the preset.
+
+    Returns
+    -------
+    dict
+        The tables by name.
 
     Raises
     ------
     ValueError
-        For a name there is none of.
+        If there is no preset of this name.
     """
     if name not in names():
         close = get_close_matches(name, names(), 1)

@@ -1,8 +1,8 @@
-"""A run on disk: one safetensors file, written whole or not at all.
+"""Checkpoints: the whole state of a run in one safetensors file, written atomically.
 
-Tensors are named ``model/…`` (weights), ``ema/…`` (their average), ``adam.m/…`` and ``adam.v/…`` (moments). The
-metadata holds the configuration, the step, the package's version, and a SHA-256 over all of it and every tensor.
-Nothing is ever unpickled.
+Tensors are named ``model/…`` (weights), ``ema/…`` (their moving average), ``adam.m/…`` and ``adam.v/…`` (Adam's
+moments). The metadata holds the configuration, the step, the package's version, and a SHA-256 of the metadata and all
+tensors. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ddpm_np import __version__
-from ddpm_np.backend import to_host
+from ddpm_np.backend import Array, to_host
 from ddpm_np.config import Config
 from ddpm_np.storage import digest, safetensors_pieces, write_atomically
 from ddpm_np.training.trainer import Trainer
@@ -26,26 +26,71 @@ PATTERN = "checkpoint-*.safetensors"
 
 
 class CheckpointError(ValueError):
-    """A file that is no checkpoint, or a damaged one."""
+    """A file that is not a checkpoint, or is a damaged one."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds: the run's configuration, how many steps and updates it took, and the tensors by name."""
+    """The content of a checkpoint file.
+
+    Parameters
+    ----------
+    config : Config
+        The run's configuration.
+    step : int
+        Training steps taken.
+    updates : int
+        Updates of the weights; fewer than `step` if a gradient was not finite.
+    unlogged : tuple of (float, float, int)
+        Loss and gradient norm summed over the steps since the last record, and the number of those steps.
+    tensors : dict of str to array
+        All tensors, by the names in the file.
+    loss : float
+        The last logged loss; infinite if there is none.
+    """
 
     config: Config
     step: int
     updates: int
     unlogged: tuple[float, float, int]
     tensors: dict[str, np.ndarray]
+    loss: float = float("inf")
 
     def weights(self, which: str) -> dict[str, np.ndarray]:
-        """The tensors of ``"model"`` or ``"ema"`` under the model's own names."""
+        """Return the weights of a net by the names that the net itself gives them.
+
+        Parameters
+        ----------
+        which : {"model", "ema"}
+            The weights after the last step, or their average.
+
+        Returns
+        -------
+        dict of str to array
+            As `Module.load_state_dict` takes them.
+        """
         return {k.removeprefix(f"{which}/"): v for k, v in self.tensors.items() if k.startswith(f"{which}/")}
 
 
 def save(path: str | Path, trainer: Trainer, config: Config, loss: float = float("inf")) -> None:
-    """Write the run to `path`, with the last logged loss, by which the best is known. The same run, the same bytes."""
+    """Write a checkpoint of a run; the same run gives the same bytes.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; see `path_of`.
+    trainer : Trainer
+        The state of the run.
+    config : Config
+        Its configuration.
+    loss : float
+        The last logged loss, by which `keep_last` finds the best checkpoint.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written. What it held before is still there.
+    """
     names = [name for name, _ in trainer.model.named_parameters()]
     tensors = {
         f"{group}/{name}": to_host(view)
@@ -66,20 +111,30 @@ def save(path: str | Path, trainer: Trainer, config: Config, loss: float = float
     write_atomically(Path(path), safetensors_pieces(tensors, metadata))
 
 
-def _groups(trainer: Trainer) -> dict[str, Any]:
-    """The flat arrays of a run by the first part of their tensors' names."""
+def _groups(trainer: Trainer) -> dict[str, Array]:
+    """Return a run's flat arrays by the first part of their tensors' names."""
     return {"model": trainer.flat.data, "ema": trainer.ema.data, "adam.m": trainer.adam.m, "adam.v": trainer.adam.v}
 
 
 def read(path: str | Path) -> Checkpoint:
-    """The checkpoint in a file.
+    """Read a checkpoint and verify its SHA-256.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    Checkpoint
+        Its content.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     CheckpointError
-        If it is no checkpoint of ours, or not the one that was written.
+        If it is not a checkpoint of this package, or has changed since it was written.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -100,13 +155,27 @@ def read(path: str | Path) -> Checkpoint:
         config = Config.from_dict(json.loads(metadata["config"]))
         loss, norm, count = metadata["unlogged"].split()
         return Checkpoint(config, int(metadata["step"]), int(metadata["updates"]),
-                          (float.fromhex(loss), float.fromhex(norm), int(count)), tensors)
+                          (float.fromhex(loss), float.fromhex(norm), int(count)), tensors,
+                          float(metadata.get("loss", "inf")))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} was written by another version of ddpm_np, or by hand ({error})") from error
 
 
 def restore(trainer: Trainer, saved: Checkpoint) -> None:
-    """Put a trainer where the saved run was: weights, average, moments, step. It goes on bit for bit."""
+    """Put a trainer in the state of a saved run: weights, average, moments, step. Training continues bit for bit.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        A new trainer of the same configuration; changed in place.
+    saved : Checkpoint
+        The state.
+
+    Raises
+    ------
+    CheckpointError
+        If the tensors are not those of the trainer's net.
+    """
     names = [name for name, _ in trainer.model.named_parameters()]
     adam, xp = trainer.adam, trainer.backend.xp
     expected = {f"{group}/{name}": tuple(p.shape) for group in _groups(trainer)
@@ -123,12 +192,54 @@ def restore(trainer: Trainer, saved: Checkpoint) -> None:
 
 
 def path_of(folder: str | Path, step: int) -> Path:
-    """Where the checkpoint of a step lies in a run's folder."""
+    """Return the path of a step's checkpoint in a run's folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The run's folder.
+    step : int
+        Training steps taken.
+
+    Returns
+    -------
+    Path
+        The file, which need not exist.
+
+    Examples
+    --------
+    >>> path_of("runs/digits", 200).name
+    'checkpoint-00000200.safetensors'
+    """
     return Path(folder) / f"checkpoint-{step:08d}.safetensors"
 
 
+def holds_run(folder: str | Path) -> bool:
+    """Return whether a folder has checkpoints.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder, which need not exist.
+
+    Returns
+    -------
+    bool
+        True also if all of them are damaged.
+    """
+    return any(Path(folder).glob(PATTERN))
+
+
 def keep_last(folder: str | Path, count: int) -> None:
-    """Delete all but the newest `count` checkpoints of a run and the one with the least loss; and what kills left."""
+    """Delete old checkpoints of a run, and temporary files of killed saves.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The run's folder.
+    count : int
+        Checkpoints to keep: the newest ones. The one with the least logged loss is kept as well.
+    """
     paths = sorted(Path(folder).glob(PATTERN))
     losses = {path: _loss_of(path) for path in paths}
     best = [path for path in paths if losses[path] == min(losses.values()) < float("inf")][:1]
@@ -137,7 +248,7 @@ def keep_last(folder: str | Path, count: int) -> None:
 
 
 def _loss_of(path: Path) -> float:
-    """The loss that a checkpoint's metadata names; infinite for a file that does not say."""
+    """Return the loss in a checkpoint's metadata; infinity if it has none or cannot be read."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -148,12 +259,26 @@ def _loss_of(path: Path) -> float:
 
 
 def newest(folder: str | Path, say: Callable[[str], Any] = lambda line: None) -> Checkpoint:
-    """The newest checkpoint of a run that can be read; `say` is told of each one that cannot.
+    """Read the newest checkpoint of a run that is not damaged.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The run's folder.
+    say : callable
+        Called with a line for each damaged checkpoint that is skipped.
+
+    Returns
+    -------
+    Checkpoint
+        Its content.
 
     Raises
     ------
-    FileNotFoundError, CheckpointError
-        If there is none, or none can be read.
+    FileNotFoundError
+        If the folder has no checkpoint.
+    CheckpointError
+        If all of them are damaged.
     """
     paths = sorted(Path(folder).glob(PATTERN), reverse=True)
     if not paths:

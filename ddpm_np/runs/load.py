@@ -17,11 +17,23 @@ from ddpm_np.runs import checkpoint
 
 
 @dataclass(frozen=True)
-class Pretrained:
-    """A trained net: `model` with the weights after the last step, `ema` with their average in ``ema.model``.
+class TrainedNet:
+    """A trained net with everything that sampling from it and evaluating it need; what `load` returns.
 
-    `step` is how many there were: 0 of published weights, of which nothing says so. `no_label` is the label that means
-    none, of a net that was trained with such a one.
+    Parameters
+    ----------
+    config : Config
+        The configuration of its run.
+    schedule : Schedule
+        The schedule β₁..β_T that it was trained with.
+    model : UNet
+        The net with the weights after the last step.
+    ema : object
+        ``ema.model`` is the net with the moving average of the weights.
+    step : int
+        Training steps taken; 0 for published weights, which do not record it.
+    no_label : int or None
+        The unconditional class of a net with labels; None if it has none.
     """
 
     config: Config
@@ -33,35 +45,49 @@ class Pretrained:
 
 
 def load(path: str | Path, *, dtype: str = "float32", backend: str = "numpy",
-         say: Callable[[str], Any] = warnings.warn) -> Pretrained:
-    """Open a checkpoint, or a folder of published weights.
+         say: Callable[[str], Any] = warnings.warn) -> TrainedNet:
+    """Open a trained net: a run, a checkpoint, or a folder of published weights.
 
     Parameters
     ----------
-    path
-        A checkpoint file; the folder of a run, whose newest checkpoint is taken; or a folder of diffusers' (a pipeline
-        or a net), whose weights are both ``model`` and ``ema``.
-    dtype, backend
-        Of the weights.
-    say
-        Called with a line for each damaged checkpoint of a folder that is passed over.
+    path : str or Path
+        A checkpoint file; a run's folder, of which the newest checkpoint that is not damaged is opened; or a diffusers
+        folder (a pipeline or a net), whose weights become both ``model`` and ``ema.model``.
+    dtype : {"float32", "float64"}
+        Dtype of the weights.
+    backend : {"numpy", "cupy"}
+        Backend of the weights.
+    say : callable
+        Called with a line for each damaged checkpoint that is skipped.
+
+    Returns
+    -------
+    TrainedNet
+        The net, its average, its schedule and its configuration.
 
     Raises
     ------
-    FileNotFoundError, checkpoint.CheckpointError
-        If there is none, or it is damaged.
+    FileNotFoundError
+        If there is no checkpoint.
+    CheckpointError
+        If the checkpoint is damaged, or all of a run's are.
     ValueError
-        If a folder of diffusers' is damaged or needs what is not supported, see `interop.diffusers`.
+        If a diffusers folder is damaged or needs what this package does not support; see `interop.diffusers`.
+
+    Examples
+    --------
+    >>> from ddpm_np import load, sample                  # doctest: +SKIP
+    >>> images = sample(load("runs/digits"), n=16)        # doctest: +SKIP
     """
     path = Path(path)
-    if diffusers.is_folder(path) and not list(path.glob(checkpoint.PATTERN)):
+    if diffusers.is_folder(path) and not checkpoint.holds_run(path):
         net, settings = diffusers.load_pipeline(path, dtype=dtype, backend=backend)
         config = Config.of_net(net.config, settings)
-        return Pretrained(config, settings.build(), net, SimpleNamespace(model=net), 0, None)
+        return TrainedNet(config, settings.build(), net, SimpleNamespace(model=net), 0, None)
     if path.is_file() and path.name in diffusers.FILES:
-        raise ValueError(f"{path} is a part of a folder of diffusers': name the folder, {path.parent}")
+        raise ValueError(f"{path} is one file of a diffusers folder: name the folder, {path.parent}")
     saved = checkpoint.newest(path, say) if path.is_dir() else checkpoint.read(path)
     nets = {which: UNet(saved.config.model, dtype=dtype, backend=backend, weights=saved.weights(which))
             for which in ("model", "ema")}
-    return Pretrained(saved.config, saved.config.diffusion.build(), nets["model"], SimpleNamespace(model=nets["ema"]),
+    return TrainedNet(saved.config, saved.config.diffusion.build(), nets["model"], SimpleNamespace(model=nets["ema"]),
                       saved.step, saved.config.no_label)

@@ -10,8 +10,8 @@ from ddpm_np.autograd.tensor import Tensor, no_grad
 from ddpm_np.backend import freeze, of
 from ddpm_np.diffusion.reverse import Denoiser
 from ddpm_np.nn import Module
-from ddpm_np.parallel.processes import Team, can_fork, is_shared
-from ddpm_np.parallel.threads import cut, default_workers, map_in_order
+from ddpm_np.parallel.processes import WorkerPool, can_fork, is_shared
+from ddpm_np.parallel.threads import contiguous_spans, default_workers, map_in_order
 
 
 def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, fixed: bool = False,
@@ -28,8 +28,8 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, f
     workers
         Among how many the images of a batch are divided, on the CPU; None for one a CPU. An image's result is the same
         bits with any number of them, and in any batch, but for `together`. Where the system allows, those after the
-        first are processes (`crew`): for a Trainer's weights, which are shared with them, and for those that are
-        `fixed`; else threads.
+        first are processes: for a Trainer's weights, which are shared with them, and for those that are `fixed`; else
+        threads.
     fixed
         A promise that the weights do not change while this is in use.
     together
@@ -49,7 +49,7 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, f
     net = model.clone(lambda p: Tensor(freeze(_laid_out(p.data) if fixed else p.data[...]))).eval()
 
     apart = can_fork() and (fixed or all(is_shared(p.data) for p in net.parameters()))
-    team = Team()
+    pool = WorkerPool()
 
     def part(task: tuple[Any, ...]) -> Any:
         with no_grad(), images_together() if together else nullcontext():
@@ -59,8 +59,12 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, f
         xp = of(x)
         count = (workers or default_workers()) if xp.name == "numpy" else 1
         inputs = (x, t) if y is None else (x, t, y)
-        tasks = [tuple(array[first:end] for array in inputs) for first, end in cut(x.shape[0], count)]
-        parts = team.run(part, tasks, []) if apart and len(tasks) > 1 else list(map_in_order(part, tasks, count))
+        tasks = [tuple(array[first:end] for array in inputs) for first, end in contiguous_spans(x.shape[0], count)]
+        if apart and len(tasks) > 1:
+            pool.fork(part, len(tasks) - 1, [])
+            parts = pool.map(part, tasks)
+        else:
+            parts = list(map_in_order(part, tasks, count))
         return xp.concat(parts, axis=0) if len(parts) > 1 else parts[0]
 
     return eps

@@ -1,4 +1,4 @@
-"""Diffusion in the plane: data that one can see whole, nets that learn it in seconds, and pictures of both."""
+"""Diffusion in the plane: two-dimensional data, small nets that learn it in seconds, and plots of both."""
 
 from ddpm_np.toys.data import TOYS, Toy, mixture, moons, swiss_roll, toy
 from ddpm_np.toys.training import LearnedForward, Settings, Trained, judge, toy_schedule, train

@@ -1,7 +1,7 @@
-"""Pictures of a net that has learned a toy: clouds on their way to noise and back, arrows, variances, an animation.
+"""Plots of a net that has learned a toy: point clouds of both processes, the score, variances, an animation.
 
-Points are coloured by the direction in which x₀ lies from the origin, so that one sees who came from where. Each
-function writes one file, and needs no screen.
+Points are coloured by the direction of their x₀ from the origin, which shows where each came from. Each function writes
+one file and needs no display.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ddpm_np.backend import get_backend
 from ddpm_np.diffusion import q_sample
 from ddpm_np.toys.training import Trained
 
-LIMIT = 3.2  # of the axes: standard normal points lie within, but for one in 400
+LIMIT = 3.2  # half width of the axes: 399 of 400 standard normal points lie within
 POINTS = 1200
 NAMES = ("forward.png", "reverse.png", "field.png", "variance.png", "flow.gif")
 
@@ -30,7 +30,7 @@ def _figure(rows: int, columns: int, figsize: tuple[float, float], share: bool =
 
 
 def colours(x_0: np.ndarray) -> np.ndarray:
-    """The hue of the angle of each x₀ (n, 2); (n, 3)."""
+    """Return an RGB colour for each x₀ (n, 2) whose hue is the point's angle; (n, 3)."""
     from matplotlib.colors import hsv_to_rgb
 
     hue = np.arctan2(x_0[:, 1], x_0[:, 0]) / (2 * math.pi) % 1.0  # (n,)
@@ -38,7 +38,7 @@ def colours(x_0: np.ndarray) -> np.ndarray:
 
 
 def spaced(T: int, count: int, power: float = 1.0) -> list[int]:
-    """At most `count` distinct steps from 0 to T: evenly spaced, or closer together near 0 for a `power` above 1.
+    """Return at most `count` distinct steps from 0 to T, evenly spaced or, for a `power` above 1, denser near 0.
 
     >>> spaced(100, 5), spaced(100, 5, 2)
     ([0, 25, 50, 75, 100], [0, 6, 25, 56, 100])
@@ -47,7 +47,7 @@ def spaced(T: int, count: int, power: float = 1.0) -> list[int]:
 
 
 def true_clouds(trained: Trained, steps: Sequence[int], seed: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
-    """x_t ~ q(x_t) for each t, all of the same x₀ and noise, and their colours."""
+    """Return x_t ~ q(x_t) for each t, from the same x₀ and noise, and the points' colours."""
     x_0 = trained.toy.sample(POINTS, seed, first=2**47)  # (n, 2)
     noise = get_backend().normal(seed, "toy/forward", 0, 0, POINTS, (2,), "float32")
     return [q_sample(trained.schedule, x_0, np.full(POINTS, t), noise) for t in steps], colours(x_0)
@@ -65,7 +65,7 @@ def _square(axis: Any, title: str) -> None:
 
 
 def plot_forward(path: str | Path, trained: Trained) -> None:
-    """Equation (4): the data on its way to noise, x_t for several t."""
+    """Plot the forward process, equation (4): x_t for several t."""
     steps = spaced(trained.schedule.T, 6, 2)
     clouds, colour = true_clouds(trained, steps)
     figure, axes = _figure(1, len(steps), figsize=(2.3 * len(steps), 2.9))
@@ -78,9 +78,9 @@ def plot_forward(path: str | Path, trained: Trained) -> None:
 
 
 def plot_reverse(path: str | Path, trained: Trained, chain: np.ndarray) -> None:
-    """Algorithm 2: the net's chain from noise to data, above the true marginals at the same t.
+    """Plot the net's chain from noise to data (Algorithm 2) above the true marginals at the same t.
 
-    `chain` is (T + 1, n, 2), as `Trained.chain` gives it.
+    `chain` is (T + 1, n, 2), from `Trained.chain`.
     """
     steps = spaced(trained.schedule.T, 6, 2)[::-1]
     clouds, colour = true_clouds(trained, steps)
@@ -96,11 +96,11 @@ def plot_reverse(path: str | Path, trained: Trained, chain: np.ndarray) -> None:
 
 
 def plot_field(path: str | Path, trained: Trained, side: int = 21) -> None:
-    """The score ∇ log q(x_t) as arrows, the net's above the exact one.
+    """Plot the score ∇ log q(x_t) as arrows, the net's above the exact one.
 
-    An arrow has the direction of −ε, the score being −ε/√(1 − ᾱ_t), and the length |ε|/(½ + |ε|) in steps of the grid:
-    the score itself grows without end away from the data. Grey where next to no x_t lies: nobody told the net what to
-    say there.
+    The score is −ε/√(1 − ᾱ_t). An arrow has the direction of −ε and the length |ε|/(½ + |ε|) in grid steps, because the
+    score itself grows without bound away from the data. Arrows are grey where almost no x_t lies, since the net was not
+    trained there.
     """
     s, oracle = trained.schedule, trained.toy.oracle(trained.schedule, 400)
     steps = [t for t in spaced(s.T, 6, 2.5) if t][:4]
@@ -124,12 +124,12 @@ def plot_field(path: str | Path, trained: Trained, side: int = 21) -> None:
     axes[0, 0].set_ylabel("learned")
     axes[1, 0].set_ylabel("exact")
     figure.suptitle(rf"{trained.toy.name}: the score $\nabla \log q(x_t) = -\epsilon/\sqrt{{1-\bar\alpha_t}}$; grey "
-                    "where next to no $x_t$ lies", fontsize=11)
+                    "where almost no $x_t$ lies", fontsize=11)
     figure.savefig(path)
 
 
 def plot_variance(path: str | Path, trained: Trained) -> None:
-    """The learned σ_t² between β̃_t and β_t, beside the best there is; and learned β beside what they began as."""
+    """Plot the learned σ_t² between β̃_t and β_t beside the optimal one, and learned β beside its initial values."""
     s, learned_beta = trained.schedule, trained.settings.learn_beta
     t = np.arange(1, s.T + 1)
     some = [step for step in spaced(s.T, 20, 2) if step]
@@ -144,7 +144,7 @@ def plot_variance(path: str | Path, trained: Trained) -> None:
     axis.set(title="the variance of a reverse step", xlabel="t", xscale="log", yscale="log")
 
     def between(sigma2: np.ndarray) -> np.ndarray:
-        """(ln σ² − ln β̃)/(ln β − ln β̃), where the two differ by more than a thousandth."""
+        """Return (ln σ² − ln β̃)/(ln β − ln β̃) where ln β − ln β̃ exceeds a thousandth, nan elsewhere."""
         bottom, top = np.log(low)[np.array(some) - 1], s.log_beta[some]
         return np.where(top - bottom > 1e-3, (np.log(sigma2) - bottom) / np.maximum(top - bottom, 1e-3), np.nan)
 
@@ -152,7 +152,7 @@ def plot_variance(path: str | Path, trained: Trained) -> None:
     place.axhline(0, color="C1")
     place.plot(some, between(learned), "o", ms=4, color="C2", label="learned")
     place.plot(some, between(best), "k+", ms=8, label="exact")
-    place.set(title=r"its place between $\ln\tilde\beta_t$ (0) and $\ln\beta_t$ (1)", xlabel="t", xscale="log")
+    place.set(title=r"its position between $\ln\tilde\beta_t$ (0) and $\ln\beta_t$ (1)", xlabel="t", xscale="log")
     if learned_beta:
         axes[0, 2].plot(t, trained.start.beta[1:], "--", color="C7", label=r"$\beta_t$ before")
         axes[0, 2].plot(t, s.beta[1:], color="C0", label=r"$\beta_t$ learned")
@@ -165,7 +165,7 @@ def plot_variance(path: str | Path, trained: Trained) -> None:
 
 
 def frames(T: int, count: int = 48) -> list[int]:
-    """The steps that the animation shows, from T down to 0: closer together near 0, where the shape comes out.
+    """Return the steps that the animation shows, from T down to 0, denser near 0, where the shape emerges.
 
     >>> frames(4)
     [4, 3, 2, 1, 0]
@@ -174,9 +174,9 @@ def frames(T: int, count: int = 48) -> list[int]:
 
 
 def animate_flow(path: str | Path, trained: Trained, chain: np.ndarray, pixels: int = 380) -> int:
-    """Points from noise to data as a GIF; returns the number of frames.
+    """Write a GIF of points moving from noise to data and return its number of frames.
 
-    `chain` is (T + 1, n, 2), as `Trained.chain` gives it.
+    `chain` is (T + 1, n, 2), from `Trained.chain`.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -194,13 +194,13 @@ def animate_flow(path: str | Path, trained: Trained, chain: np.ndarray, pixels: 
         canvas.draw()
         picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3])
         pictures.append(picture.quantize(64, dither=Image.Dither.NONE))
-    duration = [600, *[70] * (len(pictures) - 2), 2000]  # milliseconds: it rests on the noise and on the data
+    duration = [600, *[70] * (len(pictures) - 2), 2000]  # milliseconds: it pauses on the noise and on the data
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=duration, loop=0, optimize=False)
     return len(pictures)
 
 
 def draw_all(folder: str | Path, trained: Trained, seed: int = 0) -> Iterator[Path]:
-    """Every picture of `NAMES` into a folder: yields each path when the file is written."""
+    """Write every plot of `NAMES` into a folder, yielding each path once the file is written."""
     chain = trained.chain(POINTS, seed)
     draw: tuple[Callable[[Path], Any], ...] = (
         lambda path: plot_forward(path, trained), lambda path: plot_reverse(path, trained, chain),

@@ -1,4 +1,4 @@
-"""A small net on points of the plane: mean and variance learned, and the forward variances too if one likes."""
+"""Train a small net on points of the plane: mean and variance, optionally the forward variances as well."""
 
 from __future__ import annotations
 
@@ -36,39 +36,46 @@ from ddpm_np.sampling.predictor import predictor
 from ddpm_np.toys.data import Toy
 from ddpm_np.training.trainer import Record, Trainer
 
-NATS = math.log(2)  # bits to nats
+NATS = math.log(2)  # nats in a bit
 
 
 def toy_schedule(T: int = 100) -> Schedule:
-    """T of the paper's 1,000 steps: a chain of fewer, larger steps with the paper's marginals at those.
+    """Return a schedule of T of the paper's 1,000 steps: larger steps with the paper's marginals.
 
-    β₁..β_T would have to grow in any case for x_T to be noise; this says how, for any T from 2 to 1,000.
+    With fewer steps, β₁..β_T must be larger for x_T to be noise; respacing fixes them for any T from 2 to 1,000.
 
     >>> s = toy_schedule(100)
     >>> bool(abs(s.alpha_bar[50] - linear_schedule(1000).alpha_bar[500]) < 1e-15)
     True
     """
     if not 2 <= T <= 1000:
-        raise ValueError(f"T must be from 2 to 1000, steps of the paper's schedule, got {T}")
+        raise ValueError(f"T must be from 2 to 1000, the steps of the paper's schedule, got {T}")
     schedule = linear_schedule(1000)
     return respace(Reverse(schedule, lambda x, t: x), timesteps(1000, T)).schedule
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a net is trained on a toy.
+    """Settings of a training run on a toy.
 
-    Attributes
+    Parameters
     ----------
-    steps, batch, T, seed : int
+    steps : int
+        Training steps.
+    batch : int
+        Points in a batch.
+    T : int
+        Steps of the chain.
+    seed : int
+        Seed of data, weights and noise.
     learn_beta : bool
-        Whether β₁..β_T are learned, from the toy schedule's on.
+        Learn β₁..β_T too, starting from the toy schedule.
     lr : float
-        The learning rate of the first step; it falls to 0 along a straight line.
+        Learning rate at the first step; it falls linearly to 0.
     ema : float
-        Decay of the weights' average.
+        Decay of the weights' moving average.
     model : MLPConfig
-        With 2·D outputs: a mean and a variance.
+        The net, with 2·D outputs: a mean and a variance.
     """
 
     steps: int = 1000
@@ -87,14 +94,14 @@ class Settings:
 
 
 class LearnedForward(Module):
-    """A net and the forward variances that it is trained with: β_t = σ(w_t), the w_t being parameters like others.
+    """A net together with learned forward variances β_t = σ(w_t), the w_t being trained like other parameters.
 
     Parameters
     ----------
-    net
-        ``net(x, t)``.
-    schedule
-        β₁..β_T to begin with.
+    net : Module
+        The net, ``net(x, t)``.
+    schedule : Schedule
+        The initial β₁..β_T.
     """
 
     def __init__(self, net: Module, schedule: Schedule):
@@ -106,25 +113,25 @@ class LearnedForward(Module):
         return self.net(x, t)
 
     def schedule(self) -> Schedule:
-        """The schedule with gradients to the logits."""
+        """Return the schedule as Tensors, with gradients to the logits w."""
         return Schedule.learned(self.logits)
 
     def numbers(self) -> Schedule:
-        """The same schedule as plain numbers, to evaluate and to sample with."""
+        """Return the schedule as plain arrays, for evaluation and sampling."""
         return Schedule.from_betas(to_host(self.schedule().beta)[1:])
 
 
 def learned_forward_loss(schedule: Schedule, model: LearnedForward, x_0: Any, t: Any, noise: Any) -> Any:
-    """The bound (5), L_T with it, at the model's own schedule instead of the one given; (N,) bits per dimension.
+    """Return the bound (5), including L_T, at the model's own schedule; (N,) bits per dimension.
 
-    x_t is drawn through the learned ᾱ_t, so the gradient by w is that of all of (5): of the noise that x₀ is seen
-    through, of the posteriors that the net is compared with, of the range of σ², and of L_T.
+    `schedule` is ignored. x_t is drawn with the learned ᾱ_t, so the gradient by w is that of all of (5): of x_t, of the
+    posteriors that the net is compared with, of the range of σ², and of L_T.
     """
     return bound_loss(model.schedule(), model, x_0, t, noise, variance="learned_range", levels=None)
 
 
 class Draws(Sequence[Any]):
-    """Fresh points for every step: batch k is the points k·size .. (k + 1)·size − 1 of a seed."""
+    """Batches of fresh points: batch k holds the points k·size .. (k + 1)·size − 1 of a seed."""
 
     def __init__(self, toy: Toy, size: int, seed: int):
         self.toy, self.size, self.seed = toy, size, seed
@@ -140,15 +147,20 @@ class Draws(Sequence[Any]):
 class Trained:
     """A net that has learned a toy.
 
-    Attributes
+    Parameters
     ----------
     toy : Toy
+        The toy.
     settings : Settings
-    start, schedule : Schedule
-        β before and after training: the same unless they were learned.
+        The settings of its training.
+    start : Schedule
+        The schedule before training.
+    schedule : Schedule
+        The schedule after training; the same unless β was learned.
     predict : callable
-        (x_t, t) -> (N, 4): ε_θ, and the place of ln σ² between ln β̃_t and ln β_t.
+        The net's output (x_t, t) -> (N, 4): ε_θ, and the position of ln σ² between ln β̃_t and ln β_t.
     records : list of Record
+        The training log.
     """
 
     toy: Toy
@@ -164,17 +176,17 @@ class Trained:
         return Reverse(self.schedule, self.predict, variance="learned_range")
 
     def chain(self, n: int, seed: int = 0) -> np.ndarray:
-        """x₀, x₁, …, x_T of Algorithm 2 with the learned variance: (T + 1, n, 2), row t being x_t."""
+        """Sample by Algorithm 2 with the learned variance; return x₀, x₁, …, x_T, (T + 1, n, 2), row t being x_t."""
         device = get_backend()
         x_T = first_noise(device, seed, self.schedule, 0, n, (2,))
         noise_at = step_noise(device, seed, 0, n, (2,))
         return np.stack([x_T, *(x for _, x, _ in ancestral(self.reverse, x_T, noise_at))])[::-1]
 
     def variances(self, t: int, n: int = 600, seed: int = 1) -> tuple[float, float]:
-        """σ_t² that the net learned, and the best there is: both as means over x_t and the dimensions.
+        """Return the learned σ_t² and the optimal one, each a mean over x_t and the dimensions.
 
-        The best is E[Var(x_{t−1} | x_t)] = β̃_t + E(μ̃_t(x₀, x_t) − μ*(x_t))², μ* being (7) at E[x₀ | x_t]: figures of
-        the exact posterior, by draws of (x₀, x_t).
+        The optimal one is E[Var(x_{t−1} | x_t)] = β̃_t + E(μ̃_t(x₀, x_t) − μ*(x_t))², where μ* is (7) at E[x₀ | x_t],
+        estimated from draws of (x₀, x_t) with the exact posterior.
         """
         s, (x_0, noise) = self.schedule, fresh(self.toy, n, seed)
         steps = np.full(n, t)
@@ -187,7 +199,7 @@ class Trained:
 
 
 def fresh(toy: Toy, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """x₀ and ε of an evaluation, (n, 2) each: draws that training did not see."""
+    """Return x₀ and ε for an evaluation, (n, 2) each: draws that training did not see."""
     noise = get_backend().normal(seed, "toy/evaluation", 0, 0, n, (2,), "float32")
     return toy.sample(n, seed, first=2**48), noise
 
@@ -196,13 +208,22 @@ def train(toy: Toy, settings: Settings | None = None,
           on_step: Callable[[int, Record | None], Any] = lambda step, record: None) -> Trained:
     """Train a net on a toy by Algorithm 1.
 
-    Mean and variance by `hybrid_loss` with λ = 1/T: L_simple, and for the variance the mean of the bound's terms. With
-    `learn_beta` all by the bound: L_simple says nothing of which β are good.
+    The loss is `hybrid_loss` with λ = 1/T: L_simple for the mean, the average of the bound's terms for the variance.
+    With `learn_beta` the loss is the bound, because L_simple does not rank choices of β.
 
     Parameters
     ----------
-    on_step
-        (step, the record of the last steps or None), called after each step.
+    toy : Toy
+        The toy.
+    settings : Settings or None
+        The settings; None: the defaults.
+    on_step : callable
+        Called after each step with the step and the latest record, or None before the first.
+
+    Returns
+    -------
+    Trained
+        The trained net with its average weights.
     """
     settings = settings or Settings()
     start = toy_schedule(settings.T)
@@ -227,23 +248,26 @@ def train(toy: Toy, settings: Settings | None = None,
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a net achieves on fresh draws, beside what can be achieved.
+    """A net's losses on fresh draws, beside the optimal ones.
 
-    Attributes
+    Parameters
     ----------
-    loss, loss_error : float
-        L_simple and its standard error.
+    loss : float
+        L_simple.
+    loss_error : float
+        Its standard error.
     floor : float
-        L_simple of the exact ε* on the same draws: no net has less, but for chance.
+        L_simple of the exact ε* on the same draws: no net's expected loss is lower.
     excess : float
-        E‖ε_θ − ε*‖² per dimension, which is the loss's expectation above the floor's: the noise falls out.
+        E‖ε_θ − ε*‖² per dimension, the expectation of loss − floor: the noise cancels in it.
     bound : float
         The bound (5), in nats per dimension.
-    gap, gap_error : float
-        The bound less −ln q(x₀) of the same points, which is the entropy on average: what the bound loses; and its
-        standard error. No model's is below 0, but for chance.
+    gap : float
+        The bound minus the data's entropy per dimension, estimated on the same points: its expectation is at least 0.
+    gap_error : float
+        Its standard error.
     prior : float
-        L_T, in nats per dimension: a part of the gap.
+        L_T in nats per dimension, a part of the gap.
     """
 
     loss: float
@@ -257,7 +281,7 @@ class Judgement:
 
 
 def judge(trained: Trained, n: int = 5000, points: int = 500, seed: int = 2) -> Judgement:
-    """Losses of a trained net on `n` fresh draws of (x₀, t, ε), and the bound on `points` fresh x₀."""
+    """Compute a trained net's losses on `n` fresh draws of (x₀, t, ε), and the bound on `points` fresh x₀."""
     s, oracle = trained.schedule, trained.toy.oracle(trained.schedule, 400)
     x_0, noise = fresh(trained.toy, n, seed)
     t = get_backend().integers(seed, "toy/t", 0, 0, n, 1, s.T)  # (n,)
@@ -275,7 +299,7 @@ def judge(trained: Trained, n: int = 5000, points: int = 500, seed: int = 2) -> 
 
 
 def bound_terms(trained: Trained, n: int, seed: int) -> list[tuple[int, np.ndarray]]:
-    """(T + 1, L_T), …, (1, L₀) of n fresh points: (n,) each, nats per dimension."""
+    """Return the terms (T + 1, L_T), …, (1, L₀) of the bound of n fresh points, (n,) each, in nats per dimension."""
     device, x_0 = get_backend(), fresh(trained.toy, n, seed)[0]
     found = vlb_terms(trained.reverse, x_0, lambda t: device.normal(seed, "toy/bound", t, 0, n, (2,), "float32"),
                       levels=None)
@@ -283,5 +307,5 @@ def bound_terms(trained: Trained, n: int, seed: int) -> list[tuple[int, np.ndarr
 
 
 def standard_error(values: np.ndarray) -> float:
-    """Of the mean of independent draws (n,): s/√n."""
+    """Return the standard error s/√n of the mean of independent draws (n,)."""
     return float(values.std(ddof=1) / math.sqrt(len(values)))

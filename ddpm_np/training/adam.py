@@ -1,49 +1,103 @@
-"""Adam, warm-up, the clip of the gradient's global norm, and the moving average of the weights.
+"""Adam, with warm-up.
 
-Everything that follows from the step number is computed on the parameters' device, and an update whose gradient
-is not finite leaves every number as it was: by a device flag, so that no step waits for the device.
+`adam_step` is the definition; `fused_update` is its fast twin, which `Adam` runs unless `kernels("reference")` is
+chosen. All that follows from the step number is computed on the parameters' device, and a gradient that is not finite
+leaves every number unchanged by a flag on the device, so that no step waits for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
+from ddpm_np.autograd.op import chosen_kernels
 from ddpm_np.autograd.tensor import Tensor
-from ddpm_np.backend import asarray
+from ddpm_np.backend import Array, asarray, of
 from ddpm_np.training.ema import EMA
-from ddpm_np.training.flat import Flat, Span, global_norm, in_span, squares
+from ddpm_np.training.flat import Flat, norm_by_blocks
+from ddpm_np.training.fused_update import Factors, fused_factors, fused_update
 
 
-class Update(NamedTuple):
-    """The numbers of one update, 0-d arrays: see `Adam.update`."""
-
-    ok: Any
-    scale: Any
-    keep_m: Any
-    keep_v: Any
-    add_m: Any
-    add_v: Any
-    step: Any
-    root: Any
-    share: Any
-
-
-class Adam:
-    """Adam, Kingma & Ba (2015), Algorithm 1: θ ← θ − η_k·m̂/(√v̂ + ε).
-
-    m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², m̂ = m/(1 − β₁ᵏ), v̂ = v/(1 − β₂ᵏ), k the update's number from 1.
-    Warm-up: η_k = lr·min((k − 1)/warmup, 1), so that the first update has rate 0 (the authors read the step before
-    they increment it).
+def adam_step(theta: Array, g: Array, m: Array, v: Array, k: int | Array, lr: float | Array,
+              betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8) -> tuple[Array, Array, Array]:
+    """Make one update by Adam: θ ← θ − η·m̂/(√v̂ + ε).
 
     Parameters
     ----------
-    parameters
-        Leaf Tensors.
-    lr, betas, eps
-        η, (β₁, β₂), ε.
-    warmup
-        Updates until the full rate; 0 for none.
+    theta, g, m, v : arrays of one shape
+        Parameters, their gradient, and the moving averages of the gradient and of its square (zeros at first).
+    k : int or array of shape ()
+        The update's number, from 1.
+    lr : float or array of shape ()
+        The learning rate η.
+    betas : (float, float)
+        β₁ and β₂.
+    eps : float
+        ε.
+
+    Returns
+    -------
+    theta, m, v : arrays
+        After the update, in the dtype of `theta`.
+
+    Notes
+    -----
+    Algorithm 1 of Kingma & Ba (2015). Verified by ``ddpm-np check --equation adam``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> theta, zero = np.array([1.0, 1.0]), np.zeros(2)
+    >>> adam_step(theta, np.array([3.0, -0.5]), zero, zero, k=1, lr=0.1)[0].round(6)
+    array([0.9, 1.1])
+    """
+    b1, b2 = betas
+    m = b1 * m + (1 - b1) * g
+    v = b2 * v + (1 - b2) * g**2
+    m_hat = m / (1 - b1**k)
+    v_hat = v / (1 - b2**k)
+    new = theta - lr * m_hat / (of(v_hat).sqrt(v_hat) + eps)
+    return of(new).astype(new, theta.dtype), m, v
+
+
+class Adam:
+    """Adam on a net's parameters, which it changes in place.
+
+    m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², m̂ = m/(1 − β₁ᵏ), v̂ = v/(1 − β₂ᵏ), θ ← θ − η_k·m̂/(√v̂ + ε), with k the
+    update's number from 1. Warm-up: η_k = lr·min((k − 1)/warmup, 1), so that the first update has rate 0, as in the
+    authors' code, which reads the step before it increments it.
+
+    Parameters
+    ----------
+    parameters : sequence of Tensors
+        Leaves of one dtype. Their data become views of one array, ``flat.data``.
+    lr : float
+        η.
+    betas : (float, float)
+        β₁ and β₂.
+    eps : float
+        ε.
+    warmup : int
+        Updates until the full rate; 0: no warm-up.
+
+    Attributes
+    ----------
+    flat : Flat
+        The parameters and their gradient, end to end.
+    m, v : arrays of shape (P,)
+        The moving averages of the gradient and of its square.
+    updates : float64 array of shape ()
+        The number of updates made, on the device.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of range, there are no parameters, or some are optimised together with others already.
+    TypeError
+        If the parameters have several dtypes.
+
+    Notes
+    -----
+    Kingma & Ba (2015), Algorithm 1. Verified by ``ddpm-np check --equation adam``.
 
     Examples
     --------
@@ -65,69 +119,70 @@ class Adam:
         xp = self.flat.xp
         self.lr, self.betas, self.eps, self.warmup = lr, betas, eps, warmup
         self.m, self.v = self.flat.buffer(), self.flat.buffer()  # (P,), (P,)
-        self.updates = xp.zeros((), dtype=xp.float64)  # how many there have been: on the device
+        self.updates = xp.zeros((), dtype=xp.float64)
 
-    def rate(self) -> Any:
-        """η of the next update, a 0-d float64 array."""
+    def rate(self) -> Array:
+        """Return the learning rate η of the next update.
+
+        Returns
+        -------
+        float64 array of shape ()
+            On the parameters' device.
+        """
         xp = self.flat.xp
         full = self.lr * xp.ones_like(self.updates)
         return full if self.warmup == 0 else full * xp.clip(self.updates / self.warmup, None, 1.0)
 
     def step(self) -> None:
-        """One update from each parameter's `.grad`; the parameters change in place."""
+        """Make one update from each parameter's `.grad`; none if a gradient is not finite."""
         self.flat.gather()
-        self.update(asarray(self.flat.xp.isfinite(global_norm(squares(self.flat.grad)))))
+        self.update(asarray(self.flat.xp.isfinite(norm_by_blocks(self.flat.grad))))
 
-    def update(self, ok: Any, scale: Any = None, ema: EMA | None = None,
-               spread: Callable[[Update], Any] | None = None) -> None:
-        """One update from `flat.grad`, and one of the average, in one pass.
+    def update(self, ok: Array, scale: Array | None = None) -> None:
+        """Make one update from ``flat.grad``.
 
         Parameters
         ----------
-        ok
-            A 0-d flag; if it is false, nothing changes.
-        scale
-            Of the gradient: a 0-d array in the parameters' dtype, None for 1.
-        ema
-            The average to move after the parameters.
-        spread
-            Has several workers `apply` the update, each to a span of blocks; None: this thread does, to all.
+        ok : bool array of shape ()
+            If false, nothing changes.
+        scale : array of shape (), optional
+            Factor on the gradient, in the parameters' dtype.
+        """
+        if chosen_kernels() == "reference":
+            xp, flat = self.flat.xp, self.flat
+            g = xp.where(ok, flat.grad if scale is None else flat.grad * scale, xp.zeros_like(flat.grad))  # (P,)
+            new = adam_step(flat.data, g, self.m, self.v, self.updates + 1, self.rate(), self.betas, self.eps)
+            for array, updated in zip((flat.data, self.m, self.v), new, strict=True):
+                array[...] = xp.where(ok, updated, array)
+        else:
+            fused_update(self.flat, self.m, self.v, self.factors(ok, scale))
+        self.count(ok)
+
+    def factors(self, ok: Array, scale: Array | None, ema: EMA | None = None) -> Factors:
+        """Return the factors of the next update for `fused_update`.
+
+        Parameters
+        ----------
+        ok, scale
+            As in `update`.
+        ema : EMA, optional
+            A moving average to be updated in the same pass.
+
+        Returns
+        -------
+        Factors
+            Numbers on the device.
+        """
+        return fused_factors(ok, scale, self.updates + 1, self.rate(), self.betas, self.eps, self.flat.data.dtype,
+                             None if ema is None else ema.share(ok))
+
+    def count(self, ok: Array) -> None:
+        """Count an update.
+
+        Parameters
+        ----------
+        ok : bool array of shape ()
+            Whether it was made.
         """
         xp = self.flat.xp
-        (b1, b2), k, dtype = self.betas, self.updates + 1, self.flat.data.dtype
-        zero = xp.zeros_like(k)
-
-        def number(x: Any, otherwise: Any) -> Any:
-            """x where the update counts, else what leaves everything as it was; in the parameters' dtype."""
-            return xp.astype(xp.where(ok, x, otherwise), dtype)
-
-        # η·m̂/(√v̂ + ε) = step·m/(√v·root + ε): two numbers carry both corrections
-        new = Update(ok, scale, number(b1 + zero, 1 + zero), number(b2 + zero, 1 + zero), number(1 - b1 + zero, zero),
-                     number(1 - b2 + zero, zero), number(self.rate() / (1 - b1**k), zero),
-                     number(1 / xp.sqrt(1 - b2**k), zero), None if ema is None else ema.share(ok))
-        if spread is None:
-            self.apply(new, ema)
-        else:
-            spread(new)
-        self.updates = self.updates + xp.where(ok, 1 + zero, zero)
-
-    def apply(self, new: Update, ema: EMA | None, span: Span | None = None) -> None:
-        """An update of a span of blocks of the parameters and of their average, or of all."""
-        xp, flat = self.flat.xp, self.flat
-        ok, scale, keep_m, keep_v, add_m, add_v, step, root, share = new
-
-        def update_block(block: slice) -> None:
-            p, g, m, v = flat.data[block], flat.grad[block], self.m[block], self.v[block]
-            if xp.name != "numpy" or not ok:  # on the host the flag is at hand, and this pass seldom needed
-                g = xp.where(ok, g, xp.zeros_like(g))
-            if scale is not None:
-                g = g * scale
-            m *= keep_m
-            m += add_m * g
-            v *= keep_v
-            v += add_v * (g * g)
-            p -= step * m / (xp.sqrt(v) * root + self.eps)
-            if ema is not None:
-                ema.move(block, share)
-
-        in_span(flat.data, update_block, span)
+        self.updates = self.updates + xp.where(ok, xp.ones_like(self.updates), xp.zeros_like(self.updates))

@@ -1,40 +1,74 @@
-"""A net's parameters laid end to end in one array, and passes over it block by block."""
+"""A net's parameters end to end in one array, and passes over it block by block."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 from ddpm_np.autograd.tensor import Tensor
-from ddpm_np.backend import asarray, of
-from ddpm_np.parallel.processes import shared
+from ddpm_np.backend import Array, asarray, of
+from ddpm_np.parallel.processes import shared_zeros
 
-_BLOCK = 1 << 15  # numbers a pass over a flat array takes at a time on a CPU: a few such blocks fit its cache
+_BLOCK = 1 << 15  # elements that a pass over a flat array takes at a time on a CPU: a few such blocks fit its cache
 
 Span = tuple[int, int]  # (first, end) of some blocks of a flat array
 
 
 class Flat:
-    """The parameters of a net laid end to end in one array, and a second one for their gradients.
+    """The parameters of a net end to end in one array, and a second array for their gradient.
 
-    Each parameter's data becomes a view of its part, so that the optimiser's passes run over one array. Get one with
-    `Flat.of`: the same parameters have one Flat, whoever asks. On the CPU worker processes share both arrays, and all
-    others from `buffer`: a forked process would keep a copy of any other one as soon as it is written.
+    Each parameter's data becomes a view of its part, so that the optimiser's passes run over one array. Use `Flat.of`,
+    by which the same parameters share one Flat. On the CPU worker processes share both arrays, and all others from
+    `buffer`: of any other array a forked process would get a copy as soon as it is written to.
 
     Parameters
     ----------
-    parameters
-        Leaf Tensors of one dtype and backend.
+    parameters : sequence of Tensors
+        Leaves of one dtype and backend.
+
+    Attributes
+    ----------
+    parameters : list of Tensors
+        The parameters.
+    data, grad : arrays of shape (P,)
+        Their data and their gradient.
+    gradients : list of arrays
+        Views of `grad`, one for each parameter, in its shape.
+
+    Raises
+    ------
+    ValueError
+        If there are no parameters.
+    TypeError
+        If they have several dtypes.
     """
 
     @classmethod
     def of(cls, parameters: Sequence[Tensor]) -> Flat:
-        """The Flat of these parameters, made if there is none yet."""
+        """Return the Flat of these parameters; make it if it does not exist yet.
+
+        Parameters
+        ----------
+        parameters : sequence of Tensors
+            Leaves of one dtype and backend.
+
+        Returns
+        -------
+        Flat
+            The same object for the same parameters, as long as somebody holds it.
+
+        Raises
+        ------
+        ValueError
+            If some of them belong to another Flat.
+        """
         parameters = list(parameters)
-        flat = parameters[0].flat if parameters else None
+        owners = [_flats.get(id(p)) for p in parameters]
+        flat = owners[0] if owners else None
         if flat is not None and [id(p) for p in flat.parameters] == [id(p) for p in parameters]:
             return flat
-        if any(p.flat is not None for p in parameters):
+        if any(owner is not None for owner in owners):
             raise ValueError("some of these parameters are optimised together with others already: "
                              "give Adam and EMA the same parameters in the same order")
         return cls(parameters)
@@ -50,24 +84,50 @@ class Flat:
         for p, view in zip(self.parameters, self.views(self.data), strict=True):
             view[...] = p.data
         self.grad = self.buffer()  # (P,)
+        self.gradients = list(self.views(self.grad))
         for p, view in zip(self.parameters, self.views(self.data), strict=True):
-            p._data, p.flat = view, self
+            p._data, _flats[id(p)] = view, self
 
-    def buffer(self) -> Any:
-        """Zeros (P,) as the parameters are; on the CPU, in memory shared with worker processes."""
+    def buffer(self) -> Array:
+        """Return zeros of the parameters' dtype, on their device; on the CPU, shared with worker processes.
+
+        Returns
+        -------
+        array of shape (P,)
+            Zeros.
+        """
         size, dtype = sum(p.size for p in self.parameters), self.parameters[0].dtype
-        return shared(size, dtype) if self.xp.name == "numpy" else self.xp.zeros(size, dtype=dtype)
+        return shared_zeros(size, dtype) if self.xp.name == "numpy" else self.xp.zeros(size, dtype=dtype)
 
-    def views(self, flat: Any) -> Iterator[Any]:
-        """The part of each parameter in a flat array, in its shape."""
+    def views(self, flat: Array) -> Iterator[Array]:
+        """Yield each parameter's part of a flat array, in the parameter's shape.
+
+        Parameters
+        ----------
+        flat : array of shape (P,)
+            An array from `buffer`.
+
+        Yields
+        ------
+        array
+            A view.
+        """
         start = 0
         for p in self.parameters:
             yield self.xp.reshape(flat[start : start + p.size], p.shape)
             start += p.size
 
-    def add(self, gradients: Sequence[Any], first: bool) -> None:
-        """Add a list of gradients (None for 0), one a parameter, to `grad`; the `first` list is copied in."""
-        for part, g in zip(self.views(self.grad), gradients, strict=True):
+    def add(self, gradients: Sequence[Array | None], first: bool) -> None:
+        """Add gradients to `grad`.
+
+        Parameters
+        ----------
+        gradients : sequence of arrays
+            One for each parameter; None for 0.
+        first : bool
+            Whether these are the first of a sum: `grad` is overwritten.
+        """
+        for part, g in zip(self.gradients, gradients, strict=True):
             if first:
                 part[...] = 0 if g is None else g
             elif g is not None:
@@ -78,33 +138,104 @@ class Flat:
         self.add([p.grad for p in self.parameters], first=True)
 
 
-def blocks(flat: Any) -> Iterator[slice]:
-    """Slices that cover a flat array: a few for a CPU's cache, one on a device."""
+_flats: WeakValueDictionary[int, Flat] = WeakValueDictionary()  # by id of each parameter, which its Flat keeps alive
+
+
+def blocks(flat: Array) -> Iterator[slice]:
+    """Yield slices that cover a flat array: blocks for a CPU's cache, one slice on a device.
+
+    Parameters
+    ----------
+    flat : array of shape (P,)
+        The array.
+
+    Yields
+    ------
+    slice
+        The next block.
+    """
     size = flat.shape[0]
     length = _BLOCK if of(flat).name == "numpy" else max(size, 1)
     for start in range(0, size, length):
         yield slice(start, start + length)
 
 
-def in_span(flat: Any, work: Callable[[slice], Any], span: Span | None = None) -> list[Any]:
-    """``work(block)`` of each block of a span of a flat array, or of all, in order."""
+def map_blocks(flat: Array, work: Callable[[slice], Any], span: Span | None = None) -> list[Any]:
+    """Map a function over the blocks of a flat array, in order.
+
+    Parameters
+    ----------
+    flat : array of shape (P,)
+        The array.
+    work : callable
+        Function of a block's slice.
+    span : (int, int), optional
+        (first, end) of the blocks to take; all if not given.
+
+    Returns
+    -------
+    list
+        The results.
+    """
     return [work(block) for block in list(blocks(flat))[slice(*(span or (None,)))]]
 
 
-def squares(flat: Any, parts: Sequence[Any] = (), span: Span | None = None) -> list[Any]:
-    """Σ g² of each block of a flat array, to which `parts` are added first, in order: 0-d float64 arrays."""
+def accumulate(flat: Array, addends: Sequence[Array], span: Span | None = None) -> list[Array]:
+    """Add arrays to a flat array in place, and return Σ g² of each block of the sum, all in one pass.
+
+    Parameters
+    ----------
+    flat : array of shape (P,)
+        The array that is added to.
+    addends : sequence of arrays of shape (P,)
+        Added in order; may be empty.
+    span : (int, int), optional
+        (first, end) of the blocks to take; all if not given.
+
+    Returns
+    -------
+    list of float64 arrays of shape ()
+        One for each block.
+    """
     xp = of(flat)
 
-    def of_block(block: slice) -> Any:
+    def of_block(block: slice) -> Array:
         total = flat[block]
-        for part in parts:
-            total += part[block]
+        for addend in addends:
+            total += addend[block]
         return xp.astype(xp.sum(xp.square(total)), xp.float64)
 
-    return in_span(flat, of_block, span)
+    return map_blocks(flat, of_block, span)
 
 
-def global_norm(sums: Sequence[Any]) -> Any:
-    """√Σ g² of a flat array from the `squares` of its blocks: a 0-d float64 array."""
+def norm_from_squares(sums: Sequence[Array]) -> Array:
+    """Return √Σ g² of a flat array from the sums of squares of its blocks.
+
+    Parameters
+    ----------
+    sums : sequence of arrays of shape ()
+        Those of all blocks, from `accumulate`.
+
+    Returns
+    -------
+    float64 array of shape ()
+        The norm.
+    """
     xp = of(sums[0])
     return asarray(xp.sqrt(xp.sum(xp.stack(sums))))
+
+
+def norm_by_blocks(flat: Array) -> Array:
+    """Return the norm of a flat array, √Σ g², added up block by block: the fast twin of `global_norm`.
+
+    Parameters
+    ----------
+    flat : array of shape (P,)
+        The array.
+
+    Returns
+    -------
+    float64 array of shape ()
+        The norm.
+    """
+    return norm_from_squares(accumulate(flat, ()))

@@ -1,4 +1,4 @@
-"""Whether a run fits into memory: counted before it starts, with what would fit where it does not."""
+"""Whether a training step fits into memory: measured before a run starts, with settings that fit if it does not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 import tracemalloc
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,18 +20,19 @@ from ddpm_np.nn import count_parameters
 
 @dataclass(frozen=True)
 class StepMemory:
-    """What a training step holds at its peak, in bytes.
+    """The peak memory of a training step by parts, in bytes.
 
     Attributes
     ----------
     net : int
         Weights, their gradient, Adam's two moments and the average: five numbers a parameter, four bytes each.
     gradient : int
-        The gradient of a shard other than the first, which is written where it is added up.
+        The gradient of one shard, which each shard but the first needs a buffer for.
     shard : int
-        What the backward pass of a shard needs beyond what its forward pass kept, and beyond the gradient.
+        What a shard's backward pass needs beyond the gradient and the activations kept by its forward pass.
     image : int
-        What one image's forward pass keeps for its backward pass; where segments are run again there, with the largest.
+        The activations that one image's forward pass keeps for its backward pass; with recomputation, the inputs of all
+        segments and the activations of the largest.
     """
 
     net: int
@@ -41,15 +41,39 @@ class StepMemory:
     image: int
 
     def total(self, batch_size: int, shards: int, workers: int) -> int:
-        """Of a step whose shards are taken by so many workers at a time."""
+        """Return the peak memory of a step.
+
+        Parameters
+        ----------
+        batch_size, shards, workers : int
+            Images in a batch, parts it is divided into, and workers that take them.
+
+        Returns
+        -------
+        int
+            Bytes.
+        """
         at_a_time = max(1, min(workers, shards, batch_size))
-        piece = math.ceil(batch_size / min(shards, batch_size))
-        gradients_apart = at_a_time - 1 + (at_a_time < min(shards, batch_size))  # one for all later shards of worker 0
-        return self.net + gradients_apart * self.gradient + at_a_time * (self.shard + piece * self.image)
+        images = math.ceil(batch_size / min(shards, batch_size))  # of the largest shard
+        buffers = at_a_time - 1 + (at_a_time < min(shards, batch_size))  # one for all later shards of the first worker
+        return self.net + buffers * self.gradient + at_a_time * (self.shard + images * self.image)
 
 
 def step_memory(config: UNetConfig, recompute: bool = False) -> StepMemory:
-    """Measured, on the CPU in float32: one image through the net and back, with every allocation counted."""
+    """Measure a step's memory: one image forward and backward on the CPU in float32, every allocation counted.
+
+    Parameters
+    ----------
+    config : UNetConfig
+        The net.
+    recompute : bool
+        Whether the backward pass recomputes activations.
+
+    Returns
+    -------
+    StepMemory
+        The parts.
+    """
     tracing = tracemalloc.is_tracing()
     if not tracing:
         tracemalloc.start()
@@ -62,7 +86,7 @@ def step_memory(config: UNetConfig, recompute: bool = False) -> StepMemory:
         label = None if config.num_classes is None else np.zeros(1, np.int64)
         before = tracemalloc.get_traced_memory()[0]
         tracemalloc.reset_peak()
-        held = []  # after each segment, with all that the backward pass will have again when it gets there
+        held = []  # after each segment: what is allocated when the backward pass comes to it
 
         def watch() -> None:
             held.append(tracemalloc.get_traced_memory()[0] - before)
@@ -79,7 +103,18 @@ def step_memory(config: UNetConfig, recompute: bool = False) -> StepMemory:
 
 
 def free_memory(backend: Backend) -> int | None:
-    """Bytes that the backend's device has free; None where it does not say."""
+    """Return the free memory of a backend's device.
+
+    Parameters
+    ----------
+    backend : Backend
+        NumPy's: the host's memory that is available, within a container's limit; CuPy's: the GPU's.
+
+    Returns
+    -------
+    int or None
+        Bytes; None where the system does not tell.
+    """
     if backend.name == "cupy":
         return int(backend.xp.cuda.runtime.memGetInfo()[0])
     free = [number for number in (_available(), _left_in_the_control_group()) if number is not None]
@@ -87,7 +122,7 @@ def free_memory(backend: Backend) -> int | None:
 
 
 def _available() -> int | None:
-    """Linux's estimate of what can be had without swapping."""
+    """Return Linux's estimate of the memory available without swapping."""
     try:
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):
@@ -98,7 +133,7 @@ def _available() -> int | None:
 
 
 def _left_in_the_control_group() -> int | None:
-    """What a container's limit leaves (cgroup version 2)."""
+    """Return what a container's limit leaves (cgroup version 2)."""
     try:
         limit, used = (Path("/sys/fs/cgroup", name).read_text(encoding="ascii").strip()
                        for name in ("memory.max", "memory.current"))
@@ -109,9 +144,26 @@ def _left_in_the_control_group() -> int | None:
 
 def check_memory(config: UNetConfig, batch_size: int, shards: int, workers: int, free: int | None,
                  recompute: bool = False) -> None:
-    """Raise MemoryError, naming what would fit, where a step of the run needs more bytes than are free.
+    """Check that a training step fits into memory.
 
-    What costs the least time comes first: more shards, then recomputation, then a single worker.
+    The error names settings that would fit, by what costs the least time: first more shards, then recomputation, then
+    a single worker.
+
+    Parameters
+    ----------
+    config : UNetConfig
+        The net.
+    batch_size, shards, workers : int
+        As in `StepMemory.total`.
+    free : int or None
+        Free memory in bytes; None: unknown, and nothing is checked.
+    recompute : bool
+        Whether the backward pass recomputes activations.
+
+    Raises
+    ------
+    MemoryError
+        If a step needs more bytes than are free.
     """
     if free is None:
         return
@@ -122,19 +174,19 @@ def check_memory(config: UNetConfig, batch_size: int, shards: int, workers: int,
     threads = f"{workers} worker{'s' * (workers > 1)} with {math.ceil(batch_size / shards)} images each"
     head = (f"a step needs about {_gb(need)} (the net {_gb(step.net)}, each image {_gb(step.image)}, {threads}) and "
             f"{_gb(free)} are free: ")
-    ways = {recompute: step} if recompute else {False: step, True: step_memory(config, True)}
+    measured = {recompute: step} if recompute else {False: step, True: step_memory(config, True)}
     for count in (workers, 1):
-        for again, way in ways.items():
-            for pieces in range(shards, batch_size + 1):
-                if way.total(batch_size, pieces, count) <= free:
-                    change = [f"--set shards={pieces}"] * (pieces != shards)
+        for again, memory in measured.items():
+            for more in range(shards, batch_size + 1):
+                if memory.total(batch_size, more, count) <= free:
+                    change = [f"--set shards={more}"] * (more != shards)
                     change += ["--set recompute=true"] * (again != recompute)
                     change += [f"--workers {count}"] * (count != workers)
                     raise MemoryError(f"{head}{' with '.join(change)} needs "
-                                      f"{_gb(way.total(batch_size, pieces, count))}")
-    least = min(way.total(1, 1, 1) for way in ways.values())
+                                      f"{_gb(memory.total(batch_size, more, count))}")
+    least = min(memory.total(1, 1, 1) for memory in measured.values())
     raise MemoryError(f"{head}one image at a time needs {_gb(least)}, so choose a smaller net or image")
 
 
-def _gb(number: Any) -> str:
+def _gb(number: int) -> str:
     return f"{number / 1e9:.2g} GB" if number < 1e10 else f"{number / 1e9:,.0f} GB"

@@ -1,98 +1,234 @@
-"""A step's shards: their losses, the sum of their gradients and the update, by any number of workers.
+"""Data parallelism on one machine: the fast twin of `gradient_of_batch` and of the update, by several workers.
 
-Worker processes where that is possible, else threads; the first shard of each lot is done here. The gradient of the
-first shard goes straight into the flat array of all, the others into arrays of their own that are then added in order:
-the same sums, and so the same bits, whoever did what. Of these additions and of the update each worker does a span.
+A batch is divided into shards of whole images. The gradient of the first shard is written into the flat array of the
+sum, the others into buffers that are then added in shard order, so that any number of workers gives the same bits. Of
+these additions, and of the update by Adam, each worker takes a contiguous span of the parameters. Workers are processes
+where that is possible, else threads; the first shard of each round is computed in this process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from functools import partial, reduce
+from operator import add
+from typing import Any, Protocol
 
-from ddpm_np.parallel.processes import Team, can_fork
-from ddpm_np.parallel.threads import cut, map_in_order
-from ddpm_np.training.adam import Adam, Update
+from ddpm_np.backend import Array, Ints, of
+from ddpm_np.diffusion.schedule import Schedule
+from ddpm_np.nn import Module
+from ddpm_np.parallel.processes import WorkerPool, can_fork, is_plain_function
+from ddpm_np.parallel.threads import contiguous_spans, map_in_order
+from ddpm_np.training.adam import Adam
+from ddpm_np.training.algorithm1 import Objective, gradient_of_batch
 from ddpm_np.training.ema import EMA
-from ddpm_np.training.flat import blocks, global_norm, squares
+from ddpm_np.training.flat import Span, accumulate, blocks, norm_from_squares
+from ddpm_np.training.fused_update import Factors, fused_update
 
-Work = Callable[[Any, Sequence[Any]], Any]  # (task, arrays for the gradient, one a parameter) -> the loss
-
-_WORTHWHILE = 8  # blocks: below, telling another worker takes longer than doing it
+_WORTHWHILE = 8  # blocks: for fewer, sending another worker a task takes longer than doing it here
 
 
-class Shards:
-    """The workers of one training run.
+class Task(Protocol):
+    """A part of a step's work, which any worker can run; it can be pickled."""
 
-    Parameters
-    ----------
-    adam
-        Of the parameters; their gradient is left in ``adam.flat.grad``.
-    ema
-        Of the same parameters.
-    """
-
-    def __init__(self, adam: Adam, ema: EMA):
-        self.adam, self.ema, self.flat = adam, ema, adam.flat
-        self.buffers = [self.flat.grad]  # (P,) each: of the first shard, and so of the sum; of the others of a lot
-        self.views = [list(self.flat.views(self.flat.grad))]
-        self.team = Team()
-
-    def add_up(self, work: Work, tasks: Sequence[Any], workers: int,
-               state: Sequence[Any] | None) -> tuple[list[Any], Any]:
-        """The losses of all tasks in order, and the norm of their gradients' sum.
+    def run(self, sharded: ShardedGradient) -> Any:
+        """Run the task with a worker's view of the training run.
 
         Parameters
         ----------
-        work
-            Computes a task's loss, and writes its gradient into the arrays it is given.
-        tasks
-            One a shard.
-        workers
-            How many take them.
-        state
-            All that `work` depends on and that may change from one call to the next, beside the parameters' numbers:
-            processes that were forked with another one are replaced. None: threads.
+        sharded : ShardedGradient
+            As it is in the worker: the same in a thread, a copy with shared arrays in a process.
+
+        Returns
+        -------
+        object
+            The result, which can be pickled.
         """
-        at_a_time = min(workers, len(tasks))
-        while len(self.buffers) < at_a_time + (len(tasks) > at_a_time):
+
+
+@dataclass(frozen=True, eq=False)
+class ShardTask:
+    """The gradient of one shard of a batch.
+
+    Attributes
+    ----------
+    step : int
+        The training step.
+    first, batch_size : int
+        The number of the shard's first image, and that of all images of the batch.
+    images : array of shape (n, …)
+        The shard's images.
+    labels : int array of shape (n,) or None
+        Their labels.
+    buffer : int
+        Which buffer the gradient is written into.
+    """
+
+    step: int
+    first: int
+    batch_size: int
+    images: Array
+    labels: Ints | None
+    buffer: int
+
+    def run(self, sharded: ShardedGradient) -> Array:
+        """Write the gradient into the buffer; return the shard's part of the mean loss, an array of shape ()."""
+        loss, _ = sharded.of_images(self.images, step=self.step, labels=self.labels, first=self.first,
+                                    batch_size=self.batch_size, into=sharded.views[self.buffer])
+        return loss
+
+
+@dataclass(frozen=True)
+class AddTask:
+    """The sum of the shards' gradients, for a span of the parameters.
+
+    Attributes
+    ----------
+    buffers : tuple of int
+        Which buffers are added to the first.
+    span : (int, int)
+        (first, end) of the blocks.
+    """
+
+    buffers: tuple[int, ...]
+    span: Span
+
+    def run(self, sharded: ShardedGradient) -> list[Array]:
+        """Add; return Σ g² of each block of the sum."""
+        return accumulate(sharded.flat.grad, [sharded.buffers[i] for i in self.buffers], self.span)
+
+
+@dataclass(frozen=True, eq=False)
+class UpdateTask:
+    """The update by Adam and of the moving average, for a span of the parameters.
+
+    Attributes
+    ----------
+    factors : Factors
+        The numbers of the update.
+    span : (int, int)
+        (first, end) of the blocks.
+    """
+
+    factors: Factors
+    span: Span
+
+    def run(self, sharded: ShardedGradient) -> None:
+        """Update parameters, moments and average in place."""
+        fused_update(sharded.flat, sharded.adam.m, sharded.adam.v, self.factors, sharded.ema, self.span)
+
+
+class ShardedGradient:
+    """The gradient of a batch and the update from it, computed by several workers.
+
+    Parameters
+    ----------
+    adam : Adam
+        Of the net's parameters; the gradient is written into ``adam.flat.grad``.
+    ema : EMA
+        Of the same parameters.
+
+    Attributes
+    ----------
+    buffers : list of arrays of shape (P,)
+        The gradient of the first shard, and so of the sum; then those of other shards.
+    views : list of lists of arrays
+        Each buffer's parts, one for each parameter.
+    pool : WorkerPool
+        The worker processes.
+    of_images : callable
+        `gradient_of_batch` of the net that was trained last, for some images.
+    """
+
+    of_images: Callable[..., tuple[Array, list[Array]]]
+
+    def __init__(self, adam: Adam, ema: EMA):
+        self.adam, self.ema, self.flat = adam, ema, adam.flat
+        self.buffers = [self.flat.grad]
+        self.views = [self.flat.gradients]
+        self.pool = WorkerPool()
+
+    def gradient_of_batch(self, model: Module, schedule: Schedule, objective: Objective, x_0: Array, *, seed: int,
+                          step: int, labels: Ints | None = None, recompute: bool = False, shards: int = 1,
+                          workers: int = 1) -> tuple[Array, Array]:
+        """Compute a batch's loss and gradient as `gradient_of_batch` does, shard by shard.
+
+        Parameters
+        ----------
+        model, schedule, objective, x_0, seed, step, labels, recompute
+            As in `gradient_of_batch`.
+        shards : int
+            Number of shards; the result depends on it by rounding.
+        workers : int
+            Number of workers; the result does not depend on it.
+
+        Returns
+        -------
+        loss : float64 array of shape ()
+            The mean loss; its gradient is in ``flat.grad``.
+        norm : float64 array of shape ()
+            The gradient's global norm.
+        """
+        self.of_images = partial(gradient_of_batch, model, schedule, objective, seed=seed, recompute=recompute)
+        n = x_0.shape[0]
+        spans = contiguous_spans(n, shards)
+        at_a_time = min(workers, len(spans))
+        self._make_buffers(at_a_time + (at_a_time < len(spans)))  # one more for the first worker's later shards
+        may_fork = can_fork() and is_plain_function(objective)
+        state = self._state(model, schedule, objective, seed, recompute) if may_fork and at_a_time > 1 else []
+        if not may_fork:
+            self.pool.close()
+        losses: list[Array] = []
+        norm: Any = None
+        for start in range(0, len(spans), at_a_time):
+            buffers = [0 if start == 0 else at_a_time, *range(1, at_a_time)]
+            tasks = [ShardTask(step, first, n, x_0[first:end], None if labels is None else labels[first:end], buffer)
+                     for (first, end), buffer in zip(spans[start : start + at_a_time], buffers, strict=False)]
+            losses += self._run_shards(tasks, state) if may_fork else map_in_order(self._run, tasks, at_a_time)
+            addends = tuple(task.buffer for task in tasks if task.buffer != 0)
+            sums = self._run_spans(partial(AddTask, addends), workers)
+            norm = norm_from_squares([x for part in sums for x in part])
+        xp = of(x_0)
+        return reduce(add, (xp.astype(loss, xp.float64) for loss in losses)), norm
+
+    def update(self, ok: Array, scale: Array | None, workers: int) -> None:
+        """Update the parameters by Adam from ``flat.grad``, and the average.
+
+        Parameters
+        ----------
+        ok : bool array of shape ()
+            If false, nothing changes.
+        scale : array of shape () or None
+            Factor on the gradient.
+        workers : int
+            Number of workers.
+        """
+        self._run_spans(partial(UpdateTask, self.adam.factors(ok, scale, self.ema)), workers)
+        self.adam.count(ok)
+
+    def _make_buffers(self, count: int) -> None:
+        while len(self.buffers) < count:
             self.buffers.append(self.flat.buffer())
             self.views.append(list(self.flat.views(self.buffers[-1])))
 
-        def done(task: tuple[Any, ...]) -> Any:
-            if task[0] != "shard":
-                return self._in_span(task)
-            return work(task[1], self.views[task[2]])
+    def _state(self, model: Module, *settings: Any) -> list[Any]:
+        """Return all that tasks depend on and that may change between steps, except the parameters' values."""
+        modules = [x for module in model.modules() for x in (module, *module.settings())]
+        return [*settings, *modules, *(p.requires_grad for p in self.flat.parameters), len(self.buffers)]
 
-        losses: list[Any] = []
-        norm: Any = None
-        for start in range(0, len(tasks), at_a_time):
-            lot = tasks[start : start + at_a_time]
-            into = [0 if start == 0 else at_a_time, *range(1, len(lot))]
-            shards = [("shard", task, buffer) for task, buffer in zip(lot, into, strict=True)]
-            if state is None or not can_fork():
-                losses += map_in_order(done, shards, at_a_time)
-            else:
-                losses += self.team.run(done, shards, [*state, len(self.buffers)])
-            norm = global_norm([x for part in self._spread("add", [i for i in into if i], workers) for x in part])
-        return losses, norm
+    def _run(self, task: Task) -> Any:
+        return task.run(self)
 
-    def update(self, ok: Any, scale: Any, workers: int) -> None:
-        """Adam and the average, of the sum that is there."""
-        self.adam.update(ok, scale, self.ema, lambda new: self._spread("update", new, workers))
+    def _run_shards(self, tasks: Sequence[Task], state: list[Any]) -> list[Array]:
+        """Run one task here and each other one in a process forked in this state."""
+        if len(tasks) > 1:
+            self.pool.fork(self._run, len(tasks) - 1, state)
+        return self.pool.map(self._run, tasks)
 
-    def _spread(self, kind: str, what: Any, workers: int) -> list[Any]:
-        """The same done to all blocks, a span of them by each worker; what comes of each span, in order."""
+    def _run_spans(self, task: Callable[[Span], Task], workers: int) -> list[Any]:
+        """Apply one operation to every block, each worker taking a contiguous span; return the results in order."""
         count = len(list(blocks(self.flat.data)))
-        spans = cut(count, workers if count >= _WORTHWHILE else 1)
-        tasks = [(kind, what, span) for span in spans]
-        if len(tasks) > 1 and self.team.size >= len(tasks) - 1 and self.team.crew is not None:
-            return self.team.go_on(self._in_span, tasks)
-        return list(map_in_order(self._in_span, tasks, workers))
-
-    def _in_span(self, task: tuple[Any, ...]) -> Any:
-        kind, what, span = task
-        if kind == "add":
-            return squares(self.flat.grad, [self.buffers[i] for i in what], span)
-        update: Update = what
-        return self.adam.apply(update, self.ema, span)
+        tasks = [task(span) for span in contiguous_spans(count, workers if count >= _WORTHWHILE else 1)]
+        if 1 < len(tasks) <= 1 + self.pool.size:
+            return self.pool.map(self._run, tasks)
+        return list(map_in_order(self._run, tasks, workers))

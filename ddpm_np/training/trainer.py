@@ -1,39 +1,47 @@
-"""Algorithm 1: the training step, and the only loop over steps."""
+"""The training step and the loop over steps: Algorithm 1 of the paper, with Adam, clip and moving average.
+
+A step is the gradient of the batch, the clip, and the update. Gradient and update each have a definition
+(`gradient_of_batch`; `Adam.update` and `EMA.update`) and a fast twin by several workers (`ShardedGradient`).
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial, reduce
-from operator import add
-from typing import Any
 
-from ddpm_np.autograd import ops
-from ddpm_np.autograd.randomness import randomness
-from ddpm_np.autograd.recompute import recomputing
-from ddpm_np.autograd.tensor import gradients
-from ddpm_np.backend import asarray, backend_of, of, to_host
+from ddpm_np.autograd.op import chosen_kernels
+from ddpm_np.backend import Array, Ints, asarray, backend_of, of, to_host
 from ddpm_np.diffusion.loss import simple_loss
 from ddpm_np.diffusion.schedule import Schedule
 from ddpm_np.nn import Module
-from ddpm_np.parallel.processes import keeps_nothing
-from ddpm_np.parallel.threads import cut, default_workers
+from ddpm_np.parallel.threads import default_workers, single_threaded_blas
 from ddpm_np.training.adam import Adam
-from ddpm_np.training.clip import clip_scale
+from ddpm_np.training.algorithm1 import Objective, gradient_of_batch
+from ddpm_np.training.clip import clip_scale, global_norm
 from ddpm_np.training.ema import EMA
-from ddpm_np.training.sharding import Shards
-
-Objective = Callable[[Schedule, Any, Any, Any, Any], Any]  # (schedule, model, x_0, t, noise) -> (N,)
+from ddpm_np.training.sharding import ShardedGradient
 
 
 class TrainingDiverged(RuntimeError):
-    """A loss or gradient was not finite. The weights are those before it."""
+    """A loss or gradient was not finite; the weights are those before it."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What is logged: means over the steps since the last record."""
+    """What is logged.
+
+    Attributes
+    ----------
+    step : int
+        Training steps taken.
+    loss, grad_norm : float
+        Means over the steps since the last record; the norm is that before the clip.
+    learning_rate : float
+        η of the last step.
+    images_per_second : float
+        Speed since the last record.
+    """
 
     step: int
     loss: float
@@ -43,38 +51,59 @@ class Record:
 
 
 class Trainer:
-    """Algorithm 1 on a net: draws, forward, backward, clip, Adam, EMA.
+    """Algorithm 1 on a net: draws, forward, backward, clip, Adam, moving average.
 
-    A step's batch is cut into `shards` of whole images, and their gradients are added in order. Any number of
-    workers takes the shards: the weights come out the same bits. Where the system allows, the workers after the first
-    are processes (`crew`), unless the objective is a closure, an object or a function of the running script, which may
-    store things: then, threads. A net that stores things when it is called should be given ``workers=1``.
-
-    Checked as: algorithm-1.
+    A step's batch is divided into `shards` of whole images, whose gradients are added in order. Any number of workers
+    takes the shards, and the weights come out the same bits. Where the system allows, the workers after the first are
+    processes (`parallel.processes`), unless the objective is a closure, an object or a function of the running script,
+    which may store results: then they are threads. Use ``workers=1`` for a net that stores results when it is called.
 
     Parameters
     ----------
-    model
-        ``model(x, t) -> Tensor``; its parameters are moved into one array, of which they become views.
-    schedule
+    model : Module
+        ``model(x, t) -> Tensor``. Its parameters become views of one array.
+    schedule : Schedule
         β₁..β_T.
-    objective
-        (schedule, model, x_0, t, noise) -> one loss an image, (N,); L_simple if not given.
-    lr, betas, eps, warmup, clip, ema
-        As in `Adam`, `clip_flat` (None: no clip) and `EMA`; the defaults are the paper's, for 800,000 steps.
-    seed
-        Of t, the noise and dropout.
-    shards
-        Parts a batch is cut into, and so the most workers that have something to do. The same on every machine, since
-        the sums depend on it: give as many as there are cores, more to need less memory.
-    workers
-        Threads, on the CPU; None for one a CPU.
-    no_label
-        For a net with labels: the label ∅, shown in place of an image's own with probability `label_dropout`, so that
-        the net learns both q(x) and q(x | y) (classifier-free guidance). None: the net takes no labels.
-    recompute
-        Whether the net's segments forget their activations and are run again in the backward pass (`recomputing`): less
-        memory, more time, the same bits.
+    objective : callable
+        ``(schedule, model, x_0, t, noise) -> losses``, one for each image, (N,); L_simple if not given.
+    lr, betas, eps, warmup
+        As in `Adam`; the defaults are the paper's, for 800,000 steps.
+    clip : float or None
+        The largest global norm of the gradient; None: no clip.
+    ema : float
+        Decay of the moving average: see `EMA`.
+    seed : int
+        Seed of t, ε and dropout.
+    shards : int
+        Parts that a batch is divided into, and so the most workers that have work. Not chosen by the machine, since the
+        sums depend on it: give as many as there are cores, or more to need less memory.
+    workers : int or None
+        Workers on the CPU; None: one for each CPU.
+    no_label : int or None
+        For a net with labels: the unconditional class ∅, which replaces an image's label with probability
+        `label_dropout`, so that the net learns both q(x) and q(x | y) (classifier-free guidance). None: the net takes
+        no labels.
+    label_dropout : float
+        Probability of ∅.
+    recompute : bool
+        Whether the backward pass recomputes the activations of the net's segments instead of keeping them (see
+        `recomputing`): less memory, more time, the same bits.
+
+    Attributes
+    ----------
+    steps : int
+        Training steps taken; the next one draws as step number `steps`.
+    unlogged : (array, array, int)
+        Sums of loss and norm over the steps since the last whole record, and the number of those steps.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of range.
+
+    Notes
+    -----
+    Algorithm 1 of Ho et al. (2020). Verified by ``ddpm-np check --equation algorithm-1``.
 
     Examples
     --------
@@ -101,96 +130,103 @@ class Trainer:
         self.adam = Adam(model.parameters(), lr, betas, eps, warmup)
         self.ema = EMA(model, ema)
         self.flat = self.adam.flat
-        self.sums = Shards(self.adam, self.ema)
+        self.sharded = ShardedGradient(self.adam, self.ema)
         self.clip, self.seed, self.shards, self.workers = clip, seed, shards, workers
         self.no_label, self.label_dropout = no_label, label_dropout
         self.recompute = recompute
         self.backend = backend_of(self.flat.data)
-        self.steps = 0  # how many have been taken; the next one draws as number `steps`
-        self.unlogged = self._nothing()  # loss and norm summed over the steps since the last record, and how many
+        self.steps = 0
+        self.unlogged = self._no_sums()
 
-    def step(self, x_0: Any, labels: Any = None) -> dict[str, Any]:
-        """One whole step on a batch: t ~ U{1..T}, ε ~ N(0, I), a step down ∇ of the mean objective.
+    @single_threaded_blas()  # its results may depend on its number of threads
+    def step(self, x_0: Array, labels: Ints | None = None) -> dict[str, Array]:
+        """Take one training step on a batch.
 
         Parameters
         ----------
-        x_0
-            Array (N, H, W, C) in [−1, 1], host or device.
-        labels
-            Int array (N,), for a net with labels.
+        x_0 : array of shape (N, H, W, C)
+            Images in [−1, 1], on the host or the device.
+        labels : int array of shape (N,), optional
+            The images' labels, for a net with labels.
 
         Returns
         -------
         dict
-            ``loss`` and ``grad_norm`` (before the clip): 0-d arrays of the model's backend, not waited for. Where one
-            of them is not finite, the weights, moments and average have not changed.
-        """
-        xp, dtype = self.backend.xp, self.flat.data.dtype
-        x_0 = self.backend.to_device(x_0, dtype)  # (N, H, W, C)
-        n = x_0.shape[0]
-        if n == 0:
-            raise ValueError("a batch needs at least one image")
-        if self.no_label is not None:
-            labels = self._some_dropped(labels, n)  # (N,)
-        workers = (self.workers or default_workers()) if xp.name == "numpy" else 1
+            ``loss`` and ``grad_norm`` (before the clip): arrays of shape () on the model's device, not waited for.
+            Where one of them is not finite, weights, moments and average have not changed.
 
-        tasks = [(self.steps, first, n, x_0[first:end], None if labels is None else labels[first:end])
-                 for first, end in cut(n, self.shards)]
-        losses, norm = self.sums.add_up(self._shard, tasks, workers, self._state())
-        loss = reduce(add, (xp.astype(part, xp.float64) for part in losses))
-        scale, ok = clip_scale(norm, self.clip, dtype)
-        self.sums.update(ok & xp.isfinite(loss), scale, workers)
+        Raises
+        ------
+        ValueError
+            If the batch is empty, or labels are missing.
+        """
+        x_0 = self.backend.to_device(x_0, self.flat.data.dtype)  # (N, H, W, C)
+        if x_0.shape[0] == 0:
+            raise ValueError("a batch needs at least one image")
+        labels = None if self.no_label is None else self._drop_labels(labels, x_0.shape[0])  # (N,)
+        loss, norm = self._gradient(x_0, labels)
+        scale, ok = clip_scale(norm, self.clip, x_0.dtype)
+        self._update(ok & self.backend.xp.isfinite(loss), scale)
         self.steps += 1
         return {"loss": asarray(loss), "grad_norm": norm}
 
-    def _shard(self, task: tuple[int, int, int, Any, Any], into: Sequence[Any]) -> Any:
-        """Some images' part of the mean loss, a 0-d array; its gradient is written `into` arrays like the parameters.
+    def _gradient(self, x_0: Array, labels: Ints | None) -> tuple[Array, Array]:
+        """Return the mean loss and the norm of its gradient, which is written into ``flat.grad``."""
+        if chosen_kernels() == "reference" and self.shards == 1:
+            loss, _ = gradient_of_batch(self.model, self.schedule, self.objective, x_0, seed=self.seed, step=self.steps,
+                                        labels=labels, recompute=self.recompute, into=self.flat.gradients)
+            return loss, global_norm(self.flat.grad)
+        return self.sharded.gradient_of_batch(
+            self.model, self.schedule, self.objective, x_0, seed=self.seed, step=self.steps, labels=labels,
+            recompute=self.recompute, shards=self.shards, workers=self._workers())
 
-        A task is the step, the number of the first image, the size of the whole batch, the images and their labels.
-        """
-        step, first, n, x_0, labels = task
-        size = x_0.shape[0]
-        t = self.backend.integers(self.seed, "t", step, first, size, 1, self.schedule.T)  # (size,)
-        noise = self.backend.normal(self.seed, "noise", step, first, size, x_0.shape[1:], x_0.dtype)
-        model = self.model if self.no_label is None else partial(_with_labels, self.model, labels)
-        with ops.images_together():
-            with randomness(self.seed, step, first), recomputing(self.recompute):
-                losses = self.objective(self.schedule, model, x_0, t, noise)  # (size,)
-            loss = ops.sum_(losses) / n
-            gradients(loss, self.flat.parameters, into=into)
-        return loss.data
+    def _update(self, ok: Array, scale: Array) -> None:
+        """Update the parameters and their average, unless the flag `ok` is false."""
+        if chosen_kernels() == "reference":
+            self.adam.update(ok, scale)
+            self.ema.update(ok)
+        else:
+            self.sharded.update(ok, scale, self._workers())
 
-    def _state(self) -> list[Any] | None:
-        """All that `_shard` depends on beside the weights' numbers; None where the objective may store things here."""
-        if not keeps_nothing(self.objective):
-            return None
-        modules = [x for module in self.model.modules() for x in (module, *module.settings())]
-        wanted = [p.requires_grad for p in self.flat.parameters]
-        settings = [self.objective, self.schedule, self.seed, self.no_label, self.recompute, self.adam.eps]
-        return [*settings, *modules, *wanted]
+    def _workers(self) -> int:
+        return (self.workers or default_workers()) if self.backend.name == "numpy" else 1
 
-    def _some_dropped(self, labels: Any, n: int) -> Any:
-        """The labels, some of them replaced by ∅; image i's chance is a function of the seed, the step and i."""
+    def _drop_labels(self, labels: Ints | None, n: int) -> Ints:
+        """Replace labels by ∅ at random; image i's draw is a function of the seed, the step and i."""
         xp = self.backend.xp
         if labels is None or tuple(labels.shape) != (n,):
-            raise ValueError(f"a net with labels needs one an image, shape ({n},), got "
+            raise ValueError(f"a net with labels needs one label for each image, shape ({n},), got "
                              f"{None if labels is None else tuple(labels.shape)}")
         dropped = self.backend.uniform(self.seed, "label", self.steps, 0, n, ()) < self.label_dropout  # (n,)
         return xp.where(dropped, self.no_label, self.backend.to_device(labels, xp.int64))
 
-    def run(self, batches: Sequence[Any], steps: int, log_every: int = 100,
+    def run(self, batches: Sequence[tuple[Array, Ints | None]], steps: int, log_every: int = 100,
             on_step: Callable[[int], bool | None] = lambda step: None) -> Iterator[Record]:
-        """Take steps until there have been `steps`; step k trains on ``batches[k]``, (images, labels or None).
+        """Take steps until there have been `steps`; step k trains on ``batches[k]``.
 
-        Yields a `Record` every `log_every` steps and at the end; only then is the device waited for. `on_step` is
-        called after each step with its number; if it returns True, the run ends there, with a last record. A last
-        record between two multiples of `log_every` leaves the sums as they are, so that a run that goes on from there
-        logs what it would have logged without the break.
+        The device is waited for only at a record. A last record between two multiples of `log_every` keeps the sums
+        since the last whole one, so that a run that continues from there logs the same as one without the break.
+
+        Parameters
+        ----------
+        batches : sequence of (array, array or None)
+            Images and labels.
+        steps : int
+            Where to stop: the number of steps taken in all.
+        log_every : int
+            Steps between records.
+        on_step : callable
+            Called after each step with its number; the run ends there, with a last record, if it returns True.
+
+        Yields
+        ------
+        Record
+            After every `log_every` steps, and at the end.
 
         Raises
         ------
         TrainingDiverged
-            At a log, if a loss or gradient since the last one was not finite.
+            At a record, if a loss or gradient since the last one was not finite.
         """
         xp = self.backend.xp
         images, since = 0, time.perf_counter()
@@ -211,19 +247,14 @@ class Trainer:
                     "smaller learning_rate, a longer warmup, or a smaller clip"
                 )
             if self.steps % log_every == 0:
-                self.unlogged = self._nothing()
+                self.unlogged = self._no_sums()
             yield Record(self.steps, float(mean[0]) / count, float(mean[1]) / count, float(mean[2]),
                          images / (time.perf_counter() - since))
             images, since = 0, time.perf_counter()
             if stop:
                 return
 
-    def _nothing(self) -> tuple[Any, Any, int]:
-        """The sums of no steps."""
+    def _no_sums(self) -> tuple[Array, Array, int]:
+        """Return the sums over no steps."""
         xp = self.backend.xp
         return xp.zeros((), dtype=xp.float64), xp.zeros((), dtype=xp.float64), 0
-
-
-def _with_labels(model: Module, labels: Any, x: Any, t: Any) -> Any:
-    """A net with labels as a function of (x, t)."""
-    return model(x, t, labels)

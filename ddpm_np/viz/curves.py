@@ -1,4 +1,4 @@
-"""Curves: the loss, the schedule, the bound by step, rate and distortion. Each function writes one file."""
+"""Curves of the loss, the schedule, the bound's terms, and rate–distortion. Each function writes one file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,20 @@ from ddpm_np.viz.figure import new_figure
 
 
 def plot_loss(path: str | Path, records: Sequence[dict[str, float]]) -> None:
-    """L_simple and the gradient's norm against the step."""
+    """Plot L_simple and the gradient's norm against the training step.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to write.
+    records : sequence of dict
+        The training log, each record with ``step``, ``loss`` and ``grad_norm``.
+
+    Raises
+    ------
+    ValueError
+        If there are no records.
+    """
     if not records:
         raise ValueError("there are no records to plot: train a run first")
     figure, axes = new_figure(2, 1, figsize=(7, 5), dpi=110)
@@ -28,7 +41,15 @@ def plot_loss(path: str | Path, records: Sequence[dict[str, float]]) -> None:
 
 
 def plot_schedule(path: str | Path, schedule: Schedule) -> None:
-    """β_t and β̃_t, √ᾱ_t and √(1 − ᾱ_t), the signal-to-noise ratio, and the coefficients of the posterior mean."""
+    """Plot a schedule: β_t, β̃_t, √ᾱ_t, √(1 − ᾱ_t), the signal-to-noise ratio, the posterior mean's coefficients.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to write.
+    schedule : Schedule
+        The schedule.
+    """
     figure, axes = new_figure(2, 2, figsize=(10, 6.5), dpi=110)
     t = np.arange(1, schedule.T + 1)
     curves = (
@@ -45,7 +66,7 @@ def plot_schedule(path: str | Path, schedule: Schedule) -> None:
     )
     for axis, title, scale, lines in curves:
         for label, table in lines:
-            values = np.where(table[1:] > 0, table[1:], np.nan)  # β̃₁ = 0 has no place on a log scale
+            values = np.where(table[1:] > 0, table[1:], np.nan)  # β̃₁ = 0 cannot be drawn on a log scale
             axis.plot(t, values, label=label)
         axis.set_title(title, fontsize=10)
         axis.set_yscale(scale)
@@ -56,12 +77,16 @@ def plot_schedule(path: str | Path, schedule: Schedule) -> None:
 
 
 def plot_bound(path: str | Path, terms: Sequence[float], title: str = "") -> None:
-    """The terms of the bound by t, on logarithmic axes, and their running sum from T down.
+    """Plot the terms of the bound by t on logarithmic axes, and their running sum from T down.
 
     Parameters
     ----------
-    terms
-        L₀, …, L_{T−1}, L_T in bits per dimension (`evaluate.Curve.terms`).
+    path : str or Path
+        The file to write.
+    terms : sequence of T + 1 floats
+        L₀, …, L_{T−1}, L_T in bits per dimension (`evaluate.likelihood.Curve.terms`).
+    title : str
+        Title of the plot.
     """
     figure, axes = new_figure(1, 2, figsize=(10, 4), dpi=110)
     t = np.arange(1, len(terms))  # entry t − 1 is the term of step t
@@ -77,10 +102,24 @@ def plot_bound(path: str | Path, terms: Sequence[float], title: str = "") -> Non
 
 def plot_rate_distortion(path: str | Path, rate: Sequence[float], distortion: Sequence[float], levels: int = 256,
                          title: str = "") -> None:
-    """Figure 5: distortion and rate against the reverse process's time T − t, and one against the other."""
+    """Plot distortion and rate against the reverse process's time T − t and against each other (figure 5).
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to write.
+    rate : sequence of T + 1 floats
+        Bits per dimension sent until the receiver has x_t (`evaluate.likelihood.Curve.rate`).
+    distortion : sequence of T + 1 floats
+        Root mean squared error of x̂₀(x_t) (`evaluate.likelihood.Curve.distortion`).
+    levels : int
+        Number of values that an element can take, the unit of the distortion.
+    title : str
+        Title of the plot.
+    """
     figure, axes = new_figure(1, 3, figsize=(13, 4), dpi=110)
     T = len(rate) - 1
-    time = T - np.arange(T + 1)  # index t: what the receiver has at time T − t
+    time = T - np.arange(T + 1)  # entry t: the receiver has x_t at time T − t
     unit = f"distortion (RMSE, levels 0 to {levels - 1})"
     for axis, x, y, labels in (
         (axes[0, 0], time[1:], distortion[1:], ("reverse process steps T − t", unit)),

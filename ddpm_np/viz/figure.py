@@ -1,4 +1,4 @@
-"""A Matplotlib figure that needs no screen."""
+"""Matplotlib figures that need no display."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 
 def new_figure(rows: int = 1, columns: int = 1, **kwargs: Any) -> Any:
+    """Return a figure with its axes in an array (rows, columns); `kwargs` go to `matplotlib.figure.Figure`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,6 +1,6 @@
-"""Pictures: grids of images, the loss, the schedule, the forward process.
+"""Plots of images: grids, rows with labels, the forward process.
 
-Each function draws and writes one file. Matplotlib is imported when the first is called, and never needs a screen.
+Matplotlib is imported at the first plot and needs no display.
 """
 
 from __future__ import annotations
@@ -8,31 +8,36 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ddpm_np.backend import get_backend
+from ddpm_np.backend import Array, get_backend
 from ddpm_np.data import Images, to_levels
 from ddpm_np.diffusion import Schedule, q_sample
 from ddpm_np.viz.figure import new_figure
 
 
-def grid(images: Any, columns: int | None = None, gap: int = 1) -> np.ndarray:
-    """Images in [−1, 1] side by side as one picture of bytes.
+def grid(images: Array, columns: int | None = None, gap: int = 1) -> np.ndarray:
+    """Lay out images side by side in one image of bytes.
 
     Parameters
     ----------
-    images
-        (N, H, W, C), C 1 or 3.
-    columns
-        Images a row; None for about as many as rows.
-    gap
-        Pixels of white between images.
+    images : array of shape (N, H, W, C)
+        Images in [−1, 1], C being 1 or 3.
+    columns : int or None
+        Images in a row. None: about as many as rows.
+    gap : int
+        White pixels between images.
 
     Returns
     -------
-    uint8 array (rows·(H + gap) − gap, columns·(W + gap) − gap, C)
+    uint8 array of shape (rows·(H + gap) − gap, columns·(W + gap) − gap, C)
+        The grid.
+
+    Examples
+    --------
+    >>> grid(np.zeros((4, 8, 8, 1))).shape
+    (17, 17, 1)
     """
     n, h, w, c = images.shape
     columns = columns or math.ceil(math.sqrt(n))
@@ -43,8 +48,20 @@ def grid(images: Any, columns: int | None = None, gap: int = 1) -> np.ndarray:
     return picture.reshape(rows * (h + gap), columns * (w + gap), c)[: -gap or None, : -gap or None]
 
 
-def save_images(path: str | Path, images: Any, columns: int | None = None, size: int = 800) -> None:
-    """Write a grid of images as a PNG, each pixel enlarged by a whole number for a width of about `size`."""
+def save_images(path: str | Path, images: Array, columns: int | None = None, size: int = 800) -> None:
+    """Write a grid of images as a PNG, enlarged by a whole factor to a width of about `size`.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to write.
+    images : array of shape (N, H, W, C)
+        Images in [−1, 1], C being 1 or 3.
+    columns : int or None
+        Images in a row. None: about as many as rows.
+    size : int
+        Width to aim at, in pixels.
+    """
     from PIL import Image
 
     picture = grid(images, columns)
@@ -56,7 +73,23 @@ def save_images(path: str | Path, images: Any, columns: int | None = None, size:
 
 def plot_forward(path: str | Path, schedule: Schedule, dataset: Images, rows: int = 6, columns: int = 11,
                  seed: int = 0) -> None:
-    """Images of the data set on their way to noise: x_t for evenly spaced t from 0 to T, by `q_sample`."""
+    """Plot the forward process of a few images: x_t by `q_sample` for evenly spaced t from 0 to T.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to write.
+    schedule : Schedule
+        The schedule.
+    dataset : Images
+        The data set, from which evenly spaced images are taken.
+    rows : int
+        Number of images.
+    columns : int
+        Number of steps.
+    seed : int
+        Seed of the noise.
+    """
     t = np.linspace(0, schedule.T, columns).round().astype(np.int64)  # (columns,)
     index = np.linspace(0, len(dataset) - 1, rows).astype(np.int64)
     x_0 = dataset.scaled(index)  # (rows, H, W, C)
@@ -73,17 +106,19 @@ def plot_forward(path: str | Path, schedule: Schedule, dataset: Images, rows: in
     figure.savefig(path)
 
 
-def save_rows(path: str | Path, images: Any, labels: Sequence[str], marks: Sequence[str] = ()) -> None:
-    """Rows of images, each with a label to its left.
+def save_rows(path: str | Path, images: Array, labels: Sequence[str], marks: Sequence[str] = ()) -> None:
+    """Plot rows of images, each with a label on its left.
 
     Parameters
     ----------
-    images
-        (R, K, H, W, C) in [−1, 1].
-    labels
-        One a row.
-    marks
-        One a column, below them; none for none.
+    path : str or Path
+        The file to write.
+    images : array of shape (R, K, H, W, C)
+        Images in [−1, 1].
+    labels : sequence of R str
+        A label for each row.
+    marks : sequence of str
+        Labels below the columns; empty for no labels.
     """
     rows, columns, height, width = images.shape[:4]
     figure, axes = new_figure(1, 1, figsize=(0.9 + columns * 0.85, 0.3 + rows * 0.85 * height / width), dpi=120)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gradient_inputs import few, generator
+from gradient_inputs import generator
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
@@ -16,6 +16,7 @@ from ddpm_np.check.gradients.examples import numbers
 from ddpm_np.check.gradients.rules import LAYOUTS, laid_out
 from ddpm_np.check.gradients.runner import ADJOINT, ELEMENT, PAIRED, PAIRED_OF, SMALL
 
+pytestmark = pytest.mark.usefixtures("one_blas_thread")
 OPS = sorted(REGISTRY)
 
 
@@ -54,7 +55,6 @@ BINARY = ("add", "subtract", "multiply", "divide")
 
 
 @given(st.sampled_from(BINARY), mutually_broadcastable_shapes(num_shapes=2, max_dims=4, max_side=4, min_side=0))
-@few
 def test_binary_op_gradients_for_any_broadcastable_shapes(name, shapes):
     (a, b), op = shapes.input_shapes, REGISTRY[name]
     rng = generator(name, a, b)
@@ -65,7 +65,7 @@ def test_binary_op_gradients_for_any_broadcastable_shapes(name, shapes):
 
 @st.composite
 def convolutions(draw):
-    """A convolution of any small size whose kernel fits its padded image."""
+    """Draw a convolution of any small size whose kernel fits its padded image."""
     n, c, o = draw(st.integers(0, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 3))
     kh, kw = draw(st.integers(1, 4)), draw(st.integers(1, 4))
     pads = tuple((draw(st.integers(0, 3)), draw(st.integers(0, 3))) for _ in range(2))
@@ -78,7 +78,6 @@ def convolutions(draw):
 
 
 @given(convolutions())
-@few
 def test_convolution_gradients_for_any_size(case):
     example, rng = case
     op = REGISTRY["conv2d"]
@@ -88,7 +87,7 @@ def test_convolution_gradients_for_any_size(case):
 
 @st.composite
 def normalisations(draw):
-    """A group norm of any small size; ε large enough for a group of one number."""
+    """Draw a group norm of any small size, with ε large enough for a group of one number."""
     groups = draw(st.integers(1, 4))
     c = groups * draw(st.integers(1, 4))
     shape = (draw(st.integers(0, 3)), draw(st.integers(1, 4)), draw(st.integers(1, 4)), c)
@@ -98,7 +97,6 @@ def normalisations(draw):
 
 
 @given(st.sampled_from(["group_norm", "group_norm_silu"]), normalisations())
-@few
 def test_normalisation_gradients_for_any_size(name, case):
     example, rng = case
     assert gradient_errors(REGISTRY[name], example, rng)[0] <= 1e-11  # x̂ is near 0/0 in a group of nearly equal numbers

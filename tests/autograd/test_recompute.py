@@ -1,4 +1,4 @@
-"""Segments that run a second time in the backward pass: the same bits, less memory, and nothing left behind."""
+"""Recomputation of segments in the backward pass: the same bits with less memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SMALL = UNetConfig(8, 1, 8, (1, 2), 2, (4,), dropout=0.1, groups=4, heads=2)
 
 
 def small_net(dtype="float32"):
-    """With weights large enough that every layer has its share in every gradient."""
+    """Return a U-Net with weights large enough that every layer contributes to every gradient."""
     model = UNet(SMALL, dtype=dtype).train()
     for name, p in model.named_parameters():
         p.data = (0.3 * generator(name).standard_normal(p.shape)).astype(dtype)
@@ -71,7 +71,7 @@ def test_parameter_and_image_gradients_are_the_same_bits(dtype):
 
 
 def test_recomputation_on_a_gpu_transfers_nothing_to_the_host():
-    """The strict fake of CuPy: nothing is brought to the host on the way."""
+    """On the strict fake of CuPy, which counts transfers."""
     with fake_cupy.installed(), kernels("reference"):
         ends = []
         for recompute in (False, True):
@@ -85,7 +85,7 @@ def test_recomputation_on_a_gpu_transfers_nothing_to_the_host():
 
 
 def branches(cut, x, w):
-    """Branches of different depths that meet again, so that a gradient is the sum of several in a certain order."""
+    """Branches of different depths that meet again, so that a gradient is a sum of several terms in a certain order."""
     def deep(h, w):
         for _ in range(5):
             h = ops.sin(h @ w) + h
@@ -101,7 +101,7 @@ def branches(cut, x, w):
 
 
 def test_gradients_of_shared_tensors_accumulate_in_the_same_order():
-    """Parameters that two segments share, an input that goes into several branches; float32, where order shows."""
+    """Two segments share parameters, and an input enters several branches; float32 rounding reveals the order."""
     found = []
     for cut in (lambda segment: segment, recomputed):
         x, w = leaf(40, 6, dtype=np.float32), leaf(6, 6, dtype=np.float32, name="w")
@@ -131,7 +131,7 @@ def test_the_second_run_repeats_the_dropout_draws_and_keeps_the_draw_counter():
 
 
 def test_the_second_run_uses_the_kernels_and_the_tape_of_the_first():
-    """Its kernels and a tape, whoever asks for the gradient, in whatever thread."""
+    """Also when the gradient is requested in another thread, or without a tape there."""
     seen = []
 
     def segment(x):
@@ -158,7 +158,7 @@ def test_the_second_run_uses_the_kernels_and_the_tape_of_the_first():
 
 
 def counted(runs):
-    """An op that notes its forwards, and the gradients that are computed of its two inputs."""
+    """An op that records its forward calls and which gradients of its two inputs are computed."""
     def define(a, b):
         runs.append("forward")
 
@@ -215,7 +215,7 @@ def peak(work):
 
 
 def test_peak_memory_is_the_segment_inputs_and_one_segment():
-    """32 segments of 4 arrays each: what enters each of them, and one segment's own."""
+    """32 segments of 4 arrays each: the inputs of all segments are kept, and one segment's own arrays."""
     def segment(x):
         for _ in range(4):
             x = ops.sin(x)
@@ -323,7 +323,7 @@ def test_a_run_may_resume_with_recomputation(tmp_path):
 
 @pytest.mark.parametrize("recompute", [False, True])
 def test_the_trainer_and_the_command_line_enable_recomputation(tmp_path, monkeypatch, recompute):
-    """Seen from inside a step: whether a segment runs twice."""
+    """Observed inside a step: a segment runs twice with recomputation and once without."""
     runs = []
 
     def objective(schedule, model, x_0, t, noise):

@@ -1,4 +1,4 @@
-"""The tape: any graph, walked once without recursion; leaves own their gradients; mistakes get a plain line."""
+"""The tape: gradients of any graph, leaves and their grad, and errors in one plain line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from gradient_inputs import few, generator, leaf, own_op
+from gradient_inputs import generator, leaf, own_op
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +19,7 @@ from ddpm_np.check.gradients.derivatives import STEP, error
 
 
 def test_a_diamond_graph_walks_the_shared_node_once():
-    """y = x·sin x + exp(x·sin x): every node is walked once, after all that it flows into."""
+    """y = x·sin x + exp(x·sin x): every node is walked once, after all nodes that use it."""
     x = leaf(3, 2)
     cotangent = generator("diamond").standard_normal((3, 2))
     walks = []
@@ -36,7 +36,7 @@ def test_a_diamond_graph_walks_the_shared_node_once():
 
 
 def test_a_leaf_reached_by_branches_of_different_lengths():
-    """A leaf that is reached first by a short way, and last by a long one."""
+    """The leaf is reached first by a short branch and last by a long one."""
     x = leaf(4)
     long = x
     for _ in range(7):
@@ -50,9 +50,8 @@ def test_a_leaf_reached_by_branches_of_different_lengths():
 
 @given(st.lists(st.tuples(st.sampled_from(["add", "multiply", "subtract", "tanh", "reuse"]), st.integers(0, 100),
                           st.integers(0, 100)), min_size=1, max_size=20))
-@few
 def test_random_graphs_against_the_complex_step(steps):
-    """Random graphs of two leaves, against the complex step through the same arithmetic."""
+    """Random graphs of two leaves against the complex step through the same arithmetic."""
     a, b = leaf(3, name="a"), leaf(2, 1, name="b")
     g = generator("any graph", steps).standard_normal((2, 3))
 
@@ -161,7 +160,7 @@ LEAF_GRAPHS = {
 
 @pytest.mark.parametrize("name", LEAF_GRAPHS)
 def test_grad_of_a_leaf_is_its_own_writable_array(name):
-    """Writable, shared with nothing: not with the cotangent, the data, or another leaf's; of the leaf's dtype."""
+    """It has the leaf's dtype and shares no memory with the cotangent, the data or another leaf's grad."""
     build, times = LEAF_GRAPHS[name]
     x, other = leaf(2, 3, name="x"), leaf(2, 3, name="other")
     y = build(x + 0 * other) if name != "itself" else x

@@ -1,4 +1,4 @@
-"""What the tape keeps alive, and that contexts and threads do not disturb each other."""
+"""Memory that the tape keeps alive, and isolation between contexts and threads."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_arrays_that_no_vjp_needs_are_freed_after_the_forward_pass():
 
 
 def test_the_backward_pass_frees_the_graph_as_it_goes():
-    """By the time the first op is reached again, all that the later ones saved is gone; without the collector."""
+    """When the walk reaches the first op, everything the later ones saved is freed, without the garbage collector."""
     refs, found = [], []
 
     def first(a):

@@ -1,7 +1,7 @@
-"""The mathematics and the ops in the array API's own names: array-api-strict runs them, and gets NumPy's numbers.
+"""Ops and diffusion functions on array-api-strict give NumPy's numbers.
 
 array-api-strict has what the standard has and nothing else: no mixing with NumPy, no promotion between kinds, no
-partial indices. What runs on it leans on no habit of NumPy's that another namespace need not share.
+partial indices. Code that runs on it relies on no feature of NumPy that another namespace may lack.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ ROUNDING = 1e-14  # array-api-strict computes with NumPy: 0 is met
 
 
 def strict(x: Any) -> Any:
-    """A NumPy array, or NumPy's dtype, as array-api-strict's; the rest as it is."""
+    """Convert a NumPy array or dtype to array-api-strict's; return anything else unchanged."""
     if isinstance(x, type) and issubclass(x, np.generic):
         return getattr(array_api_strict, x.__name__)
     return array_api_strict.asarray(x) if isinstance(x, np.ndarray) else x
 
 
 def assert_equal(found: Any, expected: Any, what: str = "") -> None:
-    """A strict array with NumPy's dtype, shape and numbers."""
+    """Assert a strict array with NumPy's dtype, shape and numbers."""
     assert type(found) is type(strict(np.zeros(1))), what
     found = np.asarray(found)
     assert (found.shape, found.dtype) == (np.shape(expected), np.asarray(expected).dtype), what
@@ -41,7 +41,7 @@ def assert_equal(found: Any, expected: Any, what: str = "") -> None:
 
 
 def partial(example: Example) -> bool:
-    """Whether an index leaves axes unnamed, or has None beside an int: NumPy's own ways, which a caller may use."""
+    """Whether an index leaves axes unnamed or has None beside an int, which only NumPy accepts."""
     (x,), (index,) = example.arrays, example.extra
     parts = index if isinstance(index, tuple) else (index,)
     named = sum(part is not None and part is not Ellipsis for part in parts)
@@ -70,7 +70,7 @@ def test_op_definitions_run_on_array_api_strict(name):
 
 @pytest.mark.parametrize("name", CANNOT)
 def test_ops_listed_as_unsupported_do_not_run(name):
-    """The list above has no op that would run."""
+    """No op in `CANNOT` would run after all."""
     example = examples(name, np.random.default_rng(0))[0]
     with pytest.raises(AttributeError, match="has no attribute"):
         ops.REGISTRY[name].define(*map(strict, example.inputs), **example.static)
@@ -78,7 +78,7 @@ def test_ops_listed_as_unsupported_do_not_run(name):
 
 @pytest.mark.parametrize("name", ["matmul", "linear", "conv2d", "group_norm", "silu", "sigmoid", "softmax"])
 def test_complex_forwards_run_on_array_api_strict(name):
-    """Forwards that take complex numbers as the analytic functions they are; `attention` follows from two of them."""
+    """These forwards extend analytically to complex numbers; `attention` is composed of two of them."""
     example = examples(name, np.random.default_rng(1))[0]
     arrays = [None if a is None else a + 0.25j * a[::-1] for a in example.arrays]
     y, _ = ops.REGISTRY[name].define(*arrays, **example.static)
@@ -88,13 +88,13 @@ def test_complex_forwards_run_on_array_api_strict(name):
 
 
 def test_every_public_diffusion_function_is_tested():
-    """Names that `diffusion` gains come here too, or are listed as not taking arrays."""
+    """A new public function of `diffusion` must be called here or listed as taking no arrays."""
     new = set(diffusion.__all__) - set(CALLS) - NOT_OF_ARRAYS
     assert not new, f"try these in diffusion_calls.py: {sorted(new)}"
 
 
 @pytest.mark.parametrize("name", sorted(set(CALLS) - NEEDS_LOG_NDTR))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_diffusion_functions_run_on_array_api_strict(name, data):
     T = data.draw(st.integers(2, 6), "T")

@@ -1,4 +1,4 @@
-"""The package on the strict fake of CuPy: what would fail, wait or be wrong in silence on a GPU fails here."""
+"""The package on the strict fake of CuPy: a GPU's errors, transfers and silent mistakes show up here."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from ddpm_np.models import UNetConfig
 from ddpm_np.training.ema import EMA
 from ddpm_np.training.trainer import TrainingDiverged
 
+pytestmark = pytest.mark.usefixtures("one_blas_thread")
 PACKAGE = Path(ddpm_np.__file__).parent
 ROUNDING = 2e-14  # the fake's arithmetic is NumPy's, in other memory layouts; 7e-15 is met
 
 
 @pytest.fixture
 def device():
-    """The backend "cupy" on a fresh fake, with the ops' definitions: kernels for CuPy need its compiler."""
+    """The backend "cupy" on a fresh fake, with the ops' definitions, since kernels for CuPy need its compiler."""
     with fake_cupy.installed(), ops.kernels("reference"):
         yield get_backend("cupy")
 
@@ -74,7 +75,7 @@ def test_predictor_uses_the_weights_of_the_latest_step(device):
 
 
 def test_a_training_step_transfers_nothing_to_the_host(device):
-    """Nothing comes back, and only the images go up, once the schedule's tables are there."""
+    """Once the schedule's tables are on the device, a step uploads its images and nothing else."""
     trainer = checks.make_trainer(device)
     fake_cupy.counts.reset()
     uploads = []
@@ -173,7 +174,7 @@ def test_state_dicts_load_from_host_and_device(device):
 
 
 def sources(*names: str) -> list[Path]:
-    """The package's files below these names; all of them for none."""
+    """Return the package's files below these names, or all files without names."""
     below = [PACKAGE / name for name in names] or [PACKAGE]
     files = [f for path in below for f in (path.rglob("*.py") if path.is_dir() else [path.with_suffix(".py")])]
     assert files
@@ -182,7 +183,7 @@ def sources(*names: str) -> list[Path]:
 
 
 def ways_back(tree: ast.AST) -> list[str]:
-    """What in a module copies from a device: any mention of asnumpy, and ``x.get()`` of what is no ContextVar."""
+    """Return the device-to-host copies in a module: every asnumpy, and ``x.get()`` unless x is a ContextVar."""
     variables = {
         target.id
         for node in ast.walk(tree) if isinstance(node, (ast.Assign, ast.AnnAssign)) and isinstance(node.value, ast.Call)
@@ -201,7 +202,7 @@ def ways_back(tree: ast.AST) -> list[str]:
 
 
 def imports(tree: ast.AST) -> set[str]:
-    """The packages that a module imports, anywhere in it."""
+    """Return the packages imported anywhere in a module."""
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     return {name.partition(".")[0] for name in names}

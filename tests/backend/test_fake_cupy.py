@@ -1,4 +1,4 @@
-"""The fake refuses what it should: each of CuPy's traps, tried."""
+"""The strict fake of CuPy refuses each of CuPy's traps."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def x(cp):
 
 
 def values(a):
-    """The numbers, past the fake's rules."""
+    """Return the numbers, bypassing the fake's rules."""
     return unwrap(a)
 
 
@@ -207,7 +207,7 @@ def test_result_dtypes_are_those_of_cupy(cp):
 
 
 def test_the_signature_record_matches_the_installed_cupy():
-    """In another process: here the fake may stand in CuPy's place."""
+    """In another process, since the fake may replace CuPy in this one."""
     done = subprocess.run([sys.executable, str(SCRIPT), "--check"], capture_output=True, text=True, check=False)
     if done.returncode == 3:
         pytest.skip(done.stdout.strip())

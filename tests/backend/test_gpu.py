@@ -18,7 +18,7 @@ ROUNDING = 1e-12  # float64; CUDA's exp and log are within 1 or 2 units in the l
 
 @pytest.fixture(scope="module")
 def device():
-    """The backend "cupy", where there is a GPU."""
+    """The backend "cupy"; skips without a GPU."""
     try:
         return get_backend("cupy")
     except BackendError as error:

@@ -1,4 +1,4 @@
-"""Random numbers are a function of (seed, purpose, step, image): the same on every backend, in every batch."""
+"""Random numbers are a function of (seed, purpose, step, image), the same on every backend and in every batch."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from strategies import FALSE_ALARM
 
 from ddpm_np.backend import Backend, Namespace, get_backend, of, to_host
 from ddpm_np.philox import philox, philox_key
 
 NUMPY = get_backend("numpy")
-FALSE_ALARM = 1e-9  # of each statistical test; seeds are fixed, so a test that passes passes always
 
 SEEDS = st.integers(0, 2**64 - 1)
 PURPOSES = st.text(max_size=12)
@@ -26,7 +26,7 @@ SHAPES = st.lists(st.integers(0, 5), max_size=3).map(tuple)
 
 
 def philox_block(counter: tuple[int, int, int, int], key: tuple[int, int]) -> list[int]:
-    """Philox 4×64-10 as Salmon et al. (2011) state it, in Python's integers: the four words of one counter."""
+    """Return the four words of one counter: Philox 4×64-10 of Salmon et al. (2011), in Python's integers."""
     c, (k0, k1) = list(counter), key
     for _ in range(10):
         p0, p1 = 0xD2E7470EE14C6C93 * c[0], 0xCA5A826395121157 * c[2]
@@ -37,7 +37,7 @@ def philox_block(counter: tuple[int, int, int, int], key: tuple[int, int]) -> li
 
 
 def words_of_image(seed: int, purpose: str, step: int, image: int, count: int) -> list[int]:
-    """What `Backend.random` documents, image by image: the first `count` words of blocks image·B .. image·B + B − 1."""
+    """Return the first `count` words of an image, blocks image·B … image·B + B − 1, as `Backend.random` documents."""
     blocks, key = math.ceil(count / 4), philox_key(seed, purpose)
     words = [w for b in range(blocks) for w in philox_block((image * blocks + b, step, 0, 0), key)]
     return words[:count]
@@ -45,7 +45,7 @@ def words_of_image(seed: int, purpose: str, step: int, image: int, count: int) -
 
 @pytest.fixture(scope="module", params=["numpy", "fake cupy", "array-api-strict"])
 def namespace(request):
-    """A namespace to run Philox in array operations on."""
+    """A namespace in which to run Philox in array operations."""
     if request.param == "numpy":
         yield of(np.zeros(1))
     elif request.param == "array-api-strict":
@@ -56,7 +56,7 @@ def namespace(request):
 
 
 def on(namespace: Namespace) -> Backend:
-    """A backend that draws by `philox` in array operations, NumPy's namespace included."""
+    """Return a backend that draws by `philox` in array operations, even in NumPy's namespace."""
     other = Backend(namespace)
     other.name = f"{namespace.name}, in array operations"
     return other
@@ -71,7 +71,7 @@ def test_philox_known_answers():
         0x87B092C3013FE90B, 0x438C3C67BE8D0224, 0x9CC7D7C69CD777B6, 0xA09CAEBF594F0BA0]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=SEEDS, purpose=PURPOSES, step=STEPS, first=FIRSTS, n=st.integers(0, 5), shape=SHAPES)
 @example(seed=0, purpose="", step=0, first=0, n=2, shape=(4,))  # the counter before the first is all ones
 @example(seed=2**64 - 1, purpose="t", step=2**64 - 1, first=2**56, n=1, shape=())
@@ -83,17 +83,16 @@ def test_host_words_follow_the_documented_layout(seed, purpose, step, first, n, 
         assert words[i].ravel().tolist() == words_of_image(seed, purpose, step, first + i, math.prod(shape))
 
 
-@settings(max_examples=25, deadline=None)
 @given(seed=SEEDS, step=STEPS, block=FIRSTS)
 def test_reference_philox_equals_numpys(seed, step, block):
-    """`philox_block` against NumPy's generator, set to a counter: it adds 1 before it draws."""
+    """NumPy's generator adds 1 to its counter before it draws."""
     key = philox_key(seed, "purpose")
     counter = [(((step << 64) + block - 1) % 2**256 >> 64 * i) % 2**64 for i in range(4)]
     generator = np.random.Philox(counter=np.array(counter, np.uint64), key=np.array(key, np.uint64))
     assert generator.random_raw(4).tolist() == philox_block((block, step, 0, 0), key)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=SEEDS, purpose=PURPOSES, step=STEPS, first=FIRSTS, n=st.integers(0, 5), shape=SHAPES)
 @example(seed=2**64 - 1, purpose="t", step=2**64 - 1, first=2**62 - 1, n=1, shape=(16,))
 def test_philox_in_array_operations_gives_the_same_words(namespace, seed, purpose, step, first, n, shape):
@@ -110,7 +109,7 @@ def test_philox_of_many_blocks_at_once(namespace):
         assert words[i].tolist() == philox_block((10**12 + i, 5, 0, 0), key)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=SEEDS, step=st.integers(0, 100), total=st.integers(1, 9), shape=SHAPES, data=st.data())
 def test_draws_of_a_slice_are_the_slice_of_the_batchs_draws(seed, step, total, shape, data):
     a = data.draw(st.integers(0, total), "first")
@@ -122,10 +121,10 @@ def test_draws_of_a_slice_are_the_slice_of_the_batchs_draws(seed, step, total, s
     assert np.array_equal(NUMPY.integers(seed, "t", step, a, k, 1, 1000), whole[a : a + k])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**64 - 2), purpose=PURPOSES, step=st.integers(0, 2**64 - 2), first=FIRSTS)
 def test_other_seed_purpose_step_or_image_gives_other_words(seed, purpose, step, first):
-    """Two words agree by chance once in 2⁶⁴; here none of ten may."""
+    """Two words agree by chance once in 2⁶⁴; here none of ten may agree."""
     base = {"seed": seed, "purpose": purpose, "step": step, "first": first}
     words = NUMPY.random(**base, n=2, shape=(5,))
     changes = [{"seed": seed + 1}, {"purpose": purpose + "'"}, {"step": step + 1}, {"first": first + 2}]
@@ -135,7 +134,7 @@ def test_other_seed_purpose_step_or_image_gives_other_words(seed, purpose, step,
 
 
 class FixedWords(Backend):
-    """A backend whose words are given."""
+    """A backend that returns given words."""
 
     def __init__(self, words):
         super().__init__(NUMPY.xp)
@@ -147,7 +146,7 @@ class FixedWords(Backend):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_uniform_numbers_lie_strictly_between_0_and_1(dtype):
-    """At the ends, where rounding could reach 0 or 1, and in the middle."""
+    """At both ends, where rounding could reach 0 or 1, and in the middle."""
     words = [0, 1, 2**11, 2**40, 2**63 - 1, 2**63, 2**64 - 2**12, 2**64 - 2**41, 2**64 - 1]
     u = FixedWords(words).uniform(0, "", 0, 0, len(words), (), dtype)
     assert u.dtype == dtype
@@ -188,7 +187,7 @@ def test_integers_are_uniform_with_both_ends_included(low, high):
 
 
 def test_integers_reach_both_ends():
-    """The smallest and the largest word give the ends themselves, however wide the range."""
+    """The smallest and the largest word give the ends themselves, for any range."""
     for low, high in [(1, 1000), (-7, 12), (0, 2**51), (0, 3 * 2**50), (4, 4)]:
         ends = FixedWords([0, 2**64 - 1]).integers(0, "", 0, 0, 2, low, high)
         assert ends[0] == low
@@ -196,7 +195,7 @@ def test_integers_reach_both_ends():
 
 
 def test_numpy_integer_arguments_act_like_python_ints(namespace):
-    """Arguments that come out of an array mean what Python's ints mean."""
+    """NumPy integers as arguments mean the same as Python's ints."""
     place = {"seed": np.int64(3), "purpose": "p", "step": np.int64(4), "first": np.uint8(5), "n": np.int32(2)}
     expected = NUMPY.random(3, "p", 4, 5, 2, (6,))
     assert np.array_equal(to_host(on(namespace).random(**place, shape=(np.int64(6),))), expected)
@@ -225,12 +224,12 @@ def test_invalid_integer_ranges_are_refused():
             NUMPY.integers(0, "t", 0, 0, 1, low, high)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=SEEDS, step=STEPS, first=st.integers(0, 2**40), n=st.integers(0, 4), shape=SHAPES, p=st.floats(0, 1))
 @example(seed=0, step=0, first=0, n=2, shape=(3,), p=1.0)
 @example(seed=0, step=0, first=0, n=2, shape=(3,), p=0.0)
 def test_bernoulli_compares_32_bit_halves_of_words(namespace, seed, step, first, n, shape, p):
-    """Lower half first; the same on every backend, and of an image in any batch."""
+    """The lower half comes first; the draws are the same on every backend and in any batch."""
     count = math.prod(shape)
     found = NUMPY.bernoulli(seed, "dropout", step, first, n, shape, p)
     assert (found.shape, found.dtype) == ((n, *shape), np.bool_)

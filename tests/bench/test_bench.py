@@ -1,4 +1,4 @@
-"""The benchmark: that it counts, divides and remembers rightly; how fast anything is, no test says."""
+"""The benchmark's bookkeeping: turns, ratios, FLOPs, records and tables. No test asserts a speed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from ddpm_np.bench import (
     scaling,
     tables,
 )
-from ddpm_np.bench.instrument import Stopwatch, watching
+from ddpm_np.bench.instrument import Stopwatch, instrumented
 from ddpm_np.bench.record import BUSY, Record, Result
 from ddpm_np.bench.timing import COMPILED, EAGER, OURS, WARM, in_turn, ratios
 from ddpm_np.cli import main
@@ -51,7 +51,7 @@ def without_torch(monkeypatch):
 
 @pytest.fixture
 def tiny(monkeypatch, without_torch):
-    """The command with one tiny net, alone."""
+    """The command restricted to one tiny net."""
     for key in list(bench.NETS):
         monkeypatch.delitem(bench.NETS, key)
     monkeypatch.setitem(bench.NETS, "8", TINY)
@@ -107,7 +107,7 @@ def test_flops_of_ops_counted_by_hand():
 
 
 def test_flops_of_a_net_counted_by_hand():
-    """One level of 4 channels at 4×4, one block: every product of the forward pass, written out."""
+    """One level of 4 channels at 4×4 with one block: every product of the forward pass, written out."""
     pixels, c, wide = 16, 4, 16
     conv = 9 * (1 * c + c * c + c * c + 2 * (c * c + c * c)  # in; the block down; two in the middle
                 + 2 * (2 * c * c + c * c) + c * 1)  # two up, which see a skip too; out
@@ -121,7 +121,7 @@ def test_flops_of_a_net_counted_by_hand():
     assert arithmetic.step_flops(net)["products"] == 3 * 7 * found["products"]
 
 
-# -------------------------------------------------------------------------------------------------- watching, profile
+# -------------------------------------------------------------------------------------------------- instrument, profile
 
 def untouched():
     return Op.choose.__qualname__ == "Op.choose" and all(
@@ -130,7 +130,7 @@ def untouched():
 
 def test_instrumentation_is_removed_even_after_an_error():
     def fail():
-        with watching(Stopwatch()):
+        with instrumented(Stopwatch()):
             assert not untouched()
             raise KeyError("x")
 
@@ -149,7 +149,7 @@ def test_watched_ops_give_the_same_bits_and_are_timed_by_key():
         return a.grad, b.grad
 
     stopwatch = Stopwatch()
-    with watching(stopwatch, profile.label):
+    with instrumented(stopwatch, profile.label):
         watched = compute()
     for got, expected in zip(watched, compute(), strict=True):
         assert np.array_equal(got, expected)
@@ -275,7 +275,7 @@ def test_shapes_of_ops_are_those_of_the_net():
 
     for net in (bench.NETS["8"], bench.NETS["28"]):
         seen.clear()
-        with watching(None, profile.label, see):
+        with instrumented(None, profile.label, see):
             UNet(net.config).eval()(net.images()[:1], net.times()[:1])
         for case in op_cases.cases(net):
             arrays = case.arrays()
@@ -321,7 +321,7 @@ def test_what_was_measured_before_ctrl_c_is_kept(tiny, tmp_path, capsys, monkeyp
 # ------------------------------------------------------------------------------------------- growth, memory, others
 
 def test_growth_of_known_times():
-    """Time ∝ size, arithmetic ∝ size², so that time/arithmetic only falls; then the reverse."""
+    """Time ∝ size and arithmetic ∝ size², so that time/arithmetic falls; then the reverse."""
     def results(power):
         return [Result("scaling", "", "s", {OURS: [float(n)] * 2}, work={"FLOP": float(n) ** power},
                        facts={"axis": "batch", "size": n}) for n in (4, 1, 2)]
@@ -366,12 +366,12 @@ def test_memory_of_child_processes_is_counted():
     code = "import sys, time; x = bytearray(50 << 20); print(flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
-        assert process.pid in other_load.family(os.getpid())
+        assert process.pid in other_load.process_tree(os.getpid())
         assert peak.shared_size(os.getpid()) - before > 50 << 20
 
 
 def test_processor_time_of_other_processes(monkeypatch, tmp_path):
-    """A made-up /proc: this process, its child and its grandchild, and another; 10 seconds go by."""
+    """A fake /proc with this process, its child, its grandchild and a stranger; 10 seconds pass."""
     ticks, own = os.sysconf("SC_CLK_TCK"), os.getpid()
 
     def put(busy, *processes):
@@ -385,12 +385,12 @@ def test_processor_time_of_other_processes(monkeypatch, tmp_path):
     monkeypatch.setattr(other_load, "monotonic", lambda: next(now))
     family = (own + 1, own, 2), (own + 2, own + 1, 3)
     put(100, (own, 1, 20), *family, (own + 3, 1, 50))
-    assert sorted(other_load.family(own)) == [own, own + 1, own + 2]
-    with other_load.Elsewhere() as others:
+    assert sorted(other_load.process_tree(own)) == [own, own + 1, own + 2]
+    with other_load.OtherLoad() as others:
         put(120, (own, 1, 27), *family, (own + 3, 1, 63))  # 20 s of processor time: 7 of them are this process's
     assert others.cpus == pytest.approx(1.3)
     (tmp_path / "stat").unlink()
-    with other_load.Elsewhere() as others:
+    with other_load.OtherLoad() as others:
         pass
     assert others.cpus is None
 
@@ -398,7 +398,6 @@ def test_processor_time_of_other_processes(monkeypatch, tmp_path):
 # ------------------------------------------------------------------------------------------------------------ peers
 
 @pytest.mark.peers
-@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("key", list(bench.NETS))
 def test_both_nets_have_the_same_number_of_parameters(key):
     pytest.importorskip("diffusers")
@@ -408,7 +407,6 @@ def test_both_nets_have_the_same_number_of_parameters(key):
 
 
 @pytest.mark.peers
-@pytest.mark.filterwarnings("ignore")
 def test_both_sides_are_measured():
     pytest.importorskip("diffusers")
     settings = bench.Settings(("step", "forward", "sample", "ops"), repeats=1, workers=2)
@@ -420,7 +418,6 @@ def test_both_sides_are_measured():
 
 
 @pytest.mark.peers
-@pytest.mark.filterwarnings("ignore")
 def test_ops_of_both_sides_compute_the_same():
     torch = pytest.importorskip("torch")
     for case in op_cases.cases(TINY):
@@ -436,7 +433,6 @@ def test_ops_of_both_sides_compute_the_same():
 
 
 @pytest.mark.peers
-@pytest.mark.filterwarnings("ignore")
 def test_a_failing_torch_compile_is_one_line(monkeypatch):
     torch = pytest.importorskip("torch")
     pytest.importorskip("diffusers")

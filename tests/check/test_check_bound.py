@@ -1,7 +1,7 @@
-"""The checker's properties of the bound, the losses, the laws of t and noise, the schedules: they see mistakes.
+"""The checker's properties of the bound, losses, random draws and schedules fail planted mistakes.
 
 A mistake is planted in one method of this package's own target; the equation of that method must FAIL, and the hint
-name the mistake. What is right by other formulas, or declared, must not.
+must name the mistake. Equivalent formulas and declared conventions must not fail.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BOUNDS = ("prior_kl", "vlb_term", "vlb")
 
 
 def planted(conventions=None, **wrong):
-    """Our target with some methods put wrong: each is ``wrong(right, case, *arguments)``."""
+    """Return our target with some methods replaced: each is ``wrong(right, case, *arguments)``."""
 
     def factory(betas):
         target, case = Ours(betas), Case(betas)
@@ -58,7 +58,7 @@ def kl(mean1, logvar1, mean2, logvar2):
 
 
 def term(clip=False, swap=False, large=False, square=False):
-    """L_{t−1} written out, with a mistake; L₀ as it should be."""
+    """L_{t−1} written out with a mistake; L₀ is right."""
 
     def wrong(right, case, model, x_0, x_t, t, variance="small"):
         k, eps = case.rows(t, x_t), model(x_t, t)
@@ -74,7 +74,7 @@ def term(clip=False, swap=False, large=False, square=False):
 
 
 def first(sigma2, sign=1.0, density=False):
-    """L₀ written out, with a mistake; L_{t−1} as it should be."""
+    """L₀ written out with a mistake; L_{t−1} is right."""
 
     def wrong(right, case, model, x_0, x_t, t, variance="small"):
         k = case.rows(t, x_t)
@@ -89,7 +89,7 @@ def first(sigma2, sign=1.0, density=False):
 
 
 def total(steps=lambda T: range(T, 0, -1), prior=1, shift=0, share=lambda T: 1.0):
-    """(5) as a loop over our own terms, with a mistake."""
+    """(5) as a loop over our own terms with a mistake."""
 
     def wrong(right, case, model, x_0, noises, variance="small"):
         target = Ours(case.betas)
@@ -159,7 +159,7 @@ BOUND = [
 
 
 def decoder(cdf=ndtr, half=1 / 255, edges=True, floor=0.0, mirror=True):
-    """ln of a difference of two Φ, with a mistake; on the side where both are small if `mirror`."""
+    """ln of a difference of two Φ with a mistake, taken on the side where both are small if `mirror`."""
 
     def wrong(right, case, x_0, mu, log_scale):
         a, b = (x_0 - half - mu) / np.exp(log_scale), (x_0 + half - mu) / np.exp(log_scale)
@@ -310,12 +310,12 @@ def test_a_counterexample_can_be_checked_by_hand():
 
 @pytest.mark.parametrize(("wrong", "right"), [(term(swap=True), "L_0"), (first(lambda k: k.beta), "8")])
 def test_a_mistake_at_other_steps_does_not_fail_this_equation(wrong, right):
-    """(8) is asked for t ≥ 2, L₀ at t = 1."""
+    """(8) is checked for t ≥ 2, L₀ at t = 1."""
     assert verdict(right, planted(vlb_term=wrong)).verdict == PASS
 
 
 def test_the_bound_is_checked_only_on_the_256_levels():
-    """A target that refuses data between the 256 levels, as it may, is never shown any."""
+    """A target may refuse data between the 256 levels, so the checker shows it none."""
 
     def strict(right, case, *a, **options):
         x_0 = a[0] if isinstance(a[0], np.ndarray) else a[1]
@@ -329,7 +329,7 @@ def test_the_bound_is_checked_only_on_the_256_levels():
 
 
 def test_a_decoder_of_another_data_range_is_a_declared_convention_or_fails():
-    """The decoder of data in [0, 1]: undeclared, declared, and declared without being so."""
+    """A decoder for data in [0, 1]: undeclared, declared, and declared by a target that does not do it."""
     of_unit = {"decoder_log_likelihood": lambda right, case, x, mu, s: right(2 * x - 1, 2 * mu - 1, s + LN2)}
     assert "the other range" in verdict("13", planted(**of_unit)).hint
     assert verdict("13", planted({"range": (0, 1)}, **of_unit)).verdict == CONVENTION
@@ -361,7 +361,7 @@ def test_declared_first_variances_are_conventions():
 
 
 def test_equivalent_formulas_pass():
-    """Right code of other formulas: KL that cancels, Φ on the side where it is small, all steps of (5) at once."""
+    """A KL that cancels, Φ on the side where it is small, all steps of (5) at once."""
 
     def at_once(right, case, model, x_0, noises, variance="small"):
         target, n = Ours(case.betas), len(x_0)
@@ -391,7 +391,7 @@ def test_equivalent_formulas_pass():
 
 
 def test_log_level_agrees_with_fifty_digits():
-    """What random draws are compared with is, at the fixed points, what 50 digits give."""
+    """At the fixed points, the float64 reference for random draws equals 50 digits."""
     for points in (MIDDLE, EDGES, TAILS):
         for low in (-1, 0):
             x_0, mu, log_scale, want = fixed(points, low, 1)
@@ -402,14 +402,14 @@ def test_log_level_agrees_with_fifty_digits():
 @pytest.mark.parametrize("chance", [0.2, 0.05, 1e-3, 1e-9])
 @pytest.mark.parametrize(("n", "p"), [(1, 0.5), (20, 0.3), (400, 0.01)])
 def test_binomial_thresholds_have_at_most_the_stated_false_alarm_rate(n, p, chance):
-    """The probability of all counts that would be called wrong, added up exactly."""
+    """The probabilities of all counts that would be called wrong, summed exactly."""
     counts = np.arange(n + 1)
     assert binom.pmf(counts, n, p)[statistics.binomial(counts, n, p) <= chance].sum() <= chance
     assert statistics.binomial(counts, n, p).max() > 0.5
 
 
 def test_correct_draws_pass_for_any_seed(monkeypatch):
-    """At a chance of 1e-4, where a wrong threshold shows sooner: 12 runs."""
+    """12 runs at a false alarm rate of 1e-4, where a wrong threshold shows sooner."""
     monkeypatch.setattr(statistics, "CHANCE", 1e-4)
     monkeypatch.setattr(statistics, "SHAPE", (20, 16, 16, 3))
     for seed in range(12):

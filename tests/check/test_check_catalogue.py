@@ -23,7 +23,7 @@ FUNCTIONS = [(entry.id, name) for entry in EQUATIONS.values() for name in entry.
 
 
 def named(values: list) -> list:
-    """As parameters of a test, by their names."""
+    """Turn values into test parameters with their names as ids."""
     return [pytest.param(value, id=str(value)) for value in values]
 
 
@@ -48,7 +48,7 @@ def test_a_mistake_in_our_own_function_is_found(change):
 
 @pytest.mark.parametrize(("equation", "function"), FUNCTIONS)
 def test_every_function_of_an_equation_has_a_catalogued_mistake(equation, function):
-    """With the test above: the checker would notice."""
+    """Together with the test above: a mistake in any of them would be noticed."""
     known = [change for change in ours.MISTAKES if ours.covers(change, function) and equation in change.equations]
     assert known, f"no catalogued mistake in {function} breaks ({equation}): add one to tests/support/mistakes/ours.py"
 
@@ -61,7 +61,7 @@ def test_equivalent_rewrites_pass(change):
 
 @pytest.mark.parametrize("change", named([c for c in rewrites.EQUIVALENT if c.place == "q_posterior"]))
 def test_rounding_where_the_exact_value_is_zero_is_no_failure(change):
-    """At t = 1 μ̃ is x₀; by way of the noise of x_t it is 6e-17 where x₀ is 0, in some draws."""
+    """At t = 1, μ̃ is x₀; computed by way of the noise it is 6e-17 in some draws where x₀ is 0."""
     for result in run(changed_reference(change), ["7"], seed=1, examples=20).results:
         assert result.verdict == PASS, f"{change}: ({result.equation}) {result.verdict}, {result.counterexample}"
 
@@ -87,7 +87,7 @@ def test_an_undeclared_convention_fails_and_is_named(convention):
 
 
 def test_the_reference_passes_every_equation_the_protocol_covers():
-    """UNVERIFIED is only what needs more than the protocol."""
+    """Only properties that need more than the protocol are UNVERIFIED."""
     report = run(Reference)
     assert not report.failed
     beyond = {id for id, entry in EQUATIONS.items()

@@ -1,4 +1,4 @@
-"""The checker's properties under pytest: this package, equation by equation, with more draws than the command takes."""
+"""The checker's properties of this package, equation by equation, with more draws than the command takes."""
 
 from __future__ import annotations
 

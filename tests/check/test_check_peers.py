@@ -1,6 +1,6 @@
-"""Other people's code under the checker: docs/peers.md by running it, the adapters' work, scripts of a few functions.
+"""Other libraries under the checker: docs/peers.md is run, and its adapters and single functions are tested.
 
-Compared with, never used: where a library is absent, its tests are skipped.
+The libraries are compared with, never used; a library's tests are skipped where it is not installed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import io
 import re
 import subprocess
 import sys
-import warnings
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +21,7 @@ import ddpm_np
 from ddpm_np.check import run
 from ddpm_np.check.targets.functions import from_functions
 from ddpm_np.check.targets.peers import imported
-from ddpm_np.diffusion import ddim_step, learned_range_variance, linear_schedule
+from ddpm_np.diffusion import Reverse, ddim_step, learned_range_variance, linear_schedule
 
 PAGE = Path(ddpm_np.__file__).parent.parent / "docs" / "peers.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```\n+```text\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
@@ -31,16 +30,8 @@ VERSIONS = {"diffusers": "0.42.1", "denoising_diffusion_pytorch": "2.3.4"}  # th
 SHOWN = {"PASS": "pass", "PRECISION": "prec", "CONVENTION": "conv", "FAIL": "**FAIL**", "UNVERIFIED": "·"}
 
 
-@pytest.fixture(autouse=True)
-def _their_warnings():
-    """Those of the peers are theirs."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 def targets(library):
-    """The factories of a library, or a skip in plain words."""
+    """Return the factories of a library, or skip with the reason."""
     try:
         found = import_module(f"ddpm_np.check.targets.{library}").TARGETS
     except ImportError as error:
@@ -68,7 +59,7 @@ def test_every_block_of_the_page_is_run():
 
 
 def table(reports):
-    """The page's table: a row for each equation that any target shows, a column for each target."""
+    """Return the page's table: a row for each equation that any target supports, a column for each target."""
     names = list(reports)
     rows = [["equation", *names], ["---"] * (1 + len(names))]
     rows += [[results[0].equation, *(SHOWN[result.verdict] for result in results)]
@@ -109,7 +100,7 @@ def test_the_counterexamples_of_the_page_are_reproduced(library, name, equation,
 
 @pytest.mark.peers
 def test_lucidrains_unclipped_ddim_is_equation_12():
-    """All states of `ddim_sample`, from a net that knows that the data are 0.3, against our step."""
+    """All states of `ddim_sample` of a net that knows the data are 0.3, against our step."""
     targets("lucidrains")
     lucidrains, torch = import_module("ddpm_np.check.targets.lucidrains"), import_module("torch")
     library = lucidrains.library(lucidrains.PACKAGE)
@@ -141,13 +132,13 @@ def test_lucidrains_unclipped_ddim_is_equation_12():
         x = states[:, 0]
         for i, (t, s) in enumerate(zip(chain, [*chain[1:], 0], strict=True)):
             noise = noises[1 + i] if s else 0 * x
-            x = ddim_step(schedule, model, x, np.full(2, t), np.full(2, s), eta, noise)
+            x = ddim_step(Reverse(schedule, model), x, np.full(2, t), np.full(2, s), eta, noise)
             np.testing.assert_allclose(states[:, i + 1], x, atol=1e-5)
 
 
 @pytest.mark.peers
 def test_an_adapter_calls_the_library_with_each_images_own_step():
-    """A batch of different t gives what its images give alone, whatever their shape; and nothing is left patched."""
+    """A batch with different t gives what its images give alone, for any shape, and nothing stays patched."""
     module = import_module("ddpm_np.check.targets.diffusers")
     targets("diffusers")
     betas, rng = np.array([0.1, 0.2, 0.3, 0.4]), np.random.default_rng(1)
@@ -182,7 +173,7 @@ def test_the_torchvision_stub_is_removed_afterwards():
 
 @pytest.mark.parametrize(("library", "absent"), [*LIBRARIES.items(), *((library, "torch") for library in LIBRARIES)])
 def test_an_absent_library_is_reported_in_one_line(library, absent):
-    """In a process of its own, where it cannot be imported; the module itself can be."""
+    """In a separate process in which the library cannot be imported; the target's module can."""
     code = (f"import sys; sys.modules[{absent!r}] = None; import ddpm_np.check.targets.{library} as m\n"
             "try: m.TARGETS\nexcept ImportError as error: print(error)")
     found = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
@@ -299,15 +290,15 @@ def test_functions_receive_their_arguments_by_name():
 
 
 @pytest.mark.parametrize(("call", "message"), [
-    (lambda: from_functions(q_smaple=noisy), "'q_smaple' is no method of a check target: did you mean 'q_sample'?"),
+    (lambda: from_functions(q_smaple=noisy), "'q_smaple' is not a method of a check target: did you mean 'q_sample'?"),
     (lambda: from_functions(q_sample=3), "q_sample must be a function, got int"),
-    (lambda: from_functions(q_sample=lambda x0, t: x0), "q_sample: the function asks for 'x0', which is not known: did "
+    (lambda: from_functions(q_sample=lambda x0, t: x0), "q_sample: the function has the unknown parameter 'x0': did "
      "you mean 'x_0'?"),
-    (lambda: from_functions(q_sample=lambda x_0, model: x_0), "'model', which is not known"),
-    (lambda: from_functions(q_sample=lambda x_0, /: x_0), "'x_0', which is not known"),
-    (lambda: from_functions(kl=lambda mean1, beta_t: mean1), "'beta_t', which is not known: did you mean 'beta'?"),
+    (lambda: from_functions(q_sample=lambda x_0, model: x_0), "unknown parameter 'model'"),
+    (lambda: from_functions(q_sample=lambda x_0, /: x_0), "unknown parameter 'x_0'"),
+    (lambda: from_functions(kl=lambda mean1, beta_t: mean1), "unknown parameter 'beta_t': did you mean 'beta'?"),
     (lambda: from_functions(q_sample=noisy, index_base=2), "index_base must be one of 1, 0, got 2"),
-    (lambda: from_functions(q_sample=noisy, conventions={"units": "nats"}), "'units' is not known"),
+    (lambda: from_functions(q_sample=noisy, conventions={"units": "nats"}), "'units' is unknown"),
 ])
 def test_errors_name_what_is_wrong(call, message):
     with pytest.raises((TypeError, ValueError), match=re.escape(message)):

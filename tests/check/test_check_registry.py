@@ -1,4 +1,4 @@
-"""The map from equations to functions is complete both ways, and what it says can be shown."""
+"""The map between equations and functions is complete in both directions."""
 
 from __future__ import annotations
 
@@ -16,28 +16,29 @@ from ddpm_np import diffusion
 from ddpm_np.check.registry import EQUATIONS, checks, chosen, equation
 from ddpm_np.check.runner import false_alarm
 
-NO_FORMULA = {  # in diffusion.__all__, and no equation: names, kinds of result, where noise comes from, shorthand
-    "PREDICTS", "SCHEDULES", "SPACINGS", "Predictor", "Received", "draw", "first_noise", "last", "step_noise",
+NO_FORMULA = {  # in diffusion.__all__, and no equation: names, types, where noise comes from, shorthand
+    "PREDICTS", "SCHEDULES", "SPACINGS", "Coefficients", "Denoiser", "Received", "Reverse", "draw", "first_noise",
+    "last", "step_noise",
 }
 LISTED = [(entry.id, name) for entry in EQUATIONS.values() for name in entry.functions]
 TAG = re.compile(r"^\s*Checked as: (.+)\.$", re.MULTILINE)
 
 
 def found(name: str):
-    """The function or class of a name below ddpm_np."""
+    """Return the function or class with a name below ddpm_np."""
     module, _, attribute = name.rpartition(".")
     return getattr(importlib.import_module(f"ddpm_np.{module}"), attribute)
 
 
 def tags(thing) -> list[str]:
-    """The ids that a docstring names."""
+    """Return the equation ids that a docstring names."""
     lines = TAG.findall(thing.__doc__ or "")
     assert len(lines) <= 1, f"{thing.__name__} is tagged twice"
     return lines[0].split(", ") if lines else []
 
 
 def tagged() -> dict[str, list[str]]:
-    """Every function, class and method of the package whose docstring has a tag, by its name below ddpm_np."""
+    """Return every function, class and method of the package whose docstring has a tag, by its name below ddpm_np."""
     names = {}
     for info in pkgutil.walk_packages(ddpm_np.__path__, "ddpm_np."):
         if info.name.endswith("__main__") or "cupy" in info.name:
@@ -66,7 +67,7 @@ def test_every_tag_is_listed():
 
 
 def test_a_tag_stands_at_the_end_of_the_prose():
-    """A line of its own: nothing but examples and sections come after it."""
+    """It is a line of its own, followed only by examples and sections."""
     for name in tagged():
         lines = inspect.cleandoc(found(name).__doc__).splitlines()
         at = next(i for i, line in enumerate(lines) if line.startswith("Checked as: "))
@@ -127,7 +128,7 @@ def test_equations_are_chosen_by_name_and_unknown_names_are_refused():
     assert chosen(7) == [EQUATIONS["7"]]
     with pytest.raises(ValueError, match="no equation is called 'velocitty': did you mean 'velocity'"):
         chosen(["velocitty"])
-    with pytest.raises(ValueError, match="equation '7' is there already"):
+    with pytest.raises(ValueError, match="equation '7' is already registered"):
         equation("7", "again", "x", "nowhere", "diffusion.posterior.q_posterior")
     with pytest.raises(KeyError, match="no-such"):
         checks("no-such", needs=["q_sample"])(lambda check, drawn: None)

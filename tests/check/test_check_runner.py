@@ -1,4 +1,4 @@
-"""The checker's frame: verdicts, whatever a target does; counterexamples; the search; times."""
+"""The checker's runner: verdicts for any target, counterexamples, conventions, reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ddpm_np.check.targets import ddpm_np
 
 
 class Right:
-    """The closed form of q(x_t | x₀), its posterior, and x̂₀, right."""
+    """A correct q(x_t | x₀) in closed form, its posterior, and x̂₀."""
 
     def __init__(self, betas):
         self.beta = np.concatenate(([0.0], betas))
@@ -67,7 +67,7 @@ def test_a_target_without_methods_never_passes():
 
 
 def verdict_of(method, equation, give):
-    """The result of `Right` with a method that gives something else."""
+    """Return the result of `Right` with one method replaced."""
     mutant = type("Mutant", (Right,), {method: give})
     return run(mutant, [equation])[equation]
 
@@ -89,7 +89,7 @@ BAD = {
     "complex": (lambda self, x, t, e: x + 1j, "returned dtype complex128"),
     "text": (lambda self, x, t, e: "x", "returned dtype <U1"),
     "nothing": (lambda self, x, t, e: None, "returned nothing"),
-    "ragged": (lambda self, x, t, e: [[1.0], [1.0, 2.0]], "returned no array but a list"),
+    "ragged": (lambda self, x, t, e: [[1.0], [1.0, 2.0]], "returned a list, not an array"),
     "single": (lambda self, x, t, e: Right.q_sample(self, x, t, e).astype(np.float32), "declare conventions"),
     "half": (lambda self, x, t, e: Right.q_sample(self, x, t, e).astype(np.float16), "returned float16"),
     "too few arguments": (lambda self, x, t: x, "q_sample raised TypeError"),
@@ -165,7 +165,7 @@ def test_a_counterexample_can_be_checked_by_hand():
 
 
 def test_a_mistake_in_rare_cases_is_found_and_shrunk():
-    """Wrong only where x₀ is 3/4 and T is 3, which no plain case has."""
+    """The result is wrong only where x₀ is 3/4 and T is 3, which no fixed case has."""
     def q_sample(self, x_0, t, noise):
         return Right.q_sample(self, x_0, t, noise) + (x_0 == 0.75) * (len(self.beta) == 4)
     mutant = type("Mutant", (Right,), {"q_sample": q_sample})
@@ -195,12 +195,12 @@ def test_a_nondeterministic_target_fails_and_the_run_continues():
 
 
 def declared(**conventions):
-    """`Right` that declares, and does nothing else."""
+    """Return `Right` with declared conventions that it does not follow."""
     return type("Declares", (Right,), {"conventions": conventions})
 
 
 class FromZero(Right):
-    """t counts from 0."""
+    """A target whose t counts from 0."""
 
     def q_sample(self, x_0, t, noise):
         return super().q_sample(x_0, t + 1, noise)
@@ -219,7 +219,7 @@ def test_a_difference_is_a_convention_only_if_it_is_declared():
 
 
 class Single(Right):
-    """Tables in float32."""
+    """A target with tables in float32."""
 
     def __init__(self, betas):
         super().__init__(betas)
@@ -250,7 +250,7 @@ def test_single_precision_is_a_failure_unless_it_is_declared():
 
 
 @pytest.mark.parametrize(("conventions", "words"), [
-    ({"base": 0}, "'base' is not known: there are index_base, unit"),
+    ({"base": 0}, "'base' is unknown: there are index_base, unit"),
     ({"unit": "bytes"}, "unit must be one of 'bits', 'nats', got 'bytes'"),
     ([], "conventions must be a dict, got list")])
 def test_unknown_conventions_fail(conventions, words):
@@ -275,7 +275,7 @@ def test_equations_by_number_or_name():
 
 
 @pytest.mark.parametrize(("args", "error", "words"), [
-    ((3,), TypeError, "a target is a factory, betas -> object, got int"),
+    ((3,), TypeError, "a target must be a factory, betas -> object, got int"),
     ((Right, ["4"], 0, -1), ValueError, "examples must be at least 0, got -1")])
 def test_wrong_arguments_are_refused(args, error, words):
     with pytest.raises(error, match=words):

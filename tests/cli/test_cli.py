@@ -154,6 +154,7 @@ def test_a_damaged_checkpoint_is_refused(run, tmp_path, damage):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
+@pytest.mark.usefixtures("default_sigint")
 def test_ctrl_c_finishes_the_step_and_saves(tmp_path):
     arguments = ["train", "--steps", "100000", "--batch-size", "4", "--out", tmp_path / "r"]
     command = [sys.executable, "-m", "ddpm_np", *arguments]

@@ -42,7 +42,7 @@ nothing = 3
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with somebody's code, which is where one stands."""
+    """The current folder, with somebody's code in it."""
     (tmp_path / "their_code.py").write_text(TARGET, "utf-8")
     (tmp_path / "helper.py").write_text("def root(x):\n    return x ** 0.5\n", "utf-8")
     (tmp_path / "broken.py").write_text("import no_such_module\n", "utf-8")
@@ -107,7 +107,7 @@ def test_ctrl_c_exits_with_130(folder, capsys):
     (["--equation", "77"], "no equation is called '77'"),
     (["--equation", "grad-conv"], "no equation is called 'grad-conv'"),
     (["--examples", "-1", "--equation", "4"], "examples must be at least 0, got -1"),
-    (["--target", "their_code:Right", "--dtype", "float32"], "--backend and --dtype say how this package computes"),
+    (["--target", "their_code:Right", "--dtype", "float32"], "--backend and --dtype apply to this package only"),
     (["--json", "nowhere/report.json"], "there is no folder nowhere to write in"),
     (["--backend", "torch"], "invalid choice: 'torch'")])
 def test_bad_input_is_one_line_and_exit_status_2(folder, capsys, args, words):

@@ -1,4 +1,4 @@
-"""The commands that ask something of a trained net, each on a small checkpoint."""
+"""The commands that need a trained net, each on a small checkpoint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SMALL = ["--set", "T=6", "--set", "beta_end=0.6", "--set", "model.channels=8", "
 
 
 def trained(folder, *extra):
-    """A run of a few steps."""
+    """Train for a few steps and return the run's folder."""
     arguments = ["train", "--steps", "3", "--batch-size", "8", *SMALL, *extra, "--out", str(folder)]
     assert main(arguments) == 0
     return folder
@@ -71,10 +71,10 @@ def test_every_kind_of_net_is_trained_sampled_and_evaluated(tmp_path, extra, cap
 
 
 @pytest.mark.parametrize(("values", "words"), [
-    (["variance=learned"], "puts out 2, got out_channels 1"),
-    (["model.out_channels=2"], "puts out 1, got out_channels 2"),
-    (["objective=hybrid"], "variance 'small' is not taught by the objective 'hybrid': take simple or bound"),
-    (["variance=learned", "model.out_channels=2"], "not taught by the objective 'simple': take hybrid or bound"),
+    (["variance=learned"], "needs out_channels 2, got 1"),
+    (["model.out_channels=2"], "needs out_channels 1, got 2"),
+    (["objective=hybrid"], "variance 'small' is not trained by the objective 'hybrid': choose simple or bound"),
+    (["variance=learned", "model.out_channels=2"], "not trained by the objective 'simple': choose hybrid or bound"),
     (["predicts=noise"], "predicts must be"),
     (["schedule=jds"], "schedule must be"),
     (["model.num_classes=10"], "--set model.num_classes=11"),
@@ -137,7 +137,7 @@ def test_the_papers_figures(run, tmp_path, what):
     (["plot", "progressive", "{run}", "--steps", "7"], "from 1 to T = 6, got 7"),
     (["sample", "{run}", "--sampler", "ddim", "--eta", "2"], "eta must be from 0 to 1, got 2.0"),
     (["sample", "{run}", "--label", "1"], "trained without labels"),
-    (["evaluate", "{run}", "--images", "0"], "asked for 0"),
+    (["evaluate", "{run}", "--images", "0"], "images must be from 1 to 1,797, the size of 'digits', got 0"),
     (["evaluate", "{run}", "--split", "test"], "'digits' has no test images"),
     (["evaluate", "{run}/nothing"], "no checkpoint"),
 ])

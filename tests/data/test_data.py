@@ -1,4 +1,4 @@
-"""The digits, the scale of images, and the order of training."""
+"""The digits, the scaling of images to [−1, 1], and the order and flips of batches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from strategies import FALSE_ALARM, few
+from strategies import FALSE_ALARM
 
 from ddpm_np.data import Ahead, Batches, DataError, Dataset, digits, open_dataset, to_levels
 
@@ -22,7 +22,7 @@ def real():
 
 
 def numbered(n, labels=True):
-    """n images of 2×3 that tell which they are and how they lie: rows (i, 1, 2) and (3, 4, 5)."""
+    """Return n images of 2×3 that show their number and orientation: rows (i, 1, 2) and (3, 4, 5)."""
     images = np.zeros((n, 2, 3, 1), np.uint8)
     images[...] = np.arange(6).reshape(2, 3, 1)
     images[:, 0, 0, 0] = 100 + np.arange(n)
@@ -32,7 +32,7 @@ def numbered(n, labels=True):
 # The digits.
 
 def test_the_digits_file_is_scikit_learns_byte_for_byte():
-    """scikit-learn's digits.csv.gz, byte for byte."""
+    """The SHA-256 of scikit-learn's digits.csv.gz."""
     packed = (resources.files("ddpm_np.data") / "digits.csv.gz").read_bytes()
     assert hashlib.sha256(packed).hexdigest() == "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22"
 
@@ -91,10 +91,9 @@ def test_scaling_the_digits_round_trips(real):
 
 # The order.
 
-@few
 @given(n=st.integers(1, 12), size=st.integers(1, 30), seed=st.integers(0, 2**64 - 1), data=st.data())
 def test_every_epoch_sees_every_image_once(n, size, seed, data):
-    """Whether or not B divides N, and with B above N; and a batch does not depend on those asked for before."""
+    """For B that divides N, that does not, and that exceeds N; a batch does not depend on earlier requests."""
     batches = Batches(numbered(n), size, seed)
     count = -(-3 * n // size) + 1
     places = np.concatenate([batches.indices(k) for k in range(count)])
@@ -117,7 +116,7 @@ def test_the_order_depends_on_the_seed_and_the_epoch():
 
 
 def test_every_order_is_as_likely_as_any_other():
-    """The six orders of three images over 3,000 epochs, each count against its binomial law."""
+    """The six orders of three images over 3,000 epochs, each count against its binomial distribution."""
     orders = [tuple(Batches(numbered(3), 3, seed=5).indices(epoch)) for epoch in range(3000)]
     counts = [orders.count(order) for order in set(orders)]
     assert len(counts) == 6
@@ -138,7 +137,7 @@ def test_images_come_with_their_labels(real):
 # The flips.
 
 def orientations(dataset, size, seed, batches):
-    """(k, place) -> (which image, whether it was mirrored), or a failure where it was changed otherwise."""
+    """Return (k, place) -> (image, whether it was mirrored); fail if it was changed in another way."""
     source = Batches(dataset, size, seed, flip=True)
     plain = dataset.scaled(slice(None))
     found = []

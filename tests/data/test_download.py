@@ -1,4 +1,4 @@
-"""Downloads, from a server on this machine: progress kept, checksums checked, plain words where it fails."""
+"""Downloads from a local server: resuming, checksums, plain errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONTENT = bytes(range(256)) * 4000
 
 @pytest.fixture
 def server():
-    """A server of CONTENT: cut after 600,000 bytes under /cut, altered under /other; and what it was asked."""
+    """A server of CONTENT, cut after 600,000 bytes under /cut and altered under /other, and the requests it got."""
     asked = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -71,7 +71,7 @@ def test_a_server_without_ranges_sends_all_again(server, tmp_path):
 
 def test_a_wrong_checksum_is_discarded_and_the_next_server_tried(server, tmp_path):
     url, _ = server
-    with pytest.raises(DataError, match="another checksum"):
+    with pytest.raises(DataError, match="does not have the checksum"):
         fetch(remote(f"{url}/other"), tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert fetch(remote(f"{url}/other", f"{url}/file"), tmp_path).read_bytes() == CONTENT

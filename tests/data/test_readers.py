@@ -1,4 +1,4 @@
-"""The readers of data sets: what they read, and what they say of files that are damaged or of another kind."""
+"""The readers of data sets: correct files are read, damaged or foreign ones are refused in plain words."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the real data sets are 
 
 
 def idx(array, kind=8):
-    """The bytes of an IDX file."""
+    """Return the bytes of an IDX file."""
     return struct.pack(f">BBBB{array.ndim}I", 0, 0, kind, array.ndim, *array.shape) + array.tobytes()
 
 
 @pytest.fixture
 def mnist(tmp_path):
-    """A folder with five images of 4×3 in MNIST's form, and the images."""
+    """A folder with five images of 4×3 in MNIST's format, and the images."""
     images = np.random.default_rng(0).integers(0, 256, (5, 4, 3), dtype=np.uint8)
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images)))
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx(np.arange(5, dtype=np.uint8)))
@@ -48,15 +48,15 @@ def test_mnist_gzipped_or_not(mnist):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "is empty or cut"),
+        (b"", "is empty or truncated"),
         (idx(np.zeros(5, np.uint8)), "does not hold images"),
         (b"\x89PNG\r\n\x1a\n0000", "does not hold images"),
         (idx(np.zeros((5, 4, 3), np.uint8), kind=13), "does not hold images"),
-        (idx(np.zeros((5, 4, 3), np.uint8))[:10], "cut inside its header"),
-        (idx(np.zeros((5, 4, 3), np.uint8))[:-1], "holds less than the 60 bytes"),
+        (idx(np.zeros((5, 4, 3), np.uint8))[:10], "truncated inside its header"),
+        (idx(np.zeros((5, 4, 3), np.uint8))[:-1], "holds fewer than the 60 bytes"),
         (idx(np.zeros((5, 4, 3), np.uint8)) + b"x", "holds more than the 60 bytes"),
-        (struct.pack(">BBBBIII", 0, 0, 8, 3, 2**31, 2**31, 2**31), "no data set of this kind"),
-        (idx(np.zeros((4, 4, 3), np.uint8)), "has 4 images, its labels are 5"),
+        (struct.pack(">BBBBIII", 0, 0, 8, 3, 2**31, 2**31, 2**31), "more than any data set of this kind"),
+        (idx(np.zeros((4, 4, 3), np.uint8)), "has 4 images, but there are 5 labels"),
     ],
 )
 @pytest.mark.parametrize("packed", [True, False])
@@ -74,7 +74,7 @@ def test_damaged_idx_is_refused(mnist, content, said, packed):
 def test_damaged_gzip_is_refused(mnist, damage):
     path = mnist[0] / "train-images-idx3-ubyte.gz"
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(DataError, match="damaged or cut"):
+    with pytest.raises(DataError, match="damaged or truncated"):
         open_dataset("mnist", data_dir=mnist[0])
 
 
@@ -93,7 +93,7 @@ def test_missing_files_are_named(tmp_path):
 
 @pytest.fixture(scope="module")
 def cifar():
-    """Three images (3, 32, 32, 3) with labels, and their rows in the binary form."""
+    """Three images (3, 32, 32, 3), their labels, and their rows in the binary format."""
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8), np.array([3, 0, 9], np.uint8)
     rows = np.concatenate([labels[:, None], images.transpose(0, 3, 1, 2).reshape(3, -1)], axis=1)
@@ -101,7 +101,7 @@ def cifar():
 
 
 def python_form(rows, **other):
-    """A batch in CIFAR's python form, as Python 2 pickled it: byte strings for keys."""
+    """Return a batch in CIFAR's python format, pickled by Python 2: byte strings for keys."""
     return pickle.dumps({b"data": rows[:, 1:], b"labels": rows[:, 0].tolist(), b"batch_label": b"x", **other}, 2)
 
 
@@ -129,7 +129,7 @@ def test_cifar_in_each_form(tmp_path, cifar, form):
 
 
 class Hostile:
-    """Unpickling this would make a folder."""
+    """An object whose unpickling would make a folder."""
 
     def __init__(self, path):
         self.path = path
@@ -140,7 +140,7 @@ class Hostile:
 
 def test_a_hostile_pickle_is_not_executed(tmp_path, cifar):
     (tmp_path / "test_batch").write_bytes(python_form(cifar[2], more=Hostile(tmp_path / "made")))
-    with pytest.raises(DataError, match=r"asks for \w+\.mkdir, which is no data"):
+    with pytest.raises(DataError, match=r"refers to \w+\.mkdir, which is not data"):
         open_dataset("cifar10", data_dir=tmp_path, split="test")
     assert not (tmp_path / "made").exists()
 
@@ -148,13 +148,13 @@ def test_a_hostile_pickle_is_not_executed(tmp_path, cifar):
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
-        ("test_batch.bin", lambda rows: rows.tobytes()[:-1], "no whole number of rows"),
-        ("test_batch.bin", lambda rows: b"", "no whole number of rows"),
+        ("test_batch.bin", lambda rows: rows.tobytes()[:-1], "not a whole number of rows"),
+        ("test_batch.bin", lambda rows: b"", "not a whole number of rows"),
         ("test_batch.bin", lambda rows: b"\x0b" + rows.tobytes()[1:], "has the label 11"),
-        ("test_batch.bin.xz", lambda rows: lzma.compress(rows.tobytes())[:-30], "damaged or cut"),
-        ("test_batch", lambda rows: python_form(rows)[:500], "not CIFAR-10's python form, or damaged"),
+        ("test_batch.bin.xz", lambda rows: lzma.compress(rows.tobytes())[:-30], "damaged or truncated"),
+        ("test_batch", lambda rows: python_form(rows)[:500], "not CIFAR-10's Python version, or is damaged"),
         ("test_batch", lambda rows: python_form(rows[:, :100]), "data of uint8"),
-        ("test_batch", lambda rows: pickle.dumps([1, 2], 2), "not CIFAR-10's python form"),
+        ("test_batch", lambda rows: pickle.dumps([1, 2], 2), "not CIFAR-10's Python version"),
     ],
 )
 def test_damaged_cifar_is_refused(tmp_path, cifar, name, change, said):
@@ -164,7 +164,7 @@ def test_damaged_cifar_is_refused(tmp_path, cifar, name, change, said):
 
 
 def half(mode, size=(40, 20)):
-    """An image whose left half is red and right half blue (or dark and light)."""
+    """Return an image whose left half is red and right half blue (or dark and light)."""
     image = Image.new("RGB", size, (255, 0, 0))
     image.paste((0, 0, 255), (size[0] // 2, 0, size[0], size[1]))
     return image.convert(mode)
@@ -215,7 +215,7 @@ def test_orientation_transparency_and_sixteen_bits(tmp_path):
 
 
 def png_that_claims(width, height):
-    """A PNG of a few bytes that says it is huge."""
+    """Return a PNG of a few bytes that declares a huge size."""
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
@@ -227,11 +227,11 @@ def png_that_claims(width, height):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "is no image that can be read"),
-        (b"not an image", "is no image that can be read"),
+        (b"", "is not a readable image"),
+        (b"not an image", "is not a readable image"),
         (png_that_claims(60000, 60000), "60000×60000 pixels|DecompressionBomb"),
         (png_that_claims(12000, 12000), "12000×12000 pixels|DecompressionBomb"),
-        (png_that_claims(100, 100), "is no image that can be read"),
+        (png_that_claims(100, 100), "is not a readable image"),
     ],
 )
 def test_an_unreadable_image_is_named(tmp_path, content, said):
@@ -246,7 +246,7 @@ def test_invalid_image_folders_are_refused(tmp_path):
         open_dataset(f"folder:{tmp_path}", shape=(8, 8, 3))
     with pytest.raises(DataError, match="there is no folder"):
         open_dataset(f"folder:{tmp_path / 'no'}", shape=(8, 8, 3))
-    with pytest.raises(DataError, match="1 or 3 channels, the net takes 4"):
+    with pytest.raises(DataError, match="1 or 3 channels, but the net takes 4"):
         open_dataset(f"folder:{tmp_path}", shape=(8, 8, 4))
 
 
@@ -276,7 +276,7 @@ def test_transparency_is_composited_on_white():
         ({"pictures": np.zeros((2, 4, 4), np.uint8)}, "has no array called images; it has pictures"),
         ({"images": np.zeros((2, 4, 4))}, "images must be uint8"),
         ({"images": np.zeros((2, 4, 4, 2), np.uint8)}, "images must be uint8"),
-        ({"images": np.array([{"a": 1}], dtype=object)}, "no array file that can be read"),
+        ({"images": np.array([{"a": 1}], dtype=object)}, "not a readable array file"),
         ({"images": np.zeros((2, 4, 4), np.uint8), "labels": np.zeros(3, int)}, "2 images and labels of shape"),
     ],
 )
@@ -291,7 +291,7 @@ def test_missing_and_unreadable_array_files_are_refused(tmp_path, name):
     with pytest.raises(DataError, match="there is no file"):
         open_dataset(str(tmp_path / name))
     (tmp_path / name).write_bytes(b"nothing of the kind")
-    with pytest.raises(DataError, match="no array file that can be read"):
+    with pytest.raises(DataError, match="not a readable array file"):
         open_dataset(str(tmp_path / name))
 
 

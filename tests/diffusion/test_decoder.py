@@ -1,4 +1,4 @@
-"""Equation (13), the discretised decoder: against 50 digits, in the middle, at the edges and far out in the tails."""
+"""Equation (13), the discretised decoder, against 50 digits: middle levels, edges and tails."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def tail(z):
 
 
 def ends(x, mean, log_scale, levels):
-    """(δ₋ − μ)/σ and (δ₊ − μ)/σ of (13), infinite at the edges; x is taken as the level that it is nearest to."""
+    """Return (δ₋ − μ)/σ and (δ₊ − μ)/σ of (13), infinite at the edges; x is taken as its nearest level."""
     half, sigma = mp50.mpf(1) / (levels - 1), mp50.exp(mp50.mpf(float(log_scale)))
     x, mean = mp50.mpf(float(x)), mp50.mpf(float(mean))
     low = -mp50.inf if x < -1 + half / 2 else (x - half - mean) / sigma
@@ -31,7 +31,7 @@ def ends(x, mean, log_scale, levels):
 
 
 def probability(low, high):
-    """Φ(high) − Φ(low), by the tail in which both are small."""
+    """Return Φ(high) − Φ(low), computed in the tail where both are small."""
     return tail(low) - tail(high) if low + high > 0 else tail(-high) - tail(-low)
 
 
@@ -50,7 +50,7 @@ def exact_gradient(x, mean, log_scale, levels):
 
 @st.composite
 def decoders(draw):
-    """A number of levels, some of them, and a mean and a ln σ for each."""
+    """Draw a number of levels, some of the levels, and a mean and a ln σ for each."""
     levels = draw(st.sampled_from(LEVELS))
     n = draw(st.integers(1, 5))
     index = np.array(draw(st.lists(st.sampled_from([0, 1, levels - 1]) | st.integers(0, levels - 1), min_size=n,
@@ -86,7 +86,7 @@ def test_decoder_log_likelihood_against_fifty_digits(d):
 
 
 def far_out():
-    """x, μ and ln σ where the level is 0 to 300 σ from the mean, to the right and to the left; 256 levels."""
+    """Return x, μ and ln σ with the level 0 to 300 σ from the mean on either side; 256 levels."""
     grid, rows = np.linspace(-1, 1, 256), []
     for i in (0, 1, 2, 77, 128, 253, 254, 255):
         for z in (0, 0.5, 3, 7, 8, 9, 10, 40, 300):
@@ -109,7 +109,7 @@ def test_decoder_keeps_its_digits_far_out_in_the_tails():
 
 
 def test_decoder_gradients_at_every_level_and_in_the_tails():
-    """By μ and by ln σ, at every level and however far out, with a cotangent of no special value."""
+    """By μ and by ln σ, with a cotangent of no special value."""
     x, mean, log_scale = far_out()
     cotangent = np.random.default_rng(0).standard_normal(x.shape)
     m, s = Tensor(mean, requires_grad=True), Tensor(log_scale, requires_grad=True)
@@ -137,7 +137,7 @@ def test_decoder_gradients_against_fifty_digits(d):
 @few
 @given(decoders())
 def test_decoder_accepts_the_complex_step(d):
-    """The forward takes complex means, so that what is built on it can be checked without cancellation."""
+    """The forward takes complex means, so that losses built on it can be checked without cancellation."""
     levels, x, mean, log_scale = d
     m = Tensor(mean, requires_grad=True)
     decoder_log_likelihood(x, m, log_scale, levels).backward(np.ones_like(x))
@@ -147,13 +147,13 @@ def test_decoder_accepts_the_complex_step(d):
 
 
 def test_decoder_of_two_levels_is_a_bernoulli_distribution():
-    """levels = 2: −1 and 1, decided at 0, so P(1) = Φ(μ/σ) and P(−1) = Φ(−μ/σ)."""
+    """levels = 2: −1 and 1, separated at 0, so P(1) = Φ(μ/σ) and P(−1) = Φ(−μ/σ)."""
     got = decoder_log_likelihood(np.array([1.0, -1.0]), np.array([0.6, 0.6]), np.log(np.array([2.0, 2.0])), 2)
     assert_close(np.exp(got), np.array([0.6179114221889526, 0.3820885778110474]), 1e-14)
 
 
 def test_decoder_broadcasts_log_sigma_over_an_image():
-    """ln σ may be a number or (N, 1, …); x₀ a Tensor; 256 levels unless said."""
+    """ln σ may be a number or (N, 1, …); x₀ may be a Tensor; the default is 256 levels."""
     rng = np.random.default_rng(1)
     x, mean = np.linspace(-1, 1, 256)[rng.integers(0, 256, (3, 2, 2))], rng.standard_normal((3, 2, 2))
     whole = decoder_log_likelihood(x, mean, np.full(x.shape, -1.5), 256)
@@ -165,7 +165,7 @@ def test_decoder_broadcasts_log_sigma_over_an_image():
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_decoder_tolerates_rounding_of_the_levels(dtype):
-    """Bytes scaled by a formula that misses the grid by a little: the first and the last are the edges still."""
+    """Bytes scaled by a formula that misses the grid slightly: the first and the last level still count as edges."""
     grid = np.linspace(-1, 1, 256)
     want = decoder_log_likelihood(grid, np.zeros(256), 0.0)
     for nudge in (-1e-6, 0, 1e-6):

@@ -1,6 +1,8 @@
-"""What else a chain can do: guidance, mixing two images, filling in a part of one."""
+"""Guidance, interpolation and inpainting."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from strategies import assert_close, few, rows, schedules
 
 from ddpm_np import Tensor
 from ddpm_np.diffusion import (
+    Reverse,
     Schedule,
     ancestral,
     guided,
@@ -19,6 +22,7 @@ from ddpm_np.diffusion import (
     linear_schedule,
     p_mean_variance,
     p_sample,
+    predict,
     q_sample,
     q_step,
 )
@@ -28,21 +32,21 @@ SHORT = Schedule.from_betas([0.02, 0.1, 0.3, 0.5])
 
 
 def model(x, t):
-    """Not linear, and different for every t."""
+    """A nonlinear model that differs for every t."""
     return (np.tanh(x) * (0.3 + 0.1 * rows(t, x)) - 0.2).astype(x.dtype)
 
 
 # Guidance.
 
 def labelled(x, t, y):
-    """A net with labels, different for every t and label."""
+    """A labelled model that differs for every t and label."""
     return x * 0.1 + rows(t, x) * 0.01 + rows(y, x) * 0.5
 
 
 @few
 @given(st.floats(-2, 5) | st.sampled_from([0.0, -1.0]), st.integers(1, 4))
 def test_guided_is_the_classifier_free_guidance_formula(weight, rank):
-    """(1 + w)·ε(y) − w·ε(∅): the label's own answer at w = 0, that of no label at −1."""
+    """(1 + w)·ε(y) − w·ε(∅): the conditional prediction at w = 0, the unconditional one at −1."""
     x, t, y, calls = np.linspace(-1, 1, 4).reshape(4, *[1] * (rank - 1)), np.arange(1, 5), np.array([3, 0, 7, 1]), []
 
     def net(x, t, y):
@@ -62,7 +66,7 @@ def test_guided_is_the_classifier_free_guidance_formula(weight, rank):
 
 @pytest.mark.parametrize("kind", [np.asarray, Tensor])
 def test_guidance_leaves_the_learned_variance_alone(kind):
-    """A net with two outputs: the prediction is extrapolated, what it says of the variance is that of the label."""
+    """Of a net with two outputs, the prediction is extrapolated and the variance is the conditional one."""
     x, t, y = np.linspace(-1, 1, 6).reshape(3, 2), np.array([1, 2, 4]), np.array([3, 0, 7])
 
     def net(x, t, y):
@@ -73,7 +77,7 @@ def test_guidance_leaves_the_learned_variance_alone(kind):
     got = got.data if kind is Tensor else got
     want = 4 * labelled(x, t, y) - 3 * labelled(x, t, np.full(3, 9))
     assert_close(got, np.concatenate((want, np.tanh(rows(y, x) + x)), axis=-1), 1e-14, scale=1.0)
-    mean, sigma2, _ = p_mean_variance(SHORT, guided(net, y, 9, 3.0), x, t, variance="learned_range")
+    mean, sigma2, _ = p_mean_variance(Reverse(SHORT, guided(net, y, 9, 3.0), variance="learned_range"), x, t)
     assert np.isfinite(mean.data if kind is Tensor else mean).all()
     sigma2 = sigma2.data if kind is Tensor else sigma2
     assert (sigma2 <= rows(SHORT.beta[t], x) * (1 + 1e-12)).all()
@@ -87,19 +91,22 @@ def test_interpolation_mixes_latents_and_runs_algorithm_2(c, drawn, variance, cl
     """(1 − λ)·x_t + λ·y_t, then Algorithm 2 from t on; λ = 0 and 1 decode the two images themselves."""
     s, t = c.schedule, drawn.draw(st.integers(0, c.exact.T))
     x_0, y_0, noise_x, noise_y, *z = np.random.default_rng(0).standard_normal((4 + c.exact.T + 1, 2, 3, 1))
-    shares, options = np.array([0, 0.25, 1]), {"variance": variance, "clip": clip}
+    shares, reverse = np.array([0, 0.25, 1]), Reverse(s, model, variance=variance, clip=clip)
 
     def noise_at(i):
         assert 2 <= i <= t
         return np.stack([z[i]] * 3)  # the same for every λ
 
-    chain = list(interpolate(s, model, x_0, y_0, t, shares, noise_x, noise_y, noise_at, **options))
-    assert [i for i, _ in chain] == list(range(t, -1, -1))
+    chain = list(interpolate(reverse, x_0, y_0, t, shares, noise_x, noise_y, noise_at))
+    assert [i for i, _, _ in chain] == list(range(t, -1, -1))
+    assert chain[0][2] is None
+    for (i, before, _), (_, _, x0_hat) in pairwise(chain):
+        assert np.array_equal(x0_hat, predict(reverse, before, np.full(3, i)).x0)
     signal, noise = np.sqrt(s.alpha_bar[t]), np.sqrt(s.one_minus_alpha_bar[t])
     x_t, y_t = signal * x_0 + noise * noise_x, signal * y_0 + noise * noise_y
     assert_close(chain[0][1], np.stack([x_t, 0.75 * x_t + 0.25 * y_t, y_t]), 1e-12, scale=10)
     for row, end in ((0, x_t), (2, y_t)):
-        alone = [(t, end[None]), *ancestral(s, model, end[None], lambda i: z[i][None], start=t, **options)]
+        alone = [(t, end[None], None), *ancestral(reverse, end[None], lambda i: z[i][None], start=t)]
         got, want = last(iter(chain))[row], alone[-1][1][0]
         assert_close(got, want, 1e-8, scale=1 + abs(want))
     if t == 0:
@@ -108,24 +115,25 @@ def test_interpolation_mixes_latents_and_runs_algorithm_2(c, drawn, variance, cl
 
 def test_interpolation_keeps_the_dtype_and_takes_any_fraction():
     x_0, y_0, z = np.float32(np.random.default_rng(1).standard_normal((3, 2, 2, 1)))
+    reverse = Reverse(SHORT, model)
 
     def run(fractions):
-        return last(interpolate(SHORT, model, x_0, y_0, 3, fractions, z, z, lambda t: np.stack([z] * 3)))
+        return last(interpolate(reverse, x_0, y_0, 3, fractions, z, z, lambda t: np.stack([z] * 3)))
 
     got = run(np.array([0.0, 0.5, 1.0]))
     assert got.dtype == np.float32
     assert np.array_equal(run([0, 0.5, 1]), got)
     with pytest.raises(ValueError, match=r"expected y_0 of shape \(2, 2, 1\), got \(2, 1, 1\)"):
-        next(interpolate(SHORT, model, x_0, y_0[:, :1], 3, [0.5], z, z, None))
+        next(interpolate(reverse, x_0, y_0[:, :1], 3, [0.5], z, z, None))
     for t in (-1, 5):
         with pytest.raises(ValueError, match=f"the depth t must be from 0 to T = 4, got {t}"):
-            next(interpolate(SHORT, model, x_0, y_0, t, [0.5], z, z, None))
+            next(interpolate(reverse, x_0, y_0, t, [0.5], z, z, None))
 
 
 # Filling in.
 
 def asked_noise(seed, shape, asked):
-    """noise_at of `inpaint`: numbers of their own for each (what, t, k), noted in `asked`."""
+    """Return a noise_at for `inpaint` that gives distinct numbers for each (what, t, k) and records the requests."""
     def noise_at(what, t, k):
         asked.append((what, t, k))
         return np.random.default_rng([seed, len(what), ord(what[0]), t, k]).standard_normal(shape)
@@ -136,7 +144,7 @@ def asked_noise(seed, shape, asked):
 @few
 @given(schedules().filter(lambda c: c.exact.T <= 8), st.integers(1, 3), st.integers(0, 99), st.booleans())
 def test_inpainting_step_by_step(c, repeats, seed, clip):
-    """Step by step by hand: a step of Algorithm 2, the known part from q, and back, `repeats` times but once at t = 1.
+    """By hand: a step of Algorithm 2, the known part from q, and back, `repeats` times (once at t = 1).
 
     What is not known is nan and never read; what is known is exactly itself at the end.
     """
@@ -150,10 +158,11 @@ def test_inpainting_step_by_step(c, repeats, seed, clip):
         calls.append(t.tolist())
         return model(x, t)
 
-    options = {"variance": "large", "clip": clip}
+    watched, reverse = (Reverse(s, f, variance="large", clip=clip) for f in (net, model))
     known = np.where(mask, image, np.nan)
-    chain = list(inpaint(s, net, known, mask, x_T, asked_noise(seed, shape, asked), repeats=repeats, **options))
-    assert [t for t, _ in chain] == list(range(T - 1, -1, -1))
+    chain = list(inpaint(watched, known, mask, x_T, asked_noise(seed, shape, asked), repeats=repeats))
+    assert [t for t, _, _ in chain] == list(range(T - 1, -1, -1))
+    yielded = {t: (x, x0_hat) for t, x, x0_hat in chain}
     rounds = [(t, k) for t in range(T, 0, -1) for k in range(repeats if t > 1 else 1)]
     assert calls == [[t, t] for t, _ in rounds]
     back = [("back", t, k) for t, k in rounds if t > 1 and k < repeats - 1]
@@ -162,22 +171,24 @@ def test_inpainting_step_by_step(c, repeats, seed, clip):
     z = asked_noise(seed, shape, [])
     for t, k in rounds:
         now, before = np.full(2, t), np.full(2, t - 1)
-        drawn = p_sample(s, model, x, now, z("step", t, k), **options)
+        drawn, x0_hat = p_sample(reverse, x, now, z("step", t, k)), predict(reverse, x, now).x0
         lower = np.where(mask, q_sample(s, image, before, z("known", t, k)), drawn)
         x = q_step(s, lower, now, z("back", t, k)) if ("back", t, k) in back else lower
         if x is lower:
-            assert np.array_equal(dict(chain)[t - 1], lower)
+            assert np.array_equal(yielded[t - 1][0], lower)
+            assert np.array_equal(yielded[t - 1][1], x0_hat)
     assert np.array_equal(chain[-1][1][mask], image[mask])
 
 
 def test_inpainting_an_empty_mask_is_algorithm_2_and_a_full_one_the_image():
     z = np.random.default_rng(0).standard_normal((5, 2, 3))
-    nothing = inpaint(SHORT, model, np.full((2, 3), np.nan), np.zeros((2, 3), bool), z[0], lambda _, t, k: z[t],
-                      repeats=1)
-    want = list(ancestral(SHORT, model, z[0], lambda t: z[t]))
-    assert all(s == t and np.array_equal(x, y) for (s, x), (t, y) in zip(nothing, want, strict=True))
+    reverse = Reverse(SHORT, model)
+    nothing = inpaint(reverse, np.full((2, 3), np.nan), np.zeros((2, 3), bool), z[0], lambda _, t, k: z[t], repeats=1)
+    want = list(ancestral(reverse, z[0], lambda t: z[t]))
+    assert all(s == t and np.array_equal(x, y) and np.array_equal(x0_hat, y0_hat)
+               for (s, x, x0_hat), (t, y, y0_hat) in zip(nothing, want, strict=True))
     image = np.float32([[0.5, -1, 1]])
-    all_known = inpaint(SHORT, model, image, np.ones((1, 3), bool), np.float32(z[0][:1]),
+    all_known = inpaint(reverse, image, np.ones((1, 3), bool), np.float32(z[0][:1]),
                         lambda _, t, k: np.float32(z[t][:1]))
     end = last(all_known)
     assert end.dtype == np.float32
@@ -186,16 +197,16 @@ def test_inpainting_an_empty_mask_is_algorithm_2_and_a_full_one_the_image():
 
 def test_inpainting_repeats_ten_times_by_default():
     asked, x = [], np.zeros((1, 2))
-    last(inpaint(SHORT, model, x, x == 0, x, asked_noise(0, (1, 2), asked)))
+    last(inpaint(Reverse(SHORT, model), x, x == 0, x, asked_noise(0, (1, 2), asked)))
     assert sum(what == "back" for what, _, _ in asked) == 9 * 3
 
 
 def test_inpaint_refuses_invalid_repeats_and_masks():
     x = np.zeros((2, 3))
     with pytest.raises(ValueError, match="repeats must be at least 1, got 0"):
-        next(inpaint(SHORT, model, x, x == 0, x, None, repeats=0))
+        next(inpaint(Reverse(SHORT, model), x, x == 0, x, None, repeats=0))
     with pytest.raises(ValueError, match=r"expected the mask of shape \(2, 3\), got \(2, 1\)"):
-        next(inpaint(SHORT, model, x, x[:, :1] == 0, x, None))
+        next(inpaint(Reverse(SHORT, model), x, x[:, :1] == 0, x, None))
 
 
 MEAN, COVARIANCE = np.array([0.2, -0.3]), np.array([[1.0, 0.8], [0.8, 1.0]])
@@ -204,12 +215,12 @@ CONDITIONAL = -0.3 + 0.8 * (KNOWN - 0.2)  # of the second pixel given the first
 
 
 def filled_in(s, repeats, n=1, z=None):
-    """The second of two correlated pixels, the first being known, with ε*; without noise, its exact mean."""
+    """The second of two correlated pixels, given the first, with ε*; without noise this is its exact mean."""
     data = Gaussian.full(s, MEAN, COVARIANCE)
     known = np.broadcast_to([KNOWN, np.nan], (n, 2))
     zero = np.zeros((n, 2))
     noise_at = (lambda *_: zero) if z is None else z
-    x = last(inpaint(s, data.eps, known, ~np.isnan(known), zero, noise_at, repeats=repeats))
+    x = last(inpaint(Reverse(s, data.eps), known, ~np.isnan(known), zero, noise_at, repeats=repeats))
     assert (x[:, 0] == KNOWN).all()
     return x[:, 1]
 
@@ -228,7 +239,7 @@ def test_the_inpainted_mean_approaches_the_conditional_mean_with_repeats():
 
 @pytest.mark.parametrize("repeats", [1, 3])
 def test_mean_and_variance_of_the_inpainted_pixels(repeats):
-    """Exactly: against the moments of both pixels carried through the algorithm, by matrices; unit vectors of noise."""
+    """By unit vectors of noise, against the exact moments of both pixels carried through the algorithm by matrices."""
     s = linear_schedule(5, 0.1, 0.6)
     keys = [(what, t, k) for t in range(5, 0, -1) for k in range(repeats) for what in ("step", "known", "back")]
     place = {key: i for i, key in enumerate(keys)}

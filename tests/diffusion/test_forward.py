@@ -1,4 +1,4 @@
-"""The forward process, equations (2) and (4): coefficients, composition, and the law of T real steps."""
+"""The forward process, equations (2) and (4): coefficients, composition, and the distribution of T real steps."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LINEAR = linear_schedule(1000)
 
 
 def coefficients(function, schedule, first=1):
-    """What `function` multiplies its image and its noise by, at every t from `first` on: two arrays."""
+    """Return the factors by which `function` multiplies its image and its noise at every t from `first` on."""
     t = np.arange(first, schedule.T + 1)
     one, zero = np.ones((len(t), 1)), np.zeros((len(t), 1))
     return function(schedule, one, t, zero)[:, 0], function(schedule, zero, t, one)[:, 0]
@@ -109,7 +109,7 @@ def test_composed_steps_are_the_closed_form_at_the_composed_noise(data, c, shape
 @few
 @given(batches(first=0))
 def test_every_image_is_noised_to_its_own_t(b):
-    """For any rank, the last axis as long as the batch or not; and an image's bits do not depend on the batch."""
+    """For any rank, also if the last axis is as long as the batch; an image's bits do not depend on its batch."""
     s = b.case.schedule
     pairs = [b.case.exact.marginal(t) for t in b.t]
     signal, noise = (rows(v, b.x) for v in zip(*pairs, strict=True))
@@ -149,7 +149,7 @@ def test_inputs_are_left_alone_and_tensors_give_the_same_numbers():
 
 
 def test_noise_of_another_shape_is_refused():
-    """An array that would broadcast is no noise: it would be the same for several pixels."""
+    """Noise that would broadcast is refused, since several pixels would share it."""
     x, t = np.zeros((2, 3, 3, 1)), np.array([1, 2])
     for bad in (np.zeros((2, 3, 3, 2)), np.zeros((2, 3, 3)), np.zeros((1, 3, 3, 1)), np.zeros(())):
         for function in (q_step, q_sample):

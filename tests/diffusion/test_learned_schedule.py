@@ -1,4 +1,4 @@
-"""A schedule whose β are learned: its tables, the rows of them, and the gradients that reach the logits."""
+"""A schedule with learned β: its tables, their rows, and the gradients of the logits."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from ddpm_np import Tensor
 from ddpm_np.autograd import ops
 from ddpm_np.backend import get_backend
 from ddpm_np.check.gradients.derivatives import STEP
-from ddpm_np.diffusion import Schedule, bound_loss, jsd_schedule, log_variance, q_sample, respace, vlb
+from ddpm_np.diffusion import Reverse, Schedule, bound_loss, jsd_schedule, log_variance, q_sample, respace, vlb
+from ddpm_np.diffusion.schedule import TABLES as COEFFICIENTS
 
 TABLES = (
     "beta", "alpha", "alpha_bar", "one_minus_alpha_bar", "sqrt_alpha", "sqrt_beta", "sqrt_alpha_bar",
-    "sqrt_one_minus_alpha_bar", "beta_tilde", "posterior_mean_x0", "posterior_mean_xt",
+    "sqrt_one_minus_alpha_bar", "beta_tilde", "posterior_x0", "posterior_xt",
     "posterior_log_variance_clipped", "log_beta_clipped", "log_beta",
 )
 FROM_ONE = TABLES[9:]  # those whose entry 0 is nan
@@ -33,7 +34,7 @@ def sigmoid(w):
 
 
 def by_definition(w):
-    """Every table from index 1 on, for real or complex logits."""
+    """Return every table from index 1 on, for real or complex logits."""
     beta = sigmoid(w)
     bar = np.cumprod(1 - beta)
     before = np.concatenate(([1.0], bar[:-1]))
@@ -51,6 +52,7 @@ def test_learned_tables_equal_those_of_the_same_betas(w):
     got, want = Schedule.learned(Tensor(w, requires_grad=True)), Schedule.from_betas(sigmoid(w))
     assert got.T == want.T == len(w)
     assert set(TABLES) == {name for name, value in vars(want).items() if isinstance(value, np.ndarray)}
+    assert set(TABLES) == set(COEFFICIENTS)
     for name in TABLES:
         table = getattr(got, name)
         assert isinstance(table, Tensor)
@@ -98,18 +100,20 @@ def test_the_gradient_of_a_sample_of_the_marginal(data, w, shape):
 @few
 @given(st.data(), logits(), shapes(), st.sampled_from(["float32", "float64", "complex128"]))
 def test_rows_of_a_tensor_table_and_their_gradients(data, w, shape, dtype):
-    """They are the table's entries, shaped for the images, in their real dtype; each entry's gradient comes home."""
+    """Rows are the table's entries shaped for the images, in their real dtype; each entry gets its gradient."""
     s = Schedule.learned(Tensor(w, requires_grad=True))
     name = data.draw(st.sampled_from(TABLES))
     t = data.draw(steps(s.T, shape[0], first=1 if name in FROM_ONE else 0))
     table = Tensor(getattr(s, name).data, requires_grad=True)
     x = np.zeros(shape, dtype)
     for like in (x, Tensor(x)):
-        got = s.at(table, t, like)
+        k = s.at(t, like=like)
+        got = k.rows(table)
         assert isinstance(got, Tensor)
         assert got.shape == (shape[0],) + (1,) * (len(shape) - 1)
         assert got.dtype == ("float32" if dtype == "float32" else "float64")
         assert np.array_equal(got.data.ravel(), table.data[t].astype(got.dtype))
+        assert np.array_equal(getattr(k, name).data, got.data)
     g = np.arange(1.0, shape[0] + 1).reshape(got.shape)
     got.backward(g)
     assert np.array_equal(table.grad, [g.ravel()[t == i].sum() for i in range(s.T + 1)])
@@ -119,16 +123,16 @@ def test_t_out_of_range_of_a_tensor_table_is_refused():
     s, x = Schedule.learned(Tensor(np.zeros(3))), np.zeros((2, 2))
     for name in FROM_ONE:
         with pytest.raises(ValueError, match="t counts from 1 to T = 3, got values from 0 to 2"):
-            s.at(getattr(s, name), np.array([2, 0]), x)
+            getattr(s.at(np.array([2, 0]), like=x), name)
     for t in ([2, 4], [-1, 2]):
         with pytest.raises(ValueError, match="t counts from 1 to T = 3"):
-            s.at(s.alpha_bar, np.array(t), x)
+            s.at(np.array(t), like=x)
     with pytest.raises(ValueError, match=r"table of T \+ 1 = 4 numbers, got shape \(3,\)"):
-        s.at(Tensor(np.zeros(3)), np.array([1, 1]), x)
+        s.at(np.array([1, 1]), like=x).rows(Tensor(np.zeros(3)))
 
 
 def test_the_variance_may_be_a_tensor():
-    """σ_t² of its own for every step, learned: index 0 may be anything."""
+    """A learned σ_t² for every step; index 0 is unused."""
     s, x, t = jsd_schedule(3), np.zeros((3, 2)), np.array([3, 1, 3])
     sigma2 = Tensor(np.array([np.nan, 0.5, 1.0, 2.0]), requires_grad=True)
     got = log_variance(s, sigma2, t, x)
@@ -141,7 +145,7 @@ def test_the_variance_may_be_a_tensor():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_images_keep_their_dtype_and_the_logits_theirs(dtype):
-    """Tables are float64 whatever the logits are; the rows are the images'."""
+    """Tables are float64 for any dtype of the logits; rows have the dtype of the images."""
     for of_w in ("float32", "float64"):
         w = Tensor(np.array([-2.0, -1.0, 0.5], of_w), requires_grad=True)
         s = Schedule.learned(w)
@@ -161,7 +165,7 @@ def test_images_keep_their_dtype_and_the_logits_theirs(dtype):
 @pytest.mark.parametrize("T", [1, 2, 3, 5])
 @pytest.mark.parametrize("levels", [256, None])
 def test_the_gradient_of_the_bound_against_finite_differences(T, levels):
-    """With fixed noise, by one term (random cotangents, every t) and as a whole; L_T's gradient is among them."""
+    """With fixed noise, of one term (random cotangents, every t) and of the whole bound, L_T included."""
     rng = np.random.default_rng(T)
     w, n = rng.uniform(-2, 1, T), 2 * T
     x_0 = rng.integers(0, 256, (n, 3)) / 127.5 - 1
@@ -170,7 +174,7 @@ def test_the_gradient_of_the_bound_against_finite_differences(T, levels):
 
     def loss(schedule):
         return (bound_loss(schedule, model, x_0, t, noise, variance="large", levels=levels),
-                vlb(schedule, model, x_0, noises, levels=levels))
+                vlb(Reverse(schedule, model), x_0, noises, levels=levels))
 
     def model(x, t):
         return 0.6 * x + 0.05 * t[:, None]
@@ -190,7 +194,7 @@ def test_the_gradient_of_the_bound_against_finite_differences(T, levels):
 
 
 def test_the_gradient_of_the_prior_reaches_every_logit():
-    """L_T = ½·(ᾱ_T·x₀² − ᾱ_T − ln(1 − ᾱ_T)); a model that is always right leaves nothing else at t > 1."""
+    """L_T = ½·(ᾱ_T·x₀² − ᾱ_T − ln(1 − ᾱ_T)); a model that is always right leaves no other term at t > 1."""
     w, x_0, noise = Tensor(np.array([-1.0, 0.0, 1.0]), requires_grad=True), np.array([[0.5]]), np.array([[2.0]])
     loss = bound_loss(Schedule.learned(w), lambda x, t: x_0, x_0, np.array([2]), noise, predicts="x0")
     s = Schedule.from_betas(sigmoid(w.data))
@@ -215,11 +219,11 @@ def test_invalid_logits_are_refused():
 def test_sampling_and_respacing_take_the_numbers_of_a_learned_schedule():
     s = Schedule.learned(Tensor(np.array([-2.0, -1.0, 0.0]), requires_grad=True))
     assert_close(Schedule.from_betas(s.beta[1:]).alpha_bar, s.alpha_bar.data, 1e-15)
-    assert_close(respace(s, None, [3, 1])[0].alpha_bar, s.alpha_bar.data[[0, 1, 3]], 1e-14)
+    assert_close(respace(Reverse(s, None), [3, 1]).schedule.alpha_bar, s.alpha_bar.data[[0, 1, 3]], 1e-14)
 
 
 def test_gradients_of_a_learned_schedule_on_a_gpu_equal_the_host():
-    """The host's gradient; its tables are made and read there, and nothing is waited for."""
+    """The tables are made and read on the device, without a transfer."""
     w, x = np.array([-2.0, -1.0, 0.5]), np.random.default_rng(1).standard_normal((2, 3))
     t = np.array([1, 3])
     here = Tensor(w, requires_grad=True)

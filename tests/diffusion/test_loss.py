@@ -16,14 +16,14 @@ LINEAR = linear_schedule(1000)
 
 
 def model(x, t, scale=1.0):
-    """Not linear, analytic, and different for every t."""
+    """A nonlinear, analytic model that differs for every t."""
     return scale * (x * x * 0.25 - x * rows(np.sqrt(t), x)) + rows(t, x) * 0.01
 
 
 @few
 @given(batches())
 def test_simple_loss_is_the_mean_square_error_of_each_image(b):
-    """The mean over an image's elements of (ε − ε_θ(√ᾱ_t·x₀ + √(1 − ᾱ_t)·ε, t))², one number an image."""
+    """The mean over an image's elements of (ε − ε_θ(√ᾱ_t·x₀ + √(1 − ᾱ_t)·ε, t))², one number per image."""
     signal, spread = (rows(v, b.x) for v in zip(*(b.case.exact.marginal(t) for t in b.t), strict=True))
     residual = b.y - model(signal * b.x + spread * b.y, b.t)
     want = np.array([float(np.mean(residual[i] ** 2)) for i in range(len(b.t))])
@@ -75,7 +75,7 @@ def test_gradient_of_simple_loss_against_the_complex_step():
 
 
 def test_gradient_of_simple_loss_reaches_x_0():
-    """The gradient reaches x₀, as it must where something before it is trained."""
+    """As needed where an encoder before it is trained."""
     x = np.random.default_rng(3).standard_normal((2, 3))
     t, noise = np.array([10, 600]), x[::-1].copy()
     leaf = Tensor(x, requires_grad=True)

@@ -8,13 +8,21 @@ from __future__ import annotations
 import functools
 import math
 import operator
+import sys
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
+
+if __name__ == "__main__":  # pytest has tests/support on its path
+    sys.path.append(str(Path(__file__).resolve().parents[1] / "support"))
 
 import numpy as np
 import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "support"))  # pytest has it there; a script does not
+
 from definitions import DEFINITIONS, Definitions
-from diffusion_calls import CALLS, arrays, model, results
+from diffusion_calls import CALLS, arrays, results, reverse
 
 from ddpm_np import diffusion as d
 from ddpm_np.backend import of, real_dtype, to_host
@@ -39,7 +47,7 @@ CANCELS = {
 
 
 def rough(seed: int) -> np.ndarray:
-    """β of a chain of six steps that is neither smooth nor monotone."""
+    """β of a six-step chain that is neither smooth nor monotone."""
     return np.random.default_rng([1, seed]).uniform(1e-4, 0.9, 6)
 
 
@@ -49,7 +57,7 @@ def linear(T: int) -> np.ndarray:
 
 
 def measured(name: str, betas: np.ndarray, dtype: Any, seed: int = 0, n: int = 12) -> float:
-    """The rounding error of one function at t = 1, 2, T and other t."""
+    """Return the rounding error of one function at t = 1, 2, T and other t."""
     T = len(betas)
     values = arrays(np.random.default_rng(seed), T, (n, 3), dtype)
     values["t"][:3] = [1, 2, T][:n]
@@ -57,7 +65,7 @@ def measured(name: str, betas: np.ndarray, dtype: Any, seed: int = 0, n: int = 1
 
 
 def measured_rounding(name: str, seed: int = 0) -> dict[str, float]:
-    """The rounding errors of one function on a rough schedule and on the paper's, of 1000 steps."""
+    """Return the rounding errors of one function on a rough schedule and on the paper's 1000 steps."""
     n = 1 if name in CHAINS else 12
     return {f"{schedule} {dtype}": measured(name, betas, np.dtype(dtype), seed, n) for dtype in ("float64", "float32")
             for schedule, betas in (("rough", rough(seed)), ("linear", linear(1000)))}
@@ -134,7 +142,7 @@ def test_mpmath_functions_and_their_inverses():
 
 
 def test_log_ndtr_against_quadrature():
-    """Against quadrature; far up, where Φ = 1 − Q, ln Φ = −Q − Q²/2 − … keeps the digits of Q."""
+    """Far up, where Φ = 1 − Q, ln Φ = −Q − Q²/2 − … keeps the digits of Q."""
     def density(u, at=0.0):
         return mp50.exp((at * at - u * u) / 2) / mp50.sqrt(2 * mp50.pi)  # over its size at `at`
 
@@ -163,7 +171,7 @@ def test_difference_is_relative_to_the_largest_element_of_a_row():
 
 @pytest.mark.parametrize("name", sorted(CALLS))
 def test_float64_and_float32_are_within_their_rounding(name):
-    """float64 is as near as its 53 bits allow, and float32, in which every one of these rounds, as its 24."""
+    """The error of float64 is that of 53 bits; that of float32, in which every function rounds, is that of 24."""
     paper = linear(20 if name in CHAINS else 1000)
     bound = CANCELS.get(name, ROUNDING)
     for betas in (rough(0), paper):
@@ -180,7 +188,7 @@ PAPER = tuple(mp50.mpf(b) for b in linear(1000))
 
 @functools.cache
 def inputs(T: int) -> dict[str, Any]:
-    """Arrays for five images, with t at both ends; 17 levels, which have exact bins."""
+    """Return arrays for five images, with t at both ends and 17 levels, whose bins are exact."""
     rng = np.random.default_rng(T)
     a = arrays(rng, T, (5, 3), np.float64)
     a["t"] = np.array([1, 2, 3, T // 2 + 1, T])
@@ -206,7 +214,7 @@ def test_functions_equal_their_definitions_to_forty_digits(name, betas):
 @pytest.mark.parametrize(("variance", "levels"), [("small", 17), ("large", 17), ("small", None), ("large", None)])
 def test_vlb_equals_its_definition_to_forty_digits(variance, levels):
     a = inputs(len(PYTHAGOREAN))
-    found = d.vlb(schedule_50(PYTHAGOREAN), model, a["levels"], a["noises"], variance=variance, levels=levels)
+    found = d.vlb(reverse(schedule_50(PYTHAGOREAN), variance=variance), a["levels"], a["noises"], levels=levels)
     assert difference(found, Definitions(PYTHAGOREAN, a).bound(a["levels"], variance, levels)) < 1e-40
 
 
@@ -217,30 +225,30 @@ def test_tables_equal_their_definitions_to_forty_digits(betas):
     assert difference(s.one_minus_alpha_bar[1:], MpArray([1 - a for a in e.alpha_bar[1:]])) < 1e-40
     assert difference(s.beta_tilde[2:], MpArray([e.posterior(t)[2] for t in range(2, e.T + 1)])) < 1e-40
     some = sorted({2, e.T // 2 + 1, e.T})
-    fewer = d.respace(s, model, some)[0]
+    fewer = d.respace(reverse(s), some).schedule
     assert difference(fewer.alpha_bar[1:], MpArray([e.alpha_bar[t] for t in some])) < 1e-40
 
 
 TABLES = {  # bounds of the relative error of each entry
     **dict.fromkeys(("alpha", "one_minus_alpha_bar", "sqrt_alpha", "sqrt_beta", "sqrt_one_minus_alpha_bar",
-                     "beta_tilde", "posterior_mean_xt"), 2e-15),
-    **dict.fromkeys(("alpha_bar", "sqrt_alpha_bar", "posterior_mean_x0"), 2e-14),  # exp of a sum of T logarithms
+                     "beta_tilde", "posterior_xt"), 2e-15),
+    **dict.fromkeys(("alpha_bar", "sqrt_alpha_bar", "posterior_x0"), 2e-14),  # exp of a sum of T logarithms
     **dict.fromkeys(("posterior_log_variance_clipped", "log_beta_clipped", "log_beta"), 3e-13),  # ln β, β near 1
 }
 
 
 @pytest.mark.parametrize("betas", [rough(0), linear(1000)], ids=["rough", "linear"])
 def test_float64_tables_are_within_their_rounding(betas):
-    """Of a schedule, and of some of its steps."""
+    """The tables of a schedule and of a respaced one."""
     some = [1, 2, len(betas) // 2, len(betas)]
     whole = d.Schedule.from_betas(betas), schedule_50(betas)
-    for plain, exact in (whole, [d.respace(s, model, some)[0] for s in whole]):
+    for plain, exact in (whole, [d.respace(reverse(s), some).schedule for s in whole]):
         for name, bound in TABLES.items():
             assert difference(getattr(plain, name)[1:], getattr(exact, name)[1:]) < bound, name
 
 
 def test_kl_of_nearly_equal_variances_has_the_digits_of_float64():
-    """Below |d| = 0.01 `kl` takes eᵈ − 1 − d from a series, to float64's digits: all that its 50 digits lack."""
+    """Below |d| = 0.01 `kl` takes eᵈ − 1 − d from a series with float64's digits: not all of its 50 are right."""
     ds = MpArray([0.0099, -0.0099, 1e-3, -1e-6, 1e-9])
     found = d.kl(0 * ds, ds, 0 * ds, 0 * ds)
     with mp50.workdps(80):

@@ -1,4 +1,4 @@
-"""What mutation testing changed and no test noticed, until these: checks of input, Tensors beside arrays, defaults."""
+"""Tests for mutants that survived the other tests: input checks, Tensors beside arrays, defaults."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ddpm_np import Tensor
 from ddpm_np.diffusion import (
     SCHEDULES,
     Gaussian,
+    Reverse,
     Schedule,
     ddim,
     ddim_invert,
@@ -22,7 +23,7 @@ from ddpm_np.diffusion import (
     target,
     vlb_terms,
 )
-from ddpm_np.diffusion.oracle_affine import host_numbers
+from ddpm_np.diffusion.oracle.affine import host_numbers
 
 SCHEDULE = linear_schedule(5)
 RNG = np.random.default_rng(0)
@@ -36,17 +37,18 @@ def test_every_schedule_function_defaults_to_the_papers_endpoints(name):
 
 def test_ddim_invert_calls_the_model_once_per_step_by_default():
     asked = []
-    last(ddim_invert(SCHEDULE, lambda x, t: asked.append(int(t[0])) or 0 * x, np.ones((1, 2)), [5, 3, 1]))
+    reverse = Reverse(SCHEDULE, lambda x, t: asked.append(int(t[0])) or 0 * x)
+    last(ddim_invert(reverse, np.ones((1, 2)), [5, 3, 1]))
     assert asked == [1, 3, 5]
 
 
 def test_ddim_refuses_steps_beyond_T():
     with pytest.raises(ValueError, match="within 1 to T = 5"):
-        last(ddim(SCHEDULE, lambda x, t: x, np.ones((1, 2)), [6, 1]))
+        last(ddim(Reverse(SCHEDULE, lambda x, t: x), np.ones((1, 2)), [6, 1]))
 
 
 def test_guidance_keeps_both_outputs_on_the_last_axis():
-    """Two outputs an element stay side by side on the last axis, at any rank."""
+    """At any rank."""
     def model(x, t, y):
         return np.concatenate([x * (1 + y[0]), x + 7], axis=-1)  # (N, H, W, 2C)
 
@@ -74,8 +76,9 @@ def test_q_posterior_of_a_tensor_and_an_array():
 
 def test_vlb_terms_of_a_tensor():
     x, noise = RNG.standard_normal((2, 3)), RNG.standard_normal((6, 2, 3))
-    want = [term for _, term in vlb_terms(SCHEDULE, lambda x, t: 0.1 * x, x, lambda t: noise[t], levels=None)]
-    got = [term for _, term in vlb_terms(SCHEDULE, lambda x, t: 0.1 * x, Tensor(x), lambda t: noise[t], levels=None)]
+    reverse = Reverse(SCHEDULE, lambda x, t: 0.1 * x)
+    want = [term for _, term in vlb_terms(reverse, x, lambda t: noise[t], levels=None)]
+    got = [term for _, term in vlb_terms(reverse, Tensor(x), lambda t: noise[t], levels=None)]
     np.testing.assert_allclose([term.data for term in got], want, rtol=1e-12)
 
 
@@ -112,9 +115,10 @@ def test_a_degenerate_gaussian_has_no_density_at_t_0():
 
 
 def test_a_ddim_step_from_pure_noise_has_no_negative_variance():
-    """With ᾱ_T = 0 and η = 1, 1 − ᾱ_s − σ² is 0, and by rounding less than 0."""
+    """With ᾱ_T = 0 and η = 1, 1 − ᾱ_s − σ² is 0, and rounding may make it negative."""
     x = RNG.standard_normal((1, 3)).astype(np.float32)
     for k in range(200):
         schedule = Schedule.from_betas([*np.random.default_rng(k).uniform(0.05, 0.6, 3), 1.0])
-        got = ddim_step(schedule, lambda x, t: 0.5 * x, x, np.array([4]), np.array([3]), 1.0, x, predicts="x0")
+        reverse = Reverse(schedule, lambda x, t: 0.5 * x, predicts="x0")
+        got = ddim_step(reverse, x, np.array([4]), np.array([3]), 1.0, x)
         assert np.isfinite(got).all()

@@ -1,4 +1,4 @@
-"""What nets are trained on beside the noise: x₀, the mean, v, the score, min-SNR weights, the hybrid and the bound."""
+"""Training objectives: ε, x₀, mean and v targets, score matching, min-SNR weights, the hybrid and the bound."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ddpm_np.autograd.tensor import gradients
 from ddpm_np.check.gradients.derivatives import STEP
 from ddpm_np.diffusion import (
     PREDICTS,
+    Reverse,
     bound_loss,
     eq12_weight,
     hybrid_loss,
@@ -39,7 +40,7 @@ LINEAR = linear_schedule(1000)
 
 
 def model(x, t):
-    """Not linear, analytic, and different for every t."""
+    """A nonlinear, analytic model that differs for every t."""
     return 0.25 * x * x - x * rows(np.sqrt(t), x) / 4 + 0.01 * rows(t, x)
 
 
@@ -48,7 +49,7 @@ def mean_square(x):
 
 
 def exactly(b):
-    """√ᾱ_t, √(1 − ᾱ_t), c₀ and c_t of (7), each (N, 1, …), from the definitions."""
+    """Return √ᾱ_t, √(1 − ᾱ_t), c₀ and c_t of (7), each (N, 1, …), from the definitions."""
     e = b.case.exact
     table = [(*e.marginal(t), *e.posterior(t)[:2]) for t in b.t]
     return tuple(rows(column, b.x) for column in zip(*table, strict=True))
@@ -57,7 +58,7 @@ def exactly(b):
 @few
 @given(batches())
 def test_target_and_loss_of_every_prediction_type(b):
-    """The loss of a net asked for ε, x₀, μ̃ or v is the mean square of what it misses that by."""
+    """The loss of a net that predicts ε, x₀, μ̃ or v is the mean square of its error."""
     signal, noise, c0, ct = exactly(b)
     x_t = signal * b.x + noise * b.y
     wanted = {"eps": b.y, "x0": b.x, "mean": c0 * b.x + ct * x_t, "v": signal * b.y - noise * b.x}
@@ -71,7 +72,7 @@ def test_target_and_loss_of_every_prediction_type(b):
 
 
 def test_the_targets_by_hand():
-    """k = 1/3, 1/2 at t = 2, x₀ = 1, ε = −1: x_t = −1/5, v = −7/5, μ̃ = 35/64 − 27/320; a net that says 0."""
+    """k = 1/3, 1/2 at t = 2, x₀ = 1, ε = −1: x_t = −1/5, v = −7/5, μ̃ = 35/64 − 27/320; the net predicts 0."""
     s, one, t = from_ks([Fraction(1, 3), Fraction(1, 2)]).schedule, np.ones((1, 1)), np.array([2])
     want = {"eps": 1, "x0": 1, "v": Fraction(-7, 5), "mean": Fraction(35, 64) - Fraction(27, 64) / 5}
     for predicts, value in want.items():
@@ -80,13 +81,13 @@ def test_the_targets_by_hand():
 
 
 def guises(s, x, t, x_0):
-    """The outputs of the four nets that say the same x̂₀ at x_t."""
+    """Return the outputs of the four nets that imply the same x̂₀ at x_t."""
     eps = predict_eps(s, x, t, x_0)
     return {"eps": eps, "x0": x_0, "mean": posterior_mean(s, x_0, x, t), "v": velocity(s, x_0, t, eps)}
 
 
 def losses(b, says, loss=simple_loss):
-    """The loss of each of the nets that say the same x̂₀."""
+    """Return the loss of each of the nets that imply the same x̂₀."""
     s = b.case.schedule
     return {p: loss(s, lambda x, t, p=p: guises(s, x, t, says)[p], b.x, b.t, b.y, predicts=p) for p in PREDICTS}
 
@@ -148,7 +149,7 @@ def test_min_snr_weights_at_zero_snr_and_of_unsupported_predictions():
 @few
 @given(batches(), st.data())
 def test_score_matching_is_the_noise_loss_over_one_minus_alpha_bar(b, data):
-    """Whatever the net predicts; and with the weight of (12) times 1 − ᾱ_t it is (12)."""
+    """For every prediction type; with the weight of (12) times 1 − ᾱ_t it is (12)."""
     s = b.case.schedule
     signal, noise, *_ = exactly(b)
     variance = (noise**2).ravel()
@@ -161,7 +162,7 @@ def test_score_matching_is_the_noise_loss_over_one_minus_alpha_bar(b, data):
     late = b.t >= 2
     for sigma2 in ("small", "large") if late.any() else ():
         t = b.t[late]
-        twelve = weighted_noise_loss(s, model, b.x[late], t, b.y[late], variance=sigma2)
+        twelve = weighted_noise_loss(Reverse(s, model, variance=sigma2), b.x[late], t, b.y[late])
         again = eq12_weight(s, t, sigma2) * variance[late] * got[late]
         assert_close(again, twelve, 1e-9, scale=again + eq12_weight(s, t, sigma2) / variance[late] * 1e-3)
     says = data.draw(images(b.x.shape))
@@ -182,7 +183,7 @@ def test_the_bound_loss_is_the_prior_and_t_times_one_term(b, data, variance):
     for predicts in PREDICTS:
         got = bound_loss(s, model, x_0, b.t, b.y, predicts=predicts, variance=variance, levels=9)  # steps of ¼
         x_t = q_sample(s, x_0, b.t, b.y)
-        term = vlb_term(s, model, x_0, x_t, b.t, predicts=predicts, variance=variance, levels=9)
+        term = vlb_term(Reverse(s, model, predicts, variance), x_0, x_t, b.t, levels=9)
         assert got.shape == (len(b.t),)
         assert_close(got, prior_kl(s, x_0) + b.case.exact.T * term, 1e-13)
 
@@ -190,12 +191,12 @@ def test_the_bound_loss_is_the_prior_and_t_times_one_term(b, data, variance):
 @pytest.mark.parametrize("predicts", PREDICTS)
 @pytest.mark.parametrize("levels", [256, None])
 def test_the_mean_bound_loss_over_every_t_is_the_bound(predicts, levels):
-    """Each t once, with the noise that the bound uses there."""
+    """Each t once, with the noise that the bound uses at that t."""
     s, rng = linear_schedule(7, 0.05, 0.4), np.random.default_rng(0)
     x_0, noises = rng.integers(0, 256, (3, 2, 2)) / 127.5 - 1, rng.standard_normal((8, 3, 2, 2))
-    options = {"predicts": predicts, "variance": "large", "levels": levels}
-    parts = [bound_loss(s, model, x_0, np.full(3, t), noises[t], **options) for t in range(1, 8)]
-    assert_close(np.mean(parts, axis=0), vlb(s, model, x_0, noises, **options), 1e-13)
+    options = {"predicts": predicts, "variance": "large"}
+    parts = [bound_loss(s, model, x_0, np.full(3, t), noises[t], levels=levels, **options) for t in range(1, 8)]
+    assert_close(np.mean(parts, axis=0), vlb(Reverse(s, model, **options), x_0, noises, levels=levels), 1e-13)
 
 
 def test_the_defaults_of_the_bound_loss():
@@ -208,7 +209,7 @@ def test_the_defaults_of_the_bound_loss():
 
 
 def two_outputs(w, v):
-    """A net of two outputs an element: one depends on w and the other on v, both on x_t and t."""
+    """A net with two outputs per element: one depends on w and the other on v, both on x_t and t."""
     def net(x, t):
         first, second = model(x, t) * w, v * (0.5 * x + rows(t, x) / 1000)
         if isinstance(first, Tensor) or isinstance(second, Tensor):
@@ -225,8 +226,8 @@ def test_the_hybrid_teaches_the_mean_by_the_noise_and_the_variance_by_the_bound(
     x_0, noise = rng.standard_normal((2, 4, 2, 3))
     t, g = np.array([1, 2, 30, 50]), rng.standard_normal(4)
     w, v = Tensor(np.array(0.7), requires_grad=True), Tensor(np.array(0.4), requires_grad=True)
-    options = {"predicts": predicts, "variance": variance, "levels": None}
-    loss = hybrid_loss(s, two_outputs(w, v), x_0, t, noise, weight=0.25, **options)
+    loss = hybrid_loss(s, two_outputs(w, v), x_0, t, noise, weight=0.25, predicts=predicts, variance=variance,
+                       levels=None)
     by_w, by_v = gradients(loss, [w, v], g)
 
     w_alone = Tensor(np.array(0.7), requires_grad=True)
@@ -235,13 +236,14 @@ def test_the_hybrid_teaches_the_mean_by_the_noise_and_the_variance_by_the_bound(
     assert by_w != 0
 
     x_t = q_sample(s, x_0, t, noise)
-    term = vlb_term(s, two_outputs(0.7, 0.4 + 1j * STEP), x_0, x_t, t, **options)
+    reverse = Reverse(s, two_outputs(0.7, 0.4 + 1j * STEP), predicts, variance)
+    term = vlb_term(reverse, x_0, x_t, t, levels=None)
     assert_close(by_v, 0.25 * 50 * g @ (term.imag / STEP), 1e-12)
     assert_close(loss.data, simple.data + 0.25 * 50 * term.real, 1e-13)
 
 
 def test_no_gradient_of_the_bound_reaches_the_first_output():
-    """With L_simple at its least, where its gradient is 0, nothing is left: λ may be anything."""
+    """At the minimum of L_simple, where its gradient is 0, nothing is left for any λ."""
     x_0, noise = np.random.default_rng(6).standard_normal((2, 3, 2))
     t = np.array([1, 500, 1000])
     for levels in (256, None):
@@ -251,7 +253,7 @@ def test_no_gradient_of_the_bound_reaches_the_first_output():
         assert not output.grad[:, :2].any()
         assert output.grad[:, 2:].all()
     x_t, mean = q_sample(LINEAR, x_0, t, noise), Tensor(noise, requires_grad=True)  # not so for the term itself
-    vlb_term(LINEAR, lambda x, t: mean * 1.1, x_0, x_t, t, levels=None).backward(np.ones(3))
+    vlb_term(Reverse(LINEAR, lambda x, t: mean * 1.1), x_0, x_t, t, levels=None).backward(np.ones(3))
     assert mean.grad.all()
 
 
@@ -272,22 +274,22 @@ def test_the_gradient_of_the_hybrid_with_a_decoder_of_256_levels():
 
 
 def test_the_weight_of_the_hybrid_is_a_thousandth_of_the_whole_bound():
-    """λ·T·term with λ = 0.001: at T = 1000 the term itself, in bits; variance "learned_range" and 256 levels."""
+    """λ·T·term with λ = 0.001: at T = 1000 the term itself, in bits, with "learned_range" and 256 levels."""
     x_0, noise = np.array([[1.0, 1 / 255]] * 3), np.full((3, 2), 0.5)
     t, net = np.array([1, 2, 900]), two_outputs(0.7, 0.4)
     for s in (LINEAR, linear_schedule(900)):
         got = hybrid_loss(s, net, x_0, t, noise)
         simple = simple_loss(s, lambda x, t: 0.7 * model(x, t), x_0, t, noise)
-        term = vlb_term(s, net, x_0, q_sample(s, x_0, t, noise), t, variance="learned_range")
+        term = vlb_term(Reverse(s, net, variance="learned_range"), x_0, q_sample(s, x_0, t, noise), t)
         assert_close(got - simple, s.T / 1000 * term, 1e-12, scale=got)
         assert (term > 1e-4 * simple).all()
     second = net(q_sample(LINEAR, x_0, t, noise), t)[:, 2:]  # KL of two Gaussians at t = 2, by hand
-    table = {name: getattr(LINEAR, name)[2] for name in ("beta_tilde", "beta", "posterior_mean_x0")}
+    table = {name: getattr(LINEAR, name)[2] for name in ("beta_tilde", "beta", "posterior_x0")}
     w = (second[1] + 1) / 2
     sigma2 = table["beta"] ** w * table["beta_tilde"] ** (1 - w)
     x_t = q_sample(LINEAR, x_0, t, noise)
     off = (noise - 0.7 * model(x_t, t)) * np.sqrt(1 / LINEAR.alpha_bar[t] - 1)[:, None]  # x₀ − x̂₀, but for the sign
-    square = (table["posterior_mean_x0"] * off[1]) ** 2
+    square = (table["posterior_x0"] * off[1]) ** 2
     kl = 0.5 * (np.log(sigma2 / table["beta_tilde"]) + (table["beta_tilde"] + square) / sigma2 - 1)
     want = np.mean((noise[1] - 0.7 * model(x_t, t)[1]) ** 2) + kl.mean() / math.log(2)
     assert_close(hybrid_loss(LINEAR, net, x_0, t, noise)[1], want, 1e-10)

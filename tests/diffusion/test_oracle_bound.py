@@ -1,4 +1,4 @@
-"""Bound and likelihood of affine models on Gaussian data: every term from its definition, (5) = (16), known numbers."""
+"""Bound and likelihood of affine models on Gaussian data: every term by quadrature, (5) = (16), known numbers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from scipy import stats
 from strategies import assert_close, few, rows
 
 from ddpm_np.diffusion import Schedule, linear_schedule, mean_from_eps, q_posterior, q_sample, q_step
-from ddpm_np.diffusion.oracle import Gaussian
-from ddpm_np.diffusion.oracle_affine import affine_bound_16, affine_nll, affine_vlb
+from ddpm_np.diffusion.oracle import Gaussian, affine_bound_16, affine_nll, affine_vlb
 
 SHORT = Schedule.from_betas([0.02, 0.1, 0.3, 0.5])
 UNIT = 0.5 * math.log(2 * math.pi * math.e)  # H of N(0, 1)
@@ -22,7 +21,7 @@ UNIT = 0.5 * math.log(2 * math.pi * math.e)  # H of N(0, 1)
 
 @st.composite
 def affine_models(draw):
-    """Scalar data, a model ε_θ = a_t·x + b_t, and a table of σ²."""
+    """Draw scalar data, a model ε_θ = a_t·x + b_t, and a table of σ²."""
     data = draw(gaussians(least=1e-3, scalar=True))
     T = data.schedule.T
     return data, draw(tables(T, -2, 2)), draw(tables(T, -2, 2)), draw(tables(T, 1e-2, 3))
@@ -31,7 +30,7 @@ def affine_models(draw):
 @few
 @given(affine_models())
 def test_terms_of_equation_5_by_quadrature(problem):
-    """Each term from its definition: an expectation of differences of log densities, exact by quadrature."""
+    """Each term is by definition an expectation of differences of log densities, exact by quadrature."""
     data, a, b, sigma2 = problem
     s, m, deviation = data.schedule, float(data.mean), math.sqrt(data.variance)
     got = affine_vlb(s, m, data.variance, a, b, sigma2)
@@ -60,7 +59,7 @@ def test_terms_of_equation_5_by_quadrature(problem):
 @few
 @given(affine_models())
 def test_terms_of_equation_16_by_quadrature(problem):
-    """The same, with q(x_{t−1} | x_t) by Bayes' rule from the marginals."""
+    """As for equation (5), with q(x_{t−1} | x_t) by Bayes' rule from the marginals."""
     data, a, b, sigma2 = problem
     s = data.schedule
     got = affine_bound_16(s, data.mean, data.variance, a, b, sigma2)
@@ -89,7 +88,7 @@ def test_terms_of_equation_16_by_quadrature(problem):
 @few
 @given(affine_models())
 def test_equations_5_and_16_are_equal_and_bound_the_likelihood(problem):
-    """For an arbitrary affine model and any σ²: two sums of other terms, one number."""
+    """For any affine model and any σ²: two sums of different terms give one number."""
     data, a, b, sigma2 = problem
     arguments = (data.schedule, data.mean, data.variance, a, b, sigma2)
     five, sixteen = affine_vlb(*arguments), affine_bound_16(*arguments)
@@ -103,7 +102,7 @@ def test_equations_5_and_16_are_equal_and_bound_the_likelihood(problem):
 @few
 @given(affine_models())
 def test_affine_nll_is_that_of_the_end_of_the_chain(problem):
-    """The end of the sampler's chain, and the decoder's noise."""
+    """The distribution at the end of the sampler's chain, plus the decoder's noise."""
     data, a, b, sigma2 = problem
     mean, variance = chain(data, lambda x, t: rows(a[t], x) * x + rows(b[t], x), sigma2)
     deviation = math.sqrt(variance + sigma2[1])
@@ -118,7 +117,7 @@ def test_affine_nll_is_that_of_the_end_of_the_chain(problem):
 @few
 @given(st.data(), gaussians(least=1e-3))
 def test_vlb_and_nll_are_the_affine_ones_at_the_best_model(draw, data):
-    """`vlb` and `nll` are the affine ones at `affine_eps`, in every dimension; with σ² = r, only x_T's law is lost."""
+    """In every dimension; with σ² = r, only the mismatch of x_T is lost."""
     s, (a, b) = data.schedule, data.affine_eps
     sigma2 = draw.draw(tables(s.T, 1e-2, 3))
     arguments = (s, data.mean, data.variance, a, b, sigma2)
@@ -135,7 +134,7 @@ def test_vlb_and_nll_are_the_affine_ones_at_the_best_model(draw, data):
 
 @pytest.mark.parametrize("T", [10, 100, 1000])
 def test_bound_of_standard_normal_data_is_their_entropy(T):
-    """Data N(0, 1) and σ_t² = β_t at every t, also at 1: nothing is lost, and the bound is ½·ln 2πe.
+    """Data N(0, 1) and σ_t² = β_t at every t, also at 1: the bound is ½·ln 2πe.
 
     With β̃₂ at t = 1, as the authors have it, the bound is larger.
     """
@@ -157,7 +156,7 @@ def test_gap_between_the_bound_and_the_likelihood():
 
 
 def test_bound_of_a_single_point():
-    """Without variance, ε* with σ² = β̃ loses nothing but in L_T and the decoder."""
+    """Without variance, ε* with σ² = β̃ loses only L_T and the decoder."""
     data, sigma2 = Gaussian(SHORT, 0.4, 0.0), SHORT.beta_tilde.copy()
     sigma2[1] = 0.01
     prior = 0.5 * (SHORT.alpha_bar[-1] * 0.4**2 - SHORT.alpha_bar[-1] - math.log(1 - SHORT.alpha_bar[-1]))

@@ -1,4 +1,4 @@
-"""Gaussian data: its formulas against SciPy's densities, quadrature, the complex step and chains that are run."""
+"""Gaussian data: formulas against SciPy's densities, quadrature, the complex step and simulated chains."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SHORT = Schedule.from_betas([0.02, 0.1, 0.3, 0.5])
 @few
 @given(gaussians(least=1e-4))
 def test_log_q_is_scipys_normal_density(data):
-    """SciPy's normal at every t, the data's own at t = 0."""
+    """At every t; at t = 0 it is the data's own density."""
     x, t = everywhere(data, first=0)
     schedule = data.schedule
     signal, noise = rows(np.sqrt(schedule.alpha_bar), x), rows(1 - schedule.alpha_bar, x)
@@ -51,7 +51,7 @@ def test_the_score_is_the_derivative_of_the_density(data):
 @few
 @given(gaussians())
 def test_score_eps_and_x0_are_consistent(data):
-    """ε* = −√(1 − ᾱ)·score, and E[x₀ | x_t] is (15) of it, Tweedie's formula; without variance it is m."""
+    """ε* = −√(1 − ᾱ)·score, and E[x₀ | x_t] is (15) of it (Tweedie's formula); without variance it is m."""
     x, t = everywhere(data)
     s, eps, x0 = data.schedule, data.eps(x, t), data.x0(x, t)
     noise = rows(1 - s.alpha_bar[1:], x)
@@ -63,7 +63,7 @@ def test_score_eps_and_x0_are_consistent(data):
 
 
 def test_full_covariance_against_scipy():
-    """`Gaussian.full` against SciPy and the matrices' own formulas, for vectors and images."""
+    """`Gaussian.full` against SciPy and formulas with matrices, for vectors and images."""
     rng = np.random.default_rng(0)
     root, mean = rng.standard_normal((6, 6)), rng.standard_normal(6)
     covariance = root @ root.T
@@ -96,11 +96,11 @@ def test_full_covariance_against_scipy():
 @few
 @given(gaussians(scalar=True), st.floats(-1, 1), st.floats(-1, 1))
 def test_eps_star_minimises_the_simple_loss(data, slope, offset):
-    """L_simple of ε* is `eps_variance`; of ε* + φ it is that and E φ², for every φ: here p·x + q, by quadrature."""
+    """L_simple of ε* is `eps_variance`; of ε* + φ it is larger by E φ² for every φ, here p·x + q, by quadrature."""
     s, floors = data.schedule, []
 
     def loss(t, model):
-        """L_simple at step t."""
+        """Return L_simple at step t."""
         return expect(lambda z, e: simple_loss(s, model, (data.mean + np.sqrt(data.variance) * z)[:, None],
                                                np.full(z.shape, t), e[:, None]), 2)
 
@@ -137,7 +137,7 @@ def test_reverse_mean_and_variance_are_those_of_the_exact_step(data):
     assert_close(a[1:] * x + b[1:], data.eps(x, t), 1e-12, scale=1 + abs(a[1:] * x))
     assert np.all(a[0] == 0)
     assert np.all(b[0] == 0)
-    c = rows(s.posterior_mean_x0[1:], x)
+    c = rows(s.posterior_x0[1:], x)
     assert_close(r[1:], rows(s.beta_tilde[1:], x) + c**2 * data.x0_variance[1:], 1e-12)
     noise = rows(1 - s.alpha_bar[1:], x)
     want = 1 / (1 / np.maximum(data.variance, 1e-300) + (1 - noise) / noise)  # precisions add
@@ -186,7 +186,7 @@ def subsequences(draw, T):
 @few
 @given(st.data(), gaussians(), st.sampled_from([0.0, 0.3, 0.5, 1.0]))
 def test_ddim_end_is_the_end_of_the_chain(draw, data, eta):
-    """The recursion against the steps of Song et al.'s equation (12), run with no noise and with each unit of it."""
+    """The recursion against the steps of Song et al.'s equation (12), run without noise and with each unit of it."""
     s, steps = data.schedule, draw.draw(subsequences(data.schedule.T))
     x = np.zeros((len(steps) + 2, *data.mean.shape))
     x[1] = 1
@@ -222,7 +222,7 @@ def test_ddim_end_with_eta_1_is_the_ancestral_end(data):
 # Samples.
 
 def test_samples_are_normal_and_depend_only_on_seed_and_number():
-    """m + s·z, normal in every dimension; an image depends on the seed and its number alone."""
+    """m + s·z, normal in every dimension."""
     for data, shape, whiten in (
             (Gaussian(SHORT, 0.3, 0.25), (5,), lambda x: (x - 0.3) / 0.5),
             (Gaussian(SHORT, [1.0, -1.0, 0.0], [0.25, 4.0, 1.0]), None,
@@ -254,7 +254,7 @@ KINDS = [Gaussian(SHORT, 0.3, 0.25), Gaussian(SHORT, [0.1, 0.2, -0.3], [1.0, 0.5
 @pytest.mark.parametrize("data", KINDS)
 @pytest.mark.parametrize("name", ["eps", "x0", "score", "log_q"])
 def test_oracle_functions_agree_on_every_kind_of_array(data, name):
-    """float32 stays, and NumPy, array-api-strict and (a strict stand-in for) CuPy agree, as do Tensors."""
+    """float32 stays float32; NumPy, array-api-strict, the strict fake of CuPy, and Tensors agree."""
     f, t = getattr(data, name), np.array([1, 2, 4, 3])
     for shape in ((4, 3), (4, 1, 3)):
         x = np.random.default_rng(0).standard_normal(shape)

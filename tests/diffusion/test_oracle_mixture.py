@@ -1,4 +1,4 @@
-"""Mixtures and sets of images: against 50 digits, quadrature and the complex step, and samplers that end on images."""
+"""Mixtures and finite sets of images: against 50 digits, quadrature, the complex step and simulated chains."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from ddpm_np import Tensor
 from ddpm_np.backend import get_backend, to_host
 from ddpm_np.data import digits
 from ddpm_np.diffusion import (
+    Reverse,
     Schedule,
     linear_schedule,
     p_mean_variance,
@@ -26,8 +27,7 @@ from ddpm_np.diffusion import (
     q_sample,
     sample_with,
 )
-from ddpm_np.diffusion.oracle import Gaussian
-from ddpm_np.diffusion.oracle_mixture import Mixture, atoms
+from ddpm_np.diffusion.oracle import Gaussian, Mixture, atoms
 
 SHORT = Schedule.from_betas([0.02, 0.1, 0.3, 0.5])
 LINEAR = linear_schedule(1000)
@@ -41,7 +41,7 @@ def drawn(elements, shape):
 
 @st.composite
 def mixtures(draw, least=0.0):
-    """Components with one variance each, or with one in every dimension."""
+    """Draw components with one variance each, or with one per dimension."""
     schedule, K = draw(any_schedule(12, 1e-6)).schedule, draw(st.integers(1, 4))
     shape = draw(st.sampled_from([(), (2,), (2, 1, 3)]))
     weights = draw(drawn(st.integers(1, 9).map(float), K))
@@ -52,13 +52,13 @@ def mixtures(draw, least=0.0):
 
 
 def everywhere(data, first=1):
-    """Images at every t from `first`, where q(x_t) has them and somewhat outside."""
+    """Return images at every t from `first`, where q(x_t) has mass and somewhat outside."""
     t = np.arange(first, data.schedule.T + 1)
     return 2 * np.random.default_rng(0).standard_normal((len(t), *data.means.shape[1:])), t
 
 
 def by_50_digits(data, x, t):
-    """ln q, responsibilities and score of one image, from the definition, to 50 digits."""
+    """Return ln q, responsibilities and score of one image from the definition, to 50 digits."""
     variances = np.broadcast_to(data.variances.reshape(*data.variances.shape, *[1] * (
         data.means.ndim - data.variances.ndim)), data.means.shape)
     alpha_bar = mp50.fprod(1 - mp50.mpf(float(b)) for b in data.schedule.beta[1:t + 1])
@@ -110,7 +110,7 @@ def test_the_score_is_the_derivative_of_the_density(data):
 @few
 @given(mixtures())
 def test_score_eps_and_x0_are_consistent(data):
-    """ε* = −√(1 − ᾱ)·score, and E[x₀ | x_t] is (15) of it, Tweedie's formula."""
+    """ε* = −√(1 − ᾱ)·score, and E[x₀ | x_t] is (15) of it (Tweedie's formula)."""
     x, t = everywhere(data)
     s, eps, score = data.schedule, data.eps(x, t), data.score(x, t)
     noise = np.sqrt(rows(s.one_minus_alpha_bar[1:], x))
@@ -136,7 +136,7 @@ def test_one_component_is_a_gaussian(data, draw):
 @few
 @given(mixtures())
 def test_isotropic_and_diagonal_variances_agree(data):
-    """Products of matrices for one variance a component, differences for one in every dimension."""
+    """Matrix products for one variance per component, differences for one per dimension."""
     if data.variances.ndim != 1:
         return
     spread = np.broadcast_to(data.variances.reshape(-1, *[1] * (data.means.ndim - 1)), data.means.shape)
@@ -195,11 +195,11 @@ def test_eps_star_minimises_the_simple_loss(shift):
 
 
 def test_equations_5_and_16_are_equal_and_bound_the_likelihood():
-    """(5) and (16) are one number, and the exact likelihood by Chapman and Kolmogorov's integral is not above it."""
+    """(5) and (16) are one number, and the exact likelihood by the Chapman–Kolmogorov integral is not above it."""
     s, sigma2 = ONE_D.schedule, np.array([np.nan, 0.3, 0.4, 0.6])
 
     def guess(x, t):
-        return p_mean_variance(s, ONE_D.eps, x, at(x, t))[0]
+        return p_mean_variance(Reverse(s, ONE_D.eps), x, at(x, t))[0]
 
     def normal(x, mean, variance):
         return stats.norm.logpdf(x, mean, np.sqrt(variance))
@@ -267,7 +267,7 @@ def test_atoms_recover_the_image_and_the_noise_at_t_1():
 
 
 def test_atoms_keep_their_digits_in_float32():
-    """Only x_t is rounded: midway between two images at t = 1, single precision would not know the nearer one."""
+    """Only x_t is rounded: midway between two images at t = 1, a float32 softmax would not find the nearer one."""
     data, t = atoms(LINEAR, IMAGES), np.array([1])
     x = (LINEAR.sqrt_alpha_bar[1] * (0.50001 * IMAGES[3:4] + 0.49999 * IMAGES[4:5])).astype(np.float32)
     for name in ("responsibilities", "x0", "log_q"):
@@ -278,17 +278,17 @@ def test_atoms_keep_their_digits_in_float32():
 
 @pytest.mark.parametrize("variance", ["small", "large"])
 def test_algorithm_2_with_atoms_ends_on_real_images(variance):
-    """Perfect memory: Algorithm 2 with ε* ends on the images, on more than one, and on nothing else."""
+    """Perfect memory: Algorithm 2 with ε* ends on several of the images and on nothing else."""
     s = Schedule.from_betas(np.geomspace(1e-4, 0.5, 60))
     noises = np.random.default_rng(0).standard_normal((61, 40, 8, 8, 1))
-    x0 = sample_with(s, atoms(s, IMAGES).eps, noises[0], noises, variance=variance)
+    x0 = sample_with(Reverse(s, atoms(s, IMAGES).eps, variance=variance), noises[0], noises)
     distance = abs(x0[:, None] - IMAGES).max(axis=(2, 3, 4))  # (40, 50)
     assert distance.min(axis=1).max() < 1e-6
     assert len(set(distance.argmin(axis=1))) > 10
 
 
 def test_responsibilities_without_signal_are_the_weights():
-    """Where nothing of x₀ is left to see, responsibilities are the weights."""
+    """Where ᾱ_t is nearly 0."""
     s = Schedule.from_betas([0.9] * 40)
     got = atoms(s, IMAGES[:2], [0.25, 0.75]).responsibilities(0.1 * IMAGES[:1], np.array([40]))
     assert_close(got, np.array([[0.25, 0.75]]), 1e-12)
@@ -299,7 +299,7 @@ def test_responsibilities_without_signal_are_the_weights():
 
 @pytest.mark.parametrize("variances", [[0.04, 0.25], [[0.04, 0.09], [0.25, 0.01]]])
 def test_samples_follow_the_weights_and_the_components(variances):
-    """Components by their weights, normal within; an image depends on the seed and its number alone."""
+    """Normal within each component; an image depends on the seed and its number alone."""
     means = np.array([[-10.0, 0.0], [10.0, 5.0]])
     data, n = Mixture(SHORT, [0.3, 0.7], means, variances), 20_000
     x = data.sample(n, seed=3, dtype="float64")
@@ -335,7 +335,7 @@ KINDS = [
 @pytest.mark.parametrize("data", KINDS)
 @pytest.mark.parametrize("name", NAMES)
 def test_oracle_functions_agree_on_every_kind_of_array(data, name):
-    """float32 stays, and NumPy, array-api-strict and (a strict stand-in for) CuPy agree, as do Tensors."""
+    """float32 stays float32; NumPy, array-api-strict, the strict fake of CuPy, and Tensors agree."""
     f, t = getattr(data, name), np.array([1, 2, 4, 3])
     x = np.random.default_rng(0).standard_normal((4, 1, 3)).astype(np.float32).astype(np.float64)
     want = f(x, t)
@@ -373,7 +373,7 @@ def test_oracle_functions_are_finite_far_from_the_data(data):
 
 
 def test_log_q_of_data_far_from_zero_keeps_its_digits():
-    """What is common to all components costs no digits: the same data, moved by 1,000."""
+    """An offset common to all components costs no digits: the same data moved by 1,000."""
     x, t = np.random.default_rng(0).standard_normal((4, 1, 3)), np.arange(1, 5)
     for data in KINDS:
         moved = Mixture(SHORT, data.weights, data.means + 1000, data.variances)

@@ -1,6 +1,8 @@
-"""Noise, data, mean, velocity and score: each says what the others are, and a net may predict any."""
+"""Noise, data, mean, velocity and score: conversions between them, and nets that predict any of them."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from strategies import any_schedule, assert_close, batches, case, few, images, m
 from ddpm_np import Tensor
 from ddpm_np.diffusion import (
     PREDICTS,
+    Reverse,
     eps_from_mean,
     eps_from_score,
     eps_from_velocity,
@@ -33,7 +36,7 @@ LINEAR = linear_schedule(1000)
 
 
 def coefficients(e, t):
-    """What each function multiplies its two images by at t, from the paper's definitions alone."""
+    """Return the factors of each function's two images at t, from the paper's definitions alone."""
     signal, noise = e.marginal(t)
     c0, ct, _ = e.posterior(t)
     gain, drift = e.mean(t)
@@ -78,7 +81,7 @@ def test_every_conversion_of_the_papers_schedule():
 @few
 @given(pythagorean(min_T=1))
 def test_the_exact_conversions_undo_each_other(c):
-    """In Fractions, without a rounding: what the functions are compared with is the same noise and data all along."""
+    """In Fractions, without rounding: the expected values are consistent with one x₀ and ε."""
     e = c.exact
     for t in range(1, e.T + 1):
         by = {f.__name__: pair for f, pair in coefficients(e, t).items()}
@@ -99,12 +102,12 @@ def test_the_exact_conversions_undo_each_other(c):
 
 
 def truths(s, x_0, x_t, t, eps):
-    """What a net of each kind would say if it knew x₀ and ε."""
+    """Return the output of a net of each prediction type that knows x₀ and ε."""
     return {"eps": eps, "x0": x_0, "mean": posterior_mean(s, x_0, x_t, t), "v": velocity(s, x_0, t, eps)}
 
 
 def amplified(b):
-    """How much a rounding error of x_t grows in x̂₀ and in ε̂: the greatest of the coefficients, an image."""
+    """Return the amplification of a rounding error of x_t in x̂₀ and ε̂: the largest coefficient, per image."""
     worst = [max(abs(float(v)) for pair in coefficients(b.case.exact, int(t)).values() for v in pair) for t in b.t]
     return rows(worst, b.x) * 10
 
@@ -130,7 +133,7 @@ def test_conversions_round_trip_through_every_pair(b):
 @few
 @given(batches())
 def test_the_velocity_is_the_other_leg_of_a_rotation(b):
-    """(x_t, v) is (x₀, ε) turned by arccos √ᾱ_t: the same length, at right angles, and turned back by the inverse."""
+    """(x_t, v) is (x₀, ε) rotated by arccos √ᾱ_t: same length, right angle, undone by the inverse rotation."""
     s, t = b.case.schedule, b.t
     x_t, v = q_sample(s, b.x, t, b.y), velocity(s, b.x, t, b.y)
     assert_close(x_t**2 + v**2, b.x**2 + b.y**2, 1e-12, scale=1.0)
@@ -177,7 +180,7 @@ def test_predict_recovers_eps_and_x0_from_every_prediction_type(b):
             calls.append((x, steps))
             return output
 
-        got = predict(s, model, x_t, t, predicts=predicts)
+        got = predict(Reverse(s, model, predicts), x_t, t)
         assert len(calls) == 1
         assert calls[0][0] is x_t
         assert calls[0][1] is t
@@ -186,7 +189,7 @@ def test_predict_recovers_eps_and_x0_from_every_prediction_type(b):
         assert got.variance is None
         assert predicts not in ("eps", "x0") or getattr(got, predicts) is output
         if b.x.ndim > 1:
-            two = predict(s, lambda x, t, o=output: np.concatenate((o, o + 1), -1), x_t, t, predicts=predicts)
+            two = predict(Reverse(s, lambda x, t, o=output: np.concatenate((o, o + 1), -1), predicts), x_t, t)
             assert np.array_equal(two.variance, output + 1)
             assert np.array_equal(two.x0, got.x0)
             assert np.array_equal(two.eps, got.eps)
@@ -195,11 +198,11 @@ def test_predict_recovers_eps_and_x0_from_every_prediction_type(b):
 @few
 @given(batches(), st.data(), st.booleans())
 def test_predicted_eps_and_x0_are_consistent_with_x_t(b, data, clip):
-    """x_t = √ᾱ_t·x̂₀ + √(1 − ᾱ_t)·ε̂ for any output of any kind, with x̂₀ held in [−1, 1] or not."""
+    """x_t = √ᾱ_t·x̂₀ + √(1 − ᾱ_t)·ε̂ for any output of any type, with x̂₀ clipped or not."""
     s, t, output = b.case.schedule, b.t, data.draw(images(b.x.shape))
     for predicts in PREDICTS:
-        got = predict(s, lambda x, t: output, b.x, t, predicts=predicts, clip=clip)
-        free = predict(s, lambda x, t: output, b.x, t, predicts=predicts)
+        got = predict(Reverse(s, lambda x, t: output, predicts, clip=clip), b.x, t)
+        free = predict(Reverse(s, lambda x, t: output, predicts), b.x, t)
         assert np.array_equal(got.x0, np.clip(free.x0, -1, 1) if clip else free.x0)
         assert_close(q_sample(s, got.x0, t, got.eps), b.x, 1e-11, scale=10 + np.abs(got.x0))
         if clip:
@@ -210,14 +213,14 @@ def test_predicted_eps_and_x0_are_consistent_with_x_t(b, data, clip):
 @few
 @given(batches(), st.sampled_from(["small", "large"]), st.booleans())
 def test_the_reverse_step_is_the_same_for_every_prediction_type(b, variance, clip):
-    """A net that says x̂₀ = 0.4·x_t + t/8, by any of the four outputs, makes the same p_θ(x_{t−1} | x_t)."""
+    """A net that implies x̂₀ = 0.4·x_t + t/8 by any of the four outputs gives the same p_θ(x_{t−1} | x_t)."""
     s, scale = b.case.schedule, amplified(b)
 
     def guise(predicts):
         def model(x, t):
             x_0 = 0.4 * x + rows(t, x) / 8
             return truths(s, x_0, x, t, predict_eps(s, x, t, x_0))[predicts]
-        return p_mean_variance(s, model, b.x, b.t, predicts=predicts, variance=variance, clip=clip)
+        return p_mean_variance(Reverse(s, model, predicts, variance, clip), b.x, b.t)
 
     want = guise("x0")
     assert np.array_equal(want[2], np.clip(0.4 * b.x + rows(b.t, b.x) / 8, -1 if clip else -9, 1 if clip else 9))
@@ -235,11 +238,12 @@ def test_without_signal_x0_follows_from_every_prediction_but_eps():
     s, t = jsd_schedule(4), np.array([4, 4])
     x_0, noise = np.random.default_rng(0).standard_normal((2, 2, 3))
     for predicts, output in truths(s, x_0, noise, t, noise).items():
+        reverse = Reverse(s, lambda x, t, o=output: o, predicts)
         if predicts == "eps":
             with pytest.raises(ValueError, match="ᾱ_t = 0 at t = 4"):
-                predict(s, lambda x, t, o=output: o, noise, t, predicts=predicts)
+                predict(reverse, noise, t)
             continue
-        got = predict(s, lambda x, t, o=output: o, noise, t, predicts=predicts)
+        got = predict(reverse, noise, t)
         assert_close(got.x0, x_0, 1e-14)
         assert_close(got.eps, noise, 1e-14)
     assert_close(eps_from_mean(s, noise, t, posterior_mean(s, x_0, noise, t)), noise, 1e-14)
@@ -265,7 +269,7 @@ def test_conversions_of_tensors_and_their_gradients():
 def test_the_gradient_of_the_mean_for_every_prediction_type(predicts):
     x, g = np.random.default_rng(4).standard_normal((2, 4, 3))
     t, output = np.array([1, 5, 300, 1000]), Tensor(np.full((4, 3), 0.8), requires_grad=True)
-    mean = p_mean_variance(LINEAR, lambda x, t: output, x, t, predicts=predicts)[0]
+    mean = p_mean_variance(Reverse(LINEAR, lambda x, t: output, predicts), x, t)[0]
     mean.backward(g)
     e = case(LINEAR.beta[1:]).exact
     slopes = {"eps": [e.mean(i)[1] for i in t], "x0": [e.posterior(i)[0] for i in t], "mean": [1] * 4,
@@ -280,19 +284,20 @@ def test_every_conversion_keeps_the_dtype(dtype):
         assert function(LINEAR, x, t, x).dtype == dtype
         assert function(LINEAR, x, t, x).shape == x.shape
     for predicts in PREDICTS:
-        got = predict(LINEAR, lambda x, t: 0.5 * x, x, t, predicts=predicts, clip=dtype != "complex128")
+        got = predict(Reverse(LINEAR, lambda x, t: 0.5 * x, predicts, clip=dtype != "complex128"), x, t)
         assert got.x0.dtype == got.eps.dtype == dtype
 
 
 def test_unknown_predictions_and_wrong_shapes_are_refused():
     x, t = np.zeros((2, 3, 3, 1)), np.array([1, 2])
-    for call in (predict, p_mean_variance):
+    for make in (lambda: Reverse(LINEAR, lambda x, t: x, "noise"),
+                 lambda: replace(Reverse(LINEAR, lambda x, t: x), predicts="noise")):
         with pytest.raises(ValueError, match="predicts must be one of eps, x0, mean, v, got 'noise'"):
-            call(LINEAR, lambda x, t: x, x, t, predicts="noise")
+            make()
     for function in FUNCTIONS:
         for bad in (np.zeros((2, 3, 3, 2)), np.zeros((2, 3, 3)), np.zeros((2, 1, 1, 1))):
             with pytest.raises(ValueError, match=r"expected .* of shape \(2, 3, 3, 1\), got"):
                 function(LINEAR, x, t, bad)
     for predicts in PREDICTS:
         with pytest.raises(ValueError, match=r"expected a prediction of shape \(2, 3, 3, 1\), got \(2, 3, 3, 3\)"):
-            predict(LINEAR, lambda x, t: np.zeros((2, 3, 3, 3)), x, t, predicts=predicts)
+            predict(Reverse(LINEAR, lambda x, t: np.zeros((2, 3, 3, 3)), predicts), x, t)

@@ -1,4 +1,4 @@
-"""The posterior q(x_{t−1} | x_t, x₀), equations (6) and (7): Bayes' rule, tower identities, fractions."""
+"""The posterior q(x_{t−1} | x_t, x₀), equations (6) and (7): Bayes' rule, total expectation, fractions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LINEAR = linear_schedule(1000)
 
 
 def coefficients(schedule):
-    """What μ̃_t multiplies x₀ and x_t by, and the variance, for t = 1..T."""
+    """Return the factors of x₀ and x_t in μ̃_t, and the variance, for t = 1..T."""
     t = np.arange(1, schedule.T + 1)
     one, zero = np.ones((len(t), 1)), np.zeros((len(t), 1))
     mean_x0, variance = q_posterior(schedule, one, zero, t)
@@ -65,7 +65,7 @@ def test_posterior_coefficients_of_the_papers_schedule():
 @few
 @given(any_schedule())
 def test_posterior_satisfies_the_laws_of_total_expectation_and_variance(c):
-    """Averaged over q(x_t | x₀), the posterior is q(x_{t−1} | x₀): in the mean and in the variance."""
+    """Averaged over q(x_t | x₀), the posterior is q(x_{t−1} | x₀) in mean and variance."""
     x0, xt, variance = coefficients(c.schedule)
     alpha_bar = np.array(c.exact.alpha_bar, float)
     assert_close(x0 + xt * np.sqrt(alpha_bar[1:]), np.sqrt(alpha_bar[:-1]), 1e-11)
@@ -124,7 +124,7 @@ def test_posterior_at_t_1_is_the_data(b):
 
 
 def test_posterior_variance_in_the_papers_first_steps():
-    """β̃_t/β_t is 0, 0.45, 0.61 at t = 1, 2, 3, and at t = 1000 β and β̃ can hardly be told apart."""
+    """β̃_t/β_t is 0, 0.45, 0.61 at t = 1, 2, 3; at t = 1000, β and β̃ are nearly equal."""
     variance = coefficients(LINEAR)[2]
     ratio = variance / LINEAR.beta[1:]
     assert ratio[:3].round(2).tolist() == [0, 0.45, 0.61]

@@ -1,6 +1,8 @@
-"""What a prediction of the noise says: equations (11) and (15), and p_θ(x_{t−1} | x_t) of (1)."""
+"""The reverse step p_θ(x_{t−1} | x_t): equations (11) and (15), variances and the clip."""
 
 from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from strategies import any_schedule, assert_close, batches, case, few, pythagore
 
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.diffusion import (
+    Reverse,
     Schedule,
     linear_schedule,
     log_variance,
@@ -24,8 +27,21 @@ from ddpm_np.diffusion import (
 LINEAR = linear_schedule(1000)
 
 
+def test_a_reverse_process_is_frozen_and_compared_by_identity():
+    """So a table of σ², which has no single truth value when compared, makes no trouble."""
+    reverse = Reverse(LINEAR, np.tanh)
+    assert (reverse.predicts, reverse.variance, reverse.clip) == ("eps", "small", False)
+    with pytest.raises(FrozenInstanceError):
+        reverse.clip = True
+    one, other = (replace(reverse, variance=LINEAR.beta, clip=True) for _ in range(2))
+    assert (one.schedule, one.model, one.predicts, one.clip) == (LINEAR, np.tanh, "eps", True)
+    assert one.variance is LINEAR.beta
+    assert one != other
+    assert len({reverse, one, other, one}) == 3
+
+
 def coefficients(function, schedule):
-    """What `function(schedule, x_t, t, other)` multiplies x_t and the other by, for t = 1..T."""
+    """Return the factors of x_t and of the other array in `function(schedule, x_t, t, other)`, for t = 1..T."""
     t = np.arange(1, schedule.T + 1)
     one, zero = np.ones((len(t), 1)), np.zeros((len(t), 1))
     return np.stack([function(schedule, one, t, zero)[:, 0], function(schedule, zero, t, one)[:, 0]])
@@ -56,7 +72,7 @@ def test_reverse_coefficients_against_fifty_digits(c):
 
 
 def weight(b):
-    """(1 + √(1 − ᾱ_t))/√ᾱ_t an image: how much (15) amplifies a rounding error of x_t or ε."""
+    """Return (1 + √(1 − ᾱ_t))/√ᾱ_t per image: how much (15) amplifies a rounding error of x_t or ε."""
     gain, noise = zip(*(b.case.exact.x0_hat(t) for t in b.t), strict=True)
     return rows(gain, b.x) - rows(noise, b.x)
 
@@ -64,7 +80,7 @@ def weight(b):
 @few
 @given(batches())
 def test_predict_x0_and_predict_eps_invert_q_sample(b):
-    """(15) undoes (4), from the noise and from the data."""
+    """(15) inverts (4), from the noise and from the data."""
     s = b.case.schedule
     x_t = q_sample(s, b.x, b.t, b.y)
     assert_close(predict_x0(s, x_t, b.t, b.y), b.x, 1e-11, scale=4 * weight(b))
@@ -75,7 +91,7 @@ def test_predict_x0_and_predict_eps_invert_q_sample(b):
 @few
 @given(batches(), st.booleans())
 def test_mean_from_eps_equals_posterior_mean_at_predicted_x0(b, at_one):
-    """For x_t and ε that have nothing to do with each other, t = 1 too."""
+    """(11) is (7) at the x̂₀ of (15), for unrelated x_t and ε and at t = 1 too."""
     s, t = b.case.schedule, np.ones_like(b.t) if at_one else b.t
     want = posterior_mean(s, predict_x0(s, b.x, t, b.y), b.x, t)
     got = mean_from_eps(s, b.x, t, b.y)
@@ -92,7 +108,7 @@ def test_p_mean_variance_is_equation_11_with_one_model_call(b):
         calls.append((x, t))
         return 0.25 * x + rows(t, x) / 8 + b.y
 
-    mean, variance, x0_hat = p_mean_variance(s, model, b.x, b.t)
+    mean, variance, x0_hat = p_mean_variance(Reverse(s, model), b.x, b.t)
     assert len(calls) == 1
     assert calls[0][0] is b.x
     assert np.array_equal(calls[0][1], b.t)
@@ -106,17 +122,17 @@ def test_p_mean_variance_is_equation_11_with_one_model_call(b):
 @few
 @given(batches())
 def test_variance_is_beta_tilde_beta_or_a_table(b):
-    """β̃_t and β_t, both β̃₂ at t = 1; or the numbers of a table, of which index 0 is not looked at."""
+    """β̃_t and β_t, both β̃₂ at t = 1; or the numbers of a table, whose index 0 is unused."""
     s, e = b.case.schedule, b.case.exact
     table = np.array([np.nan, *np.linspace(0.1, 3, e.T)])
     for variance, want in (("small", [e.sigma2("small", t) for t in b.t]), (table, table[b.t]),
                            ("large", [e.sigma2("large", t) for t in b.t])):
         sigma2 = rows(want, b.x)
-        got = p_mean_variance(s, lambda x, t: x, b.x, b.t, variance=variance)[1]
+        got = p_mean_variance(Reverse(s, lambda x, t: x, variance=variance), b.x, b.t)[1]
         assert_close(got, sigma2 * np.ones_like(b.x), 1e-12)
         assert_close(log_variance(s, variance, b.t, b.x), np.log(sigma2), 1e-12, scale=1.0)
-    default = p_mean_variance(s, lambda x, t: x, b.x, b.t)[1]
-    assert np.array_equal(default, p_mean_variance(s, lambda x, t: x, b.x, b.t, variance="small")[1])
+    default, small = Reverse(s, lambda x, t: x), Reverse(s, lambda x, t: x, variance="small")
+    assert np.array_equal(p_mean_variance(default, b.x, b.t)[1], p_mean_variance(small, b.x, b.t)[1])
 
 
 def test_variances_of_the_papers_schedule():
@@ -130,7 +146,7 @@ def test_variances_of_the_papers_schedule():
 def test_variance_of_a_single_step_is_its_beta():
     schedule, one = Schedule.from_betas([0.36]), np.ones((1, 1))
     for variance in ("small", "large"):
-        mean, sigma2, _ = p_mean_variance(schedule, lambda x, t: x, one, np.array([1]), variance=variance)
+        mean, sigma2, _ = p_mean_variance(Reverse(schedule, lambda x, t: x, variance=variance), one, np.array([1]))
         assert_close(sigma2, np.array([[0.36]]), 1e-15)
         assert_close(mean, np.array([[(1 - 0.6) / 0.8]]), 1e-14)
 
@@ -138,7 +154,7 @@ def test_variance_of_a_single_step_is_its_beta():
 @few
 @given(schedules(), st.sampled_from(["small", "large"]))
 def test_clip_acts_on_x0_hat_and_not_on_the_mean(c, variance):
-    """x̂₀ is held in [−1, 1], then goes into (7); x_t = 3 leaves the mean outside wherever that is right."""
+    """x̂₀ is clipped to [−1, 1], then enters (7); x_t = 3 leaves the mean out of range where that is right."""
     s, t = c.schedule, np.repeat(np.arange(1, c.exact.T + 1), 4)
     wanted_x0 = np.tile([-0.5, 0.9, 1.75, -40.0], c.exact.T)  # inside, inside, outside, far outside
     x_t = np.tile([3.0, -0.25, 3.0, -3.0], c.exact.T)
@@ -146,8 +162,8 @@ def test_clip_acts_on_x0_hat_and_not_on_the_mean(c, variance):
     def model(x, steps):
         return predict_eps(s, x, steps, wanted_x0)
 
-    free, open_sigma2, open_x0 = p_mean_variance(s, model, x_t, t, variance=variance)
-    mean, sigma2, x0_hat = p_mean_variance(s, model, x_t, t, variance=variance, clip=True)
+    free, open_sigma2, open_x0 = p_mean_variance(Reverse(s, model, variance=variance), x_t, t)
+    mean, sigma2, x0_hat = p_mean_variance(Reverse(s, model, variance=variance, clip=True), x_t, t)
     rounding = np.array([float(1 / c.exact.marginal(i)[0]) for i in t]) * 100
     assert_close(open_x0, wanted_x0, 1e-12, rounding)
     inside = np.tile([True, True, False, False], c.exact.T)
@@ -160,7 +176,8 @@ def test_clip_acts_on_x0_hat_and_not_on_the_mean(c, variance):
 
 
 def test_the_mean_with_clip_may_lie_out_of_range():
-    mean, _, x0_hat = p_mean_variance(LINEAR, lambda x, t: 0 * x, np.full((1, 1), 3.0), np.array([1000]), clip=True)
+    clipped = Reverse(LINEAR, lambda x, t: 0 * x, clip=True)
+    mean, _, x0_hat = p_mean_variance(clipped, np.full((1, 1), 3.0), np.array([1000]))
     assert x0_hat[0, 0] == 1
     assert mean[0, 0] > 2.9
 
@@ -178,14 +195,14 @@ def test_the_mean_with_clip_may_lie_out_of_range():
 def test_invalid_variances_are_refused(variance, words):
     schedule = Schedule.from_betas([0.1, 0.2])
     with pytest.raises(ValueError, match=words):
-        p_mean_variance(schedule, lambda x, t: x, np.zeros((1, 2)), np.array([1]), variance=variance)
+        p_mean_variance(Reverse(schedule, lambda x, t: x, variance=variance), np.zeros((1, 2)), np.array([1]))
 
 
 def test_a_prediction_of_another_shape_is_refused():
     x, t = np.zeros((2, 3, 3, 1)), np.array([1, 2])
     for bad in (np.zeros((2, 3, 3, 3)), np.zeros((2, 3, 3)), np.zeros((2, 1, 1, 1))):
         words = r"prediction.* of shape \(2, 3, 3, 1\), got"
-        for call in (lambda bad=bad: p_mean_variance(LINEAR, lambda x, t: bad, x, t),
+        for call in (lambda bad=bad: p_mean_variance(Reverse(LINEAR, lambda x, t: bad), x, t),
                      lambda bad=bad: predict_x0(LINEAR, x, t, bad), lambda bad=bad: mean_from_eps(LINEAR, x, t, bad)):
             with pytest.raises(ValueError, match=words):
                 call()
@@ -210,12 +227,12 @@ def test_predictions_of_tensors_and_their_gradients():
 @pytest.mark.parametrize("clip", [False, True])
 @pytest.mark.parametrize("x_too", [False, True])
 def test_gradients_of_the_reverse_mean(clip, x_too):
-    """∂μ_θ/∂ε is −β_t/(√α_t·√(1 − ᾱ_t)); through the clip, only where x̂₀ lies inside."""
+    """∂μ_θ/∂ε is −β_t/(√α_t·√(1 − ᾱ_t)); with the clip, only where x̂₀ is within range."""
     rng = np.random.default_rng(4)
     x, t, weights = rng.standard_normal((4, 3)), np.array([1, 5, 300, 1000]), Tensor(np.full((4, 3), 0.8), True)
     x_t = Tensor(x, requires_grad=True) if x_too else x
-    mean, sigma2, x0_hat = p_mean_variance(LINEAR, lambda x, t: weights * x, x_t, t, clip=clip)
-    wanted = p_mean_variance(LINEAR, lambda x, t: 0.8 * x, x, t, clip=clip)
+    mean, sigma2, x0_hat = p_mean_variance(Reverse(LINEAR, lambda x, t: weights * x, clip=clip), x_t, t)
+    wanted = p_mean_variance(Reverse(LINEAR, lambda x, t: 0.8 * x, clip=clip), x, t)
     for got, want in zip((mean.data, sigma2, x0_hat.data), wanted, strict=True):
         assert np.array_equal(got, want)
     mean.backward(np.ones_like(x))

@@ -1,8 +1,9 @@
-"""The named schedules, the spacings of fewer steps, respacing, and a schedule that is learned."""
+"""The named schedules, the spacings of fewer steps, and respacing."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -12,15 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import assert_close, betas, case, few, mp50, pythagorean, rows
 
-from ddpm_np import diffusion
+from ddpm_np import Tensor, diffusion
 from ddpm_np.diffusion import (
+    PREDICTS,
     SCHEDULES,
     SPACINGS,
+    Reverse,
     Schedule,
     jsd_schedule,
     linear_schedule,
     mean_from_eps,
     named_schedule,
+    p_mean_variance,
     posterior_mean,
     predict_x0,
     prior_kl,
@@ -36,18 +40,18 @@ TS = (1, 2, 3, 9, 10, 11, 1000)
 
 
 def line(start, end, n):
-    """n numbers from start to end in equal steps; one alone is the start."""
+    """Return n numbers from start to end in equal steps; a single one is the start."""
     return [start + (end - start) * i / (n - 1) if n > 1 else start for i in range(n)]
 
 
 def cosine(T):
-    """f(t)/f(0) for t = 0..T in 50 digits, and the β of it before the clip."""
+    """Return f(t)/f(0) for t = 0..T in 50 digits, and its β before the clip."""
     f = [mp50.cos((mp50.mpf(t) / T + mp50.mpf("0.008")) / mp50.mpf("1.008") * mp50.pi / 2) ** 2 for t in range(T + 1)]
     return [v / f[0] for v in f], [1 - b / a for a, b in pairwise(f)]
 
 
 def by_definition(name, T, a, b):
-    """β₁..β_T as Ho et al. (get_beta_schedule), Song et al. (sigmoid) and Nichol & Dhariwal (cosine) have them."""
+    """Return β₁..β_T as in Ho et al. (get_beta_schedule), Song et al. (sigmoid) and Nichol & Dhariwal (cosine)."""
     if name == "sigmoid":
         return [a + (b - a) / (1 + math.exp(-u)) for u in line(-6, 6, T)]
     if name == "cosine":
@@ -77,7 +81,7 @@ def test_every_name_is_that_of_its_function():
 
 
 def test_ends_of_the_sigmoid_schedule():
-    """The way up from β₁ to β_T is σ(−6) = 0.25 % done at t = 1 and 99.75 % at T."""
+    """The way from β₁ to β_T is at σ(−6) = 0.25 % at t = 1 and at 99.75 % at T."""
     beta = named_schedule("sigmoid", 1000).beta
     place = (beta[[1, 1000]] - 1e-4) / (0.02 - 1e-4)
     assert_close(place, np.array([1 / (1 + math.exp(6)), 1 / (1 + math.exp(-6))]), 1e-13)
@@ -129,8 +133,8 @@ def test_every_table_of_jsd_against_fractions(T):
     assert_close(s.one_minus_alpha_bar, np.array([float(1 - v) for v in signal]), 1e-13)
     assert_close(s.alpha[1:], (T - t) / (T - t + 1), 1e-13)
     assert_close(s.beta_tilde[1:], (t - 1) / t / (T - t + 1), 1e-13)
-    assert_close(s.posterior_mean_x0[1:], np.sqrt(T / (T - t + 1)) / t, 1e-13)
-    assert_close(s.posterior_mean_xt[1:], np.sqrt((T - t) / (T - t + 1)) * (t - 1) / t, 1e-13)
+    assert_close(s.posterior_x0[1:], np.sqrt(T / (T - t + 1)) / t, 1e-13)
+    assert_close(s.posterior_xt[1:], np.sqrt((T - t) / (T - t + 1)) * (t - 1) / t, 1e-13)
     for name, table in vars(s).items():
         if isinstance(table, np.ndarray):
             assert np.isfinite(table[1:]).all(), name
@@ -150,7 +154,7 @@ def test_jsd_ends_in_pure_noise(dtype):
 @pytest.mark.parametrize("T", [1, 2, 5])
 @pytest.mark.parametrize("predicts", ["x0", "v", "mean"])
 def test_nets_sample_through_a_step_without_signal(T, predicts):
-    """A net that knows x₀ samples it, whatever x_T; without a warning, which would be an error here."""
+    """A net that knows x₀ samples it from any x_T, without a warning, which would be an error here."""
     s, rng = jsd_schedule(T), np.random.default_rng(1)
     x_0, x_T = rng.standard_normal((2, 3, 2))
     noises = rng.standard_normal((T + 1, 3, 2))
@@ -163,14 +167,15 @@ def test_nets_sample_through_a_step_without_signal(T, predicts):
         return velocity(s, x_0, t, diffusion.predict_eps(s, x, t, x_0))
 
     for variance in ("small", "large"):
-        got = sample_with(s, model, x_T, noises, predicts=predicts, variance=variance)
+        got = sample_with(Reverse(s, model, predicts, variance), x_T, noises)
         assert_close(got, x_0, 1e-13, scale=1.0)
-    assert np.isfinite(vlb(s, model, x_0, noises, predicts=predicts, levels=None)).all()
+    assert np.isfinite(vlb(Reverse(s, model, predicts), x_0, noises, levels=None)).all()
 
 
 def test_an_eps_model_is_refused_where_there_is_no_signal():
     s, x = jsd_schedule(4), np.ones((2, 3))
-    for call in (predict_x0, mean_from_eps, lambda s, x, t, eps: sample_with(s, lambda x, t: x, x, np.ones((5, 2, 3)))):
+    for call in (predict_x0, mean_from_eps,
+                 lambda s, x, t, eps: sample_with(Reverse(s, lambda x, t: x), x, np.ones((5, 2, 3)))):
         with pytest.raises(ValueError, match=r"ᾱ_t = 0 at t = 4: x_t is noise.* use a net that predicts x0 or v") as e:
             call(s, x, np.array([1, 4]), x)
         assert "\n" not in str(e.value)
@@ -195,7 +200,7 @@ def half_up(x):
 
 
 def spaced(T, n, spacing):
-    """The definition of each spacing, rising, in Fractions."""
+    """Return the definition of each spacing, rising, in Fractions."""
     if spacing == "leading":
         return [1 + i * (T // n) for i in range(n)]
     if spacing == "trailing":
@@ -251,14 +256,19 @@ def test_invalid_spacings_are_refused(arguments, words):
         timesteps(*arguments)
 
 
+def respaced(schedule, steps):
+    """The schedule of fewer steps."""
+    return respace(Reverse(schedule, None), steps).schedule
+
+
 @few
 @given(st.data(), pythagorean())
 def test_respacing_keeps_the_marginals_in_fractions(data, c):
-    """β'_i = 1 − ᾱ_τi/ᾱ_τ(i−1), and every table of the new schedule is the one of those β."""
+    """β'_i = 1 − ᾱ_τi/ᾱ_τ(i−1), and every table of the new schedule is that of these β."""
     tau = sorted(data.draw(st.sets(st.integers(1, c.exact.T), min_size=1)))
     a = [c.exact.alpha_bar[t] for t in (0, *tau)]
     want = case([1 - here / before for before, here in pairwise(a)])
-    got, _ = respace(c.schedule, None, data.draw(st.permutations(tau)))
+    got = respaced(c.schedule, data.draw(st.permutations(tau)))
     assert want.exact.alpha_bar == a
     assert len(tau) == got.T
     for name, table in vars(want.schedule).items():
@@ -271,7 +281,7 @@ def test_respacing_keeps_the_marginals_in_fractions(data, c):
 def test_respacing_keeps_the_marginals(data, beta):
     s = Schedule.from_betas(beta)
     tau = sorted(data.draw(st.sets(st.integers(1, s.T), min_size=1)))
-    got, _ = respace(s, None, tau)
+    got = respaced(s, tau)
     for name in ("alpha_bar", "one_minus_alpha_bar", "sqrt_alpha_bar", "sqrt_one_minus_alpha_bar"):
         at = getattr(s, name)[[0, *tau]]
         lost = 1e-15 / (1 - got.beta.max())  # what a β near 1 keeps of α
@@ -280,31 +290,31 @@ def test_respacing_keeps_the_marginals(data, beta):
 
 def test_respacing_to_all_steps_changes_nothing():
     for s in (*(named_schedule(name, 50) for name in SCHEDULES), Schedule.from_betas([0.999] * 20 + [1e-4] * 20)):
-        assert_close(respace(s, None, range(1, s.T + 1))[0].beta[1:], s.beta[1:], 1e-15)
+        assert_close(respaced(s, range(1, s.T + 1)).beta[1:], s.beta[1:], 1e-15)
 
 
 def test_respacing_to_one_step_and_to_the_last_of_jsd():
     s = linear_schedule(1000)
-    assert_close(respace(s, None, [1000])[0].beta, np.array([0, 1 - s.alpha_bar[1000]]), 1e-14)
-    assert_close(respace(s, None, [1])[0].beta, s.beta[:2], 1e-15)
-    got, _ = respace(jsd_schedule(10), None, [10, 5])
+    assert_close(respaced(s, [1000]).beta, np.array([0, 1 - s.alpha_bar[1000]]), 1e-14)
+    assert_close(respaced(s, [1]).beta, s.beta[:2], 1e-15)
+    got = respaced(jsd_schedule(10), [10, 5])
     assert_close(got.alpha_bar, np.array([1, 0.5, 0]), 1e-14)
     assert got.beta[2] == 1
-    assert respace(jsd_schedule(10), None, [10])[0].beta.tolist() == [0, 1]
-    assert_close(respace(jsd_schedule(10), None, [3, 8])[0].alpha_bar, np.array([1, 0.7, 0.2]), 1e-14)
+    assert respaced(jsd_schedule(10), [10]).beta.tolist() == [0, 1]
+    assert_close(respaced(jsd_schedule(10), [3, 8]).alpha_bar, np.array([1, 0.7, 0.2]), 1e-14)
 
 
 def test_the_respaced_model_is_called_at_the_original_steps():
     calls, x = [], np.arange(8.0).reshape(4, 2)
-    _, model = respace(linear_schedule(10), lambda x, t: calls.append((x, t)) or x + rows(t, x), np.array([9, 2, 5]))
-    got = model(x, np.array([3, 1, 1, 2]))
+    reverse = Reverse(linear_schedule(10), lambda x, t: calls.append((x, t)) or x + rows(t, x))
+    got = respace(reverse, np.array([9, 2, 5])).model(x, np.array([3, 1, 1, 2]))
     assert calls[0][0] is x
     assert calls[0][1].dtype == np.int64
     assert calls[0][1].tolist() == [9, 2, 2, 5]
     assert np.array_equal(got, x + np.array([[9], [2], [2], [5]]))
     asked = []
-    s, model = respace(linear_schedule(10), lambda x, t: asked.append(set(t.tolist())) or 0 * x, [9, 2, 5])
-    sample_with(s, model, x, np.zeros((4, 4, 2)))
+    reverse = Reverse(linear_schedule(10), lambda x, t: asked.append(set(t.tolist())) or 0 * x)
+    sample_with(respace(reverse, [9, 2, 5]), x, np.zeros((4, 4, 2)))
     assert asked == [{9}, {5}, {2}]
 
 
@@ -313,4 +323,28 @@ def test_the_respaced_model_is_called_at_the_original_steps():
 ])
 def test_invalid_respacings_are_refused(steps, got):
     with pytest.raises(ValueError, match=f"steps must be distinct ints from 1 to T = 10, got {got}$"):
-        respace(linear_schedule(10), None, steps)
+        respaced(linear_schedule(10), steps)
+
+
+@pytest.mark.parametrize("predicts", PREDICTS)
+@pytest.mark.parametrize("variance", ["small", "large", "learned", "learned_range"])
+@pytest.mark.parametrize("clip", [False, True])
+def test_respacing_keeps_the_other_options(predicts, variance, clip):
+    reverse = Reverse(linear_schedule(10), lambda x, t: x, predicts, variance, clip)
+    got = respace(reverse, [9, 2, 5])
+    assert (got.schedule.T, got.predicts, got.variance, got.clip) == (3, predicts, variance, clip)
+    assert reverse.schedule.T == 10
+
+
+def test_respacing_refuses_a_variance_table():
+    """Its T + 1 rows belong to the old steps; respaced with another variance, the process takes a table for the new."""
+    s, x = linear_schedule(10), np.ones((2, 3))
+    for table in (s.beta, np.ones(11), Tensor(np.ones(11)), np.ones(4)):
+        for steps in ([9, 2, 5], range(1, 11)):
+            with pytest.raises(ValueError, match=r"^a variance given as a table of T \+ 1 = 11 numbers cannot be "
+                               "respaced: respace with variance='small' or 'large', then replace it by a table for the "
+                               "new steps$"):
+                respace(Reverse(s, lambda x, t: 0 * x, variance=table), steps)
+    fewer = replace(respace(Reverse(s, lambda x, t: 0 * x), [9, 2, 5]), variance=np.array([np.nan, 1.0, 4.0, 9.0]))
+    _, sigma2, _ = p_mean_variance(fewer, x, np.array([3, 2]))
+    assert_close(sigma2, np.array([[9.0], [4.0]]) * x, 1e-14)

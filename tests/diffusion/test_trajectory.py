@@ -13,6 +13,7 @@ from scipy import stats
 from strategies import any_schedule, assert_close, few, pythagorean, rows, shapes
 
 from ddpm_np.diffusion import (
+    Reverse,
     Schedule,
     Trajectory,
     decoder_log_likelihood,
@@ -22,21 +23,19 @@ from ddpm_np.diffusion import (
     vlb_term,
 )
 from ddpm_np.diffusion import trajectory as lines
-from ddpm_np.diffusion.oracle import Gaussian
-from ddpm_np.diffusion.oracle_affine import affine_bound_16, affine_nll, affine_vlb
-from ddpm_np.diffusion.oracle_mixture import Mixture
+from ddpm_np.diffusion.oracle import Gaussian, Mixture, affine_bound_16, affine_nll, affine_vlb
 
 SHORT = Schedule.from_betas([0.02, 0.1, 0.3, 0.5])
 
 
 def model(x, t):
-    """Not linear, and different for every t."""
+    """A nonlinear model that differs for every t."""
     return np.tanh(x) * (0.3 + 0.1 * rows(t, x)) - 0.05 * rows(t, x)
 
 
 @st.composite
 def trajectories(draw, least_rank=1):
-    """Any x₀..x_T (not only likely ones), a model's σ², and a decoder or a density."""
+    """Draw any x₀..x_T (not only likely ones), a model's σ², and a decoder or a density."""
     c = draw(pythagorean(min_T=1) | any_schedule(6, 1e-4))
     shape = draw(shapes().filter(lambda s: len(s) >= least_rank))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -45,7 +44,8 @@ def trajectories(draw, least_rank=1):
     variance = draw(st.sampled_from(["small", "large", "table"]))
     if variance == "table":
         variance = np.array([np.nan, *rng.uniform(0.2, 2, c.exact.T)])
-    return c, Trajectory(c.schedule, model, x, variance=variance, levels=draw(st.sampled_from([None, 9])))
+    reverse = Reverse(c.schedule, model, variance=variance)
+    return c, Trajectory(reverse, x, levels=draw(st.sampled_from([None, 9])))
 
 
 def total(x):
@@ -53,7 +53,7 @@ def total(x):
 
 
 def magnitude(tr):
-    """What the lines of a derivation are sums of: Σ |log density|, the scale of their rounding errors."""
+    """Return Σ |log density|, the scale of the rounding errors of a derivation's lines."""
     parts = [tr.log_prior(), *(tr.log_p(t) for t in tr.steps), *(tr.log_q_step(t) for t in tr.steps),
              *(tr.log_q_given_x0(t) for t in tr.steps), *(tr.log_q_posterior(t) for t in tr.steps[1:])]
     return 1 + sum(map(abs, parts))
@@ -64,7 +64,7 @@ def magnitude(tr):
 @few
 @given(trajectories())
 def test_a_trajectory_is_a_chain_of_q_steps(drawn):
-    """x_t = √α_t·x_{t−1} + √β_t·z_t from x₀ on; row 0 of the noises is not used."""
+    """x_t = √α_t·x_{t−1} + √β_t·z_t from x₀ on; row 0 of the noises is unused."""
     c, tr = drawn
     noises = np.random.default_rng(1).standard_normal(tr.x.shape)
     noises[0] = np.nan
@@ -91,7 +91,8 @@ def test_log_densities_equal_scipys(drawn):
         here, before, now = x[t], x[t - 1], np.full(len(x[0]), t)
         gain, drift = map(float, e.mean(t))
         mean = gain * here + drift * model(here, now)
-        sigma2 = float(e.sigma2(tr.variance, t)) if isinstance(tr.variance, str) else tr.variance[t]
+        variance = tr.reverse.variance
+        sigma2 = float(e.sigma2(variance, t)) if isinstance(variance, str) else variance[t]
         if t == 1 and tr.levels:
             p.append(total(decoder_log_likelihood(before, mean, 0.5 * math.log(sigma2), 9)))
         else:
@@ -112,10 +113,10 @@ def test_log_densities_equal_scipys(drawn):
 
 def test_the_decoder_is_used_only_at_t_1_and_with_levels():
     x = np.zeros((5, 2, 3))
-    tight, density = (Trajectory(SHORT, model, x, levels=levels) for levels in (9, None))
+    tight, density = (Trajectory(Reverse(SHORT, model), x, levels=levels) for levels in (9, None))
     assert (tight.log_p(1) < density.log_p(1)).all()
     assert np.array_equal(tight.log_p(2), density.log_p(2))
-    assert np.array_equal(Trajectory(SHORT, model, x).log_p(1), density.log_p(1))
+    assert np.array_equal(Trajectory(Reverse(SHORT, model), x).log_p(1), density.log_p(1))
 
 
 # (3) = (17) = … = (21), at every trajectory.
@@ -135,18 +136,18 @@ def test_equations_17_to_21_equal_equation_3_on_every_trajectory(drawn):
 @few
 @given(trajectories(least_rank=2), st.sampled_from(["learned", "learned_range"]))
 def test_equations_17_to_21_hold_for_learned_variances_and_every_prediction_type(drawn, variance):
-    """And at T log p_θ is that of the net's own mean and variance."""
+    """log p_θ at T is that of the net's own mean and variance."""
     _, tr = drawn
 
     def net(x, t):
         return np.concatenate((model(x, t), np.cos(x)), axis=-1)
 
-    tr = Trajectory(tr.schedule, net, tr.x, predicts="x0", variance=variance, levels=tr.levels)
+    tr = Trajectory(Reverse(tr.schedule, net, "x0", variance), tr.x, levels=tr.levels)
     assert_close(lines.equation_21(tr), lines.equation_3(tr), 1e-10, scale=magnitude(tr))
     s, T, n = tr.schedule, tr.schedule.T, tr.x.shape[1]
     if T > 1:
         x_T, last = tr.x[T], np.full(n, T)
-        mean = s.posterior_mean_x0[T] * model(x_T, last) + s.posterior_mean_xt[T] * x_T
+        mean = s.posterior_x0[T] * model(x_T, last) + s.posterior_xt[T] * x_T
         logvar = np.cos(x_T)
         if variance == "learned_range":
             logvar = (1 + logvar) / 2 * np.log(s.beta[T]) + (1 - logvar) / 2 * np.log(s.beta_tilde[T])
@@ -158,7 +159,7 @@ def test_equations_17_to_21_hold_for_learned_variances_and_every_prediction_type
 
 @st.composite
 def affine_problems(draw, max_T=3):
-    """One dimension of Gaussian data, two or three steps, a model a_t·x + b_t and any σ²."""
+    """Draw one dimension of Gaussian data, two or three steps, a model a_t·x + b_t and any σ²."""
     schedule = draw(any_schedule(max_T, 1e-3)).schedule
     schedule = Schedule.from_betas(schedule.beta[1:max_T + 1])
     T = schedule.T
@@ -183,7 +184,7 @@ def test_equation_22_equals_equation_21_in_expectation(problem):
             noises = np.stack(z)
             noises[0] = np.nan
             x = q_trajectory(s, x_0[:, None], noises[..., None])
-            return line(Trajectory(s, affine_model(a, b), x, variance=sigma2))
+            return line(Trajectory(Reverse(s, affine_model(a, b), variance=sigma2), x))
 
         return expect(of_noise, dims)
 
@@ -205,17 +206,16 @@ def test_equation_22_equals_equation_21_in_expectation(problem):
 @few
 @given(trajectories())
 def test_equation_22_equals_equation_5_on_every_trajectory(drawn):
-    """KL divergences, and the decoder as it is: `vlb_term` at each x_t, in nats and summed over an image.
+    """`vlb_term` at each x_t, in nats and summed over an image: KL divergences and the decoder.
 
     With σ² = β̃ and a model that knows x₀ only L_T and L₀ are left.
     """
     _, tr = drawn
     s, x_0, T, n = tr.schedule, tr.x[0], tr.schedule.T, tr.x.shape[1]
-    options = {"variance": tr.variance, "levels": tr.levels}
-    terms = [vlb_term(s, model, x_0, tr.x[t], np.full(n, t), **options) for t in tr.steps]
+    terms = [vlb_term(tr.reverse, x_0, tr.x[t], np.full(n, t), levels=tr.levels) for t in tr.steps]
     want = (prior_kl(s, x_0) + sum(terms)) * math.log(2) * x_0[0].size
     assert_close(lines.equation_22(tr), want, 1e-11, scale=1 + sum(map(abs, terms)) * x_0[0].size)
-    knows = Trajectory(s, lambda x, t: x_0, tr.x, predicts="x0", levels=tr.levels)
+    knows = Trajectory(Reverse(s, lambda x, t: x_0, "x0"), tr.x, levels=tr.levels)
     alpha_bar = s.alpha_bar[T]
     prior = total(0.5 * (alpha_bar * x_0**2 - alpha_bar - np.log(s.one_minus_alpha_bar[T])))
     want = prior - knows.log_p(1)
@@ -223,7 +223,7 @@ def test_equation_22_equals_equation_5_on_every_trajectory(drawn):
 
 
 def test_the_bound_equals_the_likelihood_only_for_the_exact_reverse_process():
-    """N(0, 1), ε* and σ² = β: L = −ln p_θ = the entropy; another variance of the data, and L is above."""
+    """N(0, 1), ε* and σ² = β: L = −ln p_θ = the entropy; for data of another variance, L is larger."""
     for T in (3, 50):
         s = linear_schedule(T)
         for variance, touches in ((1.0, True), (0.3, False)):
@@ -243,7 +243,7 @@ def test_equations_23_to_25_hold_on_every_trajectory(drawn, mixture):
     s, dims = data.schedule, data.mean.shape
     n, rng = 3, np.random.default_rng(drawn.draw(st.integers(0, 2**32 - 1)))
     x = q_trajectory(s, data.sample(n, shape=dims, dtype="float64"), rng.standard_normal((s.T + 1, n, *dims)))
-    tr = Trajectory(s, model, x, variance="large")
+    tr = Trajectory(Reverse(s, model, variance="large"), x)
     scale, gain, shift, r = magnitude(tr), *data.reverse_mean, data.reverse_variance
     log_q = data.log_q
     if mixture:
@@ -263,11 +263,11 @@ def test_equations_23_to_25_hold_on_every_trajectory(drawn, mixture):
 
 @pytest.mark.parametrize("t", [1, 2, 4])
 def test_the_exact_reverse_step_of_a_mixture_is_a_density(t):
-    """∫ q(x_{t−1} | x_t) dx_{t−1} = 1 by the trapezoid rule, which converges fast for what falls off so."""
+    """∫ q(x_{t−1} | x_t) dx_{t−1} = 1 by the trapezoid rule, which converges fast for such tails."""
     data = Mixture(SHORT, [0.3, 0.7], [[-0.5], [0.8]], [0.1, 0.2])
     grid = np.linspace(-6, 6, 4001)
     x = np.zeros((5, len(grid), 1))
     x[t], x[t - 1, :, 0] = 0.4, grid
-    tr = Trajectory(SHORT, model, x)
+    tr = Trajectory(Reverse(SHORT, model), x)
     q = np.exp(lines.log_q_reverse(tr, lines.log_marginals(tr, data.log_q), t))
     assert abs(np.trapezoid(q, grid) - 1) < 1e-12

@@ -1,4 +1,4 @@
-"""The variance of the reverse step where the net says it: ln σ² itself, or a place between β̃_t and β_t."""
+"""A learned variance: ln σ² itself or a place between β̃_t and β_t, and the objectives that train it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from strategies import assert_close, batches, few, from_ks, images, pythagorean,
 from ddpm_np import Tensor
 from ddpm_np.check.gradients.derivatives import STEP
 from ddpm_np.diffusion import (
+    Reverse,
     jsd_schedule,
     learned_range_log_variance,
     learned_range_variance,
@@ -29,7 +30,7 @@ LINEAR = linear_schedule(1000)
 
 
 def ends(b):
-    """β̃_t, which is β̃₂ at t = 1, and β_t, which is β₁ there; (N, 1, …)."""
+    """Return β̃_t (β̃₂ at t = 1) and β_t, each (N, 1, …)."""
     return rows([b.case.exact.sigma2("small", t) for t in b.t], b.x), rows([b.case.exact.beta[t] for t in b.t], b.x)
 
 
@@ -57,7 +58,7 @@ def test_ends_of_the_learned_range_against_fractions(c):
 
 
 def test_the_learned_range_by_hand():
-    """k = 1/3, 1/2: β = (9/25, 7/16) and β̃₂ = 63/256; half of the way from β̃₂ to β₂ is √(7/16·63/256) = 21/64."""
+    """k = 1/3, 1/2: β = (9/25, 7/16), β̃₂ = 63/256; halfway from β̃₂ to β₂ is √(7/16·63/256) = 21/64."""
     s = from_ks([Fraction(1, 3), Fraction(1, 2)]).schedule
     got = learned_range_variance(s, np.array([[1.0, -1.0, 0.0]] * 2), np.array([2, 1]))
     first = [9 / 25, 63 / 256, np.sqrt(9 / 25 * 63 / 256)]
@@ -80,7 +81,7 @@ def test_the_gradient_is_half_the_log_ratio_of_the_ends(b, data):
 
 
 def test_ends_of_the_learned_range_at_t_1():
-    """At t = 1, v = −1 is β̃₂ and v = 1 is β₁, as in Nichol & Dhariwal's code, where "large" is β̃₂ too."""
+    """At t = 1, v = −1 gives β̃₂ and v = 1 gives β₁, as in Nichol & Dhariwal's code, whose "large" is β̃₂ there."""
     v, t = np.array([[-1.0], [1.0]]), np.array([1, 1])
     assert_close(learned_range_variance(LINEAR, v, t), np.array([[LINEAR.beta_tilde[2]], [1e-4]]), 1e-14)
     alone = learned_range_variance(linear_schedule(1), v, t)  # T = 1: there is no β̃₂
@@ -91,7 +92,7 @@ def test_ends_of_the_learned_range_at_t_1():
 @few
 @given(batches(), st.data())
 def test_the_learned_variance_is_the_second_output(b, data):
-    """The net's first C channels are the prediction, its last C the logarithm of σ², or the place in the range."""
+    """The net's first C channels are the prediction, its last C the logarithm of σ² or the place in the range."""
     if b.x.ndim == 1:
         return
     s, second = b.case.schedule, data.draw(images(b.x.shape))
@@ -101,20 +102,21 @@ def test_the_learned_variance_is_the_second_output(b, data):
         calls.append(t)
         return np.concatenate((b.y, second), axis=-1)
 
-    plain = p_mean_variance(s, lambda x, t: b.y, b.x, b.t)
+    plain = p_mean_variance(Reverse(s, lambda x, t: b.y), b.x, b.t)
     for variance, want in (("learned", second), ("learned_range", learned_range_log_variance(s, second, b.t))):
         assert np.array_equal(log_variance(s, variance, b.t, b.x, second), want)
-        mean, sigma2, x0 = p_mean_variance(s, model, b.x, b.t, variance=variance)
+        reverse = Reverse(s, model, variance=variance)
+        mean, sigma2, x0 = p_mean_variance(reverse, b.x, b.t)
         assert np.array_equal(mean, plain[0])
         assert np.array_equal(x0, plain[2])
         assert np.array_equal(sigma2, np.exp(want))
-        assert np.array_equal(p_mean_log_variance(s, model, b.x, b.t, variance=variance)[1], want)
+        assert np.array_equal(p_mean_log_variance(reverse, b.x, b.t)[1], want)
         z = np.ones_like(b.x)
         noise = rows(b.t > 1, b.x) * np.exp(0.5 * want)
-        got = p_sample(s, model, b.x, b.t, z, variance=variance)
+        got = p_sample(reverse, b.x, b.t, z)
         assert_close(got, mean + noise, 1e-12, scale=np.abs(mean) + np.exp(0.5 * want))
     assert len(calls) == 6  # once each time
-    small = p_mean_variance(s, model, b.x, b.t)  # nobody asks for the second output
+    small = p_mean_variance(Reverse(s, model), b.x, b.t)  # nobody asks for the second output
     assert all(np.array_equal(a, b) for a, b in zip(small, plain, strict=True))
 
 
@@ -122,8 +124,9 @@ def test_a_net_without_a_second_output_is_refused():
     x, t = np.zeros((2, 3)), np.array([1, 2])
     for variance in ("learned", "learned_range"):
         words = rf"'{variance}' needs a net with two outputs an element, \(N, …, 2C\).* choose 'small' or 'large'"
-        for call in (lambda v=variance: p_mean_variance(LINEAR, lambda x, t: x, x, t, variance=v),
-                     lambda v=variance: vlb_term(LINEAR, lambda x, t: x, x, x, t, variance=v),
+        reverse = Reverse(LINEAR, lambda x, t: x, variance=variance)
+        for call in (lambda r=reverse: p_mean_variance(r, x, t),
+                     lambda r=reverse: vlb_term(r, x, x, t),
                      lambda v=variance: log_variance(LINEAR, v, t, x)):
             with pytest.raises(ValueError, match=words) as caught:
                 call()
@@ -165,7 +168,8 @@ def test_the_learned_variance_keeps_the_dtype_of_the_net(dtype):
     assert learned_range_log_variance(LINEAR, x, t).dtype == dtype
     assert learned_range_variance(LINEAR, x, t).dtype == dtype
     for variance in ("learned", "learned_range"):
-        for array in p_mean_variance(LINEAR, lambda x, t: np.concatenate((x, x), -1), x, t, variance=variance):
+        reverse = Reverse(LINEAR, lambda x, t: np.concatenate((x, x), -1), variance=variance)
+        for array in p_mean_variance(reverse, x, t):
             assert array.dtype == dtype
     exact = learned_range_log_variance(LINEAR, x.astype("complex128").real, t)
     assert_close(learned_range_log_variance(LINEAR, x, t).real, exact, 1e-6)

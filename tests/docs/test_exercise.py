@@ -1,4 +1,4 @@
-"""The exercise: its gaps are unverified, its solution is right, and each gap filled in turns its own equations."""
+"""The exercise: its gaps are unverified, its solution passes, and filling a gap turns its own equations to PASS."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def load(name):
 
 
 def methods(name):
-    """{method: (arguments, docstring, body)} of a file."""
+    """Return {method: (arguments, docstring, body)} of a file."""
     tree = ast.parse((FOLDER / f"{name}.py").read_text("utf-8"))
     found = next(node for node in tree.body if isinstance(node, ast.ClassDef))
     return {f.name: (ast.dump(f.args), ast.get_docstring(f), [ast.dump(node) for node in f.body[1:]])
@@ -59,7 +59,7 @@ def test_filling_the_gaps_one_by_one_turns_equations_to_pass_and_none_to_fail():
     passed = set()
     for count in range(1, len(GAPS) + 1):
         class Partly(solution):
-            """The first `count` gaps are filled in."""
+            """The solution with the first `count` gaps filled in."""
 
         for name in GAPS[count:]:
             setattr(Partly, name, getattr(exercise, name))

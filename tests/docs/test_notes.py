@@ -1,8 +1,8 @@
-"""The five notes that the project started from: every number of docs/notes-checked.md is computed here.
+"""Every number of docs/notes-checked.md, a check of five course notes, is computed here.
 
-A test of a finding returns its numbers as the page writes them, in bold and in order; the decorator compares the two.
-What is right is computed with the package, what a note says by its own words in plain NumPy, SciPy or fractions.
-Nothing here is random but a few trajectories on which identities hold whatever they are.
+A test of a finding returns the page's bold numbers in order, and the decorator compares them with the page. The right
+numbers are computed with the package, a note's own numbers by its own formulas in NumPy, SciPy or fractions. Only a few
+trajectories are random, on which identities hold for any values.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from strategies import assert_close, case, from_ks, root
 import ddpm_np
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.diffusion import (
+    Reverse,
     Schedule,
     linear_schedule,
     log_variance,
@@ -47,7 +48,7 @@ BOLD = re.compile(r"\*\*(.+?)\*\*", re.DOTALL)
 
 
 def findings():
-    """{number: (verdict, text)} of the page: the items of its numbered lists."""
+    """Return {number: (verdict, text)} of the page: the items of its numbered lists."""
     body = re.sub(r"^#.*$", "\n", PAGE, flags=re.MULTILINE)
     items = re.findall(r"^(\d+)\. \*(\w+)\.\* (.*?)(?=\n\n|\n\d+\. |\Z)", body, re.MULTILINE | re.DOTALL)
     return {int(number): (verdict, " ".join(text.split())) for number, verdict, text in items}
@@ -58,7 +59,7 @@ TESTED = []
 
 
 def finding(*which):
-    """Make a test of a function that returns the numbers of these findings, written as on the page."""
+    """Turn a function that returns the numbers of these findings, written as on the page, into a test."""
     def wrap(function):
         TESTED.extend(which)
 
@@ -71,7 +72,7 @@ def finding(*which):
 
 
 def show(x, digits=4):
-    """A number with so many digits, as the page writes it: 2.018e-5, 0.006353, 1.4."""
+    """Format a number as the page writes it: 2.018e-5, 0.006353, 1.4."""
     plain = f"{float(x):.{digits}g}"
     mantissa, _, exponent = f"{float(x):.{digits - 1}e}".partition("e")
     if float(plain) == 0 or 1e-3 <= abs(float(plain)) < 1e3:
@@ -84,19 +85,19 @@ def at(t):
 
 
 def all_coefficients(function, schedule):
-    """What `function(schedule, x, t, y)` multiplies x and y by at t = 1..T: (T, 2)."""
+    """Return the factors of x and y in `function(schedule, x, t, y)` at t = 1..T: (T, 2)."""
     t = np.arange(1, schedule.T + 1)
     one, zero = np.ones((schedule.T, 1)), np.zeros((schedule.T, 1))
     return np.concatenate([function(schedule, one, t, zero), function(schedule, zero, t, one)], axis=1)
 
 
 def coefficients(function, schedule, t):
-    """The two of `all_coefficients` at one t."""
+    """Return the two of `all_coefficients` at one t."""
     return all_coefficients(function, schedule)[t - 1]
 
 
 def seven(schedule, x_0, t, x_t):
-    """`posterior_mean` with t in the place where the others have it."""
+    """`posterior_mean` with its t in the third place, like the other functions."""
     return posterior_mean(schedule, x_0, x_t, t)
 
 
@@ -115,7 +116,7 @@ def test_every_bold_number_has_a_test_and_every_test_a_bold_number():
 
 
 def test_the_verdicts_are_counted_right():
-    """The table at the top: how many findings of each verdict there are in each note."""
+    """The table at the top gives the number of findings of each verdict in each note."""
     rows = re.findall(r"^\| (\d{3}) \| (.*?) \|$", PAGE, re.MULTILINE)
     sections = re.split(r"^## Note (\d{3}).*$", PAGE, flags=re.MULTILINE)[1:]
     wanted = []
@@ -127,7 +128,7 @@ def test_the_verdicts_are_counted_right():
 
 
 def test_numbers_that_are_not_computed_are_inputs_or_the_papers():
-    """Outside bold type and code a number with a point or an exponent is an input, or a figure of the paper."""
+    """Outside bold type and code, a number with a point or an exponent is an input or one of the paper's."""
     given = {"1e-4", "0.02", "0.5", "0.3", "0.1", "0.01", "1e-5"}
     papers = {"1.97", "3.75", "3.70"}
     for number, (_, text) in FOUND.items():
@@ -165,7 +166,7 @@ def bound_terms(schedule, model, m, s, variance):
     x_0, eps = (np.tile(v.ravel(), (schedule.T, 1)) for v in np.meshgrid(m + s * NODES, NODES))  # (T, 9)
     weights = np.outer(WEIGHTS, WEIGHTS).ravel()
     x_t = q_sample(schedule, x_0, t, eps)
-    mean_p, variance_p, _ = p_mean_variance(schedule, model, x_t, t, variance=variance)
+    mean_p, variance_p, _ = p_mean_variance(Reverse(schedule, model, variance=variance), x_t, t)
     mean_q, variance_q = q_posterior(schedule, x_0, x_t, t)
     later = slice(1, None)
     ratio = variance_q[later] / variance_p[later]
@@ -186,7 +187,8 @@ def end_of_chain(schedule, model, variance):
     """Mean and variance of x₀ after Algorithm 2 on standard normal noise, for an affine model: exactly."""
     t = np.arange(1, schedule.T + 1)
     one, zero = np.ones((schedule.T, 1)), np.zeros((schedule.T, 1))
-    offset, moved, shaken = (p_sample(schedule, model, x, t, z, variance=variance)[:, 0]
+    reverse = Reverse(schedule, model, variance=variance)
+    offset, moved, shaken = (p_sample(reverse, x, t, z)[:, 0]
                              for x, z in ((zero, zero), (one, zero), (zero, one)))  # (T,) each
     mean, square = 0.0, 1.0
     for b, a, z in zip(offset[::-1], moved[::-1], shaken[::-1], strict=True):
@@ -335,7 +337,7 @@ def test_beta_is_a_variance():
 
 @finding(21)
 def test_ten_memorised_images_have_the_greatest_inception_score():
-    """exp E KL(p(y | x) ‖ p(y)) of one image a class, each classified without a doubt."""
+    """exp E KL(p(y | x) ‖ p(y)) of one image per class, each classified with certainty."""
     p = np.eye(10)
     marginal = p.mean(0)
     kl = [np.sum(row[row > 0] * np.log(row[row > 0] / marginal[row > 0])) for row in p]
@@ -377,7 +379,7 @@ def test_the_weights_that_l_simple_drops():
     found = []
     for variance, t in itertools.product(("large", "small"), (2, 1000)):
         x_t = q_sample(LINEAR, np.full((1, 1), 0.4), at(t), np.full((1, 1), -0.7))
-        mean, sigma2, _ = p_mean_variance(LINEAR, lambda x, t: 0 * x + 0.3, x_t, at(t), variance=variance)
+        mean, sigma2, _ = p_mean_variance(Reverse(LINEAR, lambda x, t: 0 * x + 0.3, variance=variance), x_t, at(t))
         through_7 = (posterior_mean(LINEAR, np.full((1, 1), 0.4), x_t, at(t)) - mean) ** 2 / (2 * sigma2)
         weight = eq12_weight(sigma2[0, 0], t)
         assert_close(through_7[0, 0], weight, 1e-9)
@@ -386,7 +388,7 @@ def test_the_weights_that_l_simple_drops():
 
 
 def stationary_variance(gain, noise_variance):
-    """Of x ← gain·x + noise, by repeating it."""
+    """Return the variance of x ← gain·x + noise, by iterating it."""
     variance = 1.0
     for _ in range(5000):
         variance = gain**2 * variance + noise_variance
@@ -428,7 +430,7 @@ def relaxation_time(score, slope):
 
 @finding(30)
 def test_langevin_dynamics_may_take_long_to_forget():
-    """N(0, 1), and two normal laws at ±4, whose score is −x + 4·tanh(4x)."""
+    """N(0, 1), and two normal distributions at ±4, whose score is −x + 4·tanh(4x)."""
     one = relaxation_time(lambda x: -x, lambda x: -1 + 0 * x)
     two = relaxation_time(lambda x: -x + 4 * np.tanh(4 * x), lambda x: -1 + 16 / np.cosh(4 * x) ** 2)
     assert_close(one, 2.0, 1e-4)
@@ -448,7 +450,7 @@ def test_a_score_is_the_gradient_of_the_logarithm():
 
 @finding(32, 36, 48)
 def test_what_a_latent_variable_knows_of_the_image():
-    """N(0, 1): I(x₀; x_t) = −½·log₂(1 − ᾱ_t), which is also what the terms of (5) from T down to t add up to."""
+    """N(0, 1): I(x₀; x_t) = −½·log₂(1 − ᾱ_t), which is also the sum of the terms of (5) from T down to t."""
     L_T, kl, _ = bound_terms(LINEAR, NORMAL, 0.0, 1.0, np.array([1, *LINEAR.beta[1:]]))
     bits, errors = [], []
     for t in (1000, 500, 100, 1):
@@ -462,7 +464,7 @@ def test_what_a_latent_variable_knows_of_the_image():
 
 @finding(33)
 def test_the_size_of_a_step_decides_whether_its_reverse_is_gaussian():
-    """β that reach ᾱ_T = ᾱ₁₀₀₀ of the paper in 10 and in 1000 equal steps; and a step of 1/2 in any number of them."""
+    """β that reach the paper's ᾱ₁₀₀₀ in 10 and in 1000 equal steps; and a step of 1/2 in any number of them."""
     betas = [1 - LINEAR.alpha_bar[-1] ** (1 / T) for T in (10, 1000)]
     for T, beta in zip((10, 1000), betas, strict=True):
         assert_close(Schedule.from_betas([beta] * T).alpha_bar[-1], LINEAR.alpha_bar[-1], 1e-11)
@@ -473,7 +475,7 @@ def test_the_size_of_a_step_decides_whether_its_reverse_is_gaussian():
 
 @finding(41)
 def test_every_x_t_is_correlated_with_all_earlier_ones():
-    """x_{t+1}, x_t, x_{t−1} of data N(0, 1): correlated, and not once x_t is known; x₁₀₀ and x₀ are correlated too."""
+    """x_{t+1}, x_t, x_{t−1} of data N(0, 1) are correlated, but not given x_t; x₁₀₀ and x₀ are correlated too."""
     gain = math.prod(all_coefficients(q_step, LINEAR)[:100, 0])
     assert_close(gain, LINEAR.sqrt_alpha_bar[100], 1e-12)
     a, b = LINEAR.sqrt_alpha[[100, 101]]
@@ -530,7 +532,7 @@ def test_the_ends_of_the_other_two_schedules():
 
 @finding(59)
 def test_uniform_noise_gives_another_end_of_the_chain():
-    """ε uniform on [0, 1): mean 1/2, variance 1/12. The mean by the loop, the variance by both ways."""
+    """ε uniform on [0, 1) has mean 1/2 and variance 1/12. The mean by the loop, the variance in both ways."""
     mean, variance = 0.0, 0.0
     centre, spread = stats.uniform.mean(), stats.uniform.var()
     for gain, noise in all_coefficients(q_step, LINEAR):
@@ -542,7 +544,7 @@ def test_uniform_noise_gives_another_end_of_the_chain():
 
 
 def trajectory(x_0, n_steps, betas, noise):
-    """The note's loop: a list that begins with the data, one entry more a step."""
+    """The note's loop: a list that starts with the data and grows by one entry per step."""
     xs = [x_0]
     for n in range(n_steps):
         xs.append(math.sqrt(1 - betas[n]) * xs[-1] + math.sqrt(betas[n]) * noise)
@@ -561,7 +563,7 @@ def test_entry_0_of_the_trajectory_is_the_data():
 
 @finding(64)
 def test_a_variance_taken_for_a_standard_deviation():
-    """N(0, 1) and the exact ε: what the chain ends with if σ_t is β_t instead of √β_t."""
+    """N(0, 1) and the exact ε: the end of the chain if σ_t is β_t instead of √β_t."""
     beta = LINEAR.beta[1:]
     mean, variance = end_of_chain(LINEAR, NORMAL, np.array([1, *beta**2]))
     by_hand = 1.0
@@ -572,7 +574,7 @@ def test_a_variance_taken_for_a_standard_deviation():
 
 
 def pieces(size, axis):
-    """How many pieces of `size` an axis is cut into: the meaning of a whole number in torch.split."""
+    """Return the number of chunks of `size` in an axis: what an int means in torch.split."""
     return len(range(0, axis, size))
 
 
@@ -589,26 +591,28 @@ def test_a_log_variance_taken_for_a_variance():
         assert np.isnan(np.sqrt(log_var))
     sigma = math.exp(0.5 * log_var)
     assert_close(sigma**2, LINEAR.beta_tilde[2], 1e-12)
-    step = [p_sample(LINEAR, lambda x, t: 0 * x, np.zeros((1, 1)), at(2), np.full((1, 1), z)) for z in (0.0, 1.0)]
+    reverse = Reverse(LINEAR, lambda x, t: 0 * x)
+    step = [p_sample(reverse, np.zeros((1, 1)), at(2), np.full((1, 1), z)) for z in (0.0, 1.0)]
     assert_close(step[1] - step[0], np.full((1, 1), sigma), 1e-12)
     return [show(math.exp(log_var)), show(log_var), show(sigma, 3), show(-log_var / sigma, 3)]
 
 
 def log_normal(x, mean, variance):
-    """Sum over dimensions of the logarithm of a normal density."""
+    """Return the log of a normal density, summed over dimensions."""
     return float(np.sum(stats.norm.logpdf(x, mean, np.sqrt(variance))))
 
 
 def derivation(c, model, sigma2, x):
-    """The nine lines of note 004 on one trajectory x (T+1, D): numbers, the last two of them as in its last two lines.
+    """Return the nine lines of note 004 on one trajectory x (T+1, D); the last two numbers are its last two lines.
 
     Line 1 takes q(x_{1:T} | x₀) as one normal law with covariance (1 − ᾱ_s)·√(ᾱ_t/ᾱ_s), the others as steps.
     """
     s, T = c.schedule, c.exact.T
     a = [float(v) for v in c.exact.alpha_bar]
+    reverse = Reverse(s, model, variance=sigma2)
 
     def p(t):
-        mean, variance, _ = p_mean_variance(s, model, x[[t]], at(t), variance=sigma2)
+        mean, variance, _ = p_mean_variance(reverse, x[[t]], at(t))
         return log_normal(x[t - 1], mean, variance)
 
     def step(t):
@@ -630,7 +634,7 @@ def derivation(c, model, sigma2, x):
 
     def kl(t):
         (mean, variance), (mean_p, variance_p, _) = (
-            q_posterior(s, x[[0]], x[[t]], at(t)), p_mean_variance(s, model, x[[t]], at(t), variance=sigma2))
+            q_posterior(s, x[[0]], x[[t]], at(t)), p_mean_variance(reverse, x[[t]], at(t)))
         terms = variance / variance_p + (mean - mean_p) ** 2 / variance_p - 1 - np.log(variance / variance_p)
         return 0.5 * float(np.sum(terms))
 
@@ -650,7 +654,7 @@ def derivation(c, model, sigma2, x):
 
 @finding(69)
 def test_every_line_of_the_derivation_of_the_bound():
-    """Lines 1 to 8 agree on any trajectory whatever, for a model that is not linear; the last only on average."""
+    """Lines 1 to 8 agree on any trajectory for a nonlinear model; the last agrees only on average."""
     rng = np.random.default_rng(0)
     for _ in range(5):
         c = case(rng.uniform(0.05, 0.9, 5))
@@ -677,7 +681,7 @@ def test_every_line_of_the_derivation_of_the_bound():
 
 @finding(72)
 def test_a_loss_without_data_is_zero_for_a_net_that_has_seen_none():
-    """The input √ᾱ_t + √(1 − ᾱ_t)·ε is (4) at x₀ = 1: solved for ε, it scores 0; on data N(0.3, 0.5²) it does not."""
+    """The input √ᾱ_t + √(1 − ᾱ_t)·ε is (4) at x₀ = 1: solved for ε it scores 0, but not on data N(0.3, 0.5²)."""
     t = np.arange(1, 1001)
     noise = np.tile(NODES, (1000, 1))  # (1000, 3)
 
@@ -706,7 +710,7 @@ def test_alpha_is_not_alpha_bar():
 
 @finding(76)
 def test_the_term_at_the_end_is_constant_but_not_always_small():
-    """β from 1e-4 to 0.02 in 100 steps. L_T has no parameter of the net in either."""
+    """β from 1e-4 to 0.02 in 100 steps. L_T depends on no parameter of the net in either schedule."""
     short = linear_schedule(100)
     assert_close(prior_kl(short), -0.5 * math.log(short.one_minus_alpha_bar[-1]), 1e-12)
     return [show(prior_kl(LINEAR)), show(short.sqrt_alpha_bar[-1], 3), show(prior_kl(short), 3)]
@@ -714,7 +718,7 @@ def test_the_term_at_the_end_is_constant_but_not_always_small():
 
 @finding(79)
 def test_the_two_variances_of_the_paper():
-    """Each is exact for one kind of data (N(0, 1), a point), and for N(0.3, 0.5²) neither."""
+    """Each is exact for one kind of data (N(0, 1), a point), and neither for N(0.3, 0.5²)."""
     ratio = LINEAR.beta_tilde[1:] / LINEAR.beta[1:]
     spread = []
     for variance in ("large", "small"):
@@ -766,7 +770,7 @@ def test_a_step_of_algorithm_2_as_the_note_writes_it():
     alpha, a, sigma = (v[t][:, None] for v in (LINEAR.alpha, LINEAR.alpha_bar, np.sqrt(LINEAR.beta_tilde)))
     eps = np.tanh(x)
     want = (x - (1 - alpha) / np.sqrt(1 - a) * eps) / np.sqrt(alpha) + sigma * np.where(t > 1, 1, 0)[:, None] * z
-    got = p_sample(LINEAR, lambda x, t: np.tanh(x), x, t, z)
+    got = p_sample(Reverse(LINEAR, lambda x, t: np.tanh(x)), x, t, z)
     assert_close(got, want, 1e-11, scale=1 + abs(x))
     return ["1e-11"]
 
@@ -780,7 +784,7 @@ def test_the_constant_of_equation_8():
             return predict_eps(LINEAR, x, t, np.full_like(x, 0.4))
 
         x_t = np.full((1, 1), 0.9)
-        mean_p, variance_p, _ = p_mean_variance(LINEAR, true, x_t, at(2), variance=variance)
+        mean_p, variance_p, _ = p_mean_variance(Reverse(LINEAR, true, variance=variance), x_t, at(2))
         mean_q, variance_q = q_posterior(LINEAR, np.full((1, 1), 0.4), x_t, at(2))
         assert_close(mean_p, mean_q, 1e-12)
         grid = mean_q + np.sqrt(variance_q) * np.linspace(-9, 9, 2001)

@@ -1,4 +1,4 @@
-"""Two sets of images compared, the floor, and figures that say what they depend on."""
+"""Comparison of two sets of images: figures, the floor, and the settings that a figure states."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ddpm_np.models import Classifier, ClassifierConfig
 
 
 def untrained():
-    """Features of a net as it begins."""
+    """Features of an untrained net."""
     return ClassifierFeatures(Classifier(ClassifierConfig(8, 1, 4)), Training("toy", "0", 30, 7, 5, 1e-3, 4, 10, 0.9))
 
 
@@ -28,7 +28,7 @@ def test_a_figure_states_everything_it_depends_on():
                            "12,345 samples against 90 of digits train; EMA weights")
     assert str(dataclasses.replace(figure, value=123.4, error=12.3)).startswith("KID 123 ± 12 ")
     assert str(dataclasses.replace(figure, value=1.0, error=0.0)).startswith("KID 1.000000 ± 0.000000 ")
-    assert str(dataclasses.replace(figure, weights="model")).endswith("; weights as trained last")
+    assert str(dataclasses.replace(figure, weights="model")).endswith("; last weights, not averaged")
     for changed, message in [
         ({"features": ""}, "a figure's features is empty"), ({"reference": " "}, "a figure's reference is empty"),
         ({"method": ""}, "a figure's method is empty"), ({"weights": "average"}, "weights must be 'ema', 'model' or"),

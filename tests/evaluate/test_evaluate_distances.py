@@ -1,4 +1,4 @@
-"""FID, KID, IS, precision and recall against their definitions written out, SciPy, and closed forms."""
+"""FID, KID, IS, precision and recall against their definitions, SciPy and closed forms."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIGMAS = stats.norm.isf(FALSE_ALARM / 2)  # a mean of many draws is further off 
 
 
 def covariance(rng, f, n=None):
-    """A random covariance of f features, of n vectors."""
+    """Return a random covariance of f features, estimated from n vectors."""
     return np.cov(rng.standard_normal((n or 3 * f, f)) @ rng.standard_normal((f, f)), rowvar=False)
 
 
@@ -28,14 +28,14 @@ def rotation(rng, f):
 
 
 class InOrder:
-    """In a generator's place: subsets and splits are taken in the order of the rows."""
+    """A stand-in for a generator that takes subsets and splits in the order of the rows."""
 
     permutation = staticmethod(np.arange)
 
 
 @pytest.fixture(params=[1, 3])
 def few_workers(request, monkeypatch):
-    """Work in blocks of 7 rows, by one or three threads."""
+    """Work in blocks of 7 rows with one or three threads."""
     monkeypatch.setattr(distances, "_ROWS", 7)
     monkeypatch.setattr(distances, "default_workers", lambda: request.param)
 
@@ -56,7 +56,7 @@ def test_frechet_distance_equals_scipys_matrix_square_root(f):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_frechet_distance_of_rotated_diagonal_gaussians(seed):
-    """|m₁ − m₂|² + Σ(σ₁ − σ₂)², in any basis; a third of the variances are 0, here and there."""
+    """|m₁ − m₂|² + Σ(σ₁ − σ₂)² in any basis; a third of the variances are 0."""
     rng = np.random.default_rng(seed)
     f = 12
     s_1, s_2 = rng.uniform(0.1, 3, (2, f))
@@ -79,7 +79,7 @@ def test_frechet_distance_of_a_gaussian_to_itself_is_zero():
     ({"mean_2": [0.0]}, r"expected two means \(F,\) and two covariances \(F, F\), got shapes \(2,\), .*\(1,\)"),
     ({"cov_2": [1.0, 1.0]}, "expected two means"), ({"mean_1": [[0.0, 1.0]]}, "expected two means"),
     ({"mean_1": [0.0, np.nan]}, "not finite: look for NaN"), ({"cov_1": [[1.0, 0.0], [0.0, np.inf]]}, "not finite"),
-    ({"cov_1": [[1.0, 0.0], [0.0, -0.5]]}, "no negative eigenvalue, got one of -0.5: use numpy.cov"),
+    ({"cov_1": [[1.0, 0.0], [0.0, -0.5]]}, "got a matrix with the eigenvalue -0.5: use numpy.cov"),
     ({"cov_2": [[1.0, 0.5], [0.0, 1.0]]}, "expected a covariance, symmetric")])
 def test_frechet_distance_refuses_invalid_gaussians(change, message):
     right = {"mean_1": [0.0, 1.0], "cov_1": np.eye(2), "mean_2": [0.0, 1.0], "cov_2": np.eye(2)}
@@ -90,7 +90,7 @@ def test_frechet_distance_refuses_invalid_gaussians(change, message):
 # FID.
 
 def test_fid_uses_the_unbiased_covariance():
-    """Means 2 and 5; deviations 2 and 1 where divided by n − 1 (as in the authors' numpy.cov)."""
+    """Means 2 and 5; deviations 2 and 1 with n − 1 in the denominator, as in the authors' numpy.cov."""
     assert_close(fid([[0.0], [2.0], [4.0]], [[4.0], [5.0], [6.0]], generator()).value, 9 + 1)
 
 
@@ -128,7 +128,7 @@ def kernel(a, b):
 
 
 def mmd2_by_loops(x, y):
-    """The definition, pair by pair."""
+    """Return the definition, pair by pair."""
     within = [sum(kernel(z[i], z[j]) for i in range(len(z)) for j in range(len(z)) if i != j)
               / (len(z) * (len(z) - 1)) for z in (x, y)]
     return sum(within) - 2 * sum(kernel(a, b) for a in x for b in y) / (len(x) * len(y))
@@ -145,7 +145,7 @@ def test_mmd2_equals_the_sum_over_all_pairs(n, m, f):
 
 
 def test_mmd2_is_unbiased_over_every_outcome():
-    """Its mean over all draws of 2 and 3 vectors is the distance of the two laws, in fractions."""
+    """Its mean over all draws of 2 and 3 vectors is the distance of the two distributions, in fractions."""
     values = [(Fraction(-1), Fraction(1)), (Fraction(2), Fraction(0)), (Fraction(1), Fraction(1))]
     p, q = [Fraction(1, 2), Fraction(1, 3), Fraction(1, 6)], [Fraction(1, 4), Fraction(1, 4), Fraction(1, 2)]
     law = [a - b for a, b in zip(p, q, strict=True)]
@@ -160,7 +160,7 @@ def test_mmd2_is_unbiased_over_every_outcome():
 
 
 def test_kid_of_one_law_is_zero_on_average_and_its_error_is_its_spread():
-    """400 draws; the mean is beyond SIGMAS of its spread with a chance of FALSE_ALARM."""
+    """400 draws; the mean exceeds SIGMAS of its spread with probability FALSE_ALARM."""
     rng = generator("kid")
     found = [kid(rng.uniform(-1, 1, (60, 2)), rng.uniform(-1, 1, (60, 2)), rng, subset_size=6) for _ in range(400)]
     values = np.array([e.value for e in found])
@@ -212,7 +212,7 @@ def test_inception_score_equals_its_definition():
 
 
 def test_inception_score_of_images_sorted_by_class():
-    """A split of one class alone would score 1: the splits are random."""
+    """Splits are random; a split of a single class would score 1."""
     score = inception_score(np.repeat(np.eye(10), 200, axis=0), generator("order"))
     assert 9.5 < score.value < 10
     assert score == inception_score(np.repeat(np.eye(10), 200, axis=0), generator("order"))
@@ -221,7 +221,7 @@ def test_inception_score_of_images_sorted_by_class():
 # Precision and recall.
 
 def by_trees(x, y, k):
-    """Shares by SciPy's trees: the k-th neighbour beside the vector itself."""
+    """Return precision and recall by SciPy's k-d trees; the k-th neighbour is beside the vector itself."""
     radii = cKDTree(y).query(y, k + 1)[0][:, k]
     return np.mean([any(math.dist(a, b) <= r for b, r in zip(y, radii, strict=True)) for a in x])
 
@@ -239,7 +239,7 @@ def test_precision_and_recall_against_kd_trees(k, n, m):
 
 @pytest.mark.usefixtures("few_workers")
 def test_precision_and_recall_with_equal_distances():
-    """On a lattice, with vectors that are there twice: a ball holds its surface."""
+    """On a lattice with repeated vectors: a ball includes its surface."""
     rng = generator("lattice")
     x, y = rng.integers(0, 4, (20, 2)).astype(float), rng.integers(1, 5, (17, 2)).astype(float)
     precision, recall = precision_recall(x, y, 2)
@@ -262,7 +262,7 @@ def test_precision_and_recall_distinguish_kinds_of_faults():
 # What all of them refuse, and share.
 
 def all_of(x, y):
-    """Each distance as a function of no arguments."""
+    """Return each distance as a function without arguments."""
     return [lambda: fid(x, y, generator()), lambda: kid(x, y, generator(), 2), lambda: polynomial_mmd2(x, y),
             lambda: precision_recall(x, y, 1)]
 

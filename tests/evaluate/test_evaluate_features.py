@@ -1,4 +1,4 @@
-"""Features with their names, and classifiers: trained, and kept in a file."""
+"""Features: pixels and trained classifiers, their names and their files."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_the_digits_are_learned(trained):
 
 
 class Watched:
-    """A data set that tells which images were asked for by their places."""
+    """A data set that records the places of the images requested."""
 
     def __init__(self, data):
         self.data, self.asked = data, []
@@ -247,7 +247,7 @@ def test_incompatible_classifier_files_are_refused(trained, tmp_path):
     path = tmp_path / "c.safetensors"
 
     def write(tensors=None, **changed):
-        """A file whose SHA-256 is right."""
+        """Write a file whose SHA-256 is right."""
         tensors = {name: np.array(a) for name, a in trained.net.state_dict().items()} if tensors is None else tensors
         form = changed.pop("format", classifiers.FORMAT)
         metadata = {**trained.metadata(), **changed}
@@ -259,10 +259,10 @@ def test_incompatible_classifier_files_are_refused(trained, tmp_path):
     model, facts = (json.loads(trained.metadata()[key]) for key in ("model", "training"))
     for changed, message in [
         ({"format": checkpoint.FORMAT}, "no classifier of version 1"), ({"version": "2"}, "no classifier of version 1"),
-        ({"model": None}, r"written by hand \('model'\)"), ({"training": "{"}, "written by hand"),
-        ({"model": "[]"}, "written by hand"), ({"model": json.dumps({**model, "classes": 9})}, "written by hand"),
-        ({"training": json.dumps({**facts, "more": 1})}, "written by hand"),
-        ({"tensors": {"weight": np.zeros(3)}}, "written by hand .*the weights do not belong to this net"),
+        ({"model": None}, r"save_classifier \('model'\)"), ({"training": "{"}, "not written by"),
+        ({"model": "[]"}, "not written by"), ({"model": json.dumps({**model, "classes": 9})}, "not written by"),
+        ({"training": json.dumps({**facts, "more": 1})}, "not written by"),
+        ({"tensors": {"weight": np.zeros(3)}}, "not written by .*the weights do not belong to this net"),
     ]:
         write(**changed)
         with pytest.raises(CheckpointError, match=message) as caught:

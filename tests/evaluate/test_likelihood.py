@@ -64,5 +64,5 @@ def test_a_result_states_its_settings_and_round_trips_through_json(result):
 
 @pytest.mark.parametrize("count", [0, 1798])
 def test_more_images_than_the_data_set_has_are_refused(result, count):
-    with pytest.raises(ValueError, match=f"1,797 images to evaluate on, asked for {count}"):
+    with pytest.raises(ValueError, match=f"from 1 to 1,797, the size of .digits., got {count}"):
         likelihood(result[0], digits(), count)

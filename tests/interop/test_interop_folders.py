@@ -131,7 +131,7 @@ def test_other_mistakes_are_named(folder, pipeline, tmp_path):
         ddpm_np.load(pipeline)
     with pytest.raises(FileNotFoundError, match="or name a folder of published weights"):
         ddpm_np.load(tmp_path / "nothing")
-    with pytest.raises(TypeError, match="expected a UNet, got Pretrained"):
+    with pytest.raises(TypeError, match="expected a UNet, got TrainedNet"):
         diffusers.save_unet(ddpm_np.load(folder), tmp_path / "out")
     with pytest.raises(ValueError, match="dtype must be"):
         diffusers.load_unet(folder, dtype="float16")
@@ -213,10 +213,10 @@ def test_non_finite_images_are_reported(pipeline, tmp_path, capsys):
 def test_commands_that_need_the_data_set_are_refused(pipeline, tmp_path, capsys):
     for command in (["evaluate"], ["plot", "neighbours"]):
         assert main([*command, str(pipeline)]) == 2
-        assert "import them with --dataset first" in capsys.readouterr().err
+        assert "import them with ddpm-np import --dataset first" in capsys.readouterr().err
     assert not (pipeline / "evaluation.json").exists()
     assert main(["import", str(pipeline), "--out", str(pipeline)]) == 2
-    assert "is a folder of diffusers'" in capsys.readouterr().err
+    assert "is a diffusers folder" in capsys.readouterr().err
     assert main(["import", str(pipeline), "--out", str(tmp_path / "run"), "--dataset", "mnits"]) == 2
     assert "no data set is called 'mnits'" in capsys.readouterr().err
 
@@ -256,17 +256,17 @@ def test_the_command_line(pipeline, tmp_path, capsys):
     imports = ["import", str(pipeline), "--out", str(run), "--preset", "digits", "--set", "steps=2", "--set",
                "batch_size=4", "--set", "log_every=1", "--set", "sample_every=2", "--set", "save_every=2"]
     assert main([*imports, "--set", "model.channels=64"]) == 2
-    assert "not the net" in capsys.readouterr().err
+    assert "model and diffusion are fixed by" in capsys.readouterr().err
     assert main(imports) == 0
-    assert "train on with: ddpm-np train --resume" in capsys.readouterr().out
+    assert "train it with: ddpm-np train --resume" in capsys.readouterr().out
     assert main(imports) == 2
-    assert "holds a run already" in capsys.readouterr().err
+    assert "already holds a run" in capsys.readouterr().err
     np.testing.assert_allclose(images(run), before, atol=1)
     export = ["export", str(run), "--out", str(out)]
     assert main(export) == 0
     assert differing(diffusers.load_pipeline(out)[0], diffusers.load_pipeline(pipeline)[0]) == []
     assert main(export) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert main(["train", "--resume", "--out", str(run), "--quiet", "--workers", "1"]) == 0
     trained = ddpm_np.load(run)
     assert trained.step == 2

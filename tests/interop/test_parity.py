@@ -20,7 +20,7 @@ from ddpm_np.autograd.tensor import Tensor, gradients
 from ddpm_np.check.gradients.derivatives import error
 from ddpm_np.config import DiffusionConfig
 from ddpm_np.data import open_dataset
-from ddpm_np.diffusion import ancestral, last, linear_schedule
+from ddpm_np.diffusion import Reverse, ancestral, last, linear_schedule
 from ddpm_np.interop.diffusers import load_pipeline, load_unet, save_pipeline, save_unet
 from ddpm_np.interop.settings import SCHEDULER_DEFAULTS, UNET_DEFAULTS
 from ddpm_np.models import UNet, UNetConfig
@@ -345,8 +345,8 @@ def test_what_is_trained_here_draws_the_same_images_there(trained, variance, tmp
 
     net, found = load_pipeline(tmp_path)
     assert found == diffusion
-    x_0 = last(ancestral(found.build(), predictor(net), x_T, lambda t: noises[diffusion.T - t],
-                         predicts=found.predicts, variance=found.variance, clip=found.clip_sample))
+    reverse = Reverse(found.build(), predictor(net), found.predicts, found.variance, found.clip_sample)
+    x_0 = last(ancestral(reverse, x_T, lambda t: noises[diffusion.T - t]))
     ours = np.clip(x_0 / 2 + 0.5, 0, 1)
     assert ours.dtype == theirs.dtype == np.float32
     assert np.abs(ours - theirs).max() <= 5e-6

@@ -15,10 +15,10 @@ from gradient_inputs import generator
 from ddpm_np.check.gradients.derivatives import error
 from ddpm_np.config import DiffusionConfig
 from ddpm_np.diffusion import (
+    Reverse,
     ancestral,
     ddim,
     ddim_step,
-    last,
     p_mean_variance,
     p_sample,
     predict,
@@ -101,9 +101,9 @@ def test_a_step(schedule, variance):
                     return output
 
                 before, x0 = their_step(theirs, output, t, x, noise if t > 1 else None)
-                assert error(p_sample(ours, net, x, batch(t), noise, **options), before) <= 2e-12, (options, t)
-                x0_hat = predict(ours, net, x, batch(t), predicts=predicts, clip=clip).x0
-                assert error(x0_hat, x0) <= 5e-14, (options, t)
+                reverse = Reverse(ours, net, **options)
+                assert error(p_sample(reverse, x, batch(t), noise), before) <= 2e-12, (options, t)
+                assert error(predict(reverse, x, batch(t)).x0, x0) <= 5e-14, (options, t)
 
 
 @pytest.mark.parametrize("variance", ["small", "large"])
@@ -117,7 +117,8 @@ def test_a_step_by_their_own_tables(schedule, variance):
     for t in (1, 2, config.T // 2, config.T):
         x, noise, output = (rng.standard_normal(SHAPE) for _ in range(3))
         before, _ = their_step(theirs, output, t, x, noise)
-        expected = p_sample(ours, lambda x, t, output=output: output, x, batch(t), noise, variance=variance)
+        reverse = Reverse(ours, lambda x, t, output=output: output, variance=variance)
+        expected = p_sample(reverse, x, batch(t), noise)
         assert error(before, expected) <= 1e-4, t
 
 
@@ -145,12 +146,13 @@ def test_a_chain_of_fewer_steps_is_ours_respaced(n, variance):
     assert (theirs.timesteps + 1).tolist() == steps
     x_T, *noises = generator("chain", n).standard_normal((1 + config.T, *SHAPE))
 
+    short = respace(Reverse(config.build(), says, variance=variance, clip=True), steps)
+    chain = ancestral(short, x_T, lambda i: noises[steps[::-1][i - 1] - 1])
     x = x_T
-    for t in steps:
-        x, _ = their_step(theirs, says(x, batch(t)), t, x, noises[t - 1] if t > 1 else None)
-    short, net = respace(config.build(), says, steps)
-    chain = ancestral(short, net, x_T, lambda i: noises[steps[::-1][i - 1] - 1], variance=variance, clip=True)
-    assert error(last(chain), x) <= 1e-13
+    for t, (_, ours, x0_hat) in zip(steps, chain, strict=True):
+        x, x0 = their_step(theirs, says(x, batch(t)), t, x, noises[t - 1] if t > 1 else None)
+        assert error(ours, x) <= 1e-13, t
+        assert error(x0_hat, x0) <= 1e-13, t
 
 
 @pytest.mark.parametrize("clip", [False, True])
@@ -165,12 +167,14 @@ def test_a_chain_of_ddim(eta, spacing, predicts, clip):
     steps = timesteps(config.T, 10, spacing)
     assert (theirs.timesteps + 1).tolist() == steps
     x_T, *noises = generator("ddim", spacing, eta).standard_normal((1 + config.T, *SHAPE))
-    chain = ddim(config.build(), says, x_T, steps, lambda t: noises[t - 1], eta=eta, predicts=predicts, clip=clip)
+    reverse = Reverse(config.build(), says, predicts, clip=clip)
+    chain = ddim(reverse, x_T, steps, lambda t: noises[t - 1], eta=eta)
     x = x_T
-    for t, (_, ours) in zip(steps, chain, strict=True):
-        x, _ = their_step(theirs, says(x, batch(t)), t, x, noises[t - 1] if eta else None, eta=eta,
-                          use_clipped_model_output=clip)
+    for t, (_, ours, x0_hat) in zip(steps, chain, strict=True):
+        x, x0 = their_step(theirs, says(x, batch(t)), t, x, noises[t - 1] if eta else None, eta=eta,
+                           use_clipped_model_output=clip)
         assert error(ours, x) <= 1e-13, t
+        assert error(x0_hat, x0) <= 1e-13, t
 
 
 # The steps they visit, and their faults
@@ -225,8 +229,8 @@ def test_trailing_adds_noise_to_the_image(variance):
     sigma2 = schedule.one_minus_alpha_bar[t] if variance == "large" else 1e-20
     assert error(before - x0, sigma2**0.5 * noise) <= (1e-12 if variance == "large" else 1e-5)
 
-    short, net = respace(schedule, says, timesteps(config.T, 5))
-    np.testing.assert_allclose(p_sample(short, net, x, batch(1), noise, variance=variance), x0, rtol=1e-12)
+    short = respace(Reverse(schedule, says, variance=variance), timesteps(config.T, 5))
+    np.testing.assert_allclose(p_sample(short, x, batch(1), noise), x0, rtol=1e-12)
 
 
 def test_the_log_of_the_large_variance_is_taken_for_the_variance():
@@ -246,8 +250,9 @@ def test_ddim_goes_to_another_step_than_the_next(spacing, n):
     assert t - following > config.T // n
     x = generator("elsewhere").standard_normal(SHAPE)
     found, _ = their_step(theirs, says(x, batch(t)), t, x)
-    assert error(found, ddim_step(schedule, says, x, batch(t), batch(t - config.T // n))) <= 1e-12
-    assert error(found, ddim_step(schedule, says, x, batch(t), batch(following))) > 1e-3
+    reverse = Reverse(schedule, says)
+    assert error(found, ddim_step(reverse, x, batch(t), batch(t - config.T // n))) <= 1e-12
+    assert error(found, ddim_step(reverse, x, batch(t), batch(following))) > 1e-3
 
 
 def test_ddim_keeps_the_noise_of_an_image_that_it_clips():
@@ -261,7 +266,7 @@ def test_ddim_keeps_the_noise_of_an_image_that_it_clips():
     assert np.abs(x0).max() == 1
     kept = schedule.sqrt_alpha_bar[t - 1] * x0 + schedule.sqrt_one_minus_alpha_bar[t - 1] * eps
     assert error(found, kept) <= 1e-12
-    assert error(found, ddim_step(schedule, says, x, batch(t), batch(t - 1), clip=True)) > 1e-2
+    assert error(found, ddim_step(Reverse(schedule, says, clip=True), x, batch(t), batch(t - 1))) > 1e-2
 
 
 def test_at_the_first_step_their_small_variance_is_next_to_nothing():
@@ -269,5 +274,5 @@ def test_at_the_first_step_their_small_variance_is_next_to_nothing():
     config = DiffusionConfig(variance="small")
     theirs, schedule, x = scheduler_of(config), config.build(), np.zeros(SHAPE)
     assert theirs._get_variance(0).item() == 1e-20
-    ours = p_mean_variance(schedule, says, x, batch(1), variance="small")[1]
+    ours = p_mean_variance(Reverse(schedule, says, variance="small"), x, batch(1))[1]
     np.testing.assert_allclose(ours, schedule.beta_tilde[2])

@@ -1,8 +1,8 @@
-"""Kernels at the borders of what they are chosen for and of the lots they work in, equal to the definitions.
+"""Kernels equal their definitions at the thresholds where they are chosen and at the edges of their chunks.
 
-GroupNorm: groups of few and of many channels, runs of pixels or none, one lot or several; without a tape it keeps
-nothing and gives the same bits. Winograd: exactly where it says, and one number less of each. Images together: other
-last bits, no more.
+GroupNorm: groups of few and of many channels, runs of pixels or none, one chunk or several; without a tape it saves
+nothing and gives the same bits. Winograd: at its thresholds, and one less of each. Images taken together: only the
+rounding differs.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from ddpm_np.kernels.numpy_winograd_together import winograd_together
 from ddpm_np.models import UNet, UNetConfig
 from ddpm_np.parallel.threads import map_in_order, single_threaded_blas
 
+pytestmark = pytest.mark.usefixtures("one_blas_thread")
 TOLERANCE = {"float64": 2e-13, "float32": 2e-5}  # in units of the largest element
 every_dtype = pytest.mark.parametrize("dtype", TOLERANCE)
 
 
 def assert_as_defined(name, example):
-    """The op's own choice of kernel gives what its definition does, forward and back."""
+    """Assert that the kernel chosen by the op gives the definition's output and gradients."""
     op = REGISTRY[name]
     forward = op.choose(list(example.inputs), example.static)
     y, expected = (f(*example.inputs, **example.static)[0] for f in (forward, op.define))
@@ -54,7 +55,7 @@ LARGE = [((3, 64, 72, 96), 6, 2, 2), ((3, 64, 72, 96), 6, 2, 8), ((2, 96, 96, 12
 @every_dtype
 @pytest.mark.parametrize(("shape", "run", "lots", "each"), [(*s, each) for s in SMALL for each in (1, 2, 4, 8)] + LARGE)
 def test_group_norm_kernel_for_every_run_length_and_chunking(shape, run, lots, each, dtype):
-    """Of `each` channels a group, `run` pixels to a run, in `lots` of images."""
+    """`each` channels per group, `run` pixels per run, in `lots` chunks of images."""
     n, h, w, c = shape
     assert pixels_in_a_run(h * w, c) == run
     assert len(list(numpy_norm._chunks(n, h * w * c))) == lots
@@ -69,7 +70,7 @@ def test_group_norm_kernel_for_every_run_length_and_chunking(shape, run, lots, e
 
 @pytest.mark.parametrize(("each", "groups"), [(1, 6), (2, 3), (4, 3), (5, 3), (8, 2), (6, 1)])
 def test_sums_over_groups(each, groups):
-    """Whole numbers, so that no sum has an error: each channel has its group's."""
+    """Integers, so that no sum rounds: each channel gets the sum of its group."""
     sums = generator("groups").integers(-99, 99, (3, 1, groups * each)).astype(np.float64)
     found = numpy_norm._over_group(sums, groups)
     for i, _, j in np.ndindex(found.shape):
@@ -80,7 +81,7 @@ def test_sums_over_groups(each, groups):
 @pytest.mark.parametrize("name", ["group_norm", "group_norm_silu"])
 @pytest.mark.parametrize("shape", [(3, 8, 8, 64), (5, 32, 33, 264)])
 def test_group_norm_without_a_tape(name, shape):
-    """Of one lot of images and of several: the bits that it has with one, and no gradient to be had."""
+    """For one chunk of images and for several: the same bits as with a tape, and no gradient."""
     rng = generator("no tape", name, shape)
     arrays = [rng.standard_normal(s).astype("float32") for s in (shape, shape[3:], shape[3:])]
     static = {"groups": 4, "eps": 1e-6}
@@ -152,7 +153,7 @@ def test_winograd_is_not_chosen_for_unsupported_inputs(x, w, static):
     (1, (8, 2400), {"float32": [(1, i, i + 1) for i in range(4)], "float64": [(1, i, i + 1) for i in range(4)]}),
 ])
 def test_winograd_over_several_chunks_and_bands(n, size, lots, dtype):
-    """More images than fit the budget of tiles, a last lot that is not full, images in bands, equal or not."""
+    """More images than fit the budget of tiles, an incomplete last chunk, images in equal and unequal bands."""
     h, w = size
     work = numpy_winograd._Workspace(n, h // 2, w // 2, 48, 48, ONE, dtype)
     assert [(m, first, end) for _, m, first, end in work.lots()] == lots[dtype]
@@ -191,7 +192,7 @@ def test_rows_of_one_image_or_of_all_images_together():
 ])
 def test_winograd_together_is_chosen_at_its_thresholds_and_equals_the_definition(n, size, channels, padding, chosen,
                                                                              dtype):
-    """Odd sizes among them, of the image, of the output or of both."""
+    """Odd sizes of the image, of the output or of both are included."""
     example = convolution(n, *size, *channels, padding, dtype)
     choose = REGISTRY["conv2d"].choose
     assert choose(list(example.inputs), example.static) is not winograd_together
@@ -202,7 +203,7 @@ def test_winograd_together_is_chosen_at_its_thresholds_and_equals_the_definition
 
 @every_dtype
 def test_winograd_with_images_together_equals_the_definition(dtype):
-    """In one lot and in several."""
+    """In one chunk and in several."""
     for n in (2, 45):
         example = convolution(n, 8, 8, 48, 48, ONE, dtype)
         apart = winograd(*example.inputs, **example.static)[0]
@@ -214,7 +215,7 @@ def test_winograd_with_images_together_equals_the_definition(dtype):
 
 
 def test_images_together_change_only_rounding():
-    """Of the digits net, forward and back; outside the context an image's bits are those of any batch."""
+    """For the digits net, forward and backward; outside the context an image's bits do not depend on its batch."""
     net, rng = UNet(UNetConfig.preset("digits")).eval(), generator("together")
     for name, p in net.named_parameters():
         p.data = rng.standard_normal(p.shape) * (p.size / p.shape[-1]) ** -0.5 if p.ndim > 1 else p.data + (

@@ -1,4 +1,4 @@
-"""Fast kernels change no results: training by them and by the definitions agrees to rounding, step by step."""
+"""Training with kernels agrees with training by the definitions to rounding, step by step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ddpm_np.training.trainer import Trainer
 
 @pytest.mark.parametrize(("dtype", "steps", "tolerance"), [("float64", 6, 1e-9), ("float32", 10, 2e-4)])
 def test_training_with_kernels_equals_training_with_the_definitions(dtype, steps, tolerance):
-    """Loss for loss and norm for norm; rounding grows as training goes on, in float64 from 1e-16."""
+    """Loss by loss and norm by norm; rounding grows during training, in float64 from 1e-16."""
     config = UNetConfig(8, 1, 32, (1, 2), 1, (4,), dropout=0.1)
     batches, logs = Batches(digits(), 16), {}
     for choice in ("fast", "reference"):

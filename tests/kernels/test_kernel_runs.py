@@ -1,4 +1,4 @@
-"""NumPy's loops along long runs: its buffers and settings as they were, the same bits; and sums as products."""
+"""NumPy's loops over long runs: buffer sizes set and restored, the same bits; and pixel sums as products."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 
 import numpy as np
 import pytest
-from gradient_inputs import few, generator
+from gradient_inputs import generator
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,13 +24,13 @@ from ddpm_np.kernels.numpy_runs import RUN, SHORTEST_RUN, channel_sums, long_run
 
 
 def settings():
-    """The size of NumPy's buffers and what it does about errors, in this thread and context."""
+    """Return NumPy's buffer size and error handling in this thread and context."""
     return np.getbufsize(), np.geterr()
 
 
 @pytest.fixture
 def unusual():
-    """Settings that are nobody's default, and what they are."""
+    """Set NumPy to unusual settings and return them."""
     with np.errstate(divide="raise", under="warn"):
         np.setbufsize(4096)
         yield settings()
@@ -177,7 +177,6 @@ def test_kernels_give_the_same_bits_with_numpys_own_buffers(name, kernel, layout
 
 
 @given(st.integers(1, 6000), st.integers(1, 600))
-@few
 def test_pixels_in_a_run_is_the_smallest_divisor_that_is_long_enough(pixels, channels):
     r = pixels_in_a_run(pixels, channels)
     assert pixels % r == 0
@@ -208,7 +207,7 @@ def test_each_vector_is_repeated(dtype):
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("pixels", [0, 1, 7, 64, 784, 20_000])
 def test_pixel_sums_round_no_more_than_sequential_sums(pixels, layout, dtype):
-    """Against sums of more digits: rounded a number at a time, errors grow as the root of how many there are."""
+    """Against sums in extended precision; rounding one number at a time, errors grow as √n."""
     x = LAYOUTS[layout]((10 + generator(pixels).standard_normal((3, pixels, 5))).astype(dtype))
     exact = x.astype(np.longdouble)
     allowed = (4 + pixels**0.5) * np.finfo(dtype).eps * np.abs(exact).sum(axis=1, keepdims=True)
@@ -226,7 +225,7 @@ def test_pixel_sums_round_no_more_than_sequential_sums(pixels, layout, dtype):
 
 
 def test_pixel_sums_of_one_length_in_both_precisions():
-    """One after the other: the row of ones of one precision is not the other's."""
+    """The cached row of ones of one precision is not used for the other."""
     x = generator("both").standard_normal((2, 33, 4))
     for dtype in (np.float32, np.float64, np.float32):
         found = pixel_sums(x.astype(dtype))

@@ -1,4 +1,4 @@
-"""Every fast kernel equals the definition of its op: output and all gradients, on every layout, in both precisions."""
+"""Every kernel equals the definition of its op: output and gradients, in every layout and both precisions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 
 import numpy as np
 import pytest
-from gradient_inputs import few, generator
+from gradient_inputs import generator
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,12 +16,13 @@ from ddpm_np.check.gradients.derivatives import error, vjp_parts
 from ddpm_np.check.gradients.rules import LAYOUTS, laid_out
 
 KERNELS = [(name, i) for name, op in sorted(REGISTRY.items()) for i in range(len(op.kernels.get("numpy", ())))]
+one_thread = pytest.mark.usefixtures("one_blas_thread")
 every_kernel = pytest.mark.parametrize(("name", "kernel"), KERNELS)
 TOLERANCE = {"float64": 1e-13, "float32": 2e-5}  # in units of the largest element
 
 
 def compare(op, kernel, example, rng):
-    """The kernel's errors, output first, then the gradients."""
+    """Return the kernel's errors, output first, then the gradients."""
     y, expected = (np.asarray(f(*example.inputs, **example.static)[0]) for f in (kernel.forward, op.define))
     assert y.dtype == expected.dtype
     g = rng.standard_normal(y.shape).astype(y.dtype)
@@ -31,7 +32,7 @@ def compare(op, kernel, example, rng):
 
 
 def together(op):
-    """The kernels that are for images taken together alone."""
+    """Return the kernels for images taken together."""
     return [kernel.forward for kernel in op.kernels["numpy"] if kernel.together]
 
 
@@ -39,6 +40,7 @@ def test_kernels_are_registered():
     assert {"conv2d", "group_norm", "group_norm_silu"} <= {name for name, _ in KERNELS}
 
 
+@one_thread
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @every_kernel
@@ -55,7 +57,7 @@ def test_kernel_equals_its_definition(name, kernel, layout, dtype):
 
 @every_kernel
 def test_every_kernel_is_chosen_for_some_example(name, kernel):
-    """Some example gets this kernel, not one registered before it; and complex numbers get the definition."""
+    """Not a kernel registered before it; complex numbers get the definition."""
     op = REGISTRY[name]
     fast = op.kernels["numpy"][kernel]
     cases = examples(name, generator("chosen", name))
@@ -67,10 +69,10 @@ def test_every_kernel_is_chosen_for_some_example(name, kernel):
         assert op.choose(inputs, e.static) is op.define
 
 
+@one_thread
 @given(st.sampled_from(KERNELS), st.integers(0, 2**32), st.data())
-@few
 def test_kernels_accept_cotangents_of_any_layout(which, seed, data):
-    """A vjp is handed what the tape has: a view, a broadcast number, a transposed array; not always C order."""
+    """A vjp gets a view, a broadcast number or a transposed array, not always C order."""
     (name, number), rng = which, np.random.default_rng(seed)
     op = REGISTRY[name]
     fast = op.kernels["numpy"][number]
@@ -86,7 +88,7 @@ def test_kernels_accept_cotangents_of_any_layout(which, seed, data):
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("name", ["attention", "conv2d", "group_norm", "group_norm_silu", "linear"])
 def test_an_image_is_the_same_bits_in_any_batch(name, dtype):
-    """The output for one image, alone and with others beside it, by every kernel and by the definition."""
+    """The output for one image, alone and beside others, by every kernel and by the definition."""
     op, rng = REGISTRY[name], generator("batch", name)
     for example in (laid_out(e, "contiguous", dtype) for e in examples(name, rng)):
         x = example.arrays[0]

@@ -1,4 +1,4 @@
-"""Who imports whom: downward only, nothing heavy at the start, and no array library where a namespace will do."""
+"""Imports between packages: downward only, nothing heavy at start-up, no array library where a namespace serves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DOCUMENTED = ROOT.parent / "docs" / "design" / "README.md"
 # A part imports only parts that stand before it; docs/design/README.md shows the same order to readers.
 ORDER = [
     "philox", "backend", "storage", "progress", "parallel", "autograd", "kernels", "nn", "presets", "models",
-    "diffusion", "data", "config", "training", "sampling", "interop", "runs", "evaluate", "viz", "toys", "check",
+    "diffusion", "data", "config", "training", "sampling", "viz", "interop", "runs", "evaluate", "toys", "check",
     "bench", "cli", "__main__",
 ]
 NAMESPACE_ONLY = {"autograd", "nn", "models", "diffusion", "training", "sampling"}
@@ -32,7 +32,7 @@ UPWARD = {("autograd.tensor", "autograd.ops")}  # the table of ops is filled whe
 
 @cache
 def modules():
-    """{dotted name below ddpm_np: syntax tree} of every module; a package is its __init__."""
+    """Return {dotted name below ddpm_np: syntax tree} of every module; a package is its __init__."""
     found = {}
     for path in sorted(ROOT.rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
@@ -41,7 +41,7 @@ def modules():
 
 
 def imported(name):
-    """The full names of what a module imports, in its functions too; modules of this package to the module."""
+    """Yield the full names of a module's imports, in its functions too; for this package's modules the module."""
     is_package = name == "" or any(other.startswith(f"{name}.") for other in modules())
     package = name if is_package else name.rpartition(".")[0]
     for node in ast.walk(modules()[name]):
@@ -60,7 +60,7 @@ def imported(name):
 
 
 def own(name):
-    """The modules of this package that a module imports."""
+    """Return the modules of this package that a module imports."""
     found = {full.removeprefix("ddpm_np.") for full in imported(name) if full.startswith("ddpm_np.")}
     return {part for part in found if part in modules() and (name, part) not in UPWARD}
 
@@ -115,14 +115,14 @@ def test_diffusion_imports_only_the_backend():
 
 
 def test_only_the_cifar_reader_unpickles():
-    """Which CIFAR-10's python form needs, and which looks up nothing but arrays."""
+    """CIFAR-10's python format needs it, and its unpickler resolves nothing but arrays."""
     for name in modules():
         found = {full.partition(".")[0] for full in imported(name)} & {"pickle", "shelve", "marshal", "dill"}
         assert not found or name == "data.cifar", f"{name} imports {found}"
 
 
 def run(code):
-    """What a fresh interpreter prints."""
+    """Return the output of a fresh interpreter."""
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60,
                           cwd=ROOT.parent).stdout
 
@@ -154,7 +154,7 @@ except BackendError as error:
 
 
 def test_tensor_imported_alone_finds_its_ops():
-    """`ddpm_np.Tensor` brings only its own module; the ops come when they are first asked for."""
+    """`ddpm_np.Tensor` imports only its own module; the ops are imported on first use."""
     assert run("from ddpm_np import Tensor; print((Tensor([1.0]) * 2).data[0])").strip() == "2.0"
 
 
@@ -166,7 +166,7 @@ def test_unknown_attributes_raise():
 @pytest.mark.parametrize(("statement", "seconds"), [
     ("import ddpm_np", 0.1), ("from ddpm_np import Tensor, Trainer, load, no_grad, sample", 0.3)])
 def test_import_time_is_small(statement, seconds):
-    """Beyond `import numpy`, of several processes: what else the machine does only adds to it."""
-    code = f"import numpy, time; start = time.perf_counter(); {statement}; print(time.perf_counter() - start)"
-    times = [float(run(code)) for _ in range(5)]
+    """Processor time beyond `import numpy`: the minimum of several processes, since other load only adds to it."""
+    code = f"import numpy, time; start = time.process_time(); {statement}; print(time.process_time() - start)"
+    times = [float(run(code)) for _ in range(3)]
     assert min(times) <= seconds, f"median {statistics.median(times):.3f} s"

@@ -1,4 +1,4 @@
-"""The classifier: its shape, its loss, and the gradient of both against the complex step."""
+"""The classifier: its shape, its loss, and their gradients against the complex step."""
 
 from __future__ import annotations
 

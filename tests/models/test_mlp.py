@@ -1,4 +1,4 @@
-"""The dense net for points of a few numbers: its shape, its gradient, and that it trains like any other net."""
+"""The MLP for points of a few numbers: its equation, its gradients and its training."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def case(request):
 
 
 def test_the_mlp_equals_its_equation(case):
-    """SiLU(h W + b + e V + c) of every layer, e the embedding of t − 1, and a dense layer."""
+    """SiLU(h W + b + e V + c) in every layer, e being the embedding of t − 1, then a dense layer."""
     net, x, t = case
     embedding = time_embedding(t - 1, net.config.time_dim)
     h = x
@@ -95,7 +95,7 @@ def test_the_initial_output_is_small_and_depends_on_the_seed():
 
 
 def test_training_lowers_the_loss_with_the_same_bits_for_any_workers():
-    """Data that is one point: the loss falls, and the average is what `predictor` takes."""
+    """All data are one point: the loss falls, and `predictor` takes the average."""
     x_0 = np.broadcast_to(np.float32([0.5, -1.0]), (64, 2))
     weights, losses = [], []
     for workers in (1, 2):

@@ -1,4 +1,4 @@
-"""The U-Net's shape: its parameters and their names, the time embedding, and what a wrong configuration is told."""
+"""The U-Net: parameters and their names, the time embedding, labels, and refused configurations and inputs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def unfilled(monkeypatch):
 
 
 def expected_names(levels, blocks, attended, changes_width):
-    """The published names, written out from their pattern; `changes_width` are the levels wider than the one above."""
+    """Return the published names by their pattern; `changes_width` lists the levels wider than the one above."""
     layers = ["conv_in", "time_embedding.linear_1", "time_embedding.linear_2"]
 
     def resnet(at, shortcut):
@@ -79,7 +79,7 @@ def test_parameter_counts_and_names_of_the_published_nets(unfilled, preset, numb
 
 
 def test_skip_connection_widths_of_the_papers_net(unfilled):
-    """The skips: what each block on the way up takes in (reference: 512×3, 512×3, 512/512/384, 384/256/256)."""
+    """The input widths of the blocks on the way up (reference: 512×3, 512×3, 512/512/384, 384/256/256)."""
     shapes = unfilled(UNetConfig.preset("cifar10"))
     widths = [[shapes[f"up_blocks.{i}.resnets.{j}.conv1.weight"][2] for j in range(3)] for i in range(4)]
     assert widths == [[512] * 3, [512] * 3, [512, 512, 384], [384, 256, 256]]
@@ -130,7 +130,7 @@ def test_invalid_embedding_dimensions_are_refused(dim):
 
 
 def test_the_net_embeds_t_minus_1():
-    """t counts from 1; published networks from 0."""
+    """t counts from 1 here and from 0 in published networks."""
     net, seen = UNet(small(), dtype="float64"), []
     inner = net.time_embedding
     net.time_embedding = lambda embedding: (seen.append(embedding), inner(embedding))[1]
@@ -195,7 +195,7 @@ def test_inputs_of_the_wrong_shape_are_refused(x, t, y, words):
 
 
 def test_labels_select_a_row_of_the_class_embedding():
-    """A net with labels needs them; it adds the label's own row to the time embedding."""
+    """A net with labels needs them; the label's row is added to the time embedding."""
     net = UNet(small(num_classes=3), dtype="float64")
     x, t = generator("labels").standard_normal((2, 8, 8, 2)), np.array([3, 4])
     with pytest.raises(ValueError, match=r"this net has num_classes=3: give labels y"):

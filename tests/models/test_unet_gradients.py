@@ -1,6 +1,6 @@
 """The whole U-Net's gradient: the tape in float64 against the complex step through its complex forward.
 
-All weights are random here: as a net begins, its last layers are next to zero and would hide the faults of others.
+All weights are random here: in a new net the last layers are nearly zero and would hide mistakes in the others.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ class Batch:
             return net(x, self.t, self.y)
 
     def push(self, directions, dx):
-        """⟨g, J v⟩ and its magnitude: one forward in complex128; `directions` in the order of the parameters."""
+        """Return ⟨g, J v⟩ and its magnitude: one forward in complex128; `directions` in the order of the parameters."""
         return self.case.push([*directions, dx], self.g)
 
     def pull(self):
-        """The gradients of all parameters, and of x."""
+        """Return the gradients of all parameters and of x."""
         found = self.case.pull(self.g)
         return found[:-1], found[-1]
 

@@ -1,4 +1,4 @@
-"""Layers: what they compute, what they own, how they begin, and where dropout gets its numbers."""
+"""Layers: their equations, parameters, initialisation and dropout."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ddpm_np.nn import (
 
 
 def random_layer(layer, name="layer", dtype="float64"):
-    """The layer with every parameter drawn anew."""
+    """Return the layer with random parameters."""
     layer.initialise(dtype=dtype)
     for key, p in layer.named_parameters():
         p.data = generator(name, key).standard_normal(p.shape) * 0.5
@@ -38,7 +38,7 @@ def random_layer(layer, name="layer", dtype="float64"):
 
 
 def normalised(x, weight, bias, groups, eps):
-    """Group normalisation, each group of each image by itself."""
+    """Return group normalisation, computed for each group of each image."""
     y = np.empty_like(x)
     for image, out in zip(x, y, strict=True):
         for channels in np.split(np.arange(x.shape[3]), groups):
@@ -62,7 +62,7 @@ def test_linear_equals_its_equation():
     (3, 1, None, -1), (1, 1, None, 0), (3, 2, ((0, 1), (0, 1)), 0), (3, 2, None, -1), (5, 1, None, -2),
 ])
 def test_convolution_equals_its_equation_pixel_by_pixel(kernel, stride, padding, offset):
-    """At one output pixel in the middle and one in the corner; pixels outside the image count as 0."""
+    """At an output pixel in the middle and one in each corner; pixels outside the image count as 0."""
     layer = random_layer(Conv2d(2, 3, kernel, stride=stride, padding=padding))
     x = generator("x").standard_normal((2, 8, 6, 2))
     y = layer(x).data
@@ -87,7 +87,7 @@ def test_group_norm_equals_its_equation(silu):
 
 @pytest.mark.parametrize("heads", [1, 2, 4])
 def test_attention_equals_its_equation_pixel_by_pixel(heads):
-    """Pixel by pixel, head by head."""
+    """Head by head."""
     layer = random_layer(Attention(8, groups=2, eps=1e-3, heads=heads))
     x = generator("x").standard_normal((2, 3, 2, 8))
     w = {name: p.data for name, p in layer.named_parameters()}
@@ -105,7 +105,7 @@ def test_attention_equals_its_equation_pixel_by_pixel(heads):
 
 
 def test_a_residual_block_applies_its_layers_in_order():
-    """From its parts, in the order that its equation says; with and without a shortcut."""
+    """In the order of its equation; with and without a shortcut."""
     config = UNetConfig(8, 1, 4, (1, 2), 1, (), groups=2)
     for c_out in (4, 6):
         block = random_layer(ResidualBlock(4, c_out, 5, config))
@@ -251,7 +251,7 @@ def test_a_weight_depends_on_the_seed_and_its_name_alone():
 
 
 def masks(p=0.3, n=8, seed=1, step=2, first=0, calls=1, shape=(10, 10, 4)):
-    """What dropout makes of ones, in each of several calls."""
+    """Return dropout of ones in each of several calls."""
     layer = Dropout(p)
     with randomness(seed, step, first):
         return [layer(np.ones((n, *shape))) for _ in range(calls)]
@@ -267,7 +267,7 @@ def test_dropout_drops_and_scales():
 
 
 def test_dropout_draws_depend_on_seed_step_call_and_image():
-    """A shard sees the rows of the whole batch; another seed, step or call sees others."""
+    """A shard gets the rows of the whole batch; another seed, step or call gets others."""
     (whole,) = masks(n=8)
     (shard,) = masks(n=3, first=4)
     np.testing.assert_array_equal(shard, whole[4:7])

@@ -1,4 +1,4 @@
-"""Worker processes: what they share, how they end, and what a step says when one of them goes wrong."""
+"""Worker processes: what they share, how they end, and how a step fails when one of them does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ from ddpm_np.autograd import ops
 from ddpm_np.autograd.ops import kernels
 from ddpm_np.diffusion import Schedule, simple_loss
 from ddpm_np.models import UNet, UNetConfig
-from ddpm_np.parallel.processes import Crew, WorkerDied, can_fork, keeps_nothing, shared
+from ddpm_np.parallel.processes import (
+    WorkerDied,
+    WorkerPool,
+    WorkerProcesses,
+    can_fork,
+    is_plain_function,
+    shared_zeros,
+)
 from ddpm_np.training.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="worker processes are for Linux")
@@ -46,7 +53,7 @@ def gone(process, seconds=10):
 
 
 def test_shared_arrays_are_written_by_workers():
-    array = shared(5, "float32")
+    array = shared_zeros(5, "float32")
     assert (array.shape, array.dtype, array.any()) == ((5,), np.float32, False)
     own = np.zeros(5)
 
@@ -54,41 +61,42 @@ def test_shared_arrays_are_written_by_workers():
         array[worker] = own[worker] = message
         return os.getpid(), float(own[worker])
 
-    crew = Crew(work, 2)
+    workers = WorkerProcesses(work, 2)
     for worker in range(2):
-        crew.send(worker, 7.0 + worker)
-    found = [crew.receive(worker) for worker in range(2)]
+        workers.send(worker, 7.0 + worker)
+    found = [workers.receive(worker) for worker in range(2)]
     assert [number for _, number in found] == [7.0, 8.0]
     assert len({os.getpid(), *(process for process, _ in found)}) == 3
     assert array.tolist() == [7, 8, 0, 0, 0]
     assert not own.any()
-    crew.close()
+    workers.close()
     assert all(gone(process) for process, _ in found)
-    assert shared(0, "float64").shape == (0,)
+    assert shared_zeros(0, "float64").shape == (0,)
 
 
 def test_an_error_comes_back_with_its_words_and_the_worker_goes_on():
     def work(worker, message):
         return 1 / message if message else np.linalg.inv(np.zeros((2, 2)))
 
-    crew = Crew(work, 1)
-    crew.send(0, 0)
+    workers = WorkerProcesses(work, 1)
+    workers.send(0, 0)
     with pytest.raises(RuntimeError, match="LinAlgError: Singular matrix") as caught:
-        crew.receive(0)
+        workers.receive(0)
     assert "in worker process" in caught.value.__notes__[0]
-    crew.send(0, 4)
-    assert crew.receive(0) == 0.25
+    workers.send(0, 4)
+    assert workers.receive(0) == 0.25
 
 
 def test_workers_end_with_the_object_and_with_the_parent():
-    crew = Crew(lambda worker, message: os.getpid(), 1)
-    crew.send(0, None)
-    process = crew.receive(0)
-    del crew
+    workers = WorkerProcesses(lambda worker, message: os.getpid(), 1)
+    workers.send(0, None)
+    process = workers.receive(0)
+    del workers
     assert gone(process)
-    program = ("import os, signal; from ddpm_np.parallel.processes import Crew\n"
-               "crews = [Crew(lambda worker, message: os.getpid(), 2) for _ in range(2)]\n"
-               "for crew in crews:\n    for k in range(2):\n        crew.send(k, None); print(crew.receive(k))\n"
+    program = ("import os, signal; from ddpm_np.parallel.processes import WorkerProcesses\n"
+               "both = [WorkerProcesses(lambda worker, message: os.getpid(), 2) for _ in range(2)]\n"
+               "for workers in both:\n"
+               "    for k in range(2):\n        workers.send(k, None); print(workers.receive(k))\n"
                "import sys; sys.stdout.flush()\n{end}")
     for end in ("os.kill(os.getpid(), signal.SIGKILL)", "", "raise SystemExit(3)"):
         done = subprocess.run([sys.executable, "-c", program.format(end=end)], capture_output=True, text=True,
@@ -110,28 +118,28 @@ def test_objectives_that_may_store_values_run_in_threads():
         seen.append(len(arguments[2]))
         return simple_loss(*arguments)
 
-    assert keeps_nothing(simple_loss)
-    assert keeps_nothing(partial(partial(simple_loss), predicts="eps"))
+    assert is_plain_function(simple_loss)
+    assert is_plain_function(partial(partial(simple_loss), predicts="eps"))
     of_a_script = types.FunctionType(simple_loss.__code__, {"__name__": "__main__"})
     for other in (Objective(), closure, partial(closure), seen.append, of_a_script):
-        assert not keeps_nothing(other)
+        assert not is_plain_function(other)
     by_threads, by_processes = trainer(objective=closure, shards=2, workers=2), trainer(shards=2, workers=2)
     for k in range(2):
         by_threads.step(batch(k)), by_processes.step(batch(k))
     assert seen == [3, 3, 3, 3]
-    assert by_threads.sums.team.crew is None
-    assert by_processes.sums.team.crew is not None
+    assert by_threads.sharded.pool.processes is None
+    assert by_processes.sharded.pool.processes is not None
     assert bits(by_threads) == bits(by_processes)
 
 
 @pytest.mark.parametrize(("shards", "workers"), [(2, 2), (5, 2), (3, 3), (5, 4), (4, 1)])
 def test_any_number_of_processes_gives_the_same_bits(shards, workers):
-    alone, crew = trainer(shards=shards, workers=1), trainer(shards=shards, workers=workers)
+    alone, several = trainer(shards=shards, workers=1), trainer(shards=shards, workers=workers)
     for k in range(3):
-        first, second = alone.step(batch(k)), crew.step(batch(k))
+        first, second = alone.step(batch(k)), several.step(batch(k))
         assert float(first["loss"]) == float(second["loss"])
         assert float(first["grad_norm"]) == float(second["grad_norm"])
-    assert bits(alone) == bits(crew)
+    assert bits(alone) == bits(several)
 
 
 @pytest.mark.parametrize(("shards", "workers"), [(2, 2), (3, 2)])
@@ -143,6 +151,52 @@ def test_processes_take_spans_of_the_update_too(shards, workers):
         results = [t.step(batch(n, n)) for t in trainers]
         assert float(results[0]["grad_norm"]) == float(results[1]["grad_norm"])
     assert bits(trainers[0]) == bits(trainers[1])
+
+
+def test_a_pool_maps_in_order_and_forks_anew_for_another_state():
+    here, settings = os.getpid(), {"factor": 2}
+
+    def work(task):
+        return settings["factor"] * task, os.getpid()
+
+    pool = WorkerPool()
+    assert pool.size == 0
+    assert pool.map(work, [5]) == [(10, here)]
+    pool.fork(work, 2, [2])
+    first = pool.map(work, [1, 2, 3])
+    assert [value for value, _ in first] == [2, 4, 6]
+    assert len({process for _, process in first}) == 3
+    assert first[0][1] == here
+    pool.fork(work, 1, [2])  # there are enough
+    assert pool.size == 2
+    assert pool.map(work, [4, 5]) == [(8, here), (10, first[1][1])]
+    settings["factor"] = 3
+    pool.fork(work, 2, [3])
+    second = pool.map(work, [1, 2, 3])
+    assert [value for value, _ in second] == [3, 6, 9]
+    assert not {process for _, process in second[1:]} & {process for _, process in first[1:]}
+    with pytest.raises(TypeError):
+        pool.map(work, [1, {}, 2])  # a dict times 3
+    assert pool.size == 0
+    assert all(gone(process) for _, process in second[1:])
+
+
+def test_another_objective_may_need_threads():
+    """Processes that were forked for the first objective know nothing of the buffers that more workers need."""
+    calls = []
+
+    def closure(*arguments):
+        calls.append(1)
+        return simple_loss(*arguments)
+
+    def trained(workers):
+        it = Trainer(UNet(UNetConfig.preset("digits")), Schedule.from_betas(BETAS), shards=4, lr=1e-2)
+        for k, w in enumerate(workers):
+            it.workers, it.objective = w, simple_loss if k == 0 else closure
+            it.step(batch(k, 4))
+        return bits(it)
+
+    assert trained([2, 4]) == trained([1, 1])
 
 
 def test_workers_see_what_has_changed():
@@ -166,22 +220,22 @@ def test_workers_see_what_has_changed():
 
 def test_processes_are_kept_while_nothing_changes():
     trained = trainer(shards=2, workers=2)
-    crews = []
+    pools = []
     for k in range(4):
         if k == 3:
             trained.seed += 1
         trained.step(batch(k))
-        crews.append(trained.sums.team.crew)
-    assert crews[0] is crews[1] is crews[2]
-    assert crews[3] is not crews[2]
+        pools.append(trained.sharded.pool.processes)
+    assert pools[0] is pools[1] is pools[2]
+    assert pools[3] is not pools[2]
 
 
 def test_a_worker_that_dies_is_one_plain_error_and_the_next_step_has_another():
     trained = trainer(shards=2, workers=2)
     trained.step(batch(0))
     before = bits(trained)
-    os.kill(trained.sums.team.crew._processes[0].pid, signal.SIGKILL)
-    with pytest.raises(WorkerDied, match=r"worker process 0 ended \(exit status -9\), perhaps for want of memory"):
+    os.kill(trained.sharded.pool.processes._processes[0].pid, signal.SIGKILL)
+    with pytest.raises(WorkerDied, match=r"worker process 0 ended \(exit status -9\), perhaps because memory ran out"):
         trained.step(batch(1))
     assert bits(trained) == before
     other = trainer(shards=2, workers=1)
@@ -213,7 +267,7 @@ def test_ctrl_c_in_the_middle_of_a_step():
     """Workers leave it to the parent, whose step ends at once; the next one starts with fresh workers."""
     trained = trainer(shards=2, workers=2, objective=slow)
     trained.step(batch(0))
-    before, worker = bits(trained), trained.sums.team.crew._processes[0].pid
+    before, worker = bits(trained), trained.sharded.pool.processes._processes[0].pid
     os.kill(worker, signal.SIGINT)
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may start what it runs without one
     try:

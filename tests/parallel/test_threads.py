@@ -1,4 +1,4 @@
-"""Pieces in order, in a copied context, by any number of threads; and one thread of BLAS in each."""
+"""Tasks in order, each in a copy of the context, by any number of threads; and one BLAS thread in each."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import threadpoolctl
 from gradient_inputs import generator
 
 from ddpm_np.autograd import ops
-from ddpm_np.autograd.op import _kernels, kernels
+from ddpm_np.autograd.op import chosen_kernels, kernels
 from ddpm_np.autograd.tensor import is_recording, no_grad
-from ddpm_np.parallel.threads import default_workers, keep_memory, map_in_order, single_threaded_blas
+from ddpm_np.parallel.threads import contiguous_spans, default_workers, keep_memory, map_in_order, single_threaded_blas
 
 WORKERS = pytest.mark.parametrize("workers", [1, 2, 4])
 
@@ -53,7 +53,7 @@ def test_the_callers_context_holds(workers):
     own = contextvars.ContextVar("own", default="unset")
     own.set("set")
     with no_grad(), kernels("reference"):
-        found = list(map_in_order(lambda _: (is_recording(), _kernels.get(), own.get()), range(4), workers))
+        found = list(map_in_order(lambda _: (is_recording(), chosen_kernels(), own.get()), range(4), workers))
     assert found == [(False, "reference", "set")] * 4
 
 
@@ -74,12 +74,12 @@ def test_context_variables_set_in_a_task_stay_in_it(workers):
 def test_an_error_is_raised_when_its_turn_comes(workers):
     def work(i):
         if i == 2:
-            raise KeyError("piece 2")
+            raise KeyError("task 2")
         return i
 
     results = map_in_order(work, range(5), workers)
     assert [next(results), next(results)] == [0, 1]
-    with pytest.raises(KeyError, match="piece 2"):
+    with pytest.raises(KeyError, match="task 2"):
         next(results)
     assert list(map_in_order(lambda i: i, range(3), workers)) == [0, 1, 2]  # the threads are there still
 
@@ -153,6 +153,17 @@ def test_products_do_not_depend_on_the_workers():
     found = [b"".join(y.tobytes() for y in map_in_order(lambda i: ops.linear(x[i : i + 1], w), range(8), workers))
              for workers in (1, 2, 4)]
     assert found[0] == found[1] == found[2]
+
+
+def test_spans_are_contiguous_and_nearly_equal():
+    for n in range(1, 12):
+        for count in range(1, 15):
+            spans = contiguous_spans(n, count)
+            lengths = [end - first for first, end in spans]
+            assert [i for span in spans for i in range(*span)] == list(range(n))
+            assert len(spans) == min(n, count)
+            assert max(lengths) - min(lengths) <= 1
+    assert contiguous_spans(0, 3) == [(0, 0)]
 
 
 def test_the_default_is_at_least_one():

@@ -1,12 +1,11 @@
-"""The same numbers as PyTorch and diffusers: ops, the optimiser, the whole U-Net; forward and gradients.
+"""Ops, the optimiser and the whole U-Net give the numbers and gradients of PyTorch and diffusers.
 
-Compared with, never used: where a library is absent, its tests are skipped.
+The libraries are compared with, never used; a library's tests are skipped where it is not installed.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
 
 import numpy as np
 import pytest
@@ -30,14 +29,6 @@ pytestmark = pytest.mark.peers
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 # In float32 these lose digits: images of mean 10 and spread 1, and ln Φ at x = −30, where its slope is exp(450 − 447)
 TOLERANCE_OF = {("group_norm", "float32"): 4e-5, ("group_norm_silu", "float32"): 4e-5, ("log_ndtr", "float32"): 4e-5}
-
-
-@pytest.fixture(autouse=True)
-def _their_warnings():
-    """Those of the peers are theirs."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def to_torch(array, grad=True):
@@ -90,7 +81,7 @@ THEIRS = {
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("name", sorted(THEIRS))
 def test_ops_equal_pytorch(name, dtype, choice):
-    """Values and gradients, on the examples; errors in units of the largest element."""
+    """Values and gradients on the examples; errors relative to the largest element."""
     rng, tolerance = generator("peers", name), TOLERANCE_OF.get((name, dtype), TOLERANCE[dtype])
     for example in examples(name, rng):
         if example.empty:
@@ -127,7 +118,7 @@ def test_convolutions_equal_pytorch(stride, padding, kernel):
 
 
 class Weights(Module):
-    """A net of given parameters."""
+    """A module with given parameters."""
 
     def __init__(self, weights):
         for i, p in enumerate(weights):
@@ -178,7 +169,7 @@ NETS = {
 
 
 def diffusers_net(config, options):
-    """diffusers' UNet2DModel of the same shape; its options that we have no name for stay as published."""
+    """diffusers' UNet2DModel of the same shape; options without a counterpart here stay as published."""
     diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed: pip install 'ddpm_np[peers]'")
     attends = [config.size[0] // 2**i in config.attention_resolutions for i in range(len(config.channel_multipliers))]
     widths = tuple(config.channels * m for m in config.channel_multipliers)
@@ -211,7 +202,7 @@ def test_weight_layouts_round_trip():
 
 
 class Given(torch.nn.Module):
-    """Whatever the input, this output."""
+    """A module that returns a fixed output for any input."""
 
     def __init__(self, output):
         super().__init__()

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ddpm_np import storage
 from ddpm_np.config import Config
 from ddpm_np.models import UNet, UNetConfig
 from ddpm_np.runs import checkpoint
@@ -60,7 +61,7 @@ class Disk:
             monkeypatch.setattr(os, name, self.guarded(getattr(os, name)))
         monkeypatch.setattr(Path, "unlink", self.guarded(Path.unlink, counted=False))
         opening = self.guarded(builtins.open)
-        monkeypatch.setattr(checkpoint, "open", lambda *args: self.File(self, opening(*args)), raising=False)
+        monkeypatch.setattr(storage, "open", lambda *args: self.File(self, opening(*args)), raising=False)
 
     def guarded(self, call, counted=True):
         def guard(*args, **kwargs):

@@ -24,7 +24,7 @@ N = 7
 
 @pytest.fixture(params=NETS, scope="module")
 def whole(request):
-    """(net with random weights, x, t, what its predictor says of the whole batch)."""
+    """(net with random weights, x, t, the prediction for the whole batch)."""
     config, rng = NETS[request.param], generator("batches", request.param)
     net = UNet(config).eval()
     for name, p in net.named_parameters():
@@ -40,7 +40,7 @@ def whole(request):
 
 
 def test_the_prediction_does_not_depend_on_batch_size_or_position(whole):
-    """Of the net itself, with as many BLAS threads as there are; and with one, as the predictor has."""
+    """Of the net itself with all BLAS threads, and with one, as the predictor uses."""
     net, x, t, y = whole
     order = generator("order").permutation(N)
     for context in (contextlib.nullcontext(), single_threaded_blas()):
@@ -65,7 +65,7 @@ def test_the_prediction_does_not_depend_on_the_number_of_workers(whole, workers)
 
 
 def test_a_predictor_leaves_the_mode_and_weights_of_the_net(whole):
-    """It computes in evaluation mode, whatever the net is in, which stays in it."""
+    """It computes in evaluation mode and leaves the net in the mode it was in."""
     net, x, t, y = whole
     net.train()
     try:
@@ -104,7 +104,7 @@ def test_the_predictor_takes_the_weights_of_the_model_or_the_average(whole):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_convolution_by_winograd_is_the_same_bits_alone(dtype):
-    """Of images that are taken several at a time and alone; taken together, they agree to rounding."""
+    """For images in one chunk and alone; taken together they agree to rounding."""
     rng = generator("winograd", dtype)
     x = rng.standard_normal((5, 16, 18, 64)).astype(dtype)
     w = rng.standard_normal((3, 3, 64, 64)).astype(dtype)
@@ -119,7 +119,7 @@ def test_a_convolution_by_winograd_is_the_same_bits_alone(dtype):
 
 
 def test_images_together_change_only_rounding_and_only_on_request(whole):
-    """Other last bits and no more, by threads and by processes; and not from then on."""
+    """By threads and by processes; later calls are not affected."""
     net, x, t, y = whole
     x, t = np.concatenate([x] * 4), np.concatenate([t] * 4)  # enough for the kernels that are for such batches alone
     found = [predictor(net, workers=workers, fixed=fixed, together=True)(x, t) for workers, fixed in

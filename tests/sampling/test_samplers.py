@@ -67,7 +67,7 @@ def test_langevin_has_noise_of_its_own_in_every_step(model):
 
 
 def test_labels_and_guidance(labelled):
-    """ε̃ = (1 + w)·ε(y) − w·ε(∅), ∅ the last class; an int is for all; without a label, ∅."""
+    """ε̃ = (1 + w)·ε(y) − w·ε(∅), ∅ being the last class; an int labels all images; no label means ∅."""
     x, t = np.random.default_rng(0).standard_normal((3, 8, 8, 1)).astype(np.float32), np.array([1, 5, 12])
     eps, y = predictor(labelled), np.array([0, 2, 1])
     with_label, without = eps(x, t, y), eps(x, t, np.full(3, 3))
@@ -105,7 +105,7 @@ def test_an_unlabelled_net_refuses_labels_and_guidance(model):
 
 
 def test_training_drops_labels_at_the_stated_rate():
-    """∅ in the stated share, a function of seed, step and place; the net is asked with the labels of its shard."""
+    """∅ at the stated rate, as a function of seed, step and place; each shard gets its own labels."""
     seen = []
 
     def objective(schedule, model, x_0, t, noise):
@@ -125,7 +125,7 @@ def test_training_drops_labels_at_the_stated_rate():
     dropped = trainer.backend.uniform(0, "label", 0, 0, 400, ()) < 0.25
     assert np.array_equal(shown == 10, dropped)
     for bad in (None, labels[:3]):
-        with pytest.raises(ValueError, match="one an image"):
+        with pytest.raises(ValueError, match="one label for each image"):
             trainer.step(np.zeros((400, 8, 8, 1), np.float32), bad)
 
 

@@ -1,4 +1,4 @@
-"""scripts/mutate.py: which mutants there are, what becomes of them in a tiny project, and that a run goes on."""
+"""scripts/mutate.py: its operators, a survey of a tiny project, and stopping and resuming."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mutation.work import Project, changed, code  # noqa: E402
 
 
 def mutants(operator, source):
-    """All that an operator makes of a line."""
+    """Return all mutants of a line by one operator."""
     found = []
     while (text := mutate_code(source + "\n", OPERATORS[operator], len(found))) is not None:
         found.append(text.rstrip("\n"))
@@ -180,13 +180,13 @@ def finish(process):
 
 
 def cells(out):
-    """The table's row as {column: text}."""
+    """Return the table's row as {column: text}."""
     head, _, row, *_ = out.strip().splitlines()
     return dict(zip(*([cell.strip() for cell in line.strip("|").split("|")] for line in (head, row)), strict=True))
 
 
 def test_survey_of_a_tiny_project(tiny):
-    """Killed, surviving and untested mutants; a second run does the rest; what is explained is no failure."""
+    """Killed, surviving and untested mutants; a second run does the rest; explained survivors are no failure."""
     _, out, err = finish(start(tiny, "formula.py", "--limit", "3"))
     first = cells(out)
     assert int(first["not run"]) > 5
@@ -230,8 +230,9 @@ def test_survey_of_a_tiny_project(tiny):
     assert "x - 2" not in report
 
 
+@pytest.mark.usefixtures("default_sigint")
 def test_ctrl_c_stops_a_survey_and_the_next_run_resumes_it(tiny):
-    """Ctrl-C at a mutant that hangs ends it and what it started; what was found is kept, the next run has the rest."""
+    """Ctrl-C during a hanging mutant ends it and its children; results are kept, and the next run does the rest."""
     hangs, ticks = tiny / "hangs", tiny / "ticks"
     (tiny / "tests" / "test_formula.py").write_text(
         "import pathlib, subprocess\nfrom tiny.formula import one\ndef test_one():\n    if one(2) != 2:\n"

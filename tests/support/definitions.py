@@ -1,4 +1,4 @@
-"""Functions of `diffusion` once more, by their equations in `Exact`'s coefficients: what 50 digits should give."""
+"""The definitions of `diffusion`'s functions in 50 digits, from `Exact`'s coefficients."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from diffusion_calls import CALLS, model
+from diffusion_calls import CALLS, model, reverse
 
 from ddpm_np import diffusion as d
 from ddpm_np.check.exact import Exact, mp50
@@ -18,7 +18,7 @@ LOG_2PI = mp50.mpf(math.log(2 * math.pi))
 
 
 class Definitions:
-    """Each function by its equation, from `Exact`: coefficients in Fractions where betas are, else in 50 digits."""
+    """Each function by its equation from `Exact`: in Fractions where the betas are, else in 50 digits."""
 
     def __init__(self, betas: tuple[Any, ...], a: dict[str, Any]):
         self.e, self.a = Exact(betas), a
@@ -26,15 +26,15 @@ class Definitions:
         self.eps = model(self.x, self.t)
 
     def column(self, f: Callable[[int], Any]) -> MpArray:
-        """f(t) of each image, (N, 1)."""
+        """Return f(t) of each image, (N, 1)."""
         return MpArray([[f(int(t))] for t in self.t])
 
     def columns(self, f: Callable[[int], tuple[Any, ...]]) -> list[MpArray]:
-        """The same of an f with several values."""
+        """Return the columns of an f with several values."""
         return [self.column(lambda t, k=k: f(t)[k]) for k in range(len(f(1)))]
 
     def combine(self, f: Callable[[int], tuple[Any, ...]], x: MpArray, y: MpArray) -> MpArray:
-        """A linear equation: the first two values of f times x and y."""
+        """Return a linear equation: the first two values of f times x and y."""
         first, second = self.columns(f)[:2]
         return first * x + second * y
 
@@ -51,7 +51,7 @@ class Definitions:
         return -(LOG_2PI + MPMATH.log(variance) + (x - mean) ** 2 / variance) / 2
 
     def decoder(self, x: MpArray, mean: MpArray, sigma: MpArray, levels: int) -> MpArray:
-        """(13) by erfc of each end of a bin, with digits to spare for the difference."""
+        """Return (13) by erfc of each end of a bin, with spare digits for the difference."""
         def tail(u):
             return mp50.erfc(u / mp50.sqrt(2)) / 2
 
@@ -64,7 +64,7 @@ class Definitions:
         return MpArray(np.frompyfunc(one, 3, 1)(x.values, mean.values, sigma.values))
 
     def term(self, x_0: MpArray, x_t: MpArray, t: np.ndarray, variance: str, levels: int | None) -> MpArray:
-        """A term of (5), (N,) bits per dimension."""
+        """Return a term of (5), (N,) bits per dimension."""
         at = Definitions(self.e.beta[1:], {"x": x_t, "noise": self.z, "t": t})
         mean, sigma2 = at.model_mean(), at.sigma2(variance)
         if t[0] > 1:
@@ -88,7 +88,7 @@ class Definitions:
         return total
 
     def ddim(self, eta: float) -> MpArray:
-        """DDIM's equation 12 from t to t − 1."""
+        """Return DDIM's equation (12) from t to t − 1."""
         x0 = self.combine(self.e.x0_hat, self.x, self.eps)
         here, before = (self.column(lambda t, k=k: self.e.alpha_bar[t - k]) for k in (0, 1))
         sigma2 = eta**2 * (1 - before) / (1 - here) * (1 - here / before)
@@ -137,14 +137,14 @@ DEFINITIONS: dict[str, tuple[Callable[[d.Schedule, dict[str, Any]], Any], Callab
     "score_from_eps": (CALLS["score_from_eps"], lambda f: -f.z / f.columns(f.e.marginal)[1]),
     "p_mean_variance": (
         lambda s, a: [part for v in ("small", "large")
-                      for part in d.p_mean_variance(s, model, a["x"], a["t"], variance=v)],
+                      for part in d.p_mean_variance(reverse(s, variance=v), a["x"], a["t"])],
         lambda f: [part for v in ("small", "large") for part in (
             f.model_mean(), f.sigma2(v) + 0 * f.x, f.combine(f.e.x0_hat, f.x, f.eps))]),
     "p_sample": (
-        lambda s, a: d.p_sample(s, model, a["x"], a["t"], a["noise"]),
+        lambda s, a: d.p_sample(reverse(s), a["x"], a["t"], a["noise"]),
         lambda f: f.model_mean() + f.column(lambda t: int(t > 1)) * MPMATH.sqrt(f.sigma2("small")) * f.z),
     "learned_range_variance": (CALLS["learned_range_variance"], lambda f: f.learned()),
-    "ddim_step": (lambda s, a: [d.ddim_step(s, model, a["x"], a["t"], a["t"] - 1, eta, a["noise"])
+    "ddim_step": (lambda s, a: [d.ddim_step(reverse(s), a["x"], a["t"], a["t"] - 1, eta, a["noise"])
                                 for eta in (0.0, 0.5)],
                   lambda f: [f.ddim(0.0), f.ddim(0.5)]),
     "kl": (CALLS["kl"], lambda f: f.kl(f.x, MPMATH.exp(f.z), f.z, MPMATH.exp(f.x))),

@@ -1,7 +1,7 @@
-"""What a device must compute: the host's numbers. Used on the strict fake (test_device) and on a GPU (test_gpu).
+"""Checks that a device computes the host's numbers, for the strict fake (test_device) and a GPU (test_gpu).
 
 Each function runs the same computation on NumPy and on the given backend, in float64, and compares. Weights that
-start next to zero are drawn anew first, and cotangents are random: no gradient is zero by accident.
+are initialised to nearly zero are randomised first, and cotangents are random: no gradient is zero by accident.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ddpm_np.autograd.ops.examples import examples
 from ddpm_np.autograd.randomness import randomness
 from ddpm_np.backend import Backend, get_backend, of, to_host
 from ddpm_np.config import Config, DiffusionConfig
-from ddpm_np.diffusion import draw, linear_schedule
+from ddpm_np.diffusion import Reverse, draw, linear_schedule
 from ddpm_np.models import UNet, UNetConfig
 from ddpm_np.runs import checkpoint
 from ddpm_np.sampling.predictor import predictor
@@ -38,12 +38,12 @@ SMALLEST = UNetConfig(image_size=4, in_channels=1, channels=8, channel_multiplie
 
 
 def generator(*names: Any) -> np.random.Generator:
-    """A generator that depends on the names alone."""
+    """Return a generator that depends on the names alone."""
     return np.random.default_rng([zlib.crc32(str(name).encode()) for name in names])
 
 
 def assert_near(found: Any, expected: Any, tolerance: float, what: str) -> None:
-    """Each number within `tolerance` of what is expected, relative to the larger of it and 1."""
+    """Assert each number within `tolerance` of the expected one, relative to the larger of it and 1."""
     found, expected = to_host(found), np.asarray(expected)
     assert (found.shape, found.dtype) == (expected.shape, expected.dtype), what
     assert np.isfinite(expected).all(), f"{what}: compared where numbers are not finite"
@@ -52,7 +52,7 @@ def assert_near(found: Any, expected: Any, tolerance: float, what: str) -> None:
 
 
 def assert_gradients_near(found: dict[str, Any], expected: dict[str, Any], tolerance: float) -> None:
-    """Each gradient within `tolerance` of the largest number in it (or a thousandth of the largest in any)."""
+    """Assert each gradient within `tolerance` of its largest number (or a thousandth of the largest of all)."""
     assert found.keys() == expected.keys()
     largest = max(np.abs(to_host(g)).max() for g in expected.values())
     for name in expected:
@@ -64,7 +64,7 @@ def assert_gradients_near(found: dict[str, Any], expected: dict[str, Any], toler
 
 
 def run_op(name: str, example: Any, g: Any, backend: Backend) -> tuple[Any, list[Any]]:
-    """An op's output and gradients through the tape: one gradient for each float operand."""
+    """Return an op's output and gradients through the tape, one gradient for each float operand."""
     operands = [Tensor(backend.to_device(a), requires_grad=True) if a is not None and a.dtype == np.float64
                 else None if a is None else backend.to_device(a) for a in example.arrays]
     y = ops.REGISTRY[name](*operands, *example.extra, **example.static)
@@ -73,7 +73,7 @@ def run_op(name: str, example: Any, g: Any, backend: Backend) -> tuple[Any, list
 
 
 def check_op(name: str, backend: Backend, tolerance: float, kernels: str = "reference") -> None:
-    """Forward and vjp of an op on all its examples."""
+    """Check forward and vjp of an op on all its examples."""
     rng = generator(name)
     for example in examples(name, rng):
         with ops.kernels("reference"):
@@ -87,7 +87,7 @@ def check_op(name: str, backend: Backend, tolerance: float, kernels: str = "refe
 
 
 def check_complex_forward(name: str, backend: Backend, tolerance: float) -> None:
-    """The forward of an op on complex128 numbers near its real examples, as the complex step needs it."""
+    """Check the forward of an op on complex128 numbers near its real examples, as the complex step needs it."""
     rng = generator("complex", name)
     for example in examples(name, rng):
         arrays = [None if a is None else a if a.dtype == bool else a + 1e-3j * rng.standard_normal(a.shape)
@@ -101,7 +101,7 @@ def check_complex_forward(name: str, backend: Backend, tolerance: float) -> None
 
 
 def make_unet(config: UNetConfig, backend: Backend, dtype: str = "float64") -> UNet:
-    """A net with weights of ordinary size everywhere: the same on every backend."""
+    """Return a net with weights of ordinary size everywhere, the same on every backend."""
     model = UNet(config, dtype=dtype, backend=backend)
     for name, p in model.named_parameters():
         change = NUMPY.normal(7, f"weights/{name}", 0, 0, 1, tuple(p.shape))[0]
@@ -110,7 +110,7 @@ def make_unet(config: UNetConfig, backend: Backend, dtype: str = "float64") -> U
 
 
 def run_unet(config: UNetConfig, backend: Backend) -> tuple[Any, dict[str, Any]]:
-    """Output and gradients, of the images and of every parameter, of a net in training."""
+    """Return output and gradients, of the images and of every parameter, of a net in training mode."""
     model, rng, n = make_unet(config, backend).train(), generator("unet"), 3
     x = Tensor(backend.to_device(rng.standard_normal((n, *config.size, config.in_channels))), requires_grad=True)
     t = backend.to_device(np.array([1, 77, 1000]))
@@ -132,7 +132,7 @@ def unseen(name: str, config: UNetConfig) -> bool:
 
 
 def check_unet(config: UNetConfig, backend: Backend, tolerance: float, kernels: str = "reference") -> None:
-    """Forward and all gradients of a U-Net."""
+    """Check the forward and all gradients of a U-Net."""
     with ops.kernels("reference"):
         y, gradients = run_unet(config, NUMPY)
     with ops.kernels(kernels):
@@ -144,18 +144,18 @@ def check_unet(config: UNetConfig, backend: Backend, tolerance: float, kernels: 
 
 
 def make_trainer(backend: Backend, config: UNetConfig = SMALLEST, dtype: str = "float64") -> Trainer:
-    """A Trainer whose rate is not small: warm-up is over at the third step."""
+    """Return a Trainer with a large learning rate; warm-up is over at the third step."""
     return Trainer(make_unet(config, backend, dtype), linear_schedule(50), lr=1e-2, warmup=2, clip=0.5, ema=0.9, seed=3,
                    shards=2, workers=1)
 
 
 def batch(step: int) -> np.ndarray:
-    """Images (5, 4, 4, 1): five do not divide by two shards."""
+    """Return images (5, 4, 4, 1); five images do not divide into two shards."""
     return np.clip(generator("images", step).standard_normal((5, 4, 4, 1)), -1, 1)
 
 
 def state(trainer: Trainer) -> dict[str, Any]:
-    """Every number that a step changes: host copies."""
+    """Return host copies of every number that a step changes."""
     parts = {"weights": trainer.flat.data, "m": trainer.adam.m, "v": trainer.adam.v, "updates": trainer.adam.updates,
              "average": trainer.ema.data}
     return {name: to_host(array).copy() for name, array in parts.items()}
@@ -163,7 +163,7 @@ def state(trainer: Trainer) -> dict[str, Any]:
 
 def check_training(backend: Backend, tolerance: float, kernels: str = "reference", steps: int = 3,
                    dtype: str = "float64") -> None:
-    """Weights, moments and average after some steps, and what each step reports."""
+    """Check weights, moments and average after some steps, and each step's result."""
     results = []
     for where, choice in ((NUMPY, "reference"), (backend, kernels)):
         trainer = make_trainer(where, UNLABELLED, dtype)
@@ -187,7 +187,7 @@ def check_training(backend: Backend, tolerance: float, kernels: str = "reference
 
 
 def check_non_finite_step(backend: Backend) -> None:
-    """A step whose gradient is not finite changes nothing, to the last bit; the next one works again."""
+    """Check that a step with a non-finite gradient changes no bit, and that the next step works again."""
     trainer = make_trainer(backend)
     for k in range(2):
         trainer.step(batch(k))
@@ -205,13 +205,13 @@ def check_non_finite_step(backend: Backend) -> None:
 
 def run_sampler(backend: Backend, model: Any, first: int = 0, T: int = 6) -> list[Any]:
     """Every image on the way from noise, as the device has it."""
-    steps = draw(linear_schedule(T, 0.1, 0.6), predictor(model, workers=1), 3, (4, 4, 1), seed=2, first=first,
-                 dtype="float64", backend=backend)
-    return [x for _, x in steps]
+    reverse = Reverse(linear_schedule(T, 0.1, 0.6), predictor(model, workers=1), variance="large", clip=True)
+    steps = draw(reverse, 3, (4, 4, 1), seed=2, first=first, dtype="float64", backend=backend)
+    return [x for _, x, _ in steps]
 
 
 def check_predictor_sees_steps(backend: Backend) -> None:
-    """The predictors of a Trainer are views of its weights: they follow, each its own."""
+    """Check that the predictors of a Trainer follow its weights and its average."""
     trainer = make_trainer(backend)
     x, t = backend.to_device(batch(5)), backend.to_device(np.array([1, 2, 30, 40, 50]))
     nets = {weights: predictor(trainer, weights, workers=1) for weights in ("ema", "model")}
@@ -226,7 +226,7 @@ def check_predictor_sees_steps(backend: Backend) -> None:
 
 
 def check_sampler(backend: Backend, tolerance: float, kernels: str = "reference") -> None:
-    """Algorithm 2 with a net, and the same images in another batch."""
+    """Check Algorithm 2 with a net, and the same images in another batch."""
     with ops.kernels("reference"):
         expected = run_sampler(NUMPY, make_unet(UNLABELLED, NUMPY))
     with ops.kernels(kernels):
@@ -239,7 +239,7 @@ def check_sampler(backend: Backend, tolerance: float, kernels: str = "reference"
 
 
 def check_mathematics(name: str, backend: Backend, tolerance: float) -> None:
-    """A function of `diffusion` on the device gives NumPy's numbers, and its results stay there."""
+    """Check that a function of `diffusion` gives NumPy's numbers on the device, and leaves its results there."""
     rng = generator("mathematics", name)
     schedule = linear_schedule(5, 0.05, 0.6)
     values = arrays(rng, 5, (3, 2, 3, 1), np.float64)
@@ -251,7 +251,7 @@ def check_mathematics(name: str, backend: Backend, tolerance: float) -> None:
 
 
 def check_checkpoint(backend: Backend, folder: Any, tolerance: float) -> None:
-    """A run saved from the device opens on the host and on the device, with the same weights and the same samples."""
+    """Check that a checkpoint saved from the device opens on both sides with the same weights and samples."""
     config = Config(SMALLEST, DiffusionConfig(T=4, beta_start=0.1, beta_end=0.6))
     trainer = make_trainer(backend)
     trainer.step(batch(0))
@@ -267,7 +267,7 @@ def check_checkpoint(backend: Backend, folder: Any, tolerance: float) -> None:
 
 
 def check_random(backend: Backend) -> None:
-    """The same words, and numbers that differ by rounding alone."""
+    """Check that the words are the same, and that numbers differ by rounding alone."""
     where = {"seed": 2**63 + 1, "purpose": "π", "step": 9, "first": 2**40 + 3, "n": 5, "shape": (3, 7)}
     assert np.array_equal(to_host(backend.random(**where)), NUMPY.random(**where))
     for dtype in ("float32", "float64"):

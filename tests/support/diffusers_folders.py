@@ -1,4 +1,4 @@
-"""Folders of diffusers' to try things on, written without it."""
+"""Folders in diffusers' format, written without diffusers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CONFIGS = {
 
 
 def net_of(config, dtype="float32"):
-    """With random weights: some that a new net has are next to zero."""
+    """Return a net with random weights; some weights of a new net are nearly zero."""
     net, rng = UNet(config, dtype=dtype), generator("interop", config)
     for p in net.parameters():
         p.data = rng.standard_normal(p.shape)
@@ -34,7 +34,7 @@ def net_of(config, dtype="float32"):
 
 
 def differing(a, b):
-    """The names of parameters that are not the same bits."""
+    """Return the names of parameters that are not the same bits."""
     ours, theirs = a.state_dict(), b.state_dict()
     assert ours.keys() == theirs.keys()
     return [name for name in ours if np.asarray(ours[name]).tobytes() != np.asarray(theirs[name]).tobytes()]
@@ -42,26 +42,26 @@ def differing(a, b):
 
 @pytest.fixture(name="folder")
 def a_net(tmp_path):
-    """A net's folder."""
+    """The folder of a net."""
     diffusers.save_unet(net_of(SMALL), tmp_path / "net")
     return tmp_path / "net"
 
 
 @pytest.fixture(name="pipeline")
 def a_pipeline(tmp_path):
-    """A pipeline's folder, with a short schedule."""
+    """The folder of a pipeline with a short schedule."""
     diffusers.save_pipeline(net_of(CONFIGS["digits"]), DiffusionConfig(T=20, beta_end=0.3), tmp_path / "pipeline")
     return tmp_path / "pipeline"
 
 
 def changed(path, **values):
-    """A JSON file with other values, None for none of them."""
+    """Change values of a JSON file; None removes a key."""
     found = json.loads(path.read_text("utf-8"))
     path.write_text(json.dumps({k: v for k, v in {**found, **values}.items() if v != "absent"}), "utf-8")
 
 
 def sharded(folder):
-    """The same weights in two files with an index."""
+    """Split the weights into two files with an index."""
     tensors = load_file(folder / NAME)
     (folder / NAME).unlink()
     names, places = sorted(tensors), {}

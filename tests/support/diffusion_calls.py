@@ -1,4 +1,4 @@
-"""Every function of `diffusion` that takes arrays, called once: what other namespaces than NumPy's are tried with."""
+"""A call of every function of `diffusion` that takes arrays, to try other namespaces than NumPy's."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ import numpy as np
 
 from ddpm_np import diffusion as d
 from ddpm_np.backend import of
+from ddpm_np.diffusion.schedule import TABLES
 
-NOT_OF_ARRAYS = {  # tables on the host, names, protocols, and `draw`, `step_noise`, which make arrays from a Backend
-    "PREDICTS", "Predictor", "Received", "SCHEDULES", "SPACINGS", "Schedule", "affine_bound_16", "affine_nll",
-    "affine_vlb", "constant_schedule", "cosine_schedule", "draw", "first_noise", "jsd_schedule", "linear_schedule",
-    "named_schedule", "quadratic_schedule", "sigmoid_schedule", "step_noise", "timesteps", "warmup10_schedule",
-    "warmup50_schedule",
+NOT_OF_ARRAYS = {  # tables on the host, names, types, and `draw`, `step_noise`, which make arrays from a Backend
+    "Denoiser", "PREDICTS", "Received", "Reverse", "SCHEDULES", "SPACINGS", "Schedule", "affine_bound_16",
+    "affine_nll", "affine_vlb", "constant_schedule", "cosine_schedule", "draw", "first_noise", "jsd_schedule",
+    "linear_schedule", "named_schedule", "quadratic_schedule", "sigmoid_schedule", "step_noise", "timesteps",
+    "warmup10_schedule", "warmup50_schedule",
 }
 NEEDS_LOG_NDTR = {"decoder_log_likelihood", "discretised bound", "discretised trajectory", "hybrid_loss", "send"}
 
 
 def column(t: Any, x: Any) -> Any:
-    """t as (N, 1, …) in x's dtype."""
+    """Return t as (N, 1, …) in x's dtype."""
     xp = of(x)
     return xp.reshape(xp.astype(t, x.dtype), (x.shape[0],) + (1,) * (x.ndim - 1))
 
 
 def model(x: Any, t: Any) -> Any:
-    """An ε_θ in common names that depends on t: tanh(x)/(1 + t)."""
+    """An ε_θ in array-API names that depends on t: tanh(x)/(1 + t)."""
     return of(x).tanh(x) / (1 + column(t, x))
 
 
@@ -52,13 +53,18 @@ def arrays(rng: np.random.Generator, T: int, shape: tuple[int, ...], dtype: Any)
 
 
 def at(a: dict[str, Any]) -> Callable[..., Any]:
-    """Noise by step."""
+    """Return noise by step."""
     return lambda t, *rest: a["noises"][t, ...]
 
 
+def reverse(s: d.Schedule, **options: Any) -> d.Reverse:
+    """The reverse process with the model above."""
+    return d.Reverse(s, model, **options)
+
+
 def chain(items: Any) -> list[Any]:
-    """The arrays of a chain."""
-    return [x for _, x in items]
+    """The arrays of a chain of (t, x_t), or of (t, x_t, x̂₀): the first x̂₀ of `interpolate` is None."""
+    return [array for _, *arrays in items for array in arrays if array is not None]
 
 
 def trajectory(s: d.Schedule, a: dict[str, Any], levels: int | None = None) -> list[Any]:
@@ -66,7 +72,7 @@ def trajectory(s: d.Schedule, a: dict[str, Any], levels: int | None = None) -> l
     from ddpm_np.diffusion import trajectory as lines
 
     x = d.q_trajectory(s, a["levels"], a["noises"])
-    tr = d.Trajectory(s, model, x, variance="large", levels=levels)
+    tr = d.Trajectory(reverse(s, variance="large"), x, levels)
     numbered = [getattr(lines, f"equation_{i}")(tr) for i in (3, 17, 18, 19, 20, 21, 22, 23)]
     marginal = d.Gaussian(s, 0.1, 0.5).log_q
     return [x, lines.log_p_joint(tr), *numbered, lines.equation_24(tr, marginal), lines.equation_25(tr, marginal)]
@@ -89,33 +95,37 @@ CALLS: dict[str, Callable[[d.Schedule, dict[str, Any]], Any]] = {
     **{name: plain(name) for name in (
         "predict_x0", "predict_eps", "mean_from_eps", "eps_from_mean", "x0_from_mean", "velocity", "x0_from_velocity",
         "eps_from_velocity", "score_from_eps", "eps_from_score")},
-    "predict": lambda s, a: every_kind(lambda p: d.predict(s, model, a["x"], a["t"], predicts=p, clip=p != "v")[:2]),
+    "Coefficients": lambda s, a: [
+        k.rows(s.beta + 1) if name is None else getattr(k, name)
+        for k in [s.at(a["t"], like=a["x"])] for name in (*TABLES, None)],
+    "predict": lambda s, a: every_kind(
+        lambda p: d.predict(reverse(s, predicts=p, clip=p != "v"), a["x"], a["t"])[:2]),
     "log_variance": lambda s, a: [d.log_variance(s, v, a["t"], a["x"]) for v in ("small", "large", s.beta + 1)],
     "learned_range_log_variance": lambda s, a: d.learned_range_log_variance(s, a["x"], a["t"]),
     "learned_range_variance": lambda s, a: d.learned_range_variance(s, a["x"], a["t"]),
     "p_mean_variance": lambda s, a: [
         part for clip in (False, True) for v in ("small", "large", s.beta + 1)
-        for part in d.p_mean_variance(s, model, a["x"], a["t"], variance=v, clip=clip)],
+        for part in d.p_mean_variance(reverse(s, variance=v, clip=clip), a["x"], a["t"])],
     "p_mean_log_variance": lambda s, a: every_kind(
-        lambda p: d.p_mean_log_variance(s, model, a["x"], a["t"], predicts=p)),
-    "p_sample": lambda s, a: [d.p_sample(s, model, a["x"], a["t"], a["noise"], clip=c) for c in (False, True)],
-    "ancestral": lambda s, a: chain(d.ancestral(s, model, a["x"], at(a))),
-    "last": lambda s, a: d.last(d.ancestral(s, model, a["x"], at(a))),
-    "progressive": lambda s, a: [part for step in d.progressive(s, model, a["x"], at(a), start=2) for part in step[1:]],
-    "sample_with": lambda s, a: d.sample_with(s, model, a["x"], a["noises"], variance="large", clip=True),
-    "respace": lambda s, a: chain(d.ancestral(*d.respace(s, model, [1, s.T]), a["x"], at(a))),
+        lambda p: d.p_mean_log_variance(reverse(s, predicts=p), a["x"], a["t"])),
+    "p_sample": lambda s, a: [d.p_sample(reverse(s, clip=c), a["x"], a["t"], a["noise"]) for c in (False, True)],
+    "ancestral": lambda s, a: chain(d.ancestral(reverse(s), a["x"], at(a))),
+    "last": lambda s, a: d.last(d.ancestral(reverse(s), a["x"], at(a))),
+    "progressive": lambda s, a: chain(d.ancestral(reverse(s), a["x"], at(a), start=2)),
+    "sample_with": lambda s, a: d.sample_with(reverse(s, variance="large", clip=True), a["x"], a["noises"]),
+    "respace": lambda s, a: chain(d.ancestral(d.respace(reverse(s), [1, s.T]), a["x"], at(a))),
     "ddim_sigma": lambda s, a: d.ddim_sigma(s, a["t"], a["t"] - 1, 0.5, a["x"]),
-    "ddim_step": lambda s, a: [d.ddim_step(s, model, a["x"], a["t"], a["t"] - 1, eta, a["noise"], clip=eta == 0)
+    "ddim_step": lambda s, a: [d.ddim_step(reverse(s, clip=eta == 0), a["x"], a["t"], a["t"] - 1, eta, a["noise"])
                                for eta in (0.0, 0.5)],
-    "ddim": lambda s, a: chain(d.ddim(s, model, a["x"], [s.T, 1], at(a), eta=0.5)),
-    "ddim_invert": lambda s, a: chain(d.ddim_invert(s, model, a["x"], [s.T, 1], iterations=2)),
+    "ddim": lambda s, a: chain(d.ddim(reverse(s), a["x"], [s.T, 1], at(a), eta=0.5)),
+    "ddim_invert": lambda s, a: chain(d.ddim_invert(reverse(s), a["x"], [s.T, 1], iterations=2)),
     "langevin_step": lambda s, a: d.langevin_step(a["x"], a["noise"], 0.1, a["noise"]),
-    "annealed_langevin": lambda s, a: chain(d.annealed_langevin(s, model, a["x"], [s.T, 1], at(a), per_level=2)),
+    "annealed_langevin": lambda s, a: chain(d.annealed_langevin(reverse(s), a["x"], [s.T, 1], at(a), per_level=2)),
     "guided": lambda s, a: d.guided(with_label, a["t"], 0, 0.5)(a["x"], a["t"]),
     "interpolate": lambda s, a: chain(d.interpolate(
-        s, model, a["x"][0, ...], a["noise"][0, ...], 2, a["fractions"], a["noise"][0, ...], a["x"][0, ...],
+        reverse(s), a["x"][0, ...], a["noise"][0, ...], 2, a["fractions"], a["noise"][0, ...], a["x"][0, ...],
         lambda t: of(a["x"]).concat([a["noises"][t, :1, ...]] * 3, axis=0))),
-    "inpaint": lambda s, a: chain(d.inpaint(s, model, a["x"], a["mask"], a["noise"],
+    "inpaint": lambda s, a: chain(d.inpaint(reverse(s), a["x"], a["mask"], a["noise"],
                                             lambda what, t, k: a["noises"][t, ...], repeats=2)),
     "simple_loss": lambda s, a: every_kind(
         lambda p: [d.simple_loss(s, model, a["x"], a["t"], a["noise"], predicts=p)]),
@@ -129,20 +139,20 @@ CALLS: dict[str, Callable[[d.Schedule, dict[str, Any]], Any]] = {
     "decoder_log_likelihood": lambda s, a: [
         d.decoder_log_likelihood(a["levels"], a["x"], scale) for scale in (-1.0, a["noise"])],
     "prior_kl": lambda s, a: d.prior_kl(s, a["x"]),
-    "vlb_term": lambda s, a: d.vlb_term(s, model, a["x"], a["noise"], a["t"], levels=None),
-    "vlb_terms": lambda s, a: chain(d.vlb_terms(s, model, a["x"], at(a), levels=None)),
-    "vlb": lambda s, a: d.vlb(s, model, a["x"], a["noises"], levels=None, variance="large"),
-    "discretised bound": lambda s, a: d.vlb(s, model, a["levels"], a["noises"]),
+    "vlb_term": lambda s, a: d.vlb_term(reverse(s), a["x"], a["noise"], a["t"], levels=None),
+    "vlb_terms": lambda s, a: chain(d.vlb_terms(reverse(s), a["x"], at(a), levels=None)),
+    "vlb": lambda s, a: d.vlb(reverse(s, variance="large"), a["x"], a["noises"], levels=None),
+    "discretised bound": lambda s, a: d.vlb(reverse(s), a["levels"], a["noises"]),
     "discretised trajectory": lambda s, a: trajectory(s, a, 256),
-    "mean_mismatch": lambda s, a: d.mean_mismatch(s, model, a["x"], a["noise"], a["t"]),
-    "mean_mismatch_from_noise": lambda s, a: d.mean_mismatch_from_noise(s, model, a["x"], a["t"], a["noise"]),
-    "mean_mismatch_simplified": lambda s, a: d.mean_mismatch_simplified(s, model, a["x"], a["t"], a["noise"]),
+    "mean_mismatch": lambda s, a: d.mean_mismatch(reverse(s), a["x"], a["noise"], a["t"]),
+    "mean_mismatch_from_noise": lambda s, a: d.mean_mismatch_from_noise(reverse(s), a["x"], a["t"], a["noise"]),
+    "mean_mismatch_simplified": lambda s, a: d.mean_mismatch_simplified(reverse(s), a["x"], a["t"], a["noise"]),
     "mismatch_constant": lambda s, a: d.mismatch_constant(s, a["t"], a["x"], "large"),
-    "weighted_noise_loss": lambda s, a: d.weighted_noise_loss(s, model, a["x"], a["t"], a["noise"]),
+    "weighted_noise_loss": lambda s, a: d.weighted_noise_loss(reverse(s), a["x"], a["t"], a["noise"]),
     "eq12_weight": lambda s, a: d.eq12_weight(s, a["t"], dtype=str(a["x"].dtype).rpartition(".")[2]),
     "q_trajectory": lambda s, a: d.q_trajectory(s, a["x"], a["noises"]),
     "Trajectory": trajectory,
-    "send": lambda s, a: [part for received in d.send(s, model, a["levels"], at(a)) for part in received[1:]],
+    "send": lambda s, a: [part for received in d.send(reverse(s), a["levels"], at(a)) for part in received[1:]],
     "distortion": lambda s, a: d.distortion(a["x"], a["noise"]),
     "Gaussian": lambda s, a: [f(a["x"], a["t"]) for g in [d.Gaussian(s, 0.1, 0.5)] for f in (g.eps, g.x0, g.log_q)],
     "Mixture": lambda s, a: [f(a["x"], a["t"]) for m in [mixture(s, a)] for f in (m.eps, m.x0, m.log_q)],
@@ -158,6 +168,6 @@ def mixture(s: d.Schedule, a: dict[str, Any]) -> d.Mixture:
 
 
 def results(name: str, schedule: d.Schedule, values: dict[str, Any]) -> list[Any]:
-    """What a call gives, as a list of arrays."""
+    """Return the results of a call as a list of arrays."""
     found = CALLS[name](schedule, values)
     return list(found) if isinstance(found, (tuple, list)) else [found]

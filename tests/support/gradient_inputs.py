@@ -1,4 +1,4 @@
-"""What the tests of gradients draw: numbers by name, leaves, ops that are in no registry."""
+"""Inputs of gradient tests: random numbers by name, leaves, ops outside the registry."""
 
 from __future__ import annotations
 
@@ -6,25 +6,22 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from hypothesis import settings
 
 from ddpm_np.autograd.op import reals
 from ddpm_np.autograd.ops import Op
 from ddpm_np.autograd.tensor import Tensor
 
-few = settings(deadline=None, max_examples=25, database=None)
-
 
 def generator(*names: Any) -> np.random.Generator:
-    """Random numbers that depend on the names alone."""
+    """Return a generator of random numbers that depend on the names alone."""
     return np.random.default_rng(list("/".join(map(str, names)).encode()))
 
 
 def leaf(*shape: int, dtype: Any = np.float64, name: str = "leaf") -> Tensor:
-    """A Tensor of random numbers to differentiate with respect to."""
+    """Return a Tensor of random numbers that requires a gradient."""
     return Tensor(generator(name, shape).standard_normal(shape).astype(dtype), requires_grad=True)
 
 
 def own_op(name: str, define: Callable) -> Op:
-    """An op that is in no registry."""
+    """Return an op that is not in the registry."""
     return Op(name, define, reals, False, True, ())

@@ -1,7 +1,7 @@
-"""A second implementation of what the maths checker asks about, from the papers' formulas, in NumPy and SciPy alone.
+"""An independent implementation of the checker's protocol, from the papers' formulas, in NumPy and SciPy alone.
 
-The proof of the checker plants its mistakes here: the code is plain, each formula stands in one place, and nothing of
-`ddpm_np` is in it. A table has T + 1 entries, entry t for the papers' step t.
+The tests of the checker plant mistakes here: the code is plain, each formula stands in one place, and it imports
+nothing of `ddpm_np`. A table has T + 1 entries, entry t for the papers' step t.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from scipy.special import log_ndtr
 
 
 def rows(table, t, x):
-    """Entries t of a table, one for each image of x."""
+    """Return entries t of a table, one for each image of x."""
     return table[t].reshape((len(x),) + (1,) * (x.ndim - 1))
 
 
@@ -23,7 +23,7 @@ def mean_of_dimensions(x):
 
 
 class Reference:
-    """Everything in the protocol of a check target, for one schedule."""
+    """The whole protocol of a check target, for one schedule."""
 
     conventions = {}  # noqa: RUF012 - the protocol's name
 
@@ -96,7 +96,7 @@ class Reference:
         return c * v + s * x_t
 
     def turn(self, t, x):
-        """Cosine and sine of the angle by which (x₀, ε) is turned into (x_t, v)."""
+        """Return cosine and sine of the angle that rotates (x₀, ε) into (x_t, v)."""
         return np.sqrt(rows(self.abar, t, x)), np.sqrt(rows(self.level, t, x))
 
     # The reverse process

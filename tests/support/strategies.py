@@ -1,4 +1,4 @@
-"""What the tests of the mathematics draw: the checker's cases with this package's schedule beside the exact numbers."""
+"""Hypothesis strategies for diffusion: the checker's cases with this package's schedule beside the exact numbers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ few = settings(deadline=None, max_examples=25)
 
 
 class Case(NamedTuple):
-    """A schedule of the package, and the same numbers exactly."""
+    """A schedule of the package and its exact numbers."""
 
     schedule: Schedule
     exact: Exact
@@ -34,28 +34,28 @@ class Case(NamedTuple):
 
 
 def case(betas: Any) -> Case:
-    """The Case of some betas: Fractions stay Fractions, floats are taken at their exact value."""
+    """Return the Case of some betas: Fractions stay Fractions, floats are taken at their exact value."""
     found = exact.Case(betas)
     return Case(Schedule.from_betas(found.betas), found.exact)
 
 
 def from_ks(ks: Any) -> Case:
-    """The Pythagorean schedule of rational k₁ < k₂ < …"""
+    """Return the Pythagorean schedule of rational k₁ < k₂ < …"""
     return case(exact.from_ks(ks).given)
 
 
 def pythagorean(min_T: int = 2, max_T: int = 6) -> st.SearchStrategy[Case]:
-    """Schedules with rational coefficients; they shrink to k = 1/3, 1/2."""
+    """Draw schedules with rational coefficients; they shrink to k = 1/3, 1/2."""
     return lists_of_ks(min_T, max_T).map(from_ks)
 
 
 def any_schedule(max_T: int = 1000, min_alpha_bar: float = 1e-60) -> st.SearchStrategy[Case]:
-    """Schedules of arbitrary β, with 50-digit numbers to compare with."""
+    """Draw schedules of arbitrary β, with 50-digit numbers beside them."""
     return betas(max_T, min_alpha_bar).map(case)
 
 
 def schedules() -> st.SearchStrategy[Case]:
-    """Pythagorean or arbitrary; failures shrink to a Pythagorean one."""
+    """Draw Pythagorean or arbitrary schedules; failures shrink to a Pythagorean one."""
     return pythagorean() | any_schedule(40, 1e-12)
 
 
@@ -70,7 +70,7 @@ class Batch(NamedTuple):
 
 @st.composite
 def batches(draw: Any, cases: st.SearchStrategy[Case] | None = None, first: int = 1) -> Batch:
-    """A schedule, images of any rank, noise (or other images) of the same shape, and a t for each."""
+    """Draw a schedule, images of any rank, noise (or other images) of the same shape, and a t for each."""
     drawn = draw(schedules() if cases is None else cases)
     shape = draw(shapes())
     t = draw(steps(drawn.exact.T, shape[0], first))
@@ -78,12 +78,12 @@ def batches(draw: Any, cases: st.SearchStrategy[Case] | None = None, first: int 
 
 
 def rows(values: Any, x: np.ndarray) -> np.ndarray:
-    """One number an image, as float64 (N, 1, …): what an image of x is to be multiplied by."""
+    """Return one number per image as float64 (N, 1, …), to multiply images by."""
     return np.array([float(v) for v in values]).reshape(len(x), *[1] * (x.ndim - 1))
 
 
 def error(got: Any, want: Any, scale: Any = None) -> float:
-    """The greatest |got − want|/scale, scale being |want|; shapes must be equal, and 0 counts where both are 0."""
+    """Return the largest |got − want|/scale, scale being |want|; shapes must be equal, and 0/0 counts as 0."""
     got, want = np.asarray(got), np.asarray(want)
     assert got.shape == want.shape, f"expected shape {want.shape}, got {got.shape}"
     assert np.isfinite(got).all(), f"expected finite numbers, got {got}"
@@ -94,6 +94,6 @@ def error(got: Any, want: Any, scale: Any = None) -> float:
 
 
 def assert_close(got: Any, want: Any, tolerance: float = 1e-12, scale: Any = None) -> None:
-    """Equal shapes, finite, and `error` at most the tolerance."""
+    """Assert equal shapes, finite numbers, and `error` at most the tolerance."""
     worst = error(got, want, scale)
     assert worst <= tolerance, f"error {worst:.3g} above {tolerance:.3g}\ngot      {got}\nexpected {want}"

@@ -1,4 +1,4 @@
-"""The toys of the plane: their data, that a net reaches the floor, learned variances and β, pictures, the command."""
+"""The toys in the plane: data, training to the floor, learned variances and β, pictures, the command."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def spiral(u):
 
 
 def half_circles(u):
-    """The moons': e^{iφ} − (½ + ¼i), times √2, and the same turned by 180°."""
+    """The moons: e^{iφ} − (½ + ¼i), times √2, and the same rotated by 180°."""
     arc = math.sqrt(2) * (np.exp(1j * np.pi * (2 * u % 1)) - (0.5 + 0.25j))
     return np.where(u < 0.5, arc, -arc)
 
 
 def five(u):
-    """The mixture's: the fifth roots of one, turned by 90°, times 1.4, with the weights 0.3 to 0.1."""
+    """The mixture: the fifth roots of one, rotated by 90°, times 1.4, with weights from 0.3 to 0.1."""
     return 1.4j * np.exp(2j * np.pi * np.searchsorted([0.3, 0.55, 0.75, 0.9], u, side="right") / 5)
 
 
@@ -68,7 +68,7 @@ def test_points_are_a_function_of_the_seed_and_their_number(name):
 
 @pytest.mark.parametrize("name", CURVES)
 def test_points_are_the_curve_and_noise_about_it(name):
-    """By the characteristic function, E e^{ik·x} = ∫e^{ik·c(u)} du·e^{−σ²|k|²/2}, at several k; and unit variance."""
+    """By the characteristic function E e^{ik·x} = ∫e^{ik·c(u)} du·e^{−σ²|k|²/2} at several k; and unit variance."""
     curve, sigma, draw = CURVES[name]
     n, c = 40_000, curve(U)
     assert 0.94 < 0.5 * np.mean(abs(c - c.mean()) ** 2) + sigma**2 < 1.03  # variance, a mean over both dimensions
@@ -84,7 +84,7 @@ def test_points_are_the_curve_and_noise_about_it(name):
 
 @pytest.mark.parametrize("name", CURVES)
 def test_the_oracle_is_that_of_the_curve(name):
-    """1,000 points give the ε* of 4,000, and the density of the data; the mixture's five are exact."""
+    """1,000 points give the ε* of 4,000 and the density of the data; the mixture's five points are exact."""
     toy, s, n = toys.TOYS[name], toys.toy_schedule(100), 200
     x_0, noise = (a.astype(np.float64) for a in fresh(toy, n, 0))
     oracle, finer = toy.oracle(s), toy.oracle(s, 4000)
@@ -113,7 +113,7 @@ def test_the_schedule_has_the_papers_marginals():
 # A net on Gaussian data: everything it can reach is known.
 
 class Blob:
-    """x₀ ~ N(m, s²) with s² of its own in each dimension."""
+    """x₀ ~ N(m, s²) with a different s² in each dimension."""
 
     name = "blob"
 
@@ -166,7 +166,7 @@ def test_the_learned_variance_is_that_of_the_exact_step(blob):
 
 
 def test_the_bound_is_the_entropy_or_more(blob):
-    """Of the exact model with variance r_t the gap is KL(q(x_T) ‖ N(0, I)), here next to nothing; the net's is near."""
+    """For the exact model with variance r_t the gap is KL(q(x_T) ‖ N(0, I)), here nearly 0; the net's is close."""
     found = toys.judge(blob, 10, 1000)
     assert -SIGMAS * found.gap_error < found.gap < 0.02 + SIGMAS * found.gap_error
     assert 0 <= found.prior < 1e-4
@@ -183,7 +183,7 @@ def mixture():
 
 
 def test_samples_fall_into_the_components_by_their_weights(mixture):
-    """Each share within chance and 0.03 of its weight, that much for a net of a few seconds.
+    """Each share is within chance and 0.03 of its weight; 0.03 is for a net trained for a few seconds.
 
     Of the data 98.9 % lie within 3σ of a centre, of the samples nine in ten; and they lie about it as widely.
     """
@@ -205,7 +205,7 @@ def test_samples_fall_into_the_components_by_their_weights(mixture):
 # Learned β.
 
 def test_the_loss_of_a_learned_schedule_is_the_bound_and_reaches_its_logits():
-    """Every w_t has a gradient; where the numbers are those of the fixed schedule, so is the loss."""
+    """Every w_t has a gradient; at the numbers of the fixed schedule, the loss is that of the fixed schedule."""
     start = toys.toy_schedule(5)
     model = LearnedForward(MLP(SMALL, dtype="float32"), start)
     assert np.allclose(model.numbers().beta, start.beta, rtol=1e-6)
@@ -221,7 +221,7 @@ def test_the_loss_of_a_learned_schedule_is_the_bound_and_reaches_its_logits():
 
 
 def test_learned_forward_variances_lower_the_bound():
-    """T = 8, on the same fresh points and noise; by the nets, and by the exact ε* on both schedules.
+    """T = 8, on the same fresh points and noise, for the nets and for the exact ε* of both schedules.
 
     In nats a dimension the nets come from 1.34 to 1.19, the exact ε* from 1.07 to 0.92 (the entropy is 0.56): eight
     steps are few, and better used where β_t is smaller at first. Only the forward variances differ in the second pair.
@@ -290,7 +290,7 @@ def test_a_net_without_learned_beta_has_its_variances_drawn(mixture, tmp_path):
 
 
 @pytest.mark.parametrize(("arguments", "said"), [
-    (["--T", "1"], "T must be from 2 to 1000, steps of the paper's schedule, got 1"), (["--T", "1001"], "got 1001"),
+    (["--T", "1"], "T must be from 2 to 1000, the steps of the paper's schedule, got 1"), (["--T", "1001"], "got 1001"),
     (["--steps", "0"], "steps must be at least 1, got 0"), (["--seed", "-1"], "seed must be an int from 0"),
     (["--out", "{file}"], "File exists"), (["--out", "{file}/deep"], "Not a directory")])
 def test_wrong_arguments_are_one_line_and_status_2(arguments, said, tmp_path, capsys):

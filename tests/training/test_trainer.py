@@ -9,6 +9,7 @@ import pytest
 from gradient_inputs import generator
 from small_run import BETAS, batch, bits, net
 
+from ddpm_np.autograd.op import kernels
 from ddpm_np.autograd.tensor import Tensor, gradients
 from ddpm_np.backend import get_backend
 from ddpm_np.diffusion import Schedule, linear_schedule, simple_loss
@@ -23,8 +24,9 @@ def trained(steps=4, **options):
     return trainer, [(float(log["loss"]), float(log["grad_norm"])) for log in logs]
 
 
+@pytest.mark.parametrize("choice", ["fast", "reference"])
 @pytest.mark.parametrize("shards", [1, 3])
-def test_three_steps_written_out(shards):
+def test_three_steps_written_out(shards, choice):
     """Draws, ∇ of the mean loss, clip, warm-up, Adam, average: by hand, in float64."""
     lr, warmup, clip, decay, seed = 1e-2, 2, 0.4, 0.7, 11
     trainer = Trainer(net("float64", 0.0), Schedule.from_betas(BETAS), lr=lr, warmup=warmup, clip=clip, ema=decay,
@@ -35,7 +37,8 @@ def test_three_steps_written_out(shards):
     average = [p.data.copy() for p in other.parameters()]
     for k in range(3):
         x_0 = batch(k, dtype=np.float64)
-        log = trainer.step(x_0)
+        with kernels(choice):
+            log = trainer.step(x_0)
         t = device.integers(seed, "t", k, 0, 6, 1, 20)
         noise = device.normal(seed, "noise", k, 0, 6, (8, 8, 1))
         ab = alpha_bar[t - 1][:, None, None, None]
@@ -59,10 +62,13 @@ def test_three_steps_written_out(shards):
     assert trainer.steps == 3
 
 
+@pytest.mark.parametrize("choice", ["fast", "reference"])
+@pytest.mark.parametrize("shards", [1, 4])
 @pytest.mark.parametrize("workers", [2, 4])
-def test_any_number_of_workers_gives_the_same_bits(workers):
-    one, logs = trained(shards=4, workers=1)
-    several, same = trained(shards=4, workers=workers)
+def test_any_number_of_workers_gives_the_same_bits(workers, shards, choice):
+    with kernels(choice):
+        one, logs = trained(shards=shards, workers=1)
+        several, same = trained(shards=shards, workers=workers)
     assert logs == same
     assert bits(one) == bits(several)
 

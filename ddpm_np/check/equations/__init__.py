@@ -1,4 +1,4 @@
-"""The properties, by what they are about; importing this fills the registry in the paper's order."""
+"""The properties by topic; importing this package fills the registry in the paper's order."""
 
 from ddpm_np.check.equations import (  # noqa: I001 - the order of the registry
     forward,

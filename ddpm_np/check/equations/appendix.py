@@ -1,7 +1,7 @@
 """Appendix A on given trajectories: both derivations line by line, (3), and the joint densities of (1) and (2).
 
-Each line is computed here once more from `scipy.stats` and the exact tables, as the paper writes it, and all lines of a
-derivation are one number at every trajectory. Their expectations are in `expectations`.
+Each line is recomputed from `scipy.stats` and the exact tables, as the paper writes it. All lines of a derivation have
+the same value on every trajectory. Their expectations are checked in `expectations`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ equation("joint", "ln p_θ(x_{0:T}) and ln q(x_{1:T} | x₀)",
 equation("17", "the ratio of the joint densities",
          r"L = \mathbb{E}_q\left[-\log\frac{p_\theta(x_{0:T})}{q(x_{1:T}\mid x_0)}\right]", A + "(17)",
          LINES + "equation_17")
-equation("18", "the products taken apart",
+equation("18", "the products as sums of logarithms",
          rf"= \mathbb{{E}}_q\left[-\log {P_T}-\sum_{{t\geq1}}\log\frac{{{REVERSE}}}{{{STEP}}}\right]", A + "(18)",
          LINES + "equation_18")
 equation("19", "t = 1 split off",
@@ -50,7 +50,7 @@ equation("21", "telescoped",
 equation("22", "KL divergences: (5)",
          rf"= \mathbb{{E}}_q\left[D_{{KL}}(q(x_T\mid x_0)\,\Vert\,{P_T})+\sum_{{t>1}}"
          rf"D_{{KL}}({POSTERIOR}\,\Vert\,{REVERSE})-\log {DECODER}\right]", A + "(22)", LINES + "equation_22")
-equation("23", "where the second derivation begins",
+equation("23", "the start of the second derivation",
          rf"L = \mathbb{{E}}_q\left[-\log {P_T}-\sum_{{t\geq1}}\log\frac{{{REVERSE}}}{{{STEP}}}\right]", A + "(23)",
          LINES + "equation_23")
 equation("24", "Bayes' rule without x₀",
@@ -64,13 +64,13 @@ equation("25", "telescoped without x₀",
 
 
 def model(x: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Not linear, and different for every t."""
+    """A model that is nonlinear and different for every t."""
     column = t.reshape((-1,) + (1,) * (x.ndim - 1))
     return np.tanh(x) * (0.3 + 0.1 * column) - 0.05 * column
 
 
 class Path:
-    """A trajectory x (T + 1, N, …), what it is judged by, and its log densities by name, (N,) each for every t."""
+    """A trajectory x (T + 1, N, …) with its options and its log densities by name, (N,) each for every t."""
 
     def __init__(self, case: Case, shape: tuple[int, ...], seed: int, variance: str = "small", predicts: str = "eps",
                  levels: int | None = None):
@@ -110,7 +110,7 @@ class Path:
             self.reverse.append(_normal(x[t - 1], centre, r))
 
     def log_q(self, x: np.ndarray, t: np.ndarray) -> np.ndarray:
-        """ln q(x_t); (N,)."""
+        """Return ln q(x_t), (N,)."""
         k = self.case.table
         shape = (-1,) + (1,) * (x.ndim - 1)
         mean, v = k.sqrt_alpha_bar[t] * self.m, k.alpha_bar[t] * self.s2 + k.one_minus_alpha_bar[t]
@@ -126,7 +126,7 @@ def _normal(x: np.ndarray, mean: Any, variance: float) -> np.ndarray:
 
 
 def decoder_log_likelihood(x: np.ndarray, mean: np.ndarray, sigma: float, levels: int) -> np.ndarray:
-    """ln of the probability of a bin, (13), to 50 digits."""
+    """Return the logarithm of the probability of a bin, (13), to 50 digits."""
     def log_probability(x: float, mean: float) -> float:
         high = mpmath.inf if x >= 1 else mp50.mpf(x) + mp50.mpf(1) / (levels - 1)
         low = -mpmath.inf if x <= -1 else mp50.mpf(x) - mp50.mpf(1) / (levels - 1)
@@ -137,7 +137,7 @@ def decoder_log_likelihood(x: np.ndarray, mean: np.ndarray, sigma: float, levels
 
 @cache
 def paths() -> tuple[Path, ...]:
-    """Two steps and one number; six of small images; few steps of any size, with the decoder."""
+    """Return trajectories: of two steps and one number, of six steps and small images, and with the decoder."""
     two, six, _, rough = plain_cases()
     return (Path(two, (2, 1), 0), Path(six, (3, 2, 1), 1, "large", predicts="x0"), Path(rough, (2, 3), 2),
             Path(six, (2, 3), 3, "large", levels=9))

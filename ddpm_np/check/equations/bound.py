@@ -1,7 +1,7 @@
 """The bound and its terms: a KL divergence, L_T, (8), L₀, (5), the weight of (12), and L_simple (14).
 
-A bound is asked of x₀ on the grid of 256 levels and, at t = 1, of x₁ whose x̂₀ lies within 2 σ₁ of x₀: what becomes of
-the decoder far out in its tails is asked in `decoder` alone.
+The bound is checked for x₀ on the grid of 256 levels and, at t = 1, for x₁ whose x̂₀ lies within 2 σ₁ of x₀: the
+decoder's far tails are checked in `decoder` alone.
 """
 
 from __future__ import annotations
@@ -45,19 +45,19 @@ equation("L_0", "the data's term", r"L_0 = -\log p_\theta(x_0\mid x_1),\quad \si
 equation("5", "the whole bound", r"L = L_T+\sum_{t>1}L_{t-1}+L_0", PAPER + "(5)", "diffusion.bound.vlb",
          "diffusion.bound.vlb_terms")
 
-MODEL = "ε_θ = 3/4·x_t + 1/2·t/T − 1/4"  # `affine`, in the words of a counterexample
+MODEL = "ε_θ = 3/4·x_t + 1/2·t/T − 1/4"  # `affine`, as counterexamples show it
 
 
 # KL
 
 
 def normals() -> st.SearchStrategy[np.ndarray]:
-    """μ₁, ln σ₁², μ₂, ln σ₂²: (4, N, …)."""
+    """Return a strategy for μ₁, ln σ₁², μ₂, ln σ₂²: (4, N, …)."""
     return shapes().flatmap(lambda shape: images((4, *shape)))
 
 
 def plain_normals() -> tuple[np.ndarray, ...]:
-    """One mean off by one; one variance four times the other, and the reverse; then any of three ranks."""
+    """Return fixed cases: means that differ by one, variances that differ by a factor of four, then three ranks."""
     four = math.log(4.0)
     simple = np.array([[1.0, 0, 0, 0], [0, four, 0, 0], [0, 0, 0, four], [2, 0, 0, four]]).T[:, :, None]
     rng = np.random.default_rng(0)
@@ -71,7 +71,7 @@ def kl_is_its_formula(check: Check, four: np.ndarray) -> None:
 
 @checks("kl", first=plain_normals, needs=["kl"], aspect="kl_is_its_formula", method="closed form")
 def kl_of_nearly_equal_variances(check: Check, four: np.ndarray) -> None:
-    """Where the plain formula cancels: right to 1e-9 of its terms, which it is."""
+    """Check variances so close that the plain formula cancels: it is still right to 1e-9 of its terms."""
     mean1, logvar1, mean2, logvar2 = four
     for small in (1e-3, 1e-6):
         _compare_kl(check, np.stack([mean1, logvar1, mean1 + small * mean2, logvar1 + small * logvar2]))
@@ -101,7 +101,7 @@ def _compare_kl(check: Check, four: np.ndarray) -> None:
 @checks("kl", first=plain_normals, needs=["kl"], aspect="kl_is_its_formula",
         method="40-node Gauss–Hermite integral")
 def kl_is_an_expectation(check: Check, four: np.ndarray) -> None:
-    """E[ln p₁(x) − ln p₂(x)] over x ~ N(μ₁, σ₁²)."""
+    """Check KL against E[ln p₁(x) − ln p₂(x)] over x ~ N(μ₁, σ₁²)."""
     mean1, logvar1, mean2, logvar2 = four
     nodes, weights = np.polynomial.hermite_e.hermegauss(40)
     x = mean1[..., None] + np.exp(logvar1 / 2)[..., None] * nodes  # (N, …, 40)
@@ -187,7 +187,7 @@ def _compare_term(check: Check, b: Batch, variance: str) -> None:
 
 @checks("8", first=lambda: plain_batches(2), needs=["vlb_term"], method="closed form")
 def term_is_a_square_and_a_constant(check: Check, b: Batch) -> None:
-    """With the ε that x₀ and x_t say, L_{t−1} is C; with another it is more by (μ̃_t − μ_θ)²/(2σ_t²)."""
+    """Check that L_{t−1} is C for the true ε of x₀ and x_t, and exceeds C by (μ̃_t − μ_θ)²/(2σ_t²) for another ε."""
     target, x_0, x_t, k = check(b.case), levels(check, b), b.y, b.rows
     true = (x_t - k.sqrt_alpha_bar * x_0) / k.sqrt_one_minus_alpha_bar
     best = Means(k, x_0, x_t, true, target.range)
@@ -215,7 +215,7 @@ def term_is_a_square_and_a_constant(check: Check, b: Batch) -> None:
 
 @checks("L_0", draws=batches(), first=plain_batches, needs=["vlb_term"], method="normal distribution function")
 def first_term_is_the_decoder(check: Check, b: Batch) -> None:
-    """σ₁² is β̃₂, of either variance."""
+    """Check L₀ as the decoder's likelihood, with σ₁² = β̃₂ for either variance."""
     for variance in ("small", "large"):
         _compare_first(check, b, variance)
 
@@ -247,7 +247,7 @@ def _compare_first(check: Check, b: Batch, variance: str) -> None:
 @checks("L_0", first=lambda: short_batches()[:3], needs=["vlb_term"], aspect="first_term_is_the_decoder",
         method="each image by itself")
 def first_term_in_a_batch_of_any_t(check: Check, b: Batch) -> None:
-    """The decoder for the images at t = 1, wherever they stand, and a divergence for the others."""
+    """Check a batch of different t: the decoder for the images at t = 1, a divergence for the others."""
     target, x_0, k, model = check(b.case), levels(check, b), b.rows, affine(b.case)
     first, ones = (b.t == 1).reshape(k.beta.shape), np.ones(len(b.t), b.t.dtype)
     sigma = np.where(first, first_sigma(check, b._replace(t=ones), "small"), np.sqrt(k.beta))
@@ -266,13 +266,13 @@ def first_term_in_a_batch_of_any_t(check: Check, b: Batch) -> None:
 
 
 def short_batches() -> list[Batch]:
-    """The plain batches of few steps."""
+    """Return the fixed cases with few steps."""
     return [b for b in plain_batches() if b.case.T < 100]
 
 
 @checks("5", draws=batches(schedules(max_T=8)), first=short_batches, needs=["vlb"], method="closed form")
 def bound_is_the_sum_of_its_terms(check: Check, b: Batch) -> None:
-    """Of a model whose x̂₀ are here and there outside [−1, 1], where nothing is to be clipped."""
+    """Check the bound of a model whose x̂₀ sometimes leave [−1, 1], which the bound does not clip."""
     for variance in ("small", "large"):
         _compare_bound(check, b, variance)
 

@@ -1,6 +1,6 @@
-"""What the properties of the bound expect: a KL divergence, a level's probability and the terms of (5), in float64.
+"""The numbers that the properties of the bound expect: KL divergences, levels' probabilities, the terms of (5).
 
-All from the exact tables; and what the numbers of other conventions would be.
+They are computed in float64 from the exact tables, together with the numbers of other conventions.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from ddpm_np.check.target import Missing, Target
 
 
 def divergence(mean1: Any, logvar1: Any, mean2: Any, logvar2: Any) -> np.ndarray:
-    """KL(N(μ₁, σ₁²) ‖ N(μ₂, σ₂²)), elementwise, in nats."""
+    """Return KL(N(μ₁, σ₁²) ‖ N(μ₂, σ₂²)) elementwise, in nats."""
     return 0.5 * (logvar2 - logvar1 + np.exp(logvar1 - logvar2) + (mean1 - mean2) ** 2 * np.exp(-logvar2) - 1)
 
 
 def log_level(x_0: Any, mean: Any, sigma: Any, low: float = -1.0, high: float = 1.0) -> np.ndarray:
-    """Equation (13): ln of the probability of x₀'s level, of 256 from `low` to `high`; elementwise, in nats.
+    """Return the log probability of x₀'s level, of 256 from `low` to `high`, by (13); elementwise, in nats.
 
-    ln(Φ(b) − Φ(a)) by logarithms, on the side of the mean where both are small.
+    ln(Φ(b) − Φ(a)) is computed from logarithms on the side of the mean where both are small.
     """
     half = (high - low) / 510
     a = np.where(x_0 < low + half, -np.inf, (x_0 - half - mean) / sigma)
@@ -37,48 +37,49 @@ def log_level(x_0: Any, mean: Any, sigma: Any, low: float = -1.0, high: float = 
 
 
 def bits(x: np.ndarray) -> np.ndarray:
-    """(N, …) nats -> (N,) bits per dimension."""
+    """Convert nats (N, …) to bits per dimension (N,)."""
     return x.reshape(len(x), -1).mean(axis=1) / math.log(2)
 
 
 def levels(check: Check, b: Batch) -> np.ndarray:
-    """Data on the grid of 256 levels: 1 and −1 stay, 0 becomes 1/255 (of a range from 0 to 1: 128/255)."""
+    """Round x to the grid of 256 levels: ±1 stay, 0 becomes 1/255 (128/255 if the target's range is 0 to 1)."""
     low, high = check(b.case).range
     return low + (high - low) * (np.rint((np.clip(b.x, -1, 1) + 1) / 2 * 255) / 255)
 
 
 class Means:
-    """What the term at each image's t is made of, for data, x_t and what the model says there; all (N, …)."""
+    """The means in the term at each image's t, from data, x_t and the model's output; all (N, …)."""
 
     def __init__(self, k: Rows, x_0: np.ndarray, x_t: np.ndarray, eps: np.ndarray, ends: tuple[float, float]):
         self.x0_hat = (x_t - k.sqrt_one_minus_alpha_bar * eps) / k.sqrt_alpha_bar
         self.posterior = k.x0 * x_0 + k.xt * x_t
         self.model = (x_t - k.beta / k.sqrt_one_minus_alpha_bar * eps) / k.sqrt_alpha
         self.clipped = k.x0 * np.clip(self.x0_hat, *ends) + k.xt * x_t
-        # the magnitudes of all that either mean may have been added up from
+        # the sum of the magnitudes of all terms that an implementation can compute either mean from
         self.size = (np.abs(k.x0 * x_0) + np.abs(k.xt * x_t) + np.abs(x_t) / k.sqrt_alpha
                      + k.x0 * (np.abs(x_t) + np.abs(eps)) / k.sqrt_alpha_bar)
 
 
 def kl_scale(m: Means, logvar1: np.ndarray, logvar2: np.ndarray) -> np.ndarray:
-    """The magnitudes of the terms of a KL divergence, and what a rounding of the means makes of its square; (N, …)."""
+    """Return the magnitudes of a KL divergence's terms plus the effect of rounded means on its square, (N, …)."""
     d, inverse = np.abs(m.posterior - m.model), np.exp(-logvar2)
     return 0.5 * (1 + np.abs(logvar1) + np.abs(logvar2) + np.exp(logvar1 - logvar2)) + d * (d + m.size) * inverse
 
 
 def level_scale(m: Means, log_p: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Return the scale of errors in the log probability of a level, (N, …)."""
     return 1 + np.abs(log_p) + 3 * m.size / sigma
 
 
 def start(case: Case, x_0: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """The noise at t = 1 for which x̂₀ of `affine` is x₀ + σ₁·u."""
+    """Return the noise at t = 1 for which x̂₀ of `affine` is x₀ + σ₁·u."""
     k = case.rows(np.ones(len(x_0), int), x_0)
     error = k.sqrt_alpha_bar * np.sqrt(k.small) / k.sqrt_beta * u
     return (error + 0.75 * k.sqrt_alpha_bar * x_0 + 0.5 / case.T - 0.25) / (1 - 0.75 * k.sqrt_beta)
 
 
 def other_conventions(target: Target, want: np.ndarray, dims: int, unit: bool = True) -> dict[str, np.ndarray]:
-    """What the target's numbers look like where its unit or its reduction is not what it declares."""
+    """Return the expected numbers, by description, for a unit or reduction other than the declared one."""
     nats = target.declared.values["unit"] == "nats"
     summed = target.declared.values["reduction"] == "sum"
     units = {"bits, though nats are declared" if nats else "nats": (1 / math.log(2)) if nats else math.log(2)}
@@ -100,14 +101,14 @@ def other_conventions(target: Target, want: np.ndarray, dims: int, unit: bool = 
 
 
 def shown(**arrays: np.ndarray) -> dict[str, np.ndarray]:
-    """For a counterexample: one number an image as it is, several as a list of the first four."""
+    """Format arrays for a counterexample: one number per image as it is, more as a list of the first four."""
     return {name: x.reshape(-1) if x.size == len(x) else np.array(
         ["(" + ", ".join(f"{v:.6g}" for v in row[:4]) + (", …)" if len(row) > 4 else ")")
          for row in x.reshape(len(x), -1)]) for name, x in arrays.items()}
 
 
 def first_sigma(check: Check, b: Batch, variance: str) -> np.ndarray:
-    """σ₁ of the decoder, (N, 1, …)."""
+    """Return the decoder's σ₁, (N, 1, …); raise `Missing` if the target's convention makes it 0."""
     variances = sigma2(check, b, variance)
     if not (variances > 0).all():
         raise Missing("a positive σ₁² for the decoder: first_variance 'posterior' is 0")
@@ -116,7 +117,10 @@ def first_sigma(check: Check, b: Batch, variance: str) -> np.ndarray:
 
 def bound(check: Check, b: Batch, variance: str, noises: np.ndarray, x_0: np.ndarray,
           clip: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """The terms of (5), (T + 1, N) bits per dimension: L₀, …, L_{T−1}, L_T; and their scales. noises[t] draws x_t."""
+    """Return the terms L₀, …, L_{T−1}, L_T of (5), (T + 1, N) in bits per dimension, and their scales.
+
+    x_t is drawn with noises[t].
+    """
     case, n, ends = b.case, len(x_0), check(b.case).range
     t = np.repeat(np.arange(1, case.T + 1), n)  # (T·N,)
     data = np.concatenate([x_0] * case.T)

@@ -1,6 +1,6 @@
-"""Whole chains with given noise, for an affine net: each is done here once more by its steps, from the exact tables.
+"""Whole chains with given noise for an affine net, recomputed step by step from the exact tables.
 
-Algorithm 2 as it goes, DDIM and its inverse, Langevin dynamics, interpolation, filling in, sending (Algorithms 3, 4).
+They are Algorithm 2, DDIM and its inverse, Langevin dynamics, interpolation, inpainting, and Algorithms 3 and 4.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from ddpm_np.check.exact import Case
 from ddpm_np.check.registry import checks, equation
 from ddpm_np.check.strategies import plain_cases
 
-equation("ddim-inversion", "DDIM backwards, from an image to its noise",
+equation("ddim-inversion", "DDIM inversion, from an image to its noise",
          r"x_t = \sqrt{\bar\alpha_t}\,\frac{x_s-\sqrt{1-\bar\alpha_s}\,\epsilon}{\sqrt{\bar\alpha_s}}+"
          r"\sqrt{1-\bar\alpha_t}\,\epsilon,\quad \epsilon = \epsilon_\theta(x_s,t),\ \epsilon_\theta(x_t,t),\ \dots",
          "Song, Meng & Ermon 2021, section 4.3", "diffusion.ddim.ddim_invert")
 equation("langevin", "a step of Langevin dynamics", r"x+\frac{\delta}{2}\nabla\log p(x)+\sqrt{\delta}\,z",
          "Song & Ermon 2019, (4)", "diffusion.langevin.langevin_step")
-equation("annealed-langevin", "Langevin dynamics at one noise level after the other",
+equation("annealed-langevin", "annealed Langevin dynamics",
          r"\delta_t = c\,(1-\bar\alpha_t),\quad x\leftarrow x\sqrt{\bar\alpha_t/\bar\alpha_s}\ "
          r"\mathrm{between\ levels}",
          "Song & Ermon 2019, algorithm 1", "diffusion.langevin.annealed_langevin")
-equation("interpolation", "between two images, in latent space",
+equation("interpolation", "interpolation of two images in latent space",
          r"\bar x_t = (1-\lambda)\,x_t+\lambda\,x'_t,\quad \bar x_0\sim p_\theta(x_0\mid\bar x_t)",
          "Ho et al. 2020, section 4.3", "diffusion.editing.interpolate")
-equation("inpainting", "filling in, with resampling",
+equation("inpainting", "inpainting with resampling",
          r"x_{t-1} = m\odot x_{t-1}^{known}+(1-m)\odot x_{t-1}^{unknown},\quad x_t\sim q(x_t\mid x_{t-1})",
          "Lugmayr et al. 2022, algorithm 1", "diffusion.editing.inpaint")
-equation("algorithm-3", "what has been sent when x_t has", r"\mathrm{rate}_t = L_T+\sum_{s>t}L_{s-1}",
+equation("algorithm-3", "the rate up to x_t", r"\mathrm{rate}_t = L_T+\sum_{s>t}L_{s-1}",
          "Ho et al. 2020, Algorithm 3 and section 4.3", "diffusion.compression.send")
-equation("algorithm-4", "what the receiver makes of x_t",
+equation("algorithm-4", "the receiver's estimate of x₀, and its distortion",
          r"\hat x_0(x_t),\quad \mathrm{distortion}_t = \frac{255}{2}\sqrt{\|x_0-\hat x_0\|^2/D}",
          "Ho et al. 2020, Algorithm 4 and section 4.3", "diffusion.compression.send",
          "diffusion.compression.distortion")
 
-A, B, C = 0.75, 0.5, -0.25  # the net says A·x + B·t/T + C
+A, B, C = 0.75, 0.5, -0.25  # the net's output is A·x + B·t/T + C
 
 
 class Chain(NamedTuple):
-    """A schedule, x_T (N, …), noises (T + 1, N, …) of which row 0 is not to be used, and what the net's numbers are."""
+    """A schedule, x_T (N, …), noises (T + 1, N, …), whose row 0 must not be used, and the options of the chain."""
 
     case: Case
     x: np.ndarray
@@ -57,25 +57,25 @@ class Chain(NamedTuple):
     variance: str
 
     def x0(self, x: np.ndarray, t: int, clip: bool | None = None) -> np.ndarray:
-        """x̂₀: of (15), or as the net says it."""
+        """Return x̂₀, by (15) or as the net predicts it."""
         k, said = self.case.table, A * x + B * t / self.case.T + C
         if self.predicts == "eps":
             said = (x - k.sqrt_one_minus_alpha_bar[t] * said) / k.sqrt_alpha_bar[t]
         return np.clip(said, -1, 1) if (self.clip if clip is None else clip) else said
 
     def eps(self, x: np.ndarray, t: int, clip: bool | None = None) -> np.ndarray:
-        """The ε̂ that goes with it."""
+        """Return the ε̂ that belongs to x̂₀."""
         k = self.case.table
         return (x - k.sqrt_alpha_bar[t] * self.x0(x, t, clip)) / k.sqrt_one_minus_alpha_bar[t]
 
     def down(self, x: np.ndarray, t: int, z: np.ndarray | None = None) -> np.ndarray:
-        """A step of Algorithm 2, z = noises[t] unless given."""
+        """Take a step of Algorithm 2, with z = noises[t] unless given."""
         k = self.case.table
         sigma = np.sqrt((k.small if self.variance == "small" else k.large)[t])
         return k.x0[t] * self.x0(x, t) + k.xt[t] * x + (sigma * (self.noises[t] if z is None else z) if t > 1 else 0)
 
     def sampled(self, x_0: np.ndarray, t: int, z: np.ndarray) -> np.ndarray:
-        """x_t of (4)."""
+        """Return x_t of (4)."""
         k = self.case.table
         return k.sqrt_alpha_bar[t] * x_0 + k.sqrt_one_minus_alpha_bar[t] * z
 
@@ -84,23 +84,23 @@ class Chain(NamedTuple):
         return affine(self.case, A, B, C)
 
     @property
-    def says(self) -> dict[str, Any]:
-        """As the options that DDIM and Langevin dynamics take."""
+    def prediction(self) -> dict[str, Any]:
+        """The options that DDIM and Langevin dynamics take."""
         return {"predicts": self.predicts, "clip": self.clip}
 
     @property
     def options(self) -> dict[str, Any]:
-        return {**self.says, "variance": self.variance}
+        return {**self.prediction, "variance": self.variance}
 
     @property
     def scale(self) -> float:
-        """What a chain's errors are measured by."""
+        """The scale of a chain's errors."""
         return 10 / self.case.table.sqrt_alpha_bar[-1]
 
 
 @cache
 def chains() -> tuple[Chain, ...]:
-    """Two steps of one number; six steps of two small images, of a net that says x̂₀, to be clipped, with σ_t² = β_t."""
+    """Return two chains: two steps of one number, and six of two images, clipped, predicting x₀, with σ_t² = β_t."""
     rng, found = np.random.default_rng(0), []
     for case, shape, predicts, variance in ((plain_cases()[0], (1, 1), "eps", "small"),
                                             (plain_cases()[1], (2, 3, 1), "x0", "large")):
@@ -111,7 +111,7 @@ def chains() -> tuple[Chain, ...]:
 
 
 def _compare(check: Check, c: Chain, name: str, got: Any, want: list[tuple[Any, ...]]) -> None:
-    """A chain of (t, x_t) or (t, x_t, x̂₀): the steps it is at, each x, and the estimate from which it was drawn."""
+    """Compare a chain of (t, x_t) or (t, x_t, x̂₀): its steps, each x_t, and the estimate that it was drawn from."""
     steps, wanted = [int(item[0]) for item in got], [item[0] for item in want]
     check.true(steps == wanted, f"{c.case!r}: {name} yields t = {steps}, expected {wanted}")
     for item, (t, x, *estimate) in zip(got, want, strict=True):
@@ -122,7 +122,7 @@ def _compare(check: Check, c: Chain, name: str, got: Any, want: list[tuple[Any, 
 
 @checks("1", first=chains, needs=["ancestral"], aspect="response", method="closed form")
 def ancestral_step_by_step(check: Check, c: Chain) -> None:
-    """From T and from one step below, with the x̂₀ of each step."""
+    """Check chains from T and from T − 1, with the x̂₀ of each step."""
     for start in (None, c.case.T - 1):
         got = check(c.case).call("ancestral", c.model, c.x, lambda t: c.noises[t], start=start, **c.options)
         _compare(check, c, "Algorithm 2", got, _algorithm_2(c, start or c.case.T))
@@ -138,7 +138,7 @@ def _algorithm_2(c: Chain, start: int) -> list[tuple[int, np.ndarray, np.ndarray
 
 @checks("ddim-12", first=chains, needs=["ddim"], aspect="ddim_step_goes_to_s", method="closed form")
 def ddim_step_by_step(check: Check, c: Chain) -> None:
-    """Over some steps, with and without noise."""
+    """Check chains over all and over two of the steps, with and without noise."""
     k = c.case.table
     for steps in ([c.case.T, 1], list(range(c.case.T, 0, -1))):
         for eta in (0.0, 0.5):
@@ -150,7 +150,7 @@ def ddim_step_by_step(check: Check, c: Chain) -> None:
                 x = k.sqrt_alpha_bar[s] * x0 + np.sqrt(k.one_minus_alpha_bar[s] - sigma**2) * eps + (
                     sigma * c.noises[t])
                 want.append((s, x, x0))
-            got = check(c.case).call("ddim", c.model, c.x, steps, lambda t: c.noises[t], eta=eta, **c.says)
+            got = check(c.case).call("ddim", c.model, c.x, steps, lambda t: c.noises[t], eta=eta, **c.prediction)
             _compare(check, c, f"DDIM, η = {eta}", got, want)
 
 
@@ -167,22 +167,22 @@ def inversion_step_by_step(check: Check, c: Chain) -> None:
                     k.sqrt_one_minus_alpha_bar[t] * eps)
             want.append((t, x))
         got = check(c.case).call("ddim_invert", c.model, c.x, steps, iterations=iterations, predicts=c.predicts)
-        _compare(check, c, "the inverse", got, want)
+        _compare(check, c, "DDIM inversion", got, want)
 
 
 @checks("ddim-inversion", first=chains, needs=["ddim_invert", "ddim"], method="round trip")
 def inversion_and_back(check: Check, c: Chain) -> None:
-    """Of a net that looks at t alone the inverse is exact: DDIM takes its end back to the image."""
+    """Check that DDIM maps the end of the inversion back to the image, which is exact for a net of t alone."""
     target, steps = check(c.case), list(range(c.case.T, 0, -1))
     model = affine(c.case, 0.0, B, C)
     there = target.call("ddim_invert", model, c.x, steps)
     back = target.call("ddim", model, there[-1][1], steps)
-    check.equal("x₀, there and back", back[-1][1], c.x, case=c.case, scale=c.scale)
+    check.equal("x₀ after DDIM inversion and DDIM", back[-1][1], c.x, case=c.case, scale=c.scale)
 
 
 @checks("langevin", first=chains, needs=["langevin_step"], method="formula")
 def langevin_step_is_its_formula(check: Check, c: Chain) -> None:
-    """x, the score and z each on its own; δ a number or one an image."""
+    """Check a step for independent x, score and z, with one δ for all images or one for each."""
     x, score, z = c.x, c.noises[1], c.noises[2]
     for delta in (0.25, np.array([0.25, 2.0])[: len(x)].reshape((-1,) + (1,) * (x.ndim - 1))):
         want = x + delta / 2 * score + np.sqrt(delta) * z
@@ -196,7 +196,7 @@ def langevin_step_is_its_formula(check: Check, c: Chain) -> None:
 
 @checks("langevin", first=lambda: (0.1, 1.0, 2.5), needs=["langevin_step"], method="stationary variance")
 def langevin_settles_in_one_over_one_less_a_quarter(check: Check, delta: float) -> None:
-    """On N(0, 1), where s = −x: V = A²·V + B² has V = 1/(1 − δ/4)."""
+    """Check the stationary variance V = 1/(1 − δ/4) of V = A²·V + B² on N(0, 1), where s = −x."""
     target, one = check(plain_cases()[0]), np.ones((1, 1))
     kept = target.array("langevin_step", (1, 1), one, -one, delta, 0 * one)
     new = target.array("langevin_step", (1, 1), 0 * one, 0 * one, delta, one)
@@ -218,13 +218,13 @@ def annealed_langevin_step_by_step(check: Check, c: Chain) -> None:
     def noise_at(t: int, i: int) -> np.ndarray:
         return c.noises[1] / 2 if i else c.noises[t]
 
-    got = check(c.case).call("annealed_langevin", c.model, c.x, steps, noise_at, per_level=2, size=size, **c.says)
+    got = check(c.case).call("annealed_langevin", c.model, c.x, steps, noise_at, per_level=2, size=size, **c.prediction)
     _compare(check, c, "annealed Langevin dynamics", got, want)
 
 
 @checks("interpolation", first=chains, needs=["interpolate"], method="closed form")
 def interpolation_mixes_and_decodes(check: Check, c: Chain) -> None:
-    """One row for each λ; from the middle, from T and from 0."""
+    """Check interpolations from t = T, 1 and 0 with a row for each λ."""
     first, second, z_first, z_second = c.x[0], c.noises[1][0], c.noises[2][0], 0.5 - c.x[0]
     share = np.array([0.0, 0.25, 1.0])
     column = share.reshape((3,) + (1,) * first.ndim)
@@ -237,12 +237,16 @@ def interpolation_mixes_and_decodes(check: Check, c: Chain) -> None:
         got = check(c.case).call("interpolate", c.model, first, second, depth, share, z_first, z_second,
                                  lambda t: np.concatenate([c.noises[t][:1]] * 3), **c.options)
         _compare(check, c, f"interpolation from t = {depth}", got, want)
-        check.true(got[0][2] is None, f"{c.case!r}: interpolation yields an x̂₀ with the mix, which was drawn from none")
+        check.true(got[0][2] is None, f"{c.case!r}: interpolation yields an x̂₀ with the mixed x_t, which is not drawn "
+                                      "from an estimate")
 
 
 @checks("inpainting", first=chains, needs=["inpaint"], method="closed form")
 def filling_in_step_by_step(check: Check, c: Chain) -> None:
-    """Twice at each t: the known part by (4), the unknown by Algorithm 2, back by (2); nan where nothing is known."""
+    """Check inpainting, twice at each t: the known part by (4), the unknown part by Algorithm 2, then back by (2).
+
+    The image is nan where it is unknown.
+    """
     k, x, want = c.case.table, c.x, []
     image, mask = c.noises[1] / 2, (np.arange(c.x.size) % 2 == 0).reshape(c.x.shape)
     if c.x.size == 1:
@@ -265,15 +269,15 @@ def filling_in_step_by_step(check: Check, c: Chain) -> None:
     asked.clear()
     known = np.where(mask, image, np.nan)
     got = check(c.case).call("inpaint", c.model, known, mask, c.x, noise_at, repeats=2, **c.options)
-    _compare(check, c, "filling in", got, want)
-    check.true(sorted(asked) == by_hand, f"{c.case!r}: filling in draws noise for {sorted(asked)}, expected {by_hand}")
+    _compare(check, c, "inpainting", got, want)
+    check.true(sorted(asked) == by_hand, f"{c.case!r}: inpainting draws noise for {sorted(asked)}, expected {by_hand}")
     check.true((np.asarray(got[-1][1])[mask] == image.astype(np.asarray(got[-1][1]).dtype)[mask]).all(),
-               f"{c.case!r}: what is known is not itself at the end")
+               f"{c.case!r}: the known pixels of the result differ from the image's")
 
 
 @cache
 def sent() -> tuple[tuple[int, list[tuple[int, np.ndarray, np.ndarray, np.ndarray]]], ...]:
-    """For each chain, (t, rate, distortion, x̂₀) for t = T, …, 0; the decoder has nine levels."""
+    """Return (t, rate, distortion, x̂₀) for t = T, …, 0 of each chain, with a decoder of nine levels."""
     found = []
     for number, c in enumerate(chains()):
         k, T, x_0 = c.case.table, c.case.T, _image(c)
@@ -296,7 +300,7 @@ def sent() -> tuple[tuple[int, list[tuple[int, np.ndarray, np.ndarray, np.ndarra
 
 
 def _image(c: Chain) -> np.ndarray:
-    """Data on the grid of nine levels."""
+    """Return data on the grid of nine levels."""
     return np.clip(np.round(2 * c.noises[1]) / 4, -1, 1)
 
 
@@ -309,7 +313,7 @@ def rate_is_the_sum_of_terms(check: Check, drawn: Any) -> None:
     c, want = chains()[drawn[0]], drawn[1]
     got = _received(check, c)
     check.true([int(item[0]) for item in got] == [item[0] for item in want],
-               f"{c.case!r}: the steps sent are not T, …, 0")
+               f"{c.case!r}: expected a message for each t = T, …, 0")
     total = want[-1][1]
     for item, (t, rate, _, _) in zip(got, want, strict=True):
         check.equal(f"the rate at t = {t}", item[1], rate, case=c.case, scale=c.scale**2, mistakes={

@@ -1,8 +1,8 @@
 """The discretised decoder (13): a normal distribution's probability of each of 256 levels.
 
-Against 50 digits in the middle, at the edges and 7 to 10 σ from the mean. Whatever is right to 1e-9 of 1 + |ln p| there
-passes, by logarithms of Φ or by Φ itself on the side of the mean where it is small. The plain ln(Φ(b) − Φ(a)) does not:
-right of the mean both are near 1, four digits are left at 7 σ and none at 8.3. Nothing is asked beyond 10 σ.
+It is compared with 50 digits in the middle, at the edges and 7 to 10 σ from the mean, to 1e-9 of 1 + |ln p|. Both ln Φ
+and Φ itself on the side of the mean where it is small are that precise. The plain ln(Φ(b) − Φ(a)) is not: right of the
+mean both are near 1, which leaves four digits at 7 σ and none at 8.3 σ. Nothing is checked beyond 10 σ.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ equation("13", "the discretised decoder",
          r"p_\theta(x_0\mid x_1) = \prod_i\int_{\delta_-(x_0^i)}^{\delta_+(x_0^i)}\mathcal{N}(x;\mu_\theta^i(x_1,1),"
          r"\sigma_1^2)\,dx", "Ho et al. 2020, (13)", "diffusion.bound.decoder_log_likelihood")
 
-Point = tuple[int, float, float]  # the level 0..255, how many σ the mean lies below it, ln σ
+Point = tuple[int, float, float]  # the level 0..255, its distance above the mean in σ, ln σ
 LOG_SCALES = (0.0, -3.0, -5.0)
 MIDDLE: tuple[Point, ...] = tuple(product((128, 1, 254), (0.0, 2.0, -0.5, 4.0), LOG_SCALES))
 EDGES: tuple[Point, ...] = tuple(product((255, 0), (0.0, 2.0, -2.0, 5.0, -5.0), LOG_SCALES))
@@ -38,7 +38,7 @@ TAILS: tuple[Point, ...] = (*product((128, 1), (7.0, -7.0, 8.0, -8.0, 9.0, 10.0,
 
 @cache
 def fixed(points: tuple[Point, ...], low: int, high: int) -> tuple[np.ndarray, ...]:
-    """x₀, μ, ln σ of some points, (N,) each, and ln p of them as floating numbers are, by 50 digits."""
+    """Return x₀, μ and ln σ of some points as floats, (N,) each, and ln p of these floats by 50 digits."""
     level, below, log_scale = np.array(points).T
     x_0 = low + (high - low) * (level / 255)
     mean = x_0 - below * np.exp(log_scale)
@@ -47,7 +47,7 @@ def fixed(points: tuple[Point, ...], low: int, high: int) -> tuple[np.ndarray, .
 
 
 def _exactly(level: float, x_0: float, mean: float, log_scale: float, low: int, high: int) -> float:
-    """ln of the integral in (13), as a difference of two erfc that are small."""
+    """Return the logarithm of the integral in (13) as a difference of two small erfc."""
     half, sigma = mp50.mpf(high - low) / 510, mp50.exp(mp50.mpf(float(log_scale)))
     distance = mp50.mpf(float(x_0)) - mp50.mpf(float(mean))
     a = -mp50.inf if level == 0 else (distance - half) / sigma
@@ -63,17 +63,17 @@ def level_in_the_middle(check: Check, points: tuple[Point, ...]) -> None:
 
 @checks("13", first=lambda: [EDGES], needs=["decoder_log_likelihood"], method="50 digits")
 def level_at_the_edges(check: Check, points: tuple[Point, ...]) -> None:
-    """The first and the last level have all that lies beyond."""
+    """Check that the first and the last level include everything beyond them."""
     _compare_points(check, points)
 
 
 @checks("13", first=lambda: [TAILS], needs=["decoder_log_likelihood"], method="50 digits")
 def level_in_the_tails(check: Check, points: tuple[Point, ...]) -> None:
-    """From 7 to 10 σ: p is 1e-12 and less, and 1 − p nothing that Φ can tell from 1."""
+    """Check levels 7 to 10 σ from the mean, where p is at most 1e-12 and Φ on the far side rounds to nearly 1."""
     try:
         _compare_points(check, points)
     except Wrong:
-        for point in points:  # which one it is
+        for point in points:  # find the one
             x_0, mean, log_scale, want = fixed((point,), *check(plain_cases()[0]).range)
             try:
                 check(plain_cases()[0]).decoder_log_likelihood(x_0, mean, log_scale)
@@ -92,7 +92,7 @@ def _compare_points(check: Check, points: tuple[Point, ...]) -> None:
 
 
 def levels_and_means() -> st.SearchStrategy[tuple[np.ndarray, ...]]:
-    """Levels 0..255, how many σ the means lie below them, ln σ; two of each."""
+    """Return a strategy for two levels 0..255, their distances above the mean in σ, and ln σ."""
     halves, quarters = st.integers(-20, 20).map(lambda i: i / 2), st.integers(-20, 4).map(lambda i: i / 4)
     row = st.tuples(st.integers(0, 255), halves, quarters)
     return st.tuples(row, row).map(lambda rows: tuple(np.array(rows).T))
@@ -125,13 +125,13 @@ def _mistakes(want: np.ndarray, x_0: np.ndarray, mean: np.ndarray, sigma: np.nda
     first, last = x_0 < low + half, x_0 > high - half
 
     def binned(h: float, cdf: Any = ndtr, edges: bool = True, floor: float = 0.0) -> np.ndarray:
-        """ln(Φ(b) − Φ(a)) of bins h to either side, plainly."""
+        """Return the plain ln(Φ(b) − Φ(a)) of bins that extend by h to either side."""
         upper, lower = cdf((x_0 + h - mean) / sigma), cdf((x_0 - h - mean) / sigma)
         p = np.where(first & edges, upper, np.where(last & edges, 1 - lower, upper - lower))
         return np.log(np.maximum(p, floor))
 
     def rough(z: np.ndarray) -> np.ndarray:
-        """The approximation of Φ by a hyperbolic tangent."""
+        """Return the approximation of Φ by a hyperbolic tangent."""
         return 0.5 * (1 + np.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)))
 
     normal = -0.5 * ((x_0 - mean) / sigma) ** 2 - np.log(sigma) - 0.5 * math.log(2 * math.pi)
@@ -161,14 +161,14 @@ def _mistakes(want: np.ndarray, x_0: np.ndarray, mean: np.ndarray, sigma: np.nda
 
 
 def means_and_scales() -> st.SearchStrategy[tuple[float, float]]:
-    """μ and ln σ."""
+    """Return a strategy for μ and ln σ."""
     return st.tuples(st.integers(-12, 12).map(lambda i: i / 8), st.integers(-20, 4).map(lambda i: i / 4))
 
 
 @checks("13", draws=means_and_scales(), first=lambda: [(0.0, 0.0), (0.3, -2.0), (-1.5, -1.0), (1.0, -5.0)],
         needs=["decoder_log_likelihood"], method="identity")
 def levels_add_up_to_one(check: Check, drawn: tuple[float, float]) -> None:
-    """The probabilities of all 256 levels; of those within 7 σ of the mean, if there are more: 1 − 3e-12."""
+    """Check that the levels' probabilities sum to 1; levels beyond 7 σ are left out, which costs at most 3e-12."""
     mean, log_scale = drawn
     target = check(plain_cases()[0])
     low, high = target.range

@@ -1,7 +1,7 @@
-"""Expectations of the bound for Gaussian data and affine models: (3) = (5) = (16), and never below the likelihood.
+"""Expectations of the bound for Gaussian data and affine models: (3) = (5) = (16) ≥ the negative log likelihood.
 
-For x₀ ~ N(m, s²) and ε_θ = a_t·x + b_t each line is a quadratic of standard normals, whose expectation Gauss–Hermite
-quadrature gives exactly.
+For x₀ ~ N(m, s²) and ε_θ = a_t·x + b_t each line is a quadratic function of standard normals, whose expectation
+Gauss–Hermite quadrature gives exactly.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ equation("16", "the bound by exact reverse steps",
          "Ho et al. 2020, (16)", *(AFFINE + name for name in (
              "affine_bound_16", "affine_vlb", "affine_nll", "terms_of_16", "terms_of_5", "expected_nll", "chain_end",
              "exact_step", "step_of", "entropy")))
-equation("26", "(16), at the end of its derivation",
+equation("26", "(16), the end of its derivation",
          r"L = D_{KL}(q(x_T)\,\Vert\,p(x_T))+\mathbb{E}_q\left[\sum_{t\geq1}D_{KL}(q(x_{t-1}\mid x_t)\,\Vert\,"
          r"p_\theta(x_{t-1}\mid x_t))\right]+H(x_0)",
          "Ho et al. 2020, appendix A, (26)", AFFINE + "affine_bound_16")
@@ -36,13 +36,13 @@ WEIGHTS = WEIGHTS / WEIGHTS.sum()
 
 
 def grid(dims: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points (dims, 4^dims) and weights of an expectation over standard normals."""
+    """Return points (dims, 4^dims) and weights of an expectation over standard normals."""
     index = np.array(list(product(range(len(NODES)), repeat=dims))).T
     return NODES[index], WEIGHTS[index].prod(axis=0)
 
 
 class Affine(NamedTuple):
-    """Data N(m, s²), the model a_t·x + b_t and σ_t²; tables (T + 1,), row 0 nan."""
+    """Data N(m, s²), a model a_t·x + b_t and variances σ_t²; tables (T + 1,), row 0 nan."""
 
     case: Case
     m: float
@@ -56,7 +56,7 @@ class Affine(NamedTuple):
         return self.a[t].reshape(shape) * x + self.b[t].reshape(shape)
 
     def mean(self, x: np.ndarray, t: int) -> np.ndarray:
-        """μ_θ(x, t) by (11)."""
+        """Return μ_θ(x, t) by (11)."""
         k = self.case.table
         return (x - k.beta[t] / k.sqrt_one_minus_alpha_bar[t] * (self.a[t] * x + self.b[t])) / k.sqrt_alpha[t]
 
@@ -65,7 +65,7 @@ class Affine(NamedTuple):
         return self.a, self.b, self.sigma2
 
     def five(self) -> np.ndarray:
-        """L₀, L₁, …, L_T of (5): expectations over x₀ and x_t of KL divergences; (T + 1,)."""
+        """Return L₀, L₁, …, L_T of (5) as expectations over x₀ and x_t, (T + 1,)."""
         (z, eps), w = grid(2)
         k, T, x_0 = self.case.table, self.case.T, self.m + np.sqrt(self.s2) * z
         terms = []
@@ -79,7 +79,7 @@ class Affine(NamedTuple):
         return np.array([*terms, w @ _kl(k.sqrt_alpha_bar[T] * x_0, k.one_minus_alpha_bar[T], 0 * x_0, 1.0)])
 
     def sixteen(self) -> np.ndarray:
-        """H(x₀), the expected divergences of steps 1..T, and that of x_T; (T + 2,)."""
+        """Return H(x₀), the expected divergences of steps 1..T, and that of x_T, (T + 2,)."""
         (z,), w = grid(1)
         k, T = self.case.table, self.case.T
         v = k.alpha_bar * self.s2 + k.one_minus_alpha_bar
@@ -92,9 +92,9 @@ class Affine(NamedTuple):
         return np.array([*terms, _kl(k.sqrt_alpha_bar[T] * self.m, v[T], 0.0, 1.0)])
 
     def nll(self) -> float:
-        """E[−ln p_θ(x₀)], from what x₀ owes to nothing, to x_T and to each z_t."""
+        """Return E[−ln p_θ(x₀)] from the constant term of x₀ and its coefficients of x_T and of each z_t."""
         T = self.case.T
-        x = np.zeros(T + 2)  # nothing, x_T, z_T, …, z_1
+        x = np.zeros(T + 2)  # inputs: all zero; then x_T, z_T, …, z_1 alone, each 1
         x[1] = 1.0
         for i, t in enumerate(range(T, 0, -1)):
             x = self.mean(x, t)
@@ -109,7 +109,7 @@ def _kl(mean1: np.ndarray, variance1: float, mean2: np.ndarray | float, variance
 
 @cache
 def problems() -> tuple[Affine, ...]:
-    """Two steps, three, six, and N(0, 1) with ε* and σ² = β, where the bound is the entropy."""
+    """Return problems of two, three and six steps, and N(0, 1) with ε* and σ² = β, whose bound is the entropy."""
     two, six, _, _ = plain_cases()
     three = from_ks([Fraction(1, 3), Fraction(1, 2), Fraction(3, 4)])
     rng, found = np.random.default_rng(0), []
@@ -123,13 +123,13 @@ def problems() -> tuple[Affine, ...]:
 
 
 def _unused(table: np.ndarray) -> np.ndarray:
-    """The table with nan in row 0."""
+    """Return the table with nan in row 0."""
     return np.concatenate(([np.nan], table[1:]))
 
 
 @cache
 def _trajectories(p: int) -> tuple[np.ndarray, np.ndarray]:
-    """x₀..x_T (T + 1, 4^(T + 1), 1) of a problem by T steps of (2), and the weights."""
+    """Return x₀..x_T (T + 1, 4^(T + 1), 1) of a problem by T steps of (2), and the weights."""
     problem = problems()[p]
     k, (z, w) = problem.case.table, grid(problem.case.T + 1)
     x = [problem.m + np.sqrt(problem.s2) * z[0]]
@@ -144,7 +144,7 @@ def _expected(check: Check, number: int, line: str) -> tuple[float, float]:
     return float(w @ each), float(1 + w @ np.abs(each) + np.abs(np.log(p.case.table.beta[1:])).sum())
 
 
-SHORT = (0, 1, 3)  # those of two and three steps
+SHORT = (0, 1, 3)  # the problems of two and three steps
 
 
 @checks("3", first=lambda: SHORT, needs=["equation_3"], method="Gauss–Hermite quadrature")
@@ -156,7 +156,7 @@ def three_is_five_on_average(check: Check, number: int) -> None:
 
 @checks("22", first=lambda: SHORT, needs=["equation_22"], method="Gauss–Hermite quadrature")
 def twenty_two_is_five_on_average(check: Check, number: int) -> None:
-    """And so equal to (21), which is (3)."""
+    """Check E of (22) against (5); so it equals that of (21), which is (3)."""
     got, scale = _expected(check, number, "equation_22")
     p = problems()[number]
     check.equal("E of (22) against the sum of the terms of (5)", got, p.five().sum(), case=p.case, scale=scale,
@@ -165,7 +165,7 @@ def twenty_two_is_five_on_average(check: Check, number: int) -> None:
 
 @checks("3", first=lambda: SHORT, needs=["equation_3"], method="closed form of the likelihood")
 def three_is_a_bound(check: Check, number: int) -> None:
-    """E L ≥ E[−ln p_θ(x₀)], and for N(0, 1), ε* and σ² = β both are the entropy."""
+    """Check E L ≥ E[−ln p_θ(x₀)], and that for N(0, 1), ε* and σ² = β both equal the entropy."""
     got, scale = _expected(check, number, "equation_3")
     p = problems()[number]
     check.true(got >= p.nll() - check.tolerance * scale,
@@ -191,7 +191,7 @@ def sixteen_of_an_affine_model(check: Check, p: Affine) -> None:
 
 @checks("16", first=problems, needs=["affine_nll", "affine_vlb"], method="closed form of the likelihood")
 def likelihood_of_an_affine_model(check: Check, p: Affine) -> None:
-    """The likelihood of the chain; the bound is not below it."""
+    """Check the chain's likelihood, and that the bound is not below it."""
     target, tables = check(p.case), (p.m, p.s2, *p.tables)
     got = target.array("affine_nll", (), *tables)
     check.equal("E[−ln p_θ(x₀)]", got, p.nll(), case=p.case, scale=1 + abs(p.nll()), slack=10)
@@ -203,7 +203,7 @@ def likelihood_of_an_affine_model(check: Check, p: Affine) -> None:
 @checks("16", first=lambda: problems()[1:2], needs=["affine_vlb", "affine_bound_16", "affine_nll"],
         method="Gauss–Hermite quadrature")
 def every_dimension_on_its_own(check: Check, p: Affine) -> None:
-    """Parameters (2,) with a table of numbers and one of pairs."""
+    """Check parameters (2,) with one table of numbers and one of pairs."""
     other = p._replace(m=p.m + 1, s2=2 * p.s2, b=p.b - 0.5)
     m, s2, b = np.array([p.m, other.m]), np.array([p.s2, other.s2]), np.stack([p.b, other.b], axis=1)
     for name, wants in (("affine_vlb", (p.five(), other.five())), ("affine_bound_16", (p.sixteen(), other.sixteen())),

@@ -1,4 +1,4 @@
-"""What nets are trained on beside L_simple, other schedules and fewer steps, guidance: what came after the paper."""
+"""Objectives beside L_simple, other schedules, respacing and guidance, mostly from papers after DDPM."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from ddpm_np.check.comparison import Check
-from ddpm_np.check.equations.reverse import affine, says
+from ddpm_np.check.equations.reverse import affine, constant
 from ddpm_np.check.exact import Case
 from ddpm_np.check.registry import checks, equation
 from ddpm_np.check.strategies import Batch, plain_batches, plain_cases
 
 LOSS, SCHEDULES = "diffusion.loss.", "diffusion.schedules."
-equation("prediction", "what a net that predicts ε, x₀, μ̃ or v should say",
+equation("prediction", "the target of a net that predicts ε, x₀, μ̃ or v",
          r"\epsilon,\quad x_0,\quad \tilde\mu_t(x_t,x_0),\quad v = \sqrt{\bar\alpha_t}\,\epsilon-"
          r"\sqrt{1-\bar\alpha_t}\,x_0",
          "Ho et al. 2020, section 3.2; Salimans & Ho 2022", LOSS + "target", LOSS + "simple_loss",
@@ -52,12 +52,12 @@ BITS = 1 / np.log(2)
 
 
 def per_image(x: np.ndarray) -> np.ndarray:
-    """The mean over an image's dimensions; (N,)."""
+    """Return the mean over an image's dimensions, (N,)."""
     return x.reshape(len(x), -1).mean(axis=1)
 
 
 def marginal(b: Batch) -> np.ndarray:
-    """x_t of x₀ = x and ε = y."""
+    """Return x_t for x₀ = x and ε = y."""
     return b.rows.sqrt_alpha_bar * b.x + b.rows.sqrt_one_minus_alpha_bar * b.y
 
 
@@ -67,7 +67,7 @@ def the_target_of_each_prediction(check: Check, b: Batch) -> None:
     scale = np.abs(b.x) + np.abs(b.y)
     for predicts, want in _wanted(b).items():
         got = check(b.case).array("target", b.x.shape, b.x, x_t, b.t, b.y, predicts)
-        check.equal(f"what predicts={predicts!r} should say", got, want, case=b.case, scale=scale,
+        check.equal(f"the target of predicts={predicts!r}", got, want, case=b.case, scale=scale,
                     at={"t": b.t, "x₀": b.x, "ε": b.y}, mistakes={
                         "−: the sign": -want, "ε": b.y, "x₀": b.x,
                         "μ̃_t with x₀ and x_t swapped": k.x0 * x_t + k.xt * b.x})
@@ -90,16 +90,16 @@ def the_loss_of_each_prediction(check: Check, b: Batch) -> None:
                     at={"t": b.t})
 
 
-@checks("prediction", first=plain_batches, needs=["predict"], method="one x̂₀ in four guises")
+@checks("prediction", first=plain_batches, needs=["predict"], method="one x̂₀ in four parameterisations")
 def each_prediction_gives_x0_and_eps(check: Check, b: Batch) -> None:
-    """Nets that say the same x̂₀ = x as ε, x₀, μ̃ and v of x_t."""
+    """Check x̂₀ and ε̂ of nets that express the same x̂₀ = x as ε, x₀, μ̃ and v."""
     x_t = marginal(b)
     for predicts, output in _wanted(b).items():
-        x0, eps, second = check(b.case).call("predict", says(output), x_t, b.t, predicts=predicts)
-        check.true(second is None, f"predicts={predicts!r}: a net with one output said {second} of the variance")
+        x0, eps, second = check(b.case).call("predict", constant(output), x_t, b.t, predicts=predicts)
+        check.true(second is None, f"predicts={predicts!r}: a net with one output gave the variance output {second}")
         _compare_predicted(check, b, predicts, x0, eps, b.x, b.y)
         low = np.clip(b.x, -1, 1)
-        x0, eps, _ = check(b.case).call("predict", says(output), x_t, b.t, predicts=predicts, clip=True)
+        x0, eps, _ = check(b.case).call("predict", constant(output), x_t, b.t, predicts=predicts, clip=True)
         held = (x_t - b.rows.sqrt_alpha_bar * low) / b.rows.sqrt_one_minus_alpha_bar
         _compare_predicted(check, b, f"{predicts}, clipped", x0, eps, low, held)
 
@@ -108,14 +108,14 @@ def _compare_predicted(check: Check, b: Batch, name: str, x0: Any, eps: Any, wan
                        want_eps: np.ndarray) -> None:
     k, at = b.rows, {"t": b.t, "x₀": b.x, "ε": b.y}
     size = np.abs(b.x) + np.abs(b.y)
-    error = size / (k.x0 * k.sqrt_alpha_bar)  # what c₀ of (7) and √ᾱ_t may magnify
+    error = size / (k.x0 * k.sqrt_alpha_bar)  # divisions by c₀ of (7) and by √ᾱ_t magnify rounding
     check.equal(f"x̂₀ of predicts={name}", x0, want_x0, case=b.case, scale=error, at=at, slack=10)
     check.equal(f"ε̂ of predicts={name}", eps, want_eps, case=b.case, at=at, slack=10,
                 scale=error + size / k.sqrt_one_minus_alpha_bar)
 
 
 def _vlb_term(b: Batch, prediction: np.ndarray, log_sigma2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each image's term of (5) for a prediction of ε, a density at t = 1, in bits; what its errors scale with."""
+    """Return each image's term of (5), a density at t = 1, in bits, for a prediction of ε; and its scale of errors."""
     k, x_t = b.rows, marginal(b)
     first = (b.t == 1).reshape(k.beta.shape)
     x0 = (x_t - k.sqrt_one_minus_alpha_bar * prediction) / k.sqrt_alpha_bar
@@ -129,14 +129,14 @@ def _vlb_term(b: Batch, prediction: np.ndarray, log_sigma2: np.ndarray) -> tuple
 
 
 def _hybrid(b: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """A net's two outputs; ln σ_t² of the second; the part of ln σ_t² that v moves."""
+    """Return a net's two outputs, ln σ_t² from the second, and ∂ ln σ_t²/∂v."""
     prediction, v = affine(b.case)(marginal(b), b.t), b.y / 4
     high, low = np.log(b.rows.beta), np.log(b.rows.small)
     return prediction, v, (v + 1) / 2 * high + (1 - v) / 2 * low, (high - low) / 2 * np.ones_like(v)
 
 
 def _with_channels() -> list[Batch]:
-    """The batches that have a last axis for two outputs."""
+    """Return the fixed cases with a last axis, which can hold two outputs."""
     return [b for b in plain_batches() if b.x.ndim > 1]
 
 
@@ -147,7 +147,7 @@ def hybrid_is_both(check: Check, b: Batch) -> None:
     x0 = (marginal(b) - b.rows.sqrt_one_minus_alpha_bar * prediction) / b.rows.sqrt_alpha_bar
     for weight, predicts, wanted, said in ((0.001, "eps", b.y, prediction), (0.5, "x0", b.x, x0)):
         simple, bound = per_image((wanted - said) ** 2), weight * b.case.T * term
-        got = check(b.case).array("hybrid_loss", b.t.shape, says(np.concatenate((said, v), axis=-1)), b.x, b.t, b.y,
+        got = check(b.case).array("hybrid_loss", b.t.shape, constant(np.concatenate((said, v), axis=-1)), b.x, b.t, b.y,
                                   predicts=predicts, weight=weight, levels=None)
         check.equal("L_hybrid", got, simple + bound, case=b.case, at={"t": b.t}, slack=10,
                     scale=per_image((np.abs(wanted) + np.abs(said)) ** 2) + weight * b.case.T * scale,
@@ -159,7 +159,7 @@ def hybrid_is_both(check: Check, b: Batch) -> None:
 
 @checks("hybrid", first=_with_channels, needs=["hybrid_gradient"], method="derivative in closed form")
 def hybrid_teaches_the_variance_alone(check: Check, b: Batch) -> None:
-    """By the prediction, the gradient of L_simple to the last bit; by v, that of λ·L_vlb."""
+    """Check the gradients: by the prediction that of L_simple, to the last bit; by v that of λ·L_vlb."""
     prediction, v, log_sigma2, moved = _hybrid(b)
     k, c, weight = b.rows, b.x.shape[-1], 0.5
     target, output = check(b.case), np.concatenate((prediction, v), axis=-1)
@@ -187,7 +187,7 @@ def one_term_for_all(check: Check, b: Batch) -> None:
     x0 = (marginal(b) - b.rows.sqrt_one_minus_alpha_bar * prediction) / b.rows.sqrt_alpha_bar
     for variance, predicts, said in (("small", "eps", prediction), ("large", "x0", x0)):
         term, scale = _vlb_term(b, prediction, np.log(getattr(b.rows, variance)))
-        got = check(b.case).array("bound_loss", b.t.shape, says(said), b.x, b.t, b.y, predicts=predicts,
+        got = check(b.case).array("bound_loss", b.t.shape, constant(said), b.x, b.t, b.y, predicts=predicts,
                                   variance=variance, levels=None)
         check.equal("L_T + T·L_{t−1}", got, prior + b.case.T * term, case=b.case, at={"t": b.t}, slack=10,
                     scale=prior + b.case.T * scale, mistakes={
@@ -211,13 +211,13 @@ def min_snr_weights(check: Check, b: Batch) -> None:
 
 @checks("min-snr", first=plain_batches, needs=["min_snr_weight", "simple_loss"], method="equality of the losses")
 def min_snr_losses_are_equal(check: Check, b: Batch) -> None:
-    """Nets that miss x₀ by the same, asked for ε, x₀ and v."""
+    """Check that nets with the same error in x₀ have the same weighted loss, whether they predict ε, x₀ or v."""
     target, k, miss = check(b.case), b.rows, 0.25 + b.y / 2
     out = {"x0": b.x - miss, "eps": b.y + k.sqrt_alpha_bar / k.sqrt_one_minus_alpha_bar * miss,
            "v": _wanted(b)["v"] + miss / k.sqrt_one_minus_alpha_bar}
     want = np.minimum((k.alpha_bar / k.one_minus_alpha_bar).ravel(), 5.0) * per_image(miss**2)
     for predicts, output in out.items():
-        loss = target.array("simple_loss", b.t.shape, says(output), b.x, b.t, b.y, predicts=predicts)
+        loss = target.array("simple_loss", b.t.shape, constant(output), b.x, b.t, b.y, predicts=predicts)
         weight = target.array("min_snr_weight", b.t.shape, b.t, b.x, 5.0, predicts)
         check.equal(f"the weighted loss of {predicts!r}", weight * loss, want, case=b.case, at={"t": b.t}, slack=1e3,
                     scale=want + weight * per_image(output**2))
@@ -228,11 +228,11 @@ def score_matching_is_the_weighted_noise(check: Check, b: Batch) -> None:
     prediction, noise = affine(b.case)(marginal(b), b.t), b.rows.one_minus_alpha_bar
     x0 = (marginal(b) - np.sqrt(noise) * prediction) / b.rows.sqrt_alpha_bar
     want = per_image((b.y - prediction) ** 2 / noise)
-    got = check(b.case).array("score_matching_loss", b.t.shape, says(x0), b.x, b.t, b.y, predicts="x0")
+    got = check(b.case).array("score_matching_loss", b.t.shape, constant(x0), b.x, b.t, b.y, predicts="x0")
     size = (np.abs(b.x) + np.abs(b.y) + np.abs(prediction)) / b.rows.sqrt_alpha_bar
-    check.equal("‖s_θ − s‖² of a net that says x̂₀", got, want, case=b.case, at={"t": b.t}, slack=10,
+    check.equal("‖s_θ − s‖² of a net that predicts x₀", got, want, case=b.case, at={"t": b.t}, slack=10,
                 scale=per_image(size**2 / noise**2))
-    got = check(b.case).array("score_matching_loss", b.t.shape, says(prediction), b.x, b.t, b.y)
+    got = check(b.case).array("score_matching_loss", b.t.shape, constant(prediction), b.x, b.t, b.y)
     check.equal("‖s_θ − s‖²", got, want, case=b.case, at={"t": b.t}, slack=10,
                 scale=per_image((np.abs(b.x) / np.sqrt(noise) + np.abs(b.y) + np.abs(prediction)) ** 2 / noise),
                 mistakes=lambda: {
@@ -242,7 +242,7 @@ def score_matching_is_the_weighted_noise(check: Check, b: Batch) -> None:
 
 
 def named(T: int) -> dict[str, np.ndarray]:
-    """β₁..β_T of each schedule by its formula."""
+    """Return β₁..β_T of each schedule by its formula."""
     start, end, place = 1e-4, 0.02, np.arange(T) / (T - 1)
     root = np.sqrt(start) + (np.sqrt(end) - np.sqrt(start)) * place
     found = {"quadratic": root**2, "sigmoid": start + (end - start) / (1 + np.exp(6 - 12 * place)),
@@ -289,12 +289,12 @@ def respaced_marginals_and_model(check: Check, drawn: tuple[Case, list[int]]) ->
         "the sum of the β between": np.diff(np.cumsum(case.table.beta)[tau])})
     i = np.arange(1, len(tau))
     check.equal("ε'_θ(1, i)", model(np.ones((len(i), 1)), i), tau[1:, None] * 1.0, case=case, at=at)
-    check.true(asked == tau[1:].tolist(), f"{case!r}, steps {steps}: the model was asked at t = {asked}")
+    check.true(asked == tau[1:].tolist(), f"{case!r}, steps {steps}: the model was called at t = {asked}")
 
 
 @checks("guidance", first=lambda: (0.0, -1.0, 2.5), needs=["guided"], method="formula")
 def guidance_extrapolates(check: Check, weight: float) -> None:
-    """Of a net with one output; of one with two the second is the label's own."""
+    """Check guidance of a net with one output, and with two, whose second is taken from the net with the label."""
     x, t, y = np.linspace(-1, 1, 6).reshape(3, 2), np.array([2, 1, 2]), np.array([3, 0, 7])
     target = check(plain_cases()[0])
 

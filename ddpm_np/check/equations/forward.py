@@ -1,4 +1,4 @@
-"""The forward process: ᾱ_t, one step (2), all steps at once (4)."""
+"""The forward process: ᾱ_t, one step (2), and the marginal (4)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ equation("4", "x_t from x₀", r"q(x_t\mid x_0) = \mathcal{N}(\sqrt{\bar\alpha_t
 
 @checks("alpha-bar", draws=schedules(), first=plain_cases, needs=["alpha_bar"], method="exact fractions, 50 digits")
 def alpha_bar_is_the_product(check: Check, case: Case) -> None:
-    """ᾱ_t, and 1 − ᾱ_t by itself, since what is near 1 says little about its distance from 1."""
+    """Check ᾱ_t, and 1 − ᾱ_t separately, since near 1 a small relative error in ᾱ_t can be a large one in 1 − ᾱ_t."""
     got, table, t = check(case).alpha_bar(), case.table, np.arange(case.T + 1)
     check.equal("ᾱ_t", got, table.alpha_bar, case=case, at={"t": t}, mistakes=lambda: {
         "ᾱ_{t−1}, a table that begins one step late": np.concatenate(([1.0], table.alpha_bar[:-1])),
@@ -66,7 +66,7 @@ def q_sample_is_the_marginal(check: Check, b: Batch) -> None:
 @checks("4", draws=batches(schedules(max_T=8)), first=lambda: [b for b in plain_batches() if b.case.T < 100],
         needs=["q_sample", "q_step"], aspect="q_sample_is_the_marginal", method="composition of (2)")
 def q_sample_composes_q_step(check: Check, b: Batch) -> None:
-    """The factor of x₀ is that of t steps of (2), and the noises of those steps add up in quadrature."""
+    """Check (4) against t steps of (2): the factors of x₀ multiply, the noises add up in quadrature."""
     target, t = check(b.case), int(b.t.max())
     ones, zeros, at_t = np.ones((1, 1)), np.zeros((1, 1)), np.array([t])
     signal, noises = ones, zeros

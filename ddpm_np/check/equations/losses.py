@@ -1,4 +1,4 @@
-"""What is trained on: the weight of (12), and L_simple (14)."""
+"""The training losses: the weight of (12), and L_simple (14)."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ equation("14", "L_simple",
          PAPER + "(14)", "diffusion.loss.simple_loss")
 
 
-Steps = tuple[Case, np.ndarray]  # and t (N,)
+Steps = tuple[Case, np.ndarray]  # a schedule, and t (N,)
 
 
 def later_steps() -> st.SearchStrategy[Steps]:
-    """A schedule, and three t from 2 to T."""
+    """Return a strategy for a schedule and three t from 2 to T."""
     return schedules().flatmap(lambda case: st.tuples(st.just(case), steps(case.T, 3, first=2)))
 
 
 def plain_steps() -> list[Steps]:
+    """Return the schedules and t of the fixed cases with t ≥ 2."""
     return [(b.case, b.t) for b in plain_batches(2)]
 
 

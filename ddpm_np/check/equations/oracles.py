@@ -1,4 +1,4 @@
-"""Data of which everything is known: Gaussian data and mixtures, by densities, Bayes' rule and chains."""
+"""Data with closed forms, Gaussians and mixtures: checked by densities, Bayes' rule and chains."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ddpm_np.check.exact import Case, Table
 from ddpm_np.check.registry import checks, equation
 from ddpm_np.check.strategies import plain_cases
 
-equation("oracle-gaussian", "all that is known of x₀ ~ N(m, s²)",
+equation("oracle-gaussian", "closed forms for x₀ ~ N(m, s²)",
          r"\epsilon^*(x_t,t) = -\sqrt{1-\bar\alpha_t}\,\nabla\log q(x_t),\quad "
          r"q(x_t) = \mathcal{N}(\sqrt{\bar\alpha_t}\,m,\,\bar\alpha_ts^2+1-\bar\alpha_t)",
          "Pierret & Galerne 2024", "diffusion.oracle.gaussian.Gaussian")
-equation("oracle-mixture", "all that is known of a mixture, or of a few images",
+equation("oracle-mixture", "closed forms for a mixture, or for a few images",
          r"q(x_t) = \sum_kw_k\,\mathcal{N}(\sqrt{\bar\alpha_t}\,m_k,\,\bar\alpha_tS_k+1-\bar\alpha_t),\quad "
          r"\mathbb{E}[x_0\mid x_t] = \frac{x_t+(1-\bar\alpha_t)\nabla\log q(x_t)}{\sqrt{\bar\alpha_t}}",
          "Efron 2011; Ho et al. 2020, section 3.2", "diffusion.oracle.mixture.Mixture",
@@ -29,7 +29,7 @@ equation("oracle-mixture", "all that is known of a mixture, or of a few images",
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """x₀ ~ Σ_k w_k·N(m_k, S_k) with diagonal S_k (K, D), at x_t (N, D), t (N,); how a target is asked for it."""
+    """Data x₀ ~ Σ_k w_k·N(m_k, S_k), S_k diagonal (K, D), points x_t (N, D) at t (N,), and the target's arguments."""
 
     case: Case
     weights: np.ndarray
@@ -40,7 +40,7 @@ class Data:
     ask: tuple[Any, ...]
 
     def logs(self, x: np.ndarray) -> np.ndarray:
-        """ln w_k·N(x_t; √ᾱ_t·m_k, ᾱ_t·S_k + 1 − ᾱ_t), of x that may be complex; (N, K)."""
+        """Return ln w_k·N(x_t; √ᾱ_t·m_k, ᾱ_t·S_k + 1 − ᾱ_t) for real or complex x, (N, K)."""
         k, t = self.case.table, self.t
         mean = k.sqrt_alpha_bar[t][:, None, None] * self.means  # (N, K, D)
         v = k.alpha_bar[t][:, None, None] * self.variances + k.one_minus_alpha_bar[t][:, None, None]
@@ -54,7 +54,7 @@ class Data:
 
     @cached_property
     def score(self) -> np.ndarray:
-        """∇ ln q(x_t) by the complex step; (N, D)."""
+        """∇ ln q(x_t) by the complex step, (N, D)."""
         columns = []
         for d in range(self.x.shape[1]):
             step = np.zeros(self.x.shape[1], dtype=complex)
@@ -65,7 +65,7 @@ class Data:
 
 @cache
 def gaussians() -> tuple[Data, ...]:
-    """Numbers, and one parameter for each dimension; where q(x_t) has its points and somewhat outside."""
+    """Return Gaussian data in one to three dimensions, at points inside and somewhat outside the bulk of q(x_t)."""
     found = []
     for case, m, s2 in zip(plain_cases(), ([0.5], [0.25, -1.0], [0.0, 0.5, 1.0]), ([0.25], [2.0, 0.5], [1.0, 0.0, 4.0]),
                            strict=False):
@@ -77,7 +77,7 @@ def gaussians() -> tuple[Data, ...]:
 
 @cache
 def mixtures() -> tuple[Data, ...]:
-    """One variance a component, one for each of its dimensions; and images, without any."""
+    """Return mixtures with one variance per component, with one per dimension, and with none (images)."""
     found = []
     two, six, long, _ = plain_cases()
     for case in (two, six, long):
@@ -102,7 +102,7 @@ def _compare_known(check: Check, d: Data) -> None:
     signal, noise = k.sqrt_alpha_bar[t][:, None], k.one_minus_alpha_bar[t][:, None]
     score, at = d.score, {"t": d.t}
     logs = d.logs(d.x)
-    size = 2 * (np.abs(d.x) + np.abs(d.means).max()) / noise  # of the terms that a score adds up
+    size = 2 * (np.abs(d.x) + np.abs(d.means).max()) / noise  # magnitude of the terms of a score
 
     def ask(what: str, shape: tuple[int, ...]) -> np.ndarray:
         return check(d.case).array(kind, shape, what, *parameters, d.x, d.t)
@@ -153,7 +153,7 @@ def full_covariance(check: Check, case: Case) -> None:
 
 
 class Known(NamedTuple):
-    """N(m, s²) on a schedule: tables (T + 1,) by Bayes' rule, nan where t = 0 has no meaning."""
+    """N(m, s²) on a schedule: tables (T + 1,) by Bayes' rule, nan where t = 0 is not defined."""
 
     case: Case
     m: float
@@ -169,7 +169,7 @@ class Known(NamedTuple):
 
     @property
     def eps(self) -> tuple[np.ndarray, np.ndarray]:
-        """a_t and b_t of ε* = a_t·x + b_t."""
+        """The coefficients a_t and b_t of ε* = a_t·x + b_t."""
         a = self.k.sqrt_one_minus_alpha_bar / self.v
         return a, -a * self.k.sqrt_alpha_bar * self.m
 
@@ -208,7 +208,7 @@ def gaussian_tables(check: Check, d: Known) -> None:
 
 @checks("oracle-gaussian", first=lambda: known()[:2], needs=["gaussian"], method="chains of unit noises")
 def ends_of_chains(check: Check, d: Known) -> None:
-    """The mean, and the sum of the squares of what x₀ owes to x_T and to each z_t."""
+    """Check the mean of x₀, and its variance as the sum of the squared coefficients of x_T and of each z_t."""
     (a, b), k, T = d.eps, d.k, d.case.T
     sigma2 = np.concatenate(([np.nan, np.nan], 0.25 + k.beta[2:]))
     x = _units(T)
@@ -231,7 +231,7 @@ def ends_of_chains(check: Check, d: Known) -> None:
 
 
 def _units(T: int) -> np.ndarray:
-    """Nothing, x_T = 1, and T zeros for z_1..z_T to be added to; (T + 2,)."""
+    """Return start values (T + 2,): 0, x_T = 1, and a 0 for each of z_1..z_T, to which that noise is added."""
     x = np.zeros(T + 2)
     x[1] = 1.0
     return x

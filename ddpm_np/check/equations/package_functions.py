@@ -1,6 +1,7 @@
-"""Functions of this package that the protocol has no method for, each under the equation that it is.
+"""Functions of this package that are not methods of the protocol, each under the equation that it implements.
 
-What the protocol's methods are made of: they stand in for those in the same aspect, and nobody else needs them.
+The protocol's methods are built from them. Their properties have the aspects of those methods' properties, so another
+target does not need these functions.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from ddpm_np.check.comparison import Check
 from ddpm_np.check.equations import bound, losses  # noqa: F401 - register (8) and (12)
 from ddpm_np.check.equations.extensions import marginal, per_image
 from ddpm_np.check.equations.posterior import posterior_has_its_coefficients
-from ddpm_np.check.equations.reverse import affine, says
+from ddpm_np.check.equations.reverse import affine, constant
 from ddpm_np.check.equations.sampler import plain_jumps
 from ddpm_np.check.registry import checks, equation
 from ddpm_np.check.strategies import Batch, plain_batches
@@ -25,7 +26,7 @@ equation("log-normal", "a normal distribution's logarithm",
 
 
 def no_first() -> list[Batch]:
-    """The plain batches with t ≥ 2."""
+    """Return the fixed cases with t ≥ 2."""
     return list(plain_batches(2))
 
 
@@ -49,7 +50,7 @@ def posterior_mean_alone(check: Check, b: Batch) -> None:
 @checks("2", first=lambda: [b for b in plain_batches() if b.case.T < 100], needs=["q_trajectory"],
         aspect="q_step_is_one_step")
 def trajectory_step_by_step(check: Check, b: Batch) -> None:
-    """x₀..x_T from x₀ = x, with the noise y·t at step t; row 0 of the noises is not to be used."""
+    """Check x₀..x_T from x₀ = x with the noise y·t at step t; row 0 of the noises must not be used."""
     k, noises = b.case.table, np.stack([b.y * t for t in range(b.case.T + 1)])
     noises[0] = 1e6
     want = [b.x]
@@ -61,7 +62,7 @@ def trajectory_step_by_step(check: Check, b: Batch) -> None:
 
 @checks("15", first=plain_batches, needs=["x0_from_mean"], aspect="x0_hat")
 def x0_of_a_mean(check: Check, b: Batch) -> None:
-    """x is x_t and y the mean: (7) solved for x₀."""
+    """Check (7) solved for x₀, where x is x_t and y is the mean."""
     k = b.rows
     from_mean, from_xt = b.y / k.x0, k.xt / k.x0 * b.x
     got = check(b.case).array("x0_from_mean", b.x.shape, b.x, b.t, b.y)
@@ -71,7 +72,7 @@ def x0_of_a_mean(check: Check, b: Batch) -> None:
 
 @checks("11", first=plain_batches, needs=["eps_from_mean"], aspect="mean")
 def eps_of_a_mean(check: Check, b: Batch) -> None:
-    """x is x_t and y the mean: (11) solved for ε."""
+    """Check (11) solved for ε, where x is x_t and y is the mean."""
     k = b.rows
     gain = k.sqrt_one_minus_alpha_bar / k.beta
     got = check(b.case).array("eps_from_mean", b.x.shape, b.x, b.t, b.y)
@@ -87,13 +88,13 @@ def eps_of_a_score(check: Check, b: Batch) -> None:
 
 @checks("11", first=plain_batches, needs=["p_mean_log_variance"], aspect="mean")
 def mean_and_log_variance_of_a_model(check: Check, b: Batch) -> None:
-    """x is x_t; the model is affine, or says x̂₀ = y."""
+    """Check mean and ln variance at x_t = x, for an affine model of ε and for a model that predicts x₀ = y."""
     k = b.rows
     model = affine(b.case)
     eps = model(b.x, b.t)
     x0 = (b.x - k.sqrt_one_minus_alpha_bar * eps) / k.sqrt_alpha_bar
     error = (np.abs(b.x) + np.abs(eps)) / k.sqrt_alpha_bar
-    for predicts, asked, say, x0_hat in (("eps", model, eps, x0), ("x0", says(b.y), b.y, b.y)):
+    for predicts, asked, say, x0_hat in (("eps", model, eps, x0), ("x0", constant(b.y), b.y, b.y)):
         options = {"predicts": predicts, "variance": "large"}
         mean, logvar, got = check(b.case).call("p_mean_log_variance", asked, b.x, b.t, **options)
         at = {"t": b.t, "x_t": b.x, "the net's output": say}
@@ -141,7 +142,7 @@ def sigma_alone(check: Check, drawn: tuple[Batch, np.ndarray, float]) -> None:
 
 
 def _mismatch(b: Batch, variance: str) -> tuple[np.ndarray, np.ndarray, Any]:
-    """(μ̃_t − μ_θ)²/(2σ_t²) of x₀ = x and ε = y, (N,); what its errors scale with; the affine model."""
+    """Return (μ̃_t − μ_θ)²/(2σ_t²) of x₀ = x and ε = y, (N,), the scale of its errors, and the affine model."""
     k, model, x_t = b.rows, affine(b.case), marginal(b)
     eps, sigma2 = model(x_t, b.t), k.small if variance == "small" else k.large
     gap = k.beta / k.sqrt_one_minus_alpha_bar / k.sqrt_alpha * (b.y - eps)
@@ -151,13 +152,13 @@ def _mismatch(b: Batch, variance: str) -> tuple[np.ndarray, np.ndarray, Any]:
 
 def _compare_mismatch(check: Check, b: Batch, name: str, *args: Any) -> None:
     for variance, predicts in (("small", "eps"), ("large", "eps"), ("large", "x0")):
-        if predicts == "x0" and name == "weighted_noise_loss":  # which is of the noise
+        if predicts == "x0" and name == "weighted_noise_loss":  # a loss of the noise alone
             continue
         want, scale, model = _mismatch(b, variance)
         options = {"variance": variance}
         if predicts == "x0":
             eps, k = model(marginal(b), b.t), b.rows
-            model = says((marginal(b) - k.sqrt_one_minus_alpha_bar * eps) / k.sqrt_alpha_bar)
+            model = constant((marginal(b) - k.sqrt_one_minus_alpha_bar * eps) / k.sqrt_alpha_bar)
             options["predicts"] = predicts
         got = check(b.case).array(name, b.t.shape, model, *args, **options)
         check.equal(f"(μ̃_t − μ_θ)²/(2σ_t²), {variance}", got, want, case=b.case, at={"t": b.t}, scale=scale, mistakes={

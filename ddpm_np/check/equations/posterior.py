@@ -40,7 +40,7 @@ def posterior_has_its_coefficients(check: Check, b: Batch) -> None:
                     "1 − ᾱ_t": k.one_minus_alpha_bar * spread,
                     "β̃₂ at t = 1, where the posterior is a point": k.small * spread,
                     "1e-20 at t = 1, where it is 0": np.maximum(k.beta_tilde, 1e-20) * spread})
-    scale = np.abs(from_x0) + np.abs(from_xt) + np.abs(b.y) / k.sqrt_alpha  # by way of the noise x_t/√α_t comes in
+    scale = np.abs(from_x0) + np.abs(from_xt) + np.abs(b.y) / k.sqrt_alpha  # computed from ε, x_t/√α_t is a term
     check.equal("μ̃_t", mean, from_x0 + from_xt, case=b.case, scale=scale, at=at,
                 mistakes=lambda: {
                     "x₀ and x_t swapped": k.x0 * b.y + k.xt * b.x,
@@ -58,7 +58,10 @@ def posterior_has_its_coefficients(check: Check, b: Batch) -> None:
 @checks("7", draws=batches(), first=plain_batches, needs=["q_posterior"], aspect="posterior_has_its_coefficients",
         method="tower identities")
 def posterior_averages_to_the_marginal(check: Check, b: Batch) -> None:
-    """c₀ + c_t·√ᾱ_t = √ᾱ_{t−1} and c_t²·(1 − ᾱ_t) + β̃_t = 1 − ᾱ_{t−1}: averaged over q(x_t | x₀), (6) is (4)."""
+    """Check that (6) averaged over q(x_t | x₀) is (4).
+
+    That is c₀ + c_t·√ᾱ_t = √ᾱ_{t−1} and c_t²·(1 − ᾱ_t) + β̃_t = 1 − ᾱ_{t−1}.
+    """
     target, k = check(b.case), b.rows
     zeros, ones = np.zeros_like(b.x), np.ones_like(b.x)
     c0, variance = target.q_posterior(ones, zeros, b.t)
@@ -71,14 +74,14 @@ def posterior_averages_to_the_marginal(check: Check, b: Batch) -> None:
 @checks("6", draws=batches(first=2), first=lambda: plain_batches(2), needs=["q_posterior"],
         method="Bayes' rule on densities")
 def posterior_is_bayes_rule(check: Check, b: Batch) -> None:
-    """ln q(x_t | x_{t−1}) + ln q(x_{t−1} | x₀) − ln q(x_t | x₀) = ln q(x_{t−1} | x_t, x₀) at five x_{t−1}.
+    """Check ln q(x_t | x_{t−1}) + ln q(x_{t−1} | x₀) − ln q(x_t | x₀) = ln q(x_{t−1} | x_t, x₀) at five x_{t−1}.
 
-    Two normal densities that agree at three points are one: this pins mean and variance together.
+    Two normal densities that agree at three points are equal, so this determines mean and variance together.
     """
     k = b.rows
     mean, variance = check(b.case).q_posterior(b.x, b.y, b.t)
     check.true((variance > 0).all(), f"{b.case!r}: β̃_t got {variance.min():.6g} at t ≥ 2")
-    centre = k.x0 * b.x + k.xt * b.y  # where the probability is
+    centre = k.x0 * b.x + k.xt * b.y  # the centre of the density
     for steps in (-2.0, -1.0, 0.0, 1.0, 2.0):
         x = centre + steps * np.sqrt(k.beta_tilde)
         terms = [_log_normal(b.y, k.sqrt_alpha * x, k.beta), _log_normal(x, k.sqrt_alpha_bar_prev * b.x,
@@ -105,7 +108,7 @@ def log_variance_is_that_of_two_at_one(check: Check, b: Batch) -> None:
 
 @checks("log-variance", first=plain_batches, needs=["log_variance"], aspect="log_variance_is_that_of_two_at_one")
 def log_variance_of_the_small_step(check: Check, b: Batch) -> None:
-    """The same rows where a step of the reverse process takes them."""
+    """Check the same rows as the variance of a reverse step."""
     want = np.log(b.rows.small)
     got = check(b.case).array("log_variance", want.shape, "small", b.t, b.x)
     check.equal("ln σ_t² (small)", got, want, case=b.case, at={"t": b.t}, scale=1 + np.abs(want))

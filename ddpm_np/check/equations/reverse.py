@@ -1,4 +1,4 @@
-"""What a prediction of the noise says: (15), (9), (10), (11), the score, the velocity, σ_t² of the reverse step."""
+"""Quantities from a prediction of the noise: (15), (9), (10), (11), the score, the velocity, the reverse variance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ddpm_np.check.registry import checks, equation
 from ddpm_np.check.strategies import Batch, batches, plain_batches
 
 PAPER = "Ho et al. 2020, "
-equation("9", "x_t of (4) gives x₀ back",
+equation("9", "x₀ recovered from x_t of (4)",
          r"L_{t-1}-C = \mathbb{E}\left[\frac{1}{2\sigma_t^2}\|\tilde\mu_t\left(x_t,\frac{1}{\sqrt{\bar\alpha_t}}"
          r"(x_t-\sqrt{1-\bar\alpha_t}\,\epsilon)\right)-\mu_\theta(x_t,t)\|^2\right]",
          PAPER + "(9)", "diffusion.bound.mean_mismatch_from_noise")
@@ -36,9 +36,9 @@ equation("sigma", "σ_t² of the reverse step",
          r"\sigma_t^2 \in \{\tilde\beta_t,\ \beta_t\},\quad \sigma_1^2 = \tilde\beta_2",
          PAPER + "section 3.2 and the authors' code", "diffusion.variance.log_variance",
          "diffusion.reverse.p_mean_variance")
-equation("clip", "the step from x̂₀ held in [−1, 1]", r"\mu_\theta = \tilde\mu_t(x_t,\,\mathrm{clip}(\hat x_0,-1,1))",
+equation("clip", "the step from x̂₀ clipped to [−1, 1]", r"\mu_\theta = \tilde\mu_t(x_t,\,\mathrm{clip}(\hat x_0,-1,1))",
          PAPER + "the authors' code", "diffusion.reverse.predict", "diffusion.reverse.p_mean_variance")
-equation("velocity", "v and what follows from it",
+equation("velocity", "v, and x̂₀ and ε̂ from v",
          r"v = \sqrt{\bar\alpha_t}\,\epsilon-\sqrt{1-\bar\alpha_t}\,x_0,\ \hat x_0 = \sqrt{\bar\alpha_t}x_t-"
          r"\sqrt{1-\bar\alpha_t}\,v,\ \hat\epsilon = \sqrt{\bar\alpha_t}v+\sqrt{1-\bar\alpha_t}\,x_t",
          "Salimans & Ho 2022, section 3", "diffusion.velocity.velocity", "diffusion.velocity.x0_from_velocity",
@@ -50,12 +50,12 @@ equation("learned-range", "Σ_θ between β̃_t and β_t",
 
 
 def affine(case: Case, a: float = 0.75, b: float = 0.5, c: float = -0.25) -> Any:
-    """ε = a·x + b·t/T + c: a model of x and of t, as a function of both."""
+    """Return the model ε_θ(x, t) = a·x + b·t/T + c."""
     return lambda x, t: a * x + (b * t / case.T).reshape((-1,) + (1,) * (x.ndim - 1)) + c
 
 
-def says(values: np.ndarray) -> Any:
-    """A model that says these numbers, whatever it is asked."""
+def constant(values: np.ndarray) -> Any:
+    """Return a model whose output is `values` for every input."""
     return lambda x, t: values
 
 
@@ -66,7 +66,7 @@ def x0_hat_solves_4(check: Check, b: Batch) -> None:
 
 @checks("15", draws=batches(), first=plain_batches, needs=["p_mean_variance"], aspect="x0_hat")
 def x0_hat_of_a_model_solves_4(check: Check, b: Batch) -> None:
-    _compare_x0(check, b, check(b.case).p_mean_variance(says(b.y), b.x, b.t, variance="small", clip=False)[2])
+    _compare_x0(check, b, check(b.case).p_mean_variance(constant(b.y), b.x, b.t, variance="small", clip=False)[2])
 
 
 def _compare_x0(check: Check, b: Batch, got: np.ndarray) -> None:
@@ -110,7 +110,7 @@ def x0_comes_back(check: Check, b: Batch) -> None:
 @checks("10", draws=batches(), first=plain_batches, needs=["q_posterior", "predict_x0", "mean_from_eps"],
         method="composition of (7) and (15)")
 def mean_in_terms_of_the_noise(check: Check, b: Batch) -> None:
-    """(x_t − β_t/√(1 − ᾱ_t)·ε)/√α_t is μ̃_t(x_t, x̂₀) for any x_t and ε."""
+    """Check that (x_t − β_t/√(1 − ᾱ_t)·ε)/√α_t is μ̃_t(x_t, x̂₀) for any x_t and ε."""
     target, k = check(b.case), b.rows
     x0 = target.predict_x0(b.x, b.t, b.y)
     scale = k.x0 * (np.abs(b.x) + np.abs(b.y)) / k.sqrt_alpha_bar + k.xt * np.abs(b.x)
@@ -133,7 +133,7 @@ def mean_of_a_model(check: Check, b: Batch) -> None:
 def _compare_mean(check: Check, b: Batch, got: np.ndarray, eps: np.ndarray) -> None:
     k = b.rows
     from_xt, from_eps = b.x / k.sqrt_alpha, k.beta / k.sqrt_one_minus_alpha_bar / k.sqrt_alpha * eps
-    # by way of x̂₀ its terms are larger than these
+    # computed from x̂₀, the mean has larger terms than these
     scale = np.abs(from_xt) + np.abs(from_eps) + k.x0 * (np.abs(b.x) + np.abs(eps)) / k.sqrt_alpha_bar
     check.equal("μ_θ", got, from_xt - from_eps, case=b.case, scale=scale, at={"t": b.t, "x_t": b.x, "ε": eps},
                 mistakes=lambda: {
@@ -211,7 +211,7 @@ def large_variance_is_beta(check: Check, b: Batch) -> None:
 
 
 def sigma2(check: Check, b: Batch, variance: str) -> np.ndarray:
-    """σ_t² as the target declares it at t = 1: β̃₂, or what its convention puts there; (N, 1, …)."""
+    """Return σ_t², at t = 1 by the target's convention (β̃₂ by default), (N, 1, …)."""
     k = b.rows
     first = (b.t == 1).reshape(k.beta.shape)
     other = {"clipped": None, "posterior": k.beta_tilde, "beta": k.beta}[check(b.case).first_variance(b.t)]
@@ -239,12 +239,12 @@ def _compare_sigma(check: Check, b: Batch, variance: str) -> None:
 
 @checks("clip", draws=batches(), first=plain_batches, needs=["p_mean_variance"])
 def clip_holds_x0_and_not_the_mean(check: Check, b: Batch) -> None:
-    """A net whose x̂₀ is outside, and one whose x̂₀ is inside: nothing changes for that."""
+    """Check a net whose x̂₀ lies outside the range and one whose x̂₀ lies inside, where clipping changes nothing."""
     target, k = check(b.case), b.rows
     low, high = target.range
     for wanted in (b.y, 0.4 + 0 * b.y):
         eps = (b.x - k.sqrt_alpha_bar * wanted) / k.sqrt_one_minus_alpha_bar
-        mean, _, x0 = target.p_mean_variance(says(eps), b.x, b.t, variance="small", clip=True)
+        mean, _, x0 = target.p_mean_variance(constant(eps), b.x, b.t, variance="small", clip=True)
         clipped, at = np.clip(wanted, low, high), {"t": b.t, "x_t": b.x, "ε": eps}
         error = np.abs(b.x) / k.sqrt_alpha_bar + np.abs(eps) / k.sqrt_alpha_bar
         unclipped = k.x0 * wanted + k.xt * b.x
@@ -262,7 +262,7 @@ def learned_range_is_geometric(check: Check, b: Batch) -> None:
     t = np.concatenate([np.full(4, b.t.max()), b.t])
     target = check(b.case)
     first = target.first_variance(t)
-    if first == "posterior":  # at t = 1 that is 0, and has no logarithm
+    if first == "posterior":  # β̃₁ = 0 has no logarithm
         v, t = v[t > 1], t[t > 1]
         if not len(t):
             return

@@ -1,4 +1,4 @@
-"""Samplers with injected noise: Algorithm 2's step and its loop, which is (1); DDIM's step; the steps to visit."""
+"""Samplers with injected noise: a step of Algorithm 2 and its loop, which is (1); a step of DDIM; respaced steps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ddpm_np.check.comparison import Check
-from ddpm_np.check.equations.reverse import affine, says
+from ddpm_np.check.equations.reverse import affine, constant
 from ddpm_np.check.exact import Case
 from ddpm_np.check.registry import checks, equation
 from ddpm_np.check.strategies import Batch, batches, plain_batches, plain_cases, pythagorean, schedules
@@ -44,7 +44,7 @@ def large_step(check: Check, b: Batch) -> None:
 
 
 def _compare_step(check: Check, b: Batch, variance: str) -> None:
-    """x is x_t and y is z; the model's ε is affine in x and t."""
+    """Compare a step at x_t = x with z = y, for a model that is affine in x and t."""
     k, model = b.rows, affine(b.case)
     eps, later = model(b.x, b.t), (b.t > 1).reshape(b.rows.beta.shape)
     from_xt, from_eps = b.x / k.sqrt_alpha, k.beta / k.sqrt_one_minus_alpha_bar / k.sqrt_alpha * eps
@@ -70,13 +70,13 @@ def _compare_step(check: Check, b: Batch, variance: str) -> None:
 
 @checks("algorithm-2", draws=batches(), first=plain_batches, needs=["p_sample"])
 def clipped_step(check: Check, b: Batch) -> None:
-    """With clip, the step goes by way of x̂₀ held in the data's range; one net outside of it, one inside."""
+    """Check a clipped step, which uses x̂₀ clipped to the data's range, for nets with x̂₀ outside and inside it."""
     target, k = check(b.case), b.rows
     low, high = target.range
     later, sigma = (b.t > 1).reshape(k.beta.shape), np.sqrt(k.small)
     for wanted in (2 * b.y, 0.4 + 0 * b.y):
         eps = (b.x - k.sqrt_alpha_bar * wanted) / k.sqrt_one_minus_alpha_bar
-        got = target.p_sample(says(eps), b.x, b.t, b.y, variance="small", clip=True)
+        got = target.p_sample(constant(eps), b.x, b.t, b.y, variance="small", clip=True)
         noise, rest = later * sigma * b.y, k.xt * b.x
         check.equal("x_{t−1}, clipped", got, k.x0 * np.clip(wanted, low, high) + rest + noise, case=b.case,
                     at={"t": b.t, "x_t": b.x, "z": b.y, "ε": eps},
@@ -90,11 +90,11 @@ def clipped_step(check: Check, b: Batch) -> None:
 @checks("1", draws=schedules(max_T=12), first=lambda: plain_cases()[:2], needs=["sample"], aspect="calls",
         method="recorded calls")
 def sample_asks_once_for_each_step(check: Check, case: Case) -> None:
-    """The model is asked at t = T, …, 1, once each."""
+    """Check that the model is called at t = T, …, 1, once each."""
     asked: list[int] = []
 
     def record(x: np.ndarray, t: np.ndarray) -> np.ndarray:
-        check.true((t == t[0]).all(), f"{case!r}: the model was asked at t = {t.tolist()} in one call")
+        check.true((t == t[0]).all(), f"{case!r}: the model was called at t = {t.tolist()} in one batch")
         asked.append(int(t[0]))
         return 0.1 * x
 
@@ -104,13 +104,13 @@ def sample_asks_once_for_each_step(check: Check, case: Case) -> None:
     if asked != want:
         hint = ("the loop skips t = 1" if asked == want[:-1] else "the loop skips t = T" if asked == want[1:]
                 else "the loop runs upwards" if asked == want[::-1] else "")
-    check.true(asked == want, f"{case!r}: the model was asked at t = {_short(asked)}, expected {_short(want)}", hint)
+    check.true(asked == want, f"{case!r}: the model was called at t = {_short(asked)}, expected {_short(want)}", hint)
 
 
 @checks("1", draws=pythagorean(), first=lambda: plain_cases()[:2], needs=["sample"], aspect="response",
         method="closed form")
 def sample_is_affine_in_its_noise(check: Check, case: Case) -> None:
-    """For ε = a·x + b·t/T + c: what x₀ owes to x_T, to each z_t, and to nothing, one number each, in closed form."""
+    """Check the constant term of x₀ and its coefficients of x_T and of each z_t, for ε = a·x + b·t/T + c."""
     _compare_response(check, case, "small")
 
 
@@ -123,7 +123,7 @@ def sample_is_affine_in_its_noise_large(check: Check, case: Case) -> None:
 def _compare_response(check: Check, case: Case, variance: str) -> None:
     a, b, c = 0.75, 0.5, -0.25
     k, T = case.table, case.T
-    # image 0: nothing but the shift; image 1: x_T alone; image 2 + t: z_t alone, for t = 1..T
+    # image 0: all inputs 0, which leaves the constant term; image 1: x_T alone; image 1 + t: z_t alone, for t = 1..T
     x_T, noises = np.zeros((T + 2, 1)), _noises(case, np.zeros((T + 2, 1)))
     x_T[1] = 1.0
     for t in range(1, T + 1):
@@ -136,19 +136,19 @@ def _compare_response(check: Check, case: Case, variance: str) -> None:
         want = mean + (sigma[t] * noises[t] if t > 1 else 0.0)
     got = check(case).sample(affine(case, a, b, c), x_T, noises, variance=variance, clip=False)
     scale = 1 / k.sqrt_alpha_bar[T]
-    names = np.array(["nothing", "x_T", *(f"z_{t}" for t in range(1, T + 1))])
+    names = np.array(["the constants", "x_T", *(f"z_{t}" for t in range(1, T + 1))])
     try:
         check.equal("x₀", got, want, case=case, scale=scale + np.abs(want))
     except Exception as error:
         wrong = np.abs(got - want)[:, 0] > 1e-6 * (scale + np.abs(want[:, 0]))
         error.hint = error.hint or (  # type: ignore[attr-defined]
-            f"wrong in what it owes to {', '.join(names[wrong])}" if wrong.any() else "")
+            f"wrong in its dependence on {', '.join(names[wrong])}" if wrong.any() else "")
         raise
 
 
 @checks("1", first=lambda: plain_cases()[:2], needs=["sample"], aspect="response", method="closed form")
 def sample_clips_where_it_is_asked_to(check: Check, case: Case) -> None:
-    """From x_T far outside: without clip nothing is held anywhere; with it, x̂₀ of every step is, and x₀ not."""
+    """Check chains from x_T far outside the range: clip=True clips x̂₀ at every step but not x₀, clip=False nothing."""
     target, k, model = check(case), case.table, affine(case)
     x_T, (low, high) = np.array([[-8.0], [0.5], [8.0]]), target.range
     noises = _noises(case, x_T)
@@ -166,7 +166,7 @@ def sample_clips_where_it_is_asked_to(check: Check, case: Case) -> None:
 
 
 def _noises(case: Case, x: np.ndarray) -> np.ndarray:
-    """(T + 1, N, …) of zeros; row 0, which nobody may use, is large."""
+    """Return zeros (T + 1, N, …) whose row 0, which must not be used, is large."""
     noises = np.zeros((case.T + 1, *x.shape))
     noises[0] = 1e6
     return noises
@@ -178,14 +178,14 @@ def _short(steps: list[int]) -> str:
 
 @st.composite
 def jumps(draw: Any) -> tuple[Batch, np.ndarray, float]:
-    """A batch, an s < t for each of its images, an η."""
+    """Draw a batch, an s < t for each of its images, and η."""
     b = draw(batches())
     fractions = draw(st.lists(st.integers(0, 99), min_size=len(b.t), max_size=len(b.t)))
     return b, b.t * np.array(fractions) // 100, draw(st.sampled_from([0.0, 0.5, 1.0]))
 
 
 def plain_jumps() -> list[tuple[Batch, np.ndarray, float]]:
-    """One step down, down to 0, about half-way; no noise, half of it, all of it."""
+    """Return fixed cases: s = t − 1, 0 and t // 2, each with η = 0, 0.5 and 1."""
     found = []
     for b in plain_batches():
         for eta in (0.0, 0.5, 1.0):
@@ -202,14 +202,14 @@ def ddim_step_goes_to_s(check: Check, drawn: tuple[Batch, np.ndarray, float]) ->
 
 @checks("ddim-12", draws=jumps(), first=plain_jumps, needs=["ddim_step"], method="marginals kept")
 def ddim_step_keeps_the_marginal(check: Check, drawn: tuple[Batch, np.ndarray, float]) -> None:
-    """From x_t = √ᾱ_t·x₀ + √(1 − ᾱ_t)·ε with the true ε, x_s has mean √ᾱ_s·x₀ and variance 1 − ᾱ_s, for every σ."""
+    """Check that x_s has mean √ᾱ_s·x₀ and variance 1 − ᾱ_s for every σ, from x_t of (4) with the true ε."""
     b, s, eta = drawn
     target, k, then = check(b.case), b.rows, b.case.rows(s, b.x)
     zeros, ones = np.zeros_like(b.x), np.ones_like(b.x)
 
     def step(x_0: np.ndarray, eps: np.ndarray, z: np.ndarray) -> np.ndarray:
         x_t = k.sqrt_alpha_bar * x_0 + k.sqrt_one_minus_alpha_bar * eps
-        return target.ddim_step(says(eps), x_t, b.t, s, eta, z)
+        return target.ddim_step(constant(eps), x_t, b.t, s, eta, z)
 
     check.equal("√ᾱ_s", step(ones, zeros, zeros), then.sqrt_alpha_bar * ones, case=b.case, at={"t": b.t, "s": s})
     variance = step(zeros, ones, zeros) ** 2 + step(zeros, zeros, ones) ** 2
@@ -219,11 +219,11 @@ def ddim_step_keeps_the_marginal(check: Check, drawn: tuple[Batch, np.ndarray, f
 
 @checks("ddim-16", draws=jumps(), first=plain_jumps, needs=["ddim_step"])
 def ddim_noise_is_sigma(check: Check, drawn: tuple[Batch, np.ndarray, float]) -> None:
-    """What x_s owes to z, by a difference of two steps."""
+    """Check the coefficient of z in x_s, as the difference of two steps."""
     b, s, eta = drawn
     target, ones = check(b.case), np.ones_like(b.x)
-    got = (target.ddim_step(says(0 * b.x), 0 * b.x, b.t, s, eta, ones)
-           - target.ddim_step(says(0 * b.x), 0 * b.x, b.t, s, eta, 0 * ones))
+    got = (target.ddim_step(constant(0 * b.x), 0 * b.x, b.t, s, eta, ones)
+           - target.ddim_step(constant(0 * b.x), 0 * b.x, b.t, s, eta, 0 * ones))
     sigma = _sigma(b, s, eta) * ones
     k, then = b.rows, b.case.rows(s, b.x)
     check.equal("σ_t", got, sigma, case=b.case, at={"t": b.t, "s": s, "η": np.full(b.x.shape[:1], eta)}, slack=10,
@@ -272,7 +272,7 @@ def _compare_ddim(check: Check, b: Batch, s: np.ndarray, eta: float, model: Any,
 @checks("ddim-12", draws=batches(), first=plain_batches, needs=["ddim_step", "p_sample"], aspect="ddim_step_goes_to_s",
         method="equality with Algorithm 2")
 def ddim_at_eta_one_is_algorithm_2(check: Check, b: Batch) -> None:
-    """At η = 1 and s = t − 1, DDIM is Algorithm 2 with σ² = β̃_t."""
+    """Check that DDIM with η = 1 and s = t − 1 is Algorithm 2 with σ² = β̃_t."""
     target, model, k = check(b.case), affine(b.case), b.rows
     scale = (np.abs(b.x) + np.abs(model(b.x, b.t))) / k.sqrt_alpha_bar + np.abs(b.y)
     check.equal("x_{t−1} of DDIM against Algorithm 2's", target.ddim_step(model, b.x, b.t, b.t - 1, 1.0, b.y),
@@ -282,7 +282,7 @@ def ddim_at_eta_one_is_algorithm_2(check: Check, b: Batch) -> None:
 
 @checks("timesteps", draws=schedules(), first=plain_cases, needs=["timesteps"], method="every n")
 def timesteps_are_distinct_and_descend(check: Check, case: Case) -> None:
-    """Every n from 1 to T (of long schedules, all that are near an end and every seventh)."""
+    """Check every n from 1 to T; for long schedules, those near either end and every seventh between."""
     target, T = check(case), case.T
     for n in range(1, T + 1):
         if 130 < n < T - 30 and n % 7:

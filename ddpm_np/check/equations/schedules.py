@@ -1,4 +1,4 @@
-"""The schedules by name, and the sinusoids that tell a net its t: against 50 digits."""
+"""The schedules by name and the sinusoidal time embedding, compared with 50 digits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ T_EMBEDDED = (0, 1, 7, 999)
 
 @checks("linear-schedule", first=lambda: LENGTHS, needs=["schedule"])
 def linear_from_end_to_end(check: Check, T: int) -> None:
-    """Both ends, equal steps, for every T: nothing is scaled by 1000/T."""
+    """Check both ends and equal steps for every T, without a factor 1000/T."""
     start, end = Fraction(1, 10_000), Fraction(1, 50)
     want = np.array([float(start + (end - start) * i / (T - 1)) for i in range(T)])
     t = np.arange(1, T + 1)
@@ -79,7 +79,7 @@ def cosine_by_its_definition(check: Check, T: int) -> None:
 
 @cache
 def embedding(dim: int, convention: str, shift: int = 0, base: int = 10_000) -> np.ndarray:
-    """Of t = 0, 1, 7, 999, (4, dim), by 50 digits: see `CONVENTIONS` of the target."""
+    """Return the embeddings of t = 0, 1, 7, 999 by 50 digits, (4, dim), in a convention of `target.CONVENTIONS`."""
     half = dim // 2
     last = half if convention.endswith("_half") else half - 1
     angles = [[(t + shift) * mp50.mpf(base) ** (-mp50.mpf(j) / last) for j in range(half)] for t in T_EMBEDDED]

@@ -1,8 +1,8 @@
-"""Algorithm 1's laws: t uniform on 1..T and ε ~ N(0, I), each number drawn on its own.
+"""The distributions of Algorithm 1: t uniform on 1..T and ε ~ N(0, I), all numbers independent.
 
 Every threshold is exact for the finite sample (binomial, normal, χ², F, Dvoretzky–Kiefer–Wolfowitz with Massart's
-constant), shared out among the comparisons of a property, so that right code fails with a chance of at most 1e-9. A
-million numbers show 1 % in the mean or the standard deviation.
+constant). A property's comparisons share its false-alarm probability, so that correct code fails with probability at
+most 1e-9. A million numbers reveal 1 % in the mean or the standard deviation.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ddpm_np.check.exact import Case
 from ddpm_np.check.registry import checks, equation
 from ddpm_np.check.strategies import plain_cases
 
-equation("algorithm-1", "the laws of t and of the noise",
+equation("algorithm-1", "the distributions of t and of the noise",
          r"t\sim\mathrm{Uniform}(\{1,\dots,T\}),\quad\epsilon\sim\mathcal{N}(0,I)", "Ho et al. 2020, Algorithm 1",
-         "training.trainer.Trainer")
+         "training.algorithm1.gradient_of_batch")
 
-CHANCE = 1e-9  # that a property fails on right code
+CHANCE = 1e-9  # probability that a property fails on correct code
 SEED = 20_200_619
 DRAWS_OF_T = 200_000
 SHAPE = (320, 32, 32, 3)  # 983,040 numbers
@@ -30,31 +30,31 @@ TAILS = (3.0, 4.0)
 
 
 def two_sided(below: Any, above: Any) -> Any:
-    """The p-value of what lies as far out on either side: of P(X ≤ x) and P(X ≥ x)."""
+    """Return the two-sided p-value from P(X ≤ x) and P(X ≥ x)."""
     return np.minimum(1.0, 2 * np.minimum(below, above))
 
 
 def binomial(count: Any, n: int, p: Any) -> Any:
-    """The p-value of a count of n trials, exactly."""
+    """Return the exact two-sided p-value of a count among n trials."""
     count = np.asarray(count)
     above = np.where(count > 0, bdtrc(np.maximum(count - 1, 0).astype(float), n, p), 1.0)
     return two_sided(bdtr(count.astype(float), n, p), above)
 
 
 def farthest_allowed(n: int, chance: float) -> float:
-    """Massart: P(sup |F_n − F| > this) ≤ chance."""
+    """Return Massart's bound: P(sup |F_n − F| > bound) ≤ chance."""
     return math.sqrt(math.log(2 / chance) / (2 * n))
 
 
 def plain_long_and_short() -> tuple[Case, ...]:
-    """T = 6 and the paper's T = 1000."""
+    """Return the fixed schedules of T = 6 and of the paper's T = 1000."""
     return plain_cases()[1], plain_cases()[2]
 
 
 @checks("algorithm-1", first=plain_long_and_short, needs=["draw_t"], method="binomial and DKW–Massart thresholds",
         false_alarm=CHANCE)
 def t_is_uniform(check: Check, case: Case) -> None:
-    """Every value 1..T as often as any other: each by itself, and the distribution as a whole."""
+    """Check that all values 1..T are equally frequent: each by itself, and the distribution as a whole."""
     T, n = case.T, DRAWS_OF_T
     t = check(case).draw_t(np.random.default_rng(SEED), n)
     low, high, said = int(t.min()), int(t.max()), f"{n} draws of t with T={T}"
@@ -80,9 +80,9 @@ def t_is_uniform(check: Check, case: Case) -> None:
 @checks("algorithm-1", first=plain_long_and_short, needs=["draw_t"], method="binomial and DKW–Massart thresholds",
         false_alarm=CHANCE)
 def t_is_drawn_for_each_image(check: Check, case: Case) -> None:
-    """A second call differs; no t says anything about that of an image some way off, nor of its neighbour.
+    """Check that a second call differs and that the t of different images are independent.
 
-    Neighbours fall into the cells of a table as often as independent ones do.
+    That is tested by correlations at every lag, and by counting pairs of neighbours in a contingency table.
     """
     T, n, rng = case.T, DRAWS_OF_T, np.random.default_rng(SEED + 1)
     target = check(case)
@@ -108,10 +108,10 @@ def t_is_drawn_for_each_image(check: Check, case: Case) -> None:
 
 
 def _strongest_lag(u: np.ndarray, chance: float) -> tuple[int, float, float]:
-    """Of all lags round the batch the one with the largest mean of u_i·u_{i+lag}, that mean, what is allowed.
+    """Return the cyclic lag with the largest |mean of u_i·u_{i+lag}|, that mean, and the largest value allowed.
 
-    The pairs of a lag fall into at most three classes of as many, in each of which no number is twice (they are the
-    edges of cycles). Of u in [−1, 1] of mean 0, m products of a class have a mean above a with a chance of at most
+    The pairs at a lag are the edges of cycles, so they split into at most three equal classes without a repeated
+    number. For u in [−1, 1] with mean 0, the mean of the m products of a class exceeds a with probability at most
     exp(−m·a²/2) (Hoeffding).
     """
     n = len(u)
@@ -123,7 +123,7 @@ def _strongest_lag(u: np.ndarray, chance: float) -> tuple[int, float, float]:
 @checks("algorithm-1", first=lambda: plain_cases()[:1], needs=["draw_noise"],
         method="normal, χ², binomial and DKW–Massart thresholds", false_alarm=CHANCE)
 def noise_is_normal(check: Check, case: Case) -> None:
-    """Mean, variance, tails and distribution function."""
+    """Check the noise's mean, variance, tails and distribution function."""
     x = np.sort(check(case).draw_noise(np.random.default_rng(SEED), SHAPE).ravel())
     n, chance = len(x), CHANCE / (3 + len(TAILS))
     mean, square = x.mean(), x @ x
@@ -146,7 +146,7 @@ def noise_is_normal(check: Check, case: Case) -> None:
 
 
 def _law(x: np.ndarray, mean: float, square: float) -> str:
-    """What the numbers, in ascending order, rather look like."""
+    """Name a distribution that the sorted numbers look like instead; empty if none of the known ones."""
     low, high = x[0], x[-1]
     if low >= 0 and high <= 1 and abs(mean - 0.5) < 0.01:
         return "these are uniform on 0..1 (rand, rand_like): the noise is normal (randn, standard_normal)"
@@ -155,17 +155,17 @@ def _law(x: np.ndarray, mean: float, square: float) -> str:
     if np.isclose(high, -low, rtol=1e-6):
         return f"the numbers are clipped to ±{high:.3g}"
     if np.mean(x[1:] == x[:-1]) > 0.4:
-        return "each number is there twice or more: the noise is repeated over images, rows, columns or channels"
+        return "every number occurs at least twice: the noise is repeated over images, rows, columns or channels"
     return ""
 
 
 @checks("algorithm-1", first=lambda: plain_cases()[:1], needs=["draw_noise"], method="F and χ² thresholds",
         false_alarm=CHANCE)
 def noise_is_drawn_for_each_number(check: Check, case: Case) -> None:
-    """Sum and difference of two numbers have the same variance: of neighbours, of two halves of a batch, of two calls.
+    """Check that neighbouring numbers, the halves of a batch, and two calls are independent.
 
-    For independent N(0, 1) the ratio of the two sums of squares has an F distribution, and the squares of sums of n
-    numbers, over n, add up to χ²: both exactly.
+    Sum and difference of two independent numbers have the same variance. For N(0, 1) the ratio of the two sums of
+    squares has exactly an F distribution, and sums of n numbers, squared and over n, add up to exactly χ².
     """
     target, rng, shape = check(case), np.random.default_rng(SEED + 1), (64, 16, 16, 4)
     x, again = target.draw_noise(rng, shape), target.draw_noise(rng, shape)
@@ -193,7 +193,7 @@ def noise_is_drawn_for_each_number(check: Check, case: Case) -> None:
 @checks("algorithm-1", first=lambda: plain_cases()[:1], needs=["draw_noise"], method="DKW–Massart thresholds",
         false_alarm=CHANCE)
 def noise_of_an_image_is_as_it_falls(check: Check, case: Case) -> None:
-    """The sum of an image's numbers, and of their squares, is not the same in every image: normal, and χ²."""
+    """Check that the sum of an image's numbers varies between images as a normal, and that of their squares as χ²."""
     x = check(case).draw_noise(np.random.default_rng(SEED + 2), (400, 8, 8, 1)).reshape(400, 64)
     place = np.arange(401) / 400
     for what, share in (("sum", ndtr(x.sum(axis=1) / 8)), ("sum of squares", chdtr(64, (x**2).sum(axis=1)))):

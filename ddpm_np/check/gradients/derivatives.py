@@ -1,4 +1,4 @@
-"""Derivatives in three ways (the tape, the complex step, differences), and what a comparison of them has found."""
+"""Derivatives by the tape, the complex step and differences, and the findings of comparing them."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from ddpm_np.autograd.tensor import Tensor, gradients, undo_broadcasting
 from ddpm_np.check.comparison import Failed, nice
 from ddpm_np.check.target import described
 
-STEP = 1e-20  # of the complex step: nothing is subtracted, so it may be as small as one likes
-STRAIGHT, CURVED = 2.0**-10, 2.0**-16  # of differences: exact where a function is straight; 1e-9 where it is not
-LOCATED = 400  # operands with at most so many numbers together are differentiated one by one to name a wrong one
+STEP = 1e-20  # of the complex step, which subtracts nothing and so can be arbitrarily small
+STRAIGHT, CURVED = 2.0**-10, 2.0**-16  # steps of differences: exact for a linear function; 1e-9 for a curved one
+LOCATED = 400  # operands with at most this many numbers are differentiated one by one to name a wrong one
 
-Directions = list[np.ndarray | None]  # one an operand; None where it has no gradient
+Directions = list[np.ndarray | None]  # one for each operand; None if it has no gradient
 
 
 def inner(a: Any, b: Any) -> float:
-    """⟨a, b⟩ = Σ a·b."""
+    """Return ⟨a, b⟩ = Σ a·b."""
     return float(np.sum(np.asarray(a, dtype=np.float64) * np.asarray(b, dtype=np.float64)))
 
 
 def magnitude(a: Any, b: Any) -> float:
-    """Σ |a·b|: what an error in ⟨a, b⟩ is measured by."""
+    """Return Σ |a·b|, the unit of errors in ⟨a, b⟩."""
     return float(np.sum(np.abs(np.asarray(a, dtype=np.float64) * np.asarray(b, dtype=np.float64))))
 
 
 def ratio(difference: float, scale: float) -> float:
-    """|difference|/scale, 0 where there is no difference; inf for what is no number, or where the scale is 0."""
+    """Return |difference|/scale: 0 for no difference, inf for a difference that is not finite or a scale of 0."""
     if difference == 0:
         return 0.0
     return abs(difference) / scale if np.isfinite(difference) and scale > 0 else float("inf")
 
 
 def error(actual: Any, expected: Any, floor: float = 0.0) -> float:
-    """The largest difference, in units of the largest expected number, or of `floor` if that is more.
+    """Return the largest difference in units of the largest expected number, or of `floor` if that is larger.
 
     Raises
     ------
     Failed
-        For another shape.
+        If the shapes differ.
     """
     actual, expected = np.asarray(actual), np.asarray(expected)
     if actual.shape != expected.shape:
@@ -57,14 +57,14 @@ def error(actual: Any, expected: Any, floor: float = 0.0) -> float:
 
 
 def is_floating(a: Any) -> bool:
-    """Whether an operand has a gradient: an array that is not a condition."""
+    """Return whether an operand has a gradient, as every array but a boolean one does."""
     return a is not None and a.dtype != bool
 
 
 def differentiate(op: Op, example: Example, cotangent: np.ndarray, wanted: int | None = None) -> Directions:
-    """The gradients of ⟨op(arrays), cotangent⟩ by the tape; None for an operand that has none.
+    """Return the gradients of ⟨op(arrays), cotangent⟩ by the tape; None for an operand without one.
 
-    `wanted` is the number of the only operand that one is asked for; None for all.
+    `wanted` is the index of the only operand to differentiate by; None: all of them.
     """
     leaves = [Tensor(a, requires_grad=True) if is_floating(a) and wanted in (None, i) else a
               for i, a in enumerate(example.arrays)]
@@ -74,7 +74,7 @@ def differentiate(op: Op, example: Example, cotangent: np.ndarray, wanted: int |
 
 
 def vjp_parts(forward: Callable, example: Example, g: np.ndarray) -> list[np.ndarray]:
-    """What a forward's own vjp gives for the floating operands, as arrays of the operands' shapes."""
+    """Return the gradients of a forward's own vjp for the floating operands, in the operands' shapes."""
     parts = forward(*example.inputs, **example.static)[1](g)
     found = []
     for a, part in zip(example.arrays, parts, strict=False):
@@ -85,29 +85,29 @@ def vjp_parts(forward: Callable, example: Example, g: np.ndarray) -> list[np.nda
 
 
 def complex_step(op: Op, example: Example, directions: Directions) -> np.ndarray:
-    """J v, exact to rounding: Im op(x + i·h·v)/h."""
+    """Return J v up to rounding by the complex step, Im op(x + i·h·v)/h."""
     return np.imag(_moved(op, example, directions, 1j * STEP)) / STEP
 
 
 def central_difference(op: Op, example: Example, directions: Directions, h: float = STRAIGHT) -> np.ndarray:
-    """J v by (op(x + h·v) − op(x − h·v))/2h, |v| ≤ 1."""
+    """Return J v by (op(x + h·v) − op(x − h·v))/2h, for |v| ≤ 1."""
     return (_moved(op, example, directions, h) - _moved(op, example, directions, -h)) / (2 * h)
 
 
 def _moved(op: Op, example: Example, directions: Directions, h: complex) -> Any:
-    """op(x + h·v), by its definition."""
+    """Return op(x + h·v) by the op's definition."""
     arrays: list[Any] = [a if a is None or v is None else a + h * v
                          for a, v in zip(example.arrays, directions, strict=True)]
     return op.define(*arrays, *example.extra, **example.static)[0]
 
 
 def random_directions(example: Example, rng: np.random.Generator) -> Directions:
-    """A direction for every floating operand, uniform on ±1."""
+    """Draw a direction for each floating operand, uniform on ±1."""
     return [rng.uniform(-1, 1, a.shape) if a is not None and is_floating(a) else None for a in example.arrays]
 
 
 def unit_directions(example: Example) -> Iterator[tuple[int, tuple[int, ...], Directions]]:
-    """(operand, index, direction) for every single element of every floating operand."""
+    """Yield (operand, index, direction) for each element of each floating operand."""
     shapes = [a.shape if a is not None and is_floating(a) else None for a in example.arrays]
     for i, shape in enumerate(shapes):
         for index in np.ndindex(shape) if shape is not None else ():
@@ -118,13 +118,13 @@ def unit_directions(example: Example) -> Iterator[tuple[int, tuple[int, ...], Di
 
 def gradient_errors(op: Op, example: Example, rng: np.random.Generator, one_by_one: bool = False,
                     step: float | None = None) -> tuple[float, float]:
-    """The errors of an op's gradients: ⟨g, J v⟩ against ⟨vjp(g), v⟩ for a random cotangent g.
+    """Compare ⟨g, J v⟩ with ⟨vjp(g), v⟩ for a random cotangent g; return two errors of an op's gradients.
 
-    The first for two random directions v, in units of Σ|g·J v| + Σ|vjp(g)·v|; the second, if `one_by_one`, for every
-    single element, in units of it or, if that is more, of a thousandth of the largest. Where the derivative is next to
-    0, as that of SiLU at −1.28, few of its digits are any: the units are no less than a tenth, or a hundredth, of g's
-    largest number. J v is by the complex step where the op is analytic, and by differences where it is not, or where
-    their `step` is given.
+    The first is for two random directions v, in units of Σ|g·J v| + Σ|vjp(g)·v|. The second, if `one_by_one`, is for
+    each single element, in units of the element or, if that is larger, of a thousandth of the largest. A derivative
+    near 0, such as SiLU's at −1.28, has few correct digits, so the units are at least a tenth (first error) or a
+    hundredth (second) of g's largest number. J v is computed by the complex step if the op is analytic, and by
+    differences otherwise or if their `step` is given.
     """
     def push(op: Op, example: Example, v: Directions) -> np.ndarray:
         if op.analytic and step is None:
@@ -150,7 +150,7 @@ def gradient_errors(op: Op, example: Example, rng: np.random.Generator, one_by_o
 
 
 def adjoint_error(op: Op, example: Example, rng: np.random.Generator) -> float:
-    """Of a linear op: ⟨g, op(x)⟩ against ⟨vjp(g), x⟩, in units of Σ|g·op(x)| + Σ|vjp(g)·x|."""
+    """Compare ⟨g, op(x)⟩ with ⟨vjp(g), x⟩ of a linear op, in units of Σ|g·op(x)| + Σ|vjp(g)·x|."""
     y = np.asarray(op(*example.inputs, **example.static))
     g = rng.standard_normal(y.shape).astype(y.dtype)  # astype: the cotangent has the output's dtype
     pairs = [(d, a) for d, a in zip(differentiate(op, example, g), example.arrays, strict=True) if d is not None]
@@ -159,36 +159,41 @@ def adjoint_error(op: Op, example: Example, rng: np.random.Generator) -> float:
 
 
 def fast_and_reference(op: Op, example: Example, rng: np.random.Generator) -> tuple[float, float]:
-    """The errors of the output and of the gradients, computed as usual, against those of the definition."""
+    """Return the errors of the usual output and gradients against those of the op's definition."""
     y = op(*example.inputs, **example.static)
     g = rng.standard_normal(np.shape(y)).astype(y.dtype)
     grads = differentiate(op, example, g)
     with kernels("reference"):
         expected_y, expected = op(*example.inputs, **example.static), differentiate(op, example, g)
     pairs = [(a, b) for a, b in zip(grads, expected, strict=True) if b is not None]
-    floor = 0.01 * float(np.max(np.abs(g), initial=0.0))  # some gradients are 0 but for rounding
+    floor = 0.01 * float(np.max(np.abs(g), initial=0.0))  # some gradients are 0 up to rounding
     return error(y, expected_y), max(error(a, b, floor) for a, b in pairs)
 
 
 @contextlib.contextmanager
 def trying(what: str) -> Iterator[None]:
-    """A context in which what is raised says what was tried."""
+    """Turn exceptions in the context into `Failed` with a description of what was tried."""
     try:
         yield
     except Failed:
         raise
     except Exception as error:
-        hint = "a vjp writes to what it is given" if "read-only" in str(error) else ""
+        hint = "a vjp writes to its arguments" if "read-only" in str(error) else ""
         raise Failed(f"{what}: it raised {described(error)}", hint) from error
 
 
 class Findings:
-    """What has been found of one thing so far.
+    """The findings about one part so far.
+
+    Parameters
+    ----------
+    tolerance : float
+        The part's tolerance.
 
     Attributes
     ----------
     worst : float
-        The worst error, in units in which `tolerance` is allowed; nan before the first comparison.
+        The worst error, rescaled so that `tolerance` is its limit; nan before the first comparison.
     cases : int
         Comparisons made.
     """
@@ -197,7 +202,7 @@ class Findings:
         self.tolerance, self.worst, self.cases = tolerance, float("nan"), 0
 
     def note(self, found: float, tolerance: float) -> bool:
-        """Count an error of which `tolerance` is allowed; whether it is within."""
+        """Record an error with its own tolerance; return whether it is within."""
         right = found <= tolerance
         share = found * (self.tolerance / tolerance) if tolerance else (0.0 if right else float("inf"))
         self.worst = share if np.isnan(self.worst) else max(self.worst, share)
@@ -206,7 +211,7 @@ class Findings:
 
     def equal(self, what: str, got: Any, want: Any, tolerance: float, floor: float = 0.0,
               mistakes: Callable[[], dict[str, Any]] = dict) -> None:
-        """Compare arrays by `error`; raise `Failed` with the first number that is wrong."""
+        """Compare arrays by `error`; raise `Failed` with the first wrong number."""
         got, want = np.asarray(got), np.asarray(want)
         if got.shape != want.shape:
             raise Failed(f"{what} has shape {got.shape}, expected {want.shape}")
@@ -223,7 +228,7 @@ class Findings:
 
 def located(what: str, got: np.ndarray, want: np.ndarray, found: float, allowed: float,
             mistakes: dict[str, Any] | None = None) -> Failed:
-    """The first element that is wrong by more than `allowed`, in words, and the mistake that it looks like."""
+    """Describe the first element that is wrong by more than `allowed`, and the mistake that it looks like."""
     hint = next((f"these are the numbers of: {name}" for name, array in (mistakes or {}).items()
                  if np.shape(array) == got.shape and np.allclose(got, array, rtol=1e-7, atol=1e-10)), "")
     wrong = ~(np.abs(got - want) <= allowed)
@@ -234,20 +239,20 @@ def located(what: str, got: np.ndarray, want: np.ndarray, found: float, allowed:
 
 
 def known_mistake(got: np.ndarray, want: np.ndarray) -> str:
-    """Which mistake would turn the right numbers `want` into `got`, if it is one of the common ones."""
+    """Name a common mistake that would turn the correct numbers `want` into `got`; empty if there is none."""
     got, want = np.asarray(got, dtype=np.float64), np.asarray(want, dtype=np.float64)
     scale = np.max(np.abs(want), initial=0.0)
     if got.shape != want.shape or not scale or not np.isfinite(got).all():
-        return "it is no finite number" if got.shape == want.shape and not np.isfinite(got).all() else ""
+        return "it is not finite" if got.shape == want.shape and not np.isfinite(got).all() else ""
 
     def like(other: np.ndarray) -> bool:
         size = max(scale, np.max(np.abs(other)))
         return other.shape == got.shape and bool(np.max(np.abs(got - other)) <= 1e-7 * size)
 
     if like(want):
-        return "right to seven digits and more: single precision somewhere, or a small number added"
+        return "right to at least seven digits: single precision somewhere, or a small number added"
     if like(0 * want):
-        return "nothing arrives: a term, or the path of a gradient, is dropped"
+        return "all zeros: a term, or the path of a gradient, is dropped"
     factor = float(np.sum(got * want) / np.sum(want * want))
     if like(factor * want):
         whole = round(factor) if abs(factor) >= 1 else round(1 / factor)
@@ -266,5 +271,5 @@ def known_mistake(got: np.ndarray, want: np.ndarray) -> str:
         if want.shape[axis] > 2 and any(like(np.roll(want, s, axis)) for s in (1, -1)):
             return f"these are the numbers shifted by one along axis {axis}"
     if want.size > 2 and like(want + np.mean(got - want)):
-        return "wrong by the same number everywhere: a mean that is not taken off, or is taken off twice"
+        return "wrong by the same number everywhere: a mean is not subtracted, or subtracted twice"
     return ""

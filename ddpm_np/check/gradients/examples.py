@@ -1,6 +1,6 @@
-"""Inputs that an op's gradient is tried on: the op's own examples, drawn ones of any size, and some large ones.
+"""Inputs for checking an op's gradient: the op's own examples, random ones of any size, and some large ones.
 
-Large: of more numbers than a kernel takes at a time.
+The large ones have more numbers than a kernel processes at a time.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ Rng = np.random.Generator
 
 
 def cases(name: str, rng: Rng) -> list[Example]:
-    """All examples of an op, those of the fewest numbers first, empty ones last."""
+    """Return all examples of an op, from the smallest to the largest, empty ones last."""
     more = _DRAWN[name](rng) if name in _DRAWN else ()
     arrays = (e.with_arrays(None if a is None else np.asarray(a) for a in e.arrays) for e in more)
     return sorted([*examples(name, rng), *arrays], key=lambda e: (e.empty, numbers(e)))
 
 
 def numbers(example: Example) -> int:
-    """How many numbers the operands have together."""
+    """Return the total number of elements of the operands."""
     return sum(a.size for a in example.arrays if a is not None)
 
 
 def _broadcast(rng: Rng) -> Iterator[Example]:
-    """Two shapes that broadcast, of up to four axes; divisors away from 0."""
+    """Yield pairs of shapes that broadcast, of up to four axes, with divisors away from 0."""
     for _ in range(8):
         shape = rng.integers(1, 5, rng.integers(1, 5))
         a, b = (tuple(int(n) if rng.random() < 0.6 else 1 for n in shape)[rng.integers(len(shape) + 1):]
@@ -36,12 +36,12 @@ def _broadcast(rng: Rng) -> Iterator[Example]:
 
 
 def _square(rng: Rng) -> Iterator[Example]:
-    """A square matrix on the right, for which a transpose that is missing raises nothing."""
+    """Yield a square matrix on the right, for which a missing transpose raises no error."""
     yield Example((rng.standard_normal((2, 3, 3)), rng.standard_normal((3, 3))))
 
 
 def _conv2d(rng: Rng) -> Iterator[Example]:
-    """Any kernel that fits its padded image, any stride and padding."""
+    """Yield convolutions of random kernel size, stride and padding, and some on the borders between kernels."""
     for i in range(12):
         n, c, o, kh, kw = (int(k) for k in rng.integers(1, 4, 5))
         padding = tuple(tuple(int(p) for p in rng.integers(0, k, 2)) for k in (kh, kw)) if i % 2 else tuple(
@@ -49,10 +49,10 @@ def _conv2d(rng: Rng) -> Iterator[Example]:
         h, w = (int(rng.integers(max(1, k - sum(p)), 7)) for k, p in zip((kh, kw), padding, strict=True))
         yield _convolution(rng, (n, h, w, c), (kh, kw), o, 1 if i < 6 else int(rng.integers(1, 4)), padding)
     one, right, bottom, wide = ((1, 1), (1, 1)), ((0, 0), (0, 1)), ((0, 1), (0, 0)), ((2, 0), (0, 2))
-    for padding in (right, bottom, wide):  # on one side alone; and of as much as the kernel's size
+    for padding in (right, bottom, wide):  # on one side only, and as wide as the kernel
         yield _convolution(rng, (1, 3, 4, 2), (2, 2), 1, 1, padding)
-    yield _convolution(rng, (3, 16, 16, 16), (3, 3), 64, 1, one)  # 1.2 MB of patches an image on the way back
-    yield _convolution(rng, (3, 20, 20, 32), (3, 3), 4, 1, one)  # 0.9 MB an image on the way there
+    yield _convolution(rng, (3, 16, 16, 16), (3, 3), 64, 1, one)  # 1.2 MB of patches per image in the backward
+    yield _convolution(rng, (3, 20, 20, 32), (3, 3), 4, 1, one)  # 0.9 MB per image in the forward
 
 
 def _convolution(rng: Rng, x: tuple[int, ...], taps: tuple[int, int], out: int, stride: int,
@@ -62,7 +62,10 @@ def _convolution(rng: Rng, x: tuple[int, ...], taps: tuple[int, int], out: int, 
 
 
 def _group_norm(rng: Rng) -> Iterator[Example]:
-    """Any groups, of at least four numbers and with an ε that counts: x̂ is 0/0 in a group of equal numbers."""
+    """Yield normalisations of random groups with at least four numbers, and with a noticeable ε.
+
+    Without ε, x̂ would be 0/0 in a group of equal numbers.
+    """
     for _ in range(8):
         groups, n, h, w = (int(k) for k in rng.integers(1, 5, 4))
         c = groups * int(rng.integers(max(1, -(-4 // (h * w))), 6))

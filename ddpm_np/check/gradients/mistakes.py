@@ -1,4 +1,4 @@
-"""What an op's output or gradient would be with a common mistake in it: a wrong array is called by its name."""
+"""The outputs and gradients of ops with common mistakes in them, to name the mistake behind a wrong array."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _conv2d_mistaken(x: Any, w: Any, b: Any, *, stride: int, padding: Any) -> di
             "padding before and after exchanged": turned(padding=[side[::-1] for side in padding])}
 
 
-VALUES_MISTAKEN: dict[str, Callable[..., dict[str, Any]]] = {  # {what it would be: y}, of an op's inputs
+VALUES_MISTAKEN: dict[str, Callable[..., dict[str, Any]]] = {  # an op's inputs -> {mistake: y}
     "group_norm": _group_norm_mistaken,
     "attention": _attention_mistaken,
     "conv2d": _conv2d_mistaken,
@@ -67,7 +67,7 @@ def _softmax_back(x: Any, g: Any) -> dict[str, Any]:
             "p·(g − Σ g)": p * (g - g.sum(axis=-1, keepdims=True))}
 
 
-GRADIENTS_MISTAKEN: dict[str, Callable[[Any, Any], dict[str, Any]]] = {  # {what it would be: gx}, of x and g
+GRADIENTS_MISTAKEN: dict[str, Callable[[Any, Any], dict[str, Any]]] = {  # x and g -> {mistake: gx}
     "silu": lambda x, g: {name: g * slope for name, slope in _silu_slopes(x).items()},
     "softmax": _softmax_back,
     "sigmoid": lambda x, g: {"σ for σ(1 − σ)": g * scipy.special.expit(x)},

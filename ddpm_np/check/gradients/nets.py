@@ -1,6 +1,6 @@
-"""Layers and whole nets: values by `gradient_unet`, gradients of all weights and inputs by the complex step.
+"""Layers and whole nets: values by `reference_nets`, gradients of all weights and inputs by the complex step.
 
-Every weight is drawn: as a net begins, its last layers are next to zero and would hide the mistakes of others.
+All weights are drawn at random: the last layers of a newly initialised net are nearly zero and would hide mistakes.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from ddpm_np.models.unet import Downsample, ResidualBlock, TimeEmbedding, Upsamp
 from ddpm_np.nn import Attention, Conv2d, Dropout, GroupNorm, Linear, Module
 
 ALL, EACH = 1e-14, 1e-12  # errors in units of the terms' magnitudes, along all parameters together and along one
-DEEP = 1e-13  # … of a whole net: a normalisation magnifies rounding where the numbers of a group are nearly equal
-VALUE = 1e-12  # of an output, in units of its largest number
-NAMED = 60  # elements of a parameter that are differentiated one by one to name a wrong one
+DEEP = 1e-13  # the same for a whole net: normalisation magnifies rounding if the numbers of a group are nearly equal
+VALUE = 1e-12  # error of an output, in units of its largest number
+NAMED = 60  # parameters with at most this many elements are differentiated one by one to name a wrong one
 
 
 @dataclass
 class Case:
-    """A net with weights drawn, what it is called with, and what it should give.
+    """A net with random weights, its inputs, and a reference for its output.
 
-    Attributes
+    Parameters
     ----------
     net : Module
-        In float64.
-    inputs : list of arrays
-        Those that have a gradient.
+        The net, in float64.
+    inputs : list of array
+        The inputs that have a gradient.
     call : callable
         ``call(net, *inputs as Tensors) -> Tensor``.
     expected : callable
@@ -52,7 +52,7 @@ class Case:
     expected: Callable[..., np.ndarray]
 
     def push(self, directions: list[np.ndarray], g: np.ndarray) -> tuple[float, float]:
-        """⟨g, J v⟩ and its magnitude by one forward in complex128; v along the parameters, then the inputs."""
+        """Return ⟨g, J v⟩ and its magnitude by one forward in complex128; v covers the parameters, then the inputs."""
         order = iter(directions)
         moved = self.net.clone(lambda p: Tensor(p.data + 1j * STEP * next(order)))
         inputs = [Tensor(x + 1j * STEP * next(order)) for x in self.inputs]
@@ -62,18 +62,18 @@ class Case:
         return inner(g, y.imag / STEP), magnitude(g, y.imag / STEP)
 
     def pull(self, g: np.ndarray) -> list[np.ndarray]:
-        """The gradients of ⟨g, output⟩ by the tape, of all parameters, then of the inputs."""
+        """Return the gradients of ⟨g, output⟩ by the tape, of all parameters, then of the inputs."""
         inputs = [Tensor(x, requires_grad=True) for x in self.inputs]
         return gradients(self.call(self.net, *inputs), [*self.net.parameters(), *inputs], g)
 
     def leaves(self) -> list[tuple[str, np.ndarray]]:
-        """(name, array) of all that has a gradient."""
+        """Return (name, array) of all parameters and inputs with a gradient."""
         return [*((name, p.data) for name, p in self.net.named_parameters()),
                 *((f"input {i}", x) for i, x in enumerate(self.inputs))]
 
 
 def randomise(net: Module, rng: np.random.Generator) -> Module:
-    """Draw every parameter anew: biases and norms near 0 and 1, weights so that what they add up keeps its size."""
+    """Draw every parameter at random: biases near 0, norms near 1, weights scaled to preserve the activations' size."""
     for name, p in net.named_parameters():
         centre = 1.0 if "norm" in name and name.endswith("weight") else 0.0
         fan_in = max(1, p.size // p.shape[-1])
@@ -82,14 +82,14 @@ def randomise(net: Module, rng: np.random.Generator) -> Module:
 
 
 def check_case(what: str, case: Case, found: Findings, rng: np.random.Generator) -> None:
-    """Values, then gradients, each by the definitions and by the kernels."""
+    """Check values, then gradients, each by the definitions and by the kernels."""
     with trying(what):
         want = check_output(what, case, found)
         check_leaves(what, case, rng.standard_normal(want.shape), found, rng)
 
 
 def check_output(what: str, case: Case, found: Findings) -> np.ndarray:
-    """The output, which it returns as it should be."""
+    """Check the output; return the expected one."""
     weights = {name: p.data for name, p in case.net.named_parameters()}
     want = case.expected(weights, *case.inputs)
     for choice in ("reference", "fast"):
@@ -100,7 +100,7 @@ def check_output(what: str, case: Case, found: Findings) -> np.ndarray:
 
 
 def check_leaves(what: str, case: Case, g: np.ndarray, found: Findings, rng: np.random.Generator) -> None:
-    """The gradients of ⟨g, output⟩ by all parameters and inputs, along random directions."""
+    """Check the gradients of ⟨g, output⟩ by all parameters and inputs, along random directions."""
     directions = [[rng.standard_normal(a.shape) for _, a in case.leaves()] for _ in range(2)]
     pushed = [case.push(v, g) for v in directions]
     for choice in ("reference", "fast"):
@@ -116,7 +116,7 @@ def check_leaves(what: str, case: Case, g: np.ndarray, found: Findings, rng: np.
 
 
 def wrong_leaf(what: str, case: Case, grads: list[np.ndarray], g: np.ndarray) -> Failed:
-    """The last parameter, as the forward meets them, whose gradient is wrong: the nearest to the mistake."""
+    """Find the last parameter in forward order whose gradient is wrong, which is the nearest to the mistake."""
     leaves = case.leaves()
     floor = 1e-3 * max(float(np.max(np.abs(grad))) for grad in grads)
 
@@ -142,7 +142,7 @@ def wrong_leaf(what: str, case: Case, grads: list[np.ndarray], g: np.ndarray) ->
 
 def layer(make: Callable[[], Module], shapes: list[tuple[int, ...]], call: Callable[..., Tensor],
           expected: Callable[..., np.ndarray]) -> Callable[[np.random.Generator], Case]:
-    """A case of a layer that is not initialised yet."""
+    """Return a function that makes a case of a new layer."""
     return lambda rng: Case(randomise(make().initialise(dtype="float64"), rng),
                             [rng.standard_normal(shape) for shape in shapes], call, expected)
 
@@ -192,7 +192,7 @@ LAYERS: dict[str, tuple[str, dict[str, Callable[[np.random.Generator], Case]]]] 
 
 
 def check_dropout(found: Findings, rng: np.random.Generator) -> None:
-    """Elements are kept with probability 1 − p and scaled by 1/(1 − p); the gradient goes the same way."""
+    """Check that elements are kept with probability 1 − p and scaled by 1/(1 − p), and gradients with them."""
     p, n = 0.3, 4000
     x, seed = Tensor(rng.uniform(1, 2, (4, n // 4)), requires_grad=True), int(rng.integers(1 << 31))
     with randomness(seed, 2):
@@ -202,7 +202,7 @@ def check_dropout(found: Findings, rng: np.random.Generator) -> None:
     kept = y.data != 0
     found.equal("dropout: what is kept", y.data[kept], x.data[kept] / (1 - p), 1e-15)
     share, spread = float(kept.mean()), math.sqrt(p * (1 - p) / n)
-    found.true(abs(share - (1 - p)) <= 6.2 * spread,  # of right code, one seed in 1e9
+    found.true(abs(share - (1 - p)) <= 6.2 * spread,  # correct code fails for one seed in 1e9
                f"dropout of p = {p} keeps {share:.3f} of {n} elements, expected {1 - p:.3f} ± {6.2 * spread:.3f}")
     found.true((again.data != y.data).any(), "a second dropout drops the same elements")
     g = rng.standard_normal(y.shape)
@@ -234,7 +234,7 @@ UNETS = {
 
 
 def check_unet(found: Findings, rng: np.random.Generator) -> None:
-    """The whole net in small: values by plain NumPy, gradients of all its weights and of x."""
+    """Check small U-Nets: values by plain NumPy, gradients of all weights and of x."""
     for name, config in UNETS.items():
         t = np.array([1, int(rng.integers(2, 1000))])
         y = None if config.num_classes is None else np.array([2, 0])
@@ -247,7 +247,7 @@ def check_unet(found: Findings, rng: np.random.Generator) -> None:
 
 
 def check_shapes(what: str, net: Module, want: dict[str, tuple[int, ...]], found: Findings) -> None:
-    """Every weight is there, in its shape, and no other."""
+    """Check that the net has exactly the expected weights in the expected shapes."""
     got = {name: tuple(p.shape) for name, p in net.named_parameters()}
     odd = sorted(name for name in got.keys() | want.keys() if got.get(name) != want.get(name))
     found.true(not odd, f"{what}: the shape of {odd[0]} is {got.get(odd[0], 'no shape: there is none')}, expected "
@@ -255,14 +255,14 @@ def check_shapes(what: str, net: Module, want: dict[str, tuple[int, ...]], found
 
 
 def check_mlp(found: Findings, rng: np.random.Generator) -> None:
-    """The dense net of points."""
+    """Check the dense net of points."""
     config, t = MLPConfig(dim=2, width=6, depth=2, outputs=3, time_dim=6), np.array([1, 2, 700])
     check_case("MLP", Case(randomise(MLP(config, dtype="float64"), rng), [rng.standard_normal((3, 2))],
                            lambda net, x: net(x, t), lambda w, x: by_hand.mlp(config, w, x, t)), found, rng)
 
 
 def check_classifier(found: Findings, rng: np.random.Generator) -> None:
-    """The classifier and its loss, −ln softmax of the label's logit."""
+    """Check the classifier and its loss, −ln softmax of the label's logit."""
     config, labels = ClassifierConfig(9, 1, 3, channels=2, features=4, groups=2), np.array([2, 0])
     net, x = randomise(Classifier(config, dtype="float64"), rng), rng.standard_normal((2, 9, 9, 1))
 

@@ -1,6 +1,6 @@
-"""The nets' forwards once more, in plain NumPy from their weights: what the values of the real ones are compared with.
+"""Independent forwards of the nets in plain NumPy, with which the real ones are compared.
 
-Weights go by the names of the published ones, `w["down_blocks.0.resnets.1.conv1.weight"]`; convolutions are
+Weights have the published names, such as `w["down_blocks.0.resnets.1.conv1.weight"]`; convolutions are
 (kh, kw, C_in, C_out), dense layers (in, out). Nothing here calls `ddpm_np.autograd.ops`, `nn` or `models`.
 """
 
@@ -19,7 +19,7 @@ Weights = dict[str, np.ndarray]
 
 
 def embedded(t: Any, dim: int, flip: bool = False, shift: float = 1) -> np.ndarray:
-    """sin and cos of (t − 1)·10⁴^(−i/(dim/2 − shift)), number by number: published nets count t from 0."""
+    """Return sin and cos of (t − 1)·10⁴^(−i/(dim/2 − shift)); t − 1 because published nets count t from 0."""
     half = dim // 2
     angles = [[(int(s) - 1) * 10000.0 ** (-i / (half - shift)) for i in range(half)] for s in t]
     sines, cosines = ([[f(a) for a in row] for row in angles] for f in (math.sin, math.cos))
@@ -27,22 +27,22 @@ def embedded(t: Any, dim: int, flip: bool = False, shift: float = 1) -> np.ndarr
 
 
 def conv(w: Weights, name: str, x: np.ndarray, stride: int = 1, padding: Any = ONE) -> np.ndarray:
-    """The convolution of that name."""
+    """Apply the convolution of the given name."""
     return convolution(x, w[f"{name}.weight"], w[f"{name}.bias"], stride=stride, padding=padding)
 
 
 def linear(w: Weights, name: str, x: np.ndarray) -> np.ndarray:
-    """The dense layer of that name."""
+    """Apply the dense layer of the given name."""
     return dense(x, w[f"{name}.weight"], w[f"{name}.bias"])
 
 
 def norm(w: Weights, name: str, x: np.ndarray, groups: int, eps: float) -> np.ndarray:
-    """The group normalisation of that name."""
+    """Apply the group normalisation of the given name."""
     return normalisation(x, w[f"{name}.weight"], w[f"{name}.bias"], groups=groups, eps=eps)
 
 
 def attention(w: Weights, name: str, x: np.ndarray, groups: int, eps: float, heads: int) -> np.ndarray:
-    """x + W_out·attention over all positions of the normalised x, head by head."""
+    """Return x + W_out·attention over all positions of the normalised x, head by head."""
     n, height, width, c = x.shape
     h = norm(w, f"{name}group_norm", x, groups, eps).reshape(n, height * width, c)
     q, k, v = (np.split(linear(w, f"{name}to_{which}", h), heads, axis=2) for which in "qkv")
@@ -52,7 +52,7 @@ def attention(w: Weights, name: str, x: np.ndarray, groups: int, eps: float, hea
 
 def residual(w: Weights, name: str, x: np.ndarray, activated: np.ndarray, groups: int, eps: float,
              mask: Any = 1.0) -> np.ndarray:
-    """A residual block; `activated` is SiLU of the embedding of t, `mask` what dropout multiplies by."""
+    """Apply a residual block; `activated` is SiLU of t's embedding, `mask` the factor of dropout."""
     h = conv(w, f"{name}conv1", silu(norm(w, f"{name}norm1", x, groups, eps)))
     h = h + linear(w, f"{name}time_emb_proj", activated)[:, None, None, :]
     h = conv(w, f"{name}conv2", mask * silu(norm(w, f"{name}norm2", h, groups, eps)))
@@ -61,23 +61,23 @@ def residual(w: Weights, name: str, x: np.ndarray, activated: np.ndarray, groups
 
 
 def downsample(w: Weights, name: str, x: np.ndarray, padding: str) -> np.ndarray:
-    """Half the side: zeros on the right and bottom only, or all around."""
+    """Halve height and width, padding on the right and bottom only or on all sides."""
     before = {"asymmetric": 0, "symmetric": 1}[padding]
     return conv(w, f"{name}conv", x, 2, ((before, 1), (before, 1)))
 
 
 def upsample(w: Weights, name: str, x: np.ndarray) -> np.ndarray:
-    """Twice the side."""
+    """Double height and width."""
     return conv(w, f"{name}conv", repeated(x))
 
 
 def time_mlp(w: Weights, name: str, embedding: np.ndarray) -> np.ndarray:
-    """Dense, SiLU, dense."""
+    """Apply dense, SiLU, dense."""
     return linear(w, f"{name}linear_2", silu(linear(w, f"{name}linear_1", embedding)))
 
 
 def unet(config: Any, w: Weights, x: np.ndarray, t: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
-    """The whole U-Net in evaluation (Ho et al. 2020, appendix B), from a UNetConfig and its weights."""
+    """Apply the whole U-Net in evaluation mode (Ho et al. 2020, appendix B), from a UNetConfig and weights."""
     groups, eps, levels = config.groups, config.norm_eps, len(config.channel_multipliers)
     embedding = embedded(t, config.channels, config.flip_sin_to_cos, config.freq_shift)
     temb = time_mlp(w, "time_embedding.", embedding)
@@ -112,7 +112,7 @@ def unet(config: Any, w: Weights, x: np.ndarray, t: np.ndarray, y: np.ndarray | 
 
 
 def unet_shapes(config: Any) -> dict[str, tuple[int, ...]]:
-    """The shape of every weight of the U-Net, by name."""
+    """Return the shape of every weight of the U-Net by name."""
     found: dict[str, tuple[int, ...]] = {}
     widths, d_time = config.widths, 4 * config.channels
     skips, c, last = [config.channels], config.channels, len(config.channel_multipliers) - 1
@@ -162,7 +162,7 @@ def unet_shapes(config: Any) -> dict[str, tuple[int, ...]]:
 
 
 def mlp(config: Any, w: Weights, x: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """The dense net, from an MLPConfig and its weights."""
+    """Apply the dense net, from an MLPConfig and weights."""
     embedding = embedded(t, config.time_dim)
     for i in range(config.depth):
         x = silu(linear(w, f"layers.{i}.linear", x) + linear(w, f"layers.{i}.time_emb_proj", embedding))
@@ -170,7 +170,7 @@ def mlp(config: Any, w: Weights, x: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 
 def classifier(config: Any, w: Weights, x: np.ndarray) -> np.ndarray:
-    """Logits, from a ClassifierConfig and its weights: the first and last block keep the side, others halve it."""
+    """Return the classifier's logits, from a ClassifierConfig and weights; all blocks but the first and last stride."""
     last = len(config.widths) - 1
     for i in range(last + 1):
         x = conv(w, f"blocks.{i}.conv", x, 1 if i in (0, last) else 2)

@@ -1,4 +1,4 @@
-"""What every op computes, by NumPy and SciPy alone: a vjp that fits a wrong forward is wrong too."""
+"""Every op in NumPy and SciPy alone, for checking values: a vjp that matches a wrong forward is wrong too."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import scipy.special
 
 
 def silu(x: Any) -> Any:
-    """x·σ(x)."""
+    """Return x·σ(x)."""
     return x * scipy.special.expit(x)
 
 
 def convolution(x: Any, w: Any, b: Any = None, *, stride: int = 1, padding: Any = ((0, 0), (0, 0))) -> Any:
-    """Σ over every window of the image, in one einsum: (N, H, W, C), (kh, kw, C, O) -> (N, H', W', O)."""
+    """Convolve by one einsum over all windows: (N, H, W, C), (kh, kw, C, O) -> (N, H', W', O)."""
     padded = np.pad(x, ((0, 0), *padding, (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, w.shape[:2], axis=(1, 2))  # (N, H+, W+, C, kh, kw)
     y = np.einsum("nijcpq,pqco->nijo", windows[:, ::stride, ::stride], w, optimize=True)
@@ -23,7 +23,7 @@ def convolution(x: Any, w: Any, b: Any = None, *, stride: int = 1, padding: Any 
 
 
 def normalisation(x: Any, scale: Any, bias: Any, *, groups: int, eps: float) -> Any:
-    """Group normalisation, each group of each image by itself."""
+    """Apply group normalisation, each group of each image by itself."""
     y = np.empty_like(x)
     for image, out in zip(x, y, strict=True):
         for channels in np.split(np.arange(x.shape[3]), groups):
@@ -33,18 +33,18 @@ def normalisation(x: Any, scale: Any, bias: Any, *, groups: int, eps: float) -> 
 
 
 def attend(q: Any, k: Any, v: Any) -> Any:
-    """softmax(Q Kᵀ/√D) V."""
+    """Return softmax(Q Kᵀ/√D) V."""
     p = scipy.special.softmax(np.einsum("...ld,...sd->...ls", q, k) / np.sqrt(q.shape[-1]), axis=-1)
     return np.einsum("...ls,...se->...le", p, v)
 
 
 def dense(x: Any, w: Any, b: Any = None) -> Any:
-    """x W + b on the last axis."""
+    """Return x W + b on the last axis."""
     return np.einsum("...d,de->...e", x, w) + (0 if b is None else b)
 
 
 def repeated(x: Any, factor: int = 2) -> Any:
-    """Every pixel factor × factor times."""
+    """Repeat every pixel factor × factor times."""
     return np.repeat(np.repeat(x, factor, axis=1), factor, axis=2)
 
 
@@ -73,4 +73,4 @@ EXPECTED: dict[str, Callable[..., Any]] = {
 }
 EXACT = {"dropout", "add", "subtract", "multiply", "divide", "negative", "square", "clip", "where", "astype", "reshape",
          "permute_dims", "broadcast_to", "concat", "getitem", "upsample_nearest"}
-VALUE = 2e-14  # in units of the largest number; EXACT ones move numbers, or round once as NumPy does
+VALUE = 2e-14  # error in units of the largest number; EXACT ops only move numbers, or round once as NumPy does

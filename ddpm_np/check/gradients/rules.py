@@ -1,7 +1,7 @@
-"""The rules that every op and every kernel keeps, whatever numbers it is given and however they lie in memory.
+"""The rules that every op and kernel must keep, for any numbers in any memory layout.
 
-No input is written to, and no writable gradient shares memory with anything; the same inputs give the same bits; the
-record says what a vjp keeps alive. See `ddpm_np.autograd.op`.
+No input is written to; no writable gradient shares memory with another array; the same inputs give the same bits; a vjp
+keeps alive exactly the arrays that the op's record names. See `ddpm_np.autograd.op`.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from ddpm_np.autograd.ops.examples import Example
 from ddpm_np.check.comparison import Failed
 from ddpm_np.check.gradients.derivatives import is_floating, vjp_parts
 
-# Memory layouts: each gives an array of the same shape. All but the first are read-only.
+# Memory layouts: each returns an array of the same shape. All but the first are read-only.
 
 
 def contiguous(a: np.ndarray) -> np.ndarray:
-    """In C order."""
+    """Copy an array in C order."""
     return a.copy()
 
 
 def read_only(a: np.ndarray) -> np.ndarray:
-    """In C order, not to be written to."""
+    """Copy an array in C order, read-only."""
     return _freeze(a.copy())
 
 
 def negative_strides(a: np.ndarray) -> np.ndarray:
-    """Backwards along every axis."""
+    """Copy an array with negative strides along every axis."""
     return _freeze(np.flip(np.flip(a).copy()))
 
 
 def every_second(a: np.ndarray) -> np.ndarray:
-    """Every second element along every axis of an array that holds rubbish in between."""
+    """Copy an array with stride 2 along every axis, into a buffer with invalid numbers in between."""
     buffer = np.full([2 * n for n in a.shape], np.nan if is_floating(a) else True, dtype=a.dtype)
     every: tuple[Any, ...] = (..., *(slice(None, None, 2),) * a.ndim)
     view = buffer[every]
@@ -45,17 +45,17 @@ def every_second(a: np.ndarray) -> np.ndarray:
 
 
 def transposed(a: np.ndarray) -> np.ndarray:
-    """In Fortran order."""
+    """Copy an array in Fortran order."""
     return _freeze(np.array(a, order="F"))
 
 
 def broadcast_first(a: np.ndarray) -> np.ndarray:
-    """Stride 0 along the first axis: its first entry, repeated."""
+    """Repeat the first entry along the first axis, with stride 0."""
     return np.broadcast_to(a[:1].copy(), a.shape) if a.ndim and a.size else read_only(a)
 
 
 def broadcast_last(a: np.ndarray) -> np.ndarray:
-    """Stride 0 along the last axis: its first entry, repeated."""
+    """Repeat the first entry along the last axis, with stride 0."""
     return np.broadcast_to(a[..., :1].copy(), a.shape) if a.ndim and a.size else read_only(a)
 
 
@@ -71,7 +71,7 @@ LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def laid_out(example: Example, layout: str, dtype: Any = None) -> Example:
-    """The example with its operands in a layout, the floating ones in `dtype` if given."""
+    """Return the example with its operands in a memory layout, the floating ones in `dtype` if given."""
     def change(a: np.ndarray | None) -> np.ndarray | None:
         if a is None:
             return None
@@ -80,11 +80,11 @@ def laid_out(example: Example, layout: str, dtype: Any = None) -> Example:
     return example.with_arrays(map(change, example.arrays))
 
 
-# What a vjp keeps alive
+# Arrays that a vjp keeps alive
 
 
 def keeps_arrays(value: Any) -> bool:
-    """Whether a value holds an array: itself, in a container, or in the closure of a function."""
+    """Return whether a value is an array, or holds one in a container or in the closure of a function."""
     if isinstance(value, (np.ndarray, np.generic)):
         return True
     if isinstance(value, (list, tuple, set)):
@@ -95,12 +95,12 @@ def keeps_arrays(value: Any) -> bool:
 
 
 def kept(function: Any) -> set[str]:
-    """The names of the free variables and defaults through which a function keeps arrays alive.
+    """Return the names of the free variables and defaults through which a function keeps arrays alive.
 
-    The free variables of functions that it would make when called are among its own.
+    They include the free variables of functions defined inside it.
     """
     if not isinstance(function, types.FunctionType):
-        raise Failed(f"a vjp is a plain function, not a {type(function).__name__}")
+        raise Failed(f"a vjp must be a plain function, got a {type(function).__name__}")
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     names = {name for name, cell in cells if keeps_arrays(cell.cell_contents)}
     defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
@@ -111,20 +111,20 @@ def kept(function: Any) -> set[str]:
 
 
 def forwards(op: Op) -> Iterator[tuple[str, Callable, Callable[..., bool], tuple[str, ...]]]:
-    """(name, forward, for which inputs, saves) of the definition and of each NumPy kernel of an op."""
+    """Yield (name, forward, condition on the inputs, saves) of an op's definition and of each NumPy kernel."""
     yield op.name, op.define, lambda *inputs, **static: True, op.saves
     for kernel in op.kernels.get("numpy", ()):
         yield f"{op.name} by {kernel.forward.__name__}", kernel.forward, kernel.when, kernel.saves
 
 
 def cotangent(forward: Callable, example: Example, rng: np.random.Generator) -> np.ndarray:
-    """A random one, read-only, as the tape hands it on."""
+    """Draw a random cotangent, read-only as the tape passes it."""
     y = np.asarray(forward(*example.inputs, **example.static)[0])
     return _freeze(rng.standard_normal(y.shape).astype(y.dtype))
 
 
 def writes_to_nothing(forward: Callable, example: Example, g: np.ndarray) -> None:
-    """The operands, the output and the cotangent are the same bits after all gradients are computed."""
+    """Check that operands, output and cotangent have the same bits after all gradients are computed."""
     before = [None if a is None else a.tobytes() for a in example.arrays]
     kept_g = g.tobytes()
     y, vjp = forward(*example.inputs, **example.static)
@@ -142,7 +142,7 @@ def writes_to_nothing(forward: Callable, example: Example, g: np.ndarray) -> Non
 
 
 def shares_no_writable_memory(forward: Callable, example: Example, g: np.ndarray) -> None:
-    """A gradient that may be added to in place is nobody else's: no operand's, not the output's, no other's."""
+    """Check that a writable gradient shares memory with no operand, output, cotangent or other gradient."""
     y, vjp = forward(*example.inputs, **example.static)
     parts = [part() if callable(part) else part for part in vjp(g)]
     others = {**{f"operand {i}": a for i, a in enumerate(example.arrays)}, "the output": y, "the cotangent": g}
@@ -155,21 +155,21 @@ def shares_no_writable_memory(forward: Callable, example: Example, g: np.ndarray
 
 
 def gives_the_same_bits_again(forward: Callable, example: Example, g: np.ndarray) -> None:
-    """Output and gradients."""
+    """Check that a second call gives the same bits, of the output and of the gradients."""
     first, second = forward(*example.inputs, **example.static), forward(*example.inputs, **example.static)
     if np.asarray(first[0]).tobytes() != np.asarray(second[0]).tobytes():
-        raise Failed(f"{example}: the output has other bits the second time")
+        raise Failed(f"{example}: the output has different bits the second time")
     for a, b in zip(vjp_parts(forward, example, g), vjp_parts(forward, example, g), strict=True):
         if a.tobytes() != b.tobytes():
-            raise Failed(f"{example}: a gradient has other bits the second time")
+            raise Failed(f"{example}: a gradient has different bits the second time")
 
 
 def keeps_what_it_says(forward: Callable, cases: list[Example], saves: tuple[str, ...]) -> None:
-    """The free variables that hold arrays, over all cases with an axis, are those that the record names."""
+    """Check that the vjp's free variables that hold arrays, over all cases with an axis, are those in `saves`."""
     found: set[str] = set()
     for example in cases:
         y, vjp = forward(*example.inputs, **example.static)
         if np.ndim(y):
             found |= kept(vjp)
     if set(saves) != found or len(set(saves)) != len(saves):
-        raise Failed(f"the record says that the vjp saves {sorted(saves)}, its closure holds {sorted(found)}")
+        raise Failed(f"the op declares that its vjp saves {sorted(saves)}, but the closure holds {sorted(found)}")

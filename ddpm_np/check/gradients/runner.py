@@ -1,8 +1,8 @@
 """Gradients as equations: every op, the tape, every layer, the nets, the losses and Adam, each with its verdict.
 
-`gradient_results` runs them. An op is right when its value is NumPy's or SciPy's, when ⟨g, J v⟩ = ⟨vjp(g), v⟩ for
-random g and v with J v by the complex step (exact to rounding) and by differences, when every gradient is the same
-whichever others are asked for and whichever kernel computes it, and when it keeps the rules of `gradient_rules`.
+`gradient_results` runs them. An op passes if its value is NumPy's or SciPy's; if ⟨g, J v⟩ = ⟨vjp(g), v⟩ for random g
+and v, with J v by the complex step (exact up to rounding) and by differences; if every gradient is independent of which
+others are computed and of the kernel; and if it keeps the rules of `gradients.rules`.
 """
 
 from __future__ import annotations
@@ -51,23 +51,35 @@ from ddpm_np.check.gradients.rules import (
 from ddpm_np.check.result import FAIL, PASS, UNVERIFIED, Result
 from ddpm_np.parallel.threads import single_threaded_blas
 
-PAIRED = 5e-15  # of ⟨g, Jv⟩ against ⟨vjp(g), v⟩, in units of their terms' magnitudes; 7e-16 is met
+PAIRED = 5e-15  # error of ⟨g, Jv⟩ against ⟨vjp(g), v⟩, in units of their terms' magnitudes; at most 7e-16 occurs
 PAIRED_OF = {
     "log_ndtr": 1e-12,  # the exponent x²/2 is 450 at x = 30
     "clip": 1e-11,  # by differences
 }
-ELEMENT = 1e-13  # of one element's gradient, in units of it: 1 − y², and what a mean is taken off, lose digits
+ELEMENT = 1e-13  # relative error of one element's gradient: subtractions such as 1 − y² and x − mean lose digits
 ADJOINT = 1e-14
-DIFFERENCES = 1e-6  # of differences, where the complex step has been compared already
-KERNEL = {"float64": 1e-13, "float32": 1e-4}  # of a kernel against its definition; float32 loses digits of mean 10
-SMALL = 64  # operands with at most so many numbers together are differentiated one by one
-LARGE = 5000  # with more, a kernel and the rules are tried on one layout, and no differences are taken
+DIFFERENCES = 1e-6  # error of differences, which the complex step has already confirmed
+KERNEL = {"float64": 1e-13, "float32": 1e-4}  # error of a kernel against its definition; float32: at a mean of 10
+SMALL = 64  # operands with at most this many numbers are differentiated one by one
+LARGE = 5000  # with more, kernels and rules are tried in one memory layout, and no differences are taken
 
 Check = Callable[[Findings, np.random.Generator], None]
 
 
 class Part(NamedTuple):
-    """One thing whose gradient is checked."""
+    """A part of the package whose gradient is checked.
+
+    Attributes
+    ----------
+    title : str
+        Title in the report.
+    tolerance : float
+        The error allowed.
+    method : str
+        Method by which the expected numbers are computed.
+    check : callable
+        ``check(findings, generator)``, which raises `Failed`.
+    """
 
     title: str
     tolerance: float
@@ -81,24 +93,24 @@ def gradient_results(seed: int = 0, names: Iterable[str] | None = None,
 
     Parameters
     ----------
-    seed
-        Of all that is drawn: the same seed, the same results.
-    names
-        Ids such as ``["grad-conv2d", "adam"]``; None for all.
-    progress
+    seed : int
+        Seed of the random cases: the same seed gives the same results.
+    names : iterable of str or None
+        Ids such as ``["grad-conv2d", "adam"]``; None: all.
+    progress : callable or None
         Called with each result as it comes.
 
     Returns
     -------
     list of Result
-        One for every op in the registry (``"grad-conv2d"``), the tape (``"grad-tape"``), every layer
-        (``"grad-layer-linear"``), the nets, the losses, ``"adam"``, ``"norm-clip"``, ``"ema"``. The error is the worst
-        found, in units in which `tolerance` is allowed: comparisons that are allowed more count for less.
+        A result for every op in the registry (``"grad-conv2d"``), the tape (``"grad-tape"``), every layer
+        (``"grad-layer-linear"``), the nets, the losses, ``"adam"``, ``"norm-clip"`` and ``"ema"``. The error is the
+        worst one, each rescaled by its own tolerance to that of the part.
 
     Raises
     ------
     ValueError
-        For an unknown name.
+        If a name is unknown.
 
     Examples
     --------
@@ -115,7 +127,7 @@ def gradient_results(seed: int = 0, names: Iterable[str] | None = None,
 
 
 def parts() -> dict[str, Part]:
-    """Everything whose gradient is checked, by id."""
+    """Return all parts whose gradients are checked, by id."""
     from ddpm_np.check.gradients.nets import NETS
     from ddpm_np.check.gradients.tape import check_tape
     from ddpm_np.check.gradients.training import TRAINING
@@ -131,7 +143,7 @@ def parts() -> dict[str, Part]:
 
 
 def chosen(names: Iterable[str] | None) -> dict[str, Part]:
-    """The parts of some ids, in the order of all."""
+    """Return the parts with the given ids (None: all) in registry order; raise `ValueError` for an unknown one."""
     every = parts()
     if names is None:
         return every
@@ -144,7 +156,7 @@ def chosen(names: Iterable[str] | None) -> dict[str, Part]:
 
 
 def verdict(name: str, part: Part, rng: np.random.Generator) -> Result:
-    """Run one part's check."""
+    """Check one part and return its result."""
     started, found, failure = time.perf_counter(), Findings(part.tolerance), None
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
@@ -155,7 +167,7 @@ def verdict(name: str, part: Part, rng: np.random.Generator) -> Result:
             failure = error
     result = FAIL if failure is not None else PASS if found.cases else UNVERIFIED
     worst = found.worst
-    if failure is not None and not found.worst > part.tolerance:  # what is wrong is no number
+    if failure is not None and not found.worst > part.tolerance:  # the failure is not a number that is off
         worst = float("inf")
     return Result(name, part.title, result, float(worst), part.tolerance, found.cases,
                   failure.counterexample if failure is not None else "", failure.hint if failure is not None else "",
@@ -166,7 +178,7 @@ def verdict(name: str, part: Part, rng: np.random.Generator) -> Result:
 
 
 def check_op(op: Op, found: Findings, rng: np.random.Generator) -> None:
-    """All that is asked of an op, on its examples, the smallest first."""
+    """Check an op's values, gradients, rules and kernels on its examples, the smallest first."""
     tried = cases(op.name, rng)
     for example in tried:
         with trying(f"{op.name} of shapes {example}"):
@@ -192,9 +204,9 @@ def check_op(op: Op, found: Findings, rng: np.random.Generator) -> None:
 
 
 def check_value(op: Op, example: Example, found: Findings) -> None:
-    """The definition's and the kernel's output, against NumPy's or SciPy's."""
+    """Check the definition's and the kernel's output against NumPy's or SciPy's."""
     if op.name not in EXPECTED:
-        raise Failed(f"nothing is known to compare {op.name} with: add it to check/gradients/reference_ops.py")
+        raise Failed(f"there is no reference for {op.name}: add it to check/gradients/reference_ops.py")
     want = np.asarray(EXPECTED[op.name](*example.inputs, **example.static))
     for choice in ("reference", "fast"):
         with kernels(choice):
@@ -206,9 +218,9 @@ def check_value(op: Op, example: Example, found: Findings) -> None:
 
 
 def check_derivative(op: Op, example: Example, found: Findings, rng: np.random.Generator) -> None:
-    """⟨g, J v⟩ = ⟨vjp(g), v⟩ along random directions and along each element; ⟨g, op(x)⟩ = ⟨vjp(g), x⟩ if linear."""
+    """Check ⟨g, J v⟩ = ⟨vjp(g), v⟩ along random directions and each element, and the adjoint identity if linear."""
     compared: list[tuple[str, float, float]] = []
-    if op.name != "astype":  # which rounds: its adjoint says it
+    if op.name != "astype":  # it rounds, so only its adjoint is checked
         paired, element = gradient_errors(op, example, rng, numbers(example) <= SMALL)
         compared += [("⟨g, J v⟩ and ⟨vjp(g), v⟩", paired, PAIRED_OF.get(op.name, PAIRED)),
                      ("an element of J and of vjp", element, PAIRED_OF.get(op.name, ELEMENT))]
@@ -225,7 +237,7 @@ def check_derivative(op: Op, example: Example, found: Findings, rng: np.random.G
 
 
 def wrong_gradient(op: Op, example: Example, rng: np.random.Generator) -> Failed | None:
-    """The first element of a gradient that is wrong, by the complex step along each element alone, if they are few."""
+    """Find the first wrong element of a gradient by differentiating each element alone; None if there are too many."""
     if numbers(example) > LOCATED:
         return None
     shape = np.shape(op.define(*example.inputs, **example.static)[0])
@@ -245,7 +257,7 @@ def wrong_gradient(op: Op, example: Example, rng: np.random.Generator) -> Failed
 
 
 def at(example: Example) -> str:
-    """An example in words: its numbers where they are few, else its shapes."""
+    """Describe an example by its numbers if they are few, else by its shapes."""
     if numbers(example) > 3 or numbers(example) == 0:
         return f"shapes {example}"
     shown = [", ".join(nice(x) for x in a.ravel()) for a in example.arrays if a is not None]
@@ -253,21 +265,21 @@ def at(example: Example) -> str:
 
 
 def check_each_alone(op: Op, example: Example, found: Findings, rng: np.random.Generator) -> None:
-    """A gradient is the same whichever others are asked for with it, by the kernel and by the definition."""
+    """Check that a gradient is the same alone as with the others, by the kernel and by the definition."""
     y = np.asarray(op(*example.inputs, **example.static))
     g = rng.standard_normal(y.shape).astype(y.dtype)
     with kernels("reference"):
         together = differentiate(op, example, g)
-    floor = float(np.max(np.abs(g), initial=0.0))  # some gradients are 0 but for rounding
+    floor = float(np.max(np.abs(g), initial=0.0))  # some gradients are 0 up to rounding
     for i, want in enumerate(together):
         if want is not None:
             alone = differentiate(op, example, g, wanted=i)[i]
-            found.equal(f"{op.name} of {example}: the gradient of operand {i}, asked for alone,", alone, want,
+            found.equal(f"{op.name} of {example}: the gradient of operand {i}, computed alone,", alone, want,
                         max(KERNEL["float64"], PAIRED_OF.get(op.name, 0.0)), floor)
 
 
 def check_rules(name: str, forward: Callable, example: Example, found: Findings, rng: np.random.Generator) -> None:
-    """The rules of `gradient_rules` on one example."""
+    """Check the rules of `gradients.rules` on one example."""
     for rule in (writes_to_nothing, shares_no_writable_memory, gives_the_same_bits_again):
         try:
             with trying(str(example)):
@@ -279,7 +291,7 @@ def check_rules(name: str, forward: Callable, example: Example, found: Findings,
 
 def check_kernel(what: str, forward: Callable, op: Op, example: Example, found: Findings,
                  rng: np.random.Generator) -> None:
-    """A kernel's output and gradients are its definition's."""
+    """Check a kernel's output and gradients against the definition's."""
     y, want = (np.asarray(f(*example.inputs, **example.static)[0]) for f in (forward, op.define))
     tolerance = KERNEL[str(want.dtype)]
     found.equal(f"{what}: y", y, want, tolerance)

@@ -1,4 +1,4 @@
-"""The tape: gradients of any graph, added up where ways meet, cut where they are to be cut, each leaf's its own."""
+"""The tape: gradients of any graph, accumulated where paths meet, stopped by `stop_gradient`, each leaf's its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ddpm_np.autograd.ops import OPS
 from ddpm_np.autograd.tensor import Tensor, gradients, no_grad, undo_broadcasting
 from ddpm_np.check.gradients.derivatives import STEP, Findings
 
-GRAPH = 1e-12  # of a gradient through some twenty ops, in units of its largest number
+GRAPH = 1e-12  # error of a gradient through some twenty ops, in units of its largest number
 
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "a + b": lambda a, b: a + b, "a − b": lambda a, b: a - b, "a·b": lambda a, b: a * b, "a/b": lambda a, b: a / b,
@@ -23,7 +23,7 @@ SHAPES = [((3,), (3,)), ((2, 3), (3,)), ((2, 1), (3,)), ((4, 2, 3), (2, 1)), ((2
 
 
 def check_tape(found: Findings, rng: np.random.Generator) -> None:
-    """Operators, graphs, broadcasting, `stop_gradient`, `no_grad`, and what a leaf's `.grad` is."""
+    """Check operators, graphs, broadcasting, `stop_gradient`, `no_grad`, and the leaves' `.grad`."""
     check_broadcasting(found, rng)
     check_operators(found, rng)
     for name, build in GRAPHS.items():
@@ -35,13 +35,13 @@ def check_tape(found: Findings, rng: np.random.Generator) -> None:
 
 
 def leaf(rng: np.random.Generator, *shape: int) -> Tensor:
-    """Of numbers between 1/2 and 2, of either sign."""
+    """Return a leaf of numbers between 1/2 and 2 in magnitude, of either sign."""
     return Tensor(rng.uniform(0.5, 2, shape) * rng.choice([-1.0, 1.0], shape), requires_grad=True)
 
 
 def check_graph(name: str, build: Callable[[Any, Any], Any], found: Findings, rng: np.random.Generator,
                 shapes: tuple[tuple[int, ...], tuple[int, ...]] = ((3,), (2, 1))) -> None:
-    """The gradients of a function of two leaves, each element by the complex step through the same arithmetic."""
+    """Check the gradients of a function of two leaves, element by element with the complex step."""
     leaves = [leaf(rng, *shape) for shape in shapes]
     y = build(*leaves)
     g = rng.standard_normal(y.shape)
@@ -58,7 +58,7 @@ def check_graph(name: str, build: Callable[[Any, Any], Any], found: Findings, rn
 
 
 def check_operators(found: Findings, rng: np.random.Generator) -> None:
-    """Of two Tensors, and of a Tensor and an array on either side: NumPy's values and the complex step's gradients."""
+    """Check the operators of two Tensors, and of a Tensor and an array on either side."""
     for name, f in OPERATORS.items():
         shapes = ((2, 3), (3, 2)) if "@" in name else ((2, 3), (1, 3))
         check_graph(name, f, found, rng, shapes)
@@ -100,7 +100,7 @@ GRAPHS = {
 
 
 def random_graph(rng: np.random.Generator) -> Callable[[Any, Any], Any]:
-    """A function of two arrays or Tensors: twelve ops on what came before, all added up."""
+    """Return a function of two arrays or Tensors: twelve ops on earlier results, and the sum of them all."""
     steps = [(str(rng.choice(["add", "multiply", "subtract", "tanh", "square"])), *rng.integers(100, size=2))
              for _ in range(12)]
 
@@ -117,7 +117,7 @@ def random_graph(rng: np.random.Generator) -> Callable[[Any, Any], Any]:
 
 
 def check_broadcasting(found: Findings, rng: np.random.Generator) -> None:
-    """Undone by sums over the repeated axes, number by number."""
+    """Check that broadcasting is undone by sums over the repeated axes."""
     for pair in SHAPES:
         shape = np.broadcast_shapes(*pair)
         g = rng.standard_normal(shape)
@@ -135,13 +135,13 @@ def check_broadcasting(found: Findings, rng: np.random.Generator) -> None:
 
 
 def check_cuts(found: Findings, rng: np.random.Generator) -> None:
-    """`stop_gradient` and `no_grad` leave no way back; the values are the same."""
+    """Check that `stop_gradient` and `no_grad` stop gradients and leave values unchanged."""
     x = leaf(rng, 3)
     g = rng.standard_normal(3)
     held = OPS.stop_gradient(x * x)
     found.equal("stop_gradient(x·x)", held.data, x.data**2, 0.0)
     found.true(not held.requires_grad, "stop_gradient(x·x) still requires a gradient",
-               "the same Tensor is handed on: no tape must be behind it")
+               "it returns a Tensor with a tape: return one without")
     found.equal("x·stop_gradient(x·x): the gradient", gradients(x * held, [x], g)[0], g * x.data**2, 1e-15)
     with no_grad():
         y = x * 2
@@ -165,7 +165,7 @@ LEAVES: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
 
 
 def check_leaves(found: Findings, rng: np.random.Generator) -> None:
-    """`.grad` adds up over backward passes, is writable, of the leaf's dtype, and shares memory with nothing."""
+    """Check that `.grad` accumulates over backward passes, is writable, has the leaf's dtype and shares no memory."""
     for name, (build, times) in LEAVES.items():
         x, other = leaf(rng, 2, 3), leaf(rng, 2, 3)
         y = build(x + 0 * other) if name != "x" else x
@@ -178,9 +178,10 @@ def check_leaves(found: Findings, rng: np.random.Generator) -> None:
         found.true(g.flags.writeable, f"{name}: backward made the cotangent read-only")
         beside = {"the cotangent": g, "the data": x.data, "another leaf's grad": other.grad}
         for what, array in beside.items():
-            found.true(array is None or not np.shares_memory(x.grad, array), f"{name}: the leaf's grad shares {what}")
+            found.true(array is None or not np.shares_memory(x.grad, array),
+                       f"{name}: the leaf's grad shares memory with {what}")
         first = x.grad
         build(x).backward(g)
         found.equal(f"{name}: the leaf's grad after a second backward", x.grad, 2 * want, 0.0)
-        found.true(x.grad is first, f"{name}: a second backward made another grad")
+        found.true(x.grad is first, f"{name}: a second backward made a new grad array")
         found.equal(f"{name}: the cotangent after backward", g, np.full(y.shape, 0.5), 0.0)

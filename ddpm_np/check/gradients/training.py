@@ -1,7 +1,7 @@
-"""What a step of training is made of: the losses' gradients, Adam, the clip of the norm, the moving average.
+"""The parts of a training step: the losses' gradients, Adam, the clip of the norm, the moving average.
 
-Adam is compared with Algorithm 1 of Kingma & Ba (2015), written here as it stands there; a loss with its equation in
-plain NumPy, and its gradient with the complex step through noising, net and square.
+Adam is compared with Algorithm 1 of Kingma & Ba (2015), written here as published; a loss with its equation in plain
+NumPy, and its gradient with the complex step through noising, net and square.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
+from ddpm_np.autograd.op import kernels
 from ddpm_np.autograd.tensor import Tensor, gradients
 from ddpm_np.check.comparison import Failed, nice
 from ddpm_np.check.gradients import reference_nets as by_hand
@@ -22,19 +23,19 @@ from ddpm_np.diffusion import PREDICTS, Schedule, hybrid_loss, simple_loss
 from ddpm_np.models import MLP, MLPConfig
 from ddpm_np.nn import Linear
 from ddpm_np.training.adam import Adam
-from ddpm_np.training.clip import clip_grad_norm
+from ddpm_np.training.clip import clip_grad_norm, global_norm
 from ddpm_np.training.ema import EMA
 from ddpm_np.training.flat import Flat
 
-UPDATE = 1e-12  # of weights after some updates, in units of the largest
-HELD = 1e-11  # of the bound's term, in which logarithms of small numbers are added
+UPDATE = 1e-12  # error of weights after some updates, in units of the largest
+HELD = 1e-11  # error of the bound's term, a sum of logarithms of small numbers
 
 
 # The losses
 
 
 class Marginals:
-    """The tables of a schedule that a loss needs, by their definitions; rows (N, 1)."""
+    """The coefficients of a schedule that a loss needs, by their definitions; rows (N, 1)."""
 
     def __init__(self, betas: np.ndarray, t: np.ndarray):
         alpha_bar = np.concatenate(([1.0], np.cumprod(1 - betas)))
@@ -42,23 +43,23 @@ class Marginals:
         self.signal, self.noise = np.sqrt(here), np.sqrt(1 - here)
         self.x0 = np.sqrt(before) * self.beta / (1 - here)
         self.xt = np.sqrt(1 - self.beta) * (1 - before) / (1 - here)
-        after_first = betas[1] * (1 - alpha_bar[1]) / (1 - alpha_bar[2])  # β̃₂, which stands for β̃₁ = 0
+        after_first = betas[1] * (1 - alpha_bar[1]) / (1 - alpha_bar[2])  # β̃₂, used in place of β̃₁ = 0
         self.beta_tilde = np.where(t[:, None] == 1, after_first, self.beta * (1 - before) / (1 - here))
 
     def target(self, predicts: str, x_0: Any, x_t: Any, noise: Any) -> Any:
-        """What a net should say."""
+        """Return the target of a net's prediction."""
         return {"eps": noise, "x0": x_0, "mean": self.x0 * x_0 + self.xt * x_t,
                 "v": self.signal * noise - self.noise * x_0}[predicts]
 
 
 def _drawn(rng: np.random.Generator, T: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """betas (T,), x₀ (3, 2) on the grid of 256 levels, t at both ends and between, ε (3, 2)."""
+    """Draw β (T,), x₀ (3, 2) on the grid of 256 levels, t at both ends and between, and ε (3, 2)."""
     x_0 = rng.integers(40, 216, (3, 2)) / 127.5 - 1
     return rng.uniform(0.1, 0.4, T), x_0, np.array([1, T, 2]), rng.standard_normal((3, 2))
 
 
 def check_simple_loss(found: Findings, rng: np.random.Generator) -> None:
-    """L_simple through q_sample and a net: one number an image, and ∂ by the net's weights and by x₀."""
+    """Check L_simple through q_sample and a net: one number per image, and ∂ by the weights and by x₀."""
     betas, x_0, t, noise = _drawn(rng, 5)
     schedule, m = Schedule.from_betas(betas), Marginals(betas, t)
     config = MLPConfig(dim=2, width=4, depth=2, time_dim=4)
@@ -75,7 +76,7 @@ def check_simple_loss(found: Findings, rng: np.random.Generator) -> None:
 
 
 def check_hybrid_loss(found: Findings, rng: np.random.Generator) -> None:
-    """L_simple + λ·T·(the bound's term): the first alone teaches the prediction, bit for bit, the second alone v."""
+    """Check L_simple + λ·T·(the bound's term): the prediction's gradient comes from the first, v's from the second."""
     T, weight = 5, 0.25
     betas, x_0, t, noise = _drawn(rng, T)
     schedule, m = Schedule.from_betas(betas), Marginals(betas, t)
@@ -108,7 +109,7 @@ def check_hybrid_loss(found: Findings, rng: np.random.Generator) -> None:
 
 def _term(m: Marginals, predicts: str, x_0: np.ndarray, x_t: np.ndarray, said: np.ndarray, v: np.ndarray,
           t: np.ndarray) -> np.ndarray:
-    """The bound's term at t in bits per dimension: (13) at t = 1, else the KL divergence of two Gaussians."""
+    """Return the bound's term at t in bits per dimension: (13) at t = 1, else the KL divergence of two Gaussians."""
     x_0_hat = {"eps": (x_t - m.noise * said) / m.signal, "x0": said, "v": m.signal * x_t - m.noise * said,
                "mean": (said - m.xt * x_t) / m.x0}[predicts]
     mean, true = m.x0 * x_0_hat + m.xt * x_t, m.x0 * x_0 + m.xt * x_t
@@ -127,7 +128,7 @@ def _term(m: Marginals, predicts: str, x_0: np.ndarray, x_t: np.ndarray, said: n
 
 def adam_by_hand(theta: Any, grads: list[Any], lr: float, betas: tuple[float, float], eps: float,
                  warmup: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Algorithm 1 of Kingma & Ba, in its own terms: yields θ, m and v after every update."""
+    """Run Algorithm 1 of Kingma & Ba; yield θ, m and v after every update."""
     m, v = np.zeros(len(theta)), np.zeros(len(theta))
     for k, g in enumerate(grads, 1):
         rate = lr if warmup == 0 else lr * min((k - 1) / warmup, 1.0)
@@ -145,16 +146,25 @@ SETTINGS = [  # η, (β₁, β₂), ε, updates of warm-up
 
 
 def check_adam(found: Findings, rng: np.random.Generator) -> None:
-    """One update by hand, several by Algorithm 1, missing gradients, warm-up, and no update for inf and nan."""
+    """Check Adam's fused update and its definition, then passes over more numbers than one block."""
+    check_updates(found, rng)
+    with kernels("reference"):
+        check_updates(found, rng)
+    check_blocks(found, rng)
+    check_shards(found, rng)
+
+
+def check_updates(found: Findings, rng: np.random.Generator) -> None:
+    """Check one update by hand, several by Algorithm 1, missing gradients, warm-up, and no update for inf and nan."""
     check_first_update(found)
     for lr, betas, eps, warmup in SETTINGS:
         leaves = [Tensor(rng.standard_normal(shape), requires_grad=True) for shape in SHAPES]
         start = np.concatenate([p.data.ravel() for p in leaves])
         adam = Adam(leaves, lr, betas, eps, warmup)
         grads = [[rng.standard_normal(shape) * 10.0 ** rng.integers(-3, 2) for shape in SHAPES] for _ in range(8)]
-        grads[5][1] = np.zeros(5)  # no gradient at all
+        grads[5][1] = np.zeros(5)  # in this update, p.grad is None
         for row in grads:
-            row[0][0, 0] = 0.0  # never any
+            row[0][0, 0] = 0.0  # a weight whose gradient is always 0
         flat = [np.concatenate([g.ravel() for g in row]) for row in grads]
         expected = adam_by_hand(start, flat, lr, betas, eps, warmup)
         for k, (row, want) in enumerate(zip(grads, expected, strict=True), 1):
@@ -169,12 +179,10 @@ def check_adam(found: Findings, rng: np.random.Generator) -> None:
                 found.equal(f"{at}: {name}", got, array, UPDATE)
             if k == 3:
                 check_no_update(at, adam, leaves, found)
-    check_blocks(found, rng)
-    check_shards(found, rng)
 
 
 def check_first_update(found: Findings) -> None:
-    """From θ = 1: m̂ = g and v̂ = g² whatever the betas, so that θ = 1 − η·g/(|g| + ε)."""
+    """Check the first update from θ = 1: m̂ = g and v̂ = g² for any betas, so θ = 1 − η·g/(|g| + ε)."""
     lr, (b1, b2), eps = 0.1, (0.8, 0.99), 0.5
     for g in (2.0, -0.25):
         p = Tensor(np.array([1.0]), requires_grad=True)
@@ -199,7 +207,7 @@ def check_first_update(found: Findings) -> None:
 
 
 def check_no_update(at: str, adam: Adam, leaves: list[Tensor], found: Findings) -> None:
-    """A gradient that is not finite changes no number, the count of updates included."""
+    """Check that a gradient that is not finite changes nothing, including the count of updates."""
     state = [a.copy() for a in (adam.flat.data, adam.m, adam.v, np.asarray(adam.updates))]
     for bad in (np.nan, np.inf, -np.inf):
         for p in leaves:
@@ -212,7 +220,7 @@ def check_no_update(at: str, adam: Adam, leaves: list[Tensor], found: Findings) 
 
 
 def check_blocks(found: Findings, rng: np.random.Generator) -> None:
-    """More numbers than a pass takes at a time."""
+    """Check an update of more numbers than one block holds."""
     p, g = Tensor(rng.standard_normal(70_001), requires_grad=True), rng.standard_normal(70_001)
     want = p.data - 0.1 * g / (np.abs(g) + 1e-3)
     adam = Adam([p], lr=0.1, eps=1e-3)
@@ -222,9 +230,9 @@ def check_blocks(found: Findings, rng: np.random.Generator) -> None:
 
 
 def check_shards(found: Findings, rng: np.random.Generator) -> None:
-    """The gradients of a batch's parts add up; a parameter that a part does not reach gets nothing from it."""
+    """Check that the gradients of a batch's shards add up, a missing gradient counting as 0."""
     flat = Flat([Tensor(np.zeros(shape), requires_grad=True) for shape in SHAPES])
-    flat.grad[...] = 7.0  # of the step before
+    flat.grad[...] = 7.0  # left from the previous step
     shards = [[rng.standard_normal(shape) for shape in SHAPES] for _ in range(3)]
     want = np.sum([np.concatenate([g.ravel() for g in row]) for row in shards], axis=0)
     want[12:17] -= shards[1][1]
@@ -234,7 +242,7 @@ def check_shards(found: Findings, rng: np.random.Generator) -> None:
 
 
 def check_clip(found: Findings, rng: np.random.Generator) -> None:
-    """All gradients together are scaled to the norm allowed if theirs is more, and left alone if it is less."""
+    """Check that all gradients together are scaled down to the allowed norm, and unchanged if theirs is smaller."""
     for size in (1e-2, 0.3, 1.0, 1e4):
         leaves = [Tensor(np.zeros(shape), requires_grad=True) for shape in SHAPES]
         for p in leaves:
@@ -242,6 +250,8 @@ def check_clip(found: Findings, rng: np.random.Generator) -> None:
         leaves[2].grad = None
         before = [None if p.grad is None else p.grad.copy() for p in leaves]
         norm = math.sqrt(math.fsum(float(x) ** 2 for g in before if g is not None for x in g.ravel()))
+        flat = np.concatenate([g.ravel() for g in before if g is not None])
+        found.equal(f"the norm of all gradients as one array, of size {size}", global_norm(flat), norm, 1e-14)
         found.equal(f"the norm of all gradients together, of size {size}", clip_grad_norm(leaves, 1.0), norm, 1e-14)
         for p, g in zip(leaves, before, strict=True):
             if g is None:
@@ -259,7 +269,7 @@ def check_clip(found: Findings, rng: np.random.Generator) -> None:
 
 
 def check_ema(found: Findings, rng: np.random.Generator) -> None:
-    """θ̄ ← d·θ̄ + (1 − d)·θ from θ̄ = θ, without debias; nothing where the update did not count."""
+    """Check θ̄ ← d·θ̄ + (1 − d)·θ from θ̄ = θ, without bias correction, and no change for a skipped update."""
     for decay in (0.9, 0.999, 0.0, 1.0):
         net = randomise(Linear(3, 2).initialise(dtype="float64"), rng)
         ema = EMA(net, decay)
@@ -283,7 +293,7 @@ def check_ema(found: Findings, rng: np.random.Generator) -> None:
 
 def _named(what: str, got: np.ndarray, want: np.ndarray, known: dict[str, Any], found: Findings,
            tolerance: float) -> None:
-    """Compare; a wrong array that is one of the known ones is called by its name."""
+    """Compare arrays; name the mistake if the wrong array is a known one."""
     if np.max(np.abs(got - want)) > tolerance * np.max(np.abs(want)):
         for name, array in known.items():
             if np.allclose(got, array, rtol=1e-7, atol=1e-12):

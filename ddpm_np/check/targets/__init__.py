@@ -1,4 +1,4 @@
-"""Implementations to check: this package, well-known libraries, scripts of a few functions."""
+"""Implementations to check: this package, two libraries, and adapters for plain functions."""
 
 from ddpm_np.check.targets.ours import Ours as ddpm_np
 

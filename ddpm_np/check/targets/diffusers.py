@@ -1,9 +1,9 @@
-"""Hugging Face's diffusers as a target: `DDPMScheduler` and `DDIMScheduler`, with each spacing of their timesteps.
+"""Hugging Face diffusers as a target: `DDPMScheduler` and `DDIMScheduler`, with each spacing of their timesteps.
 
-`TARGETS` holds a factory for each. An adapter only converts: arrays, a batch of different t (a scheduler takes one),
-and the noise, which a scheduler draws itself and is given here. Their timestep 0 is the paper's t = 1, their tables are
-float32; both are declared. A scheduler has no function for μ_θ and σ_t²: they are read off its `step`, with no noise
-and with noise 1.
+`TARGETS` holds a factory for each. An adapter converts arrays, splits a batch by t (a scheduler takes one t for a
+batch), and injects the noise that a scheduler would draw. Their timestep 0 is the paper's t = 1 and their tables are
+float32; both are declared. A scheduler has no function for μ_θ and σ_t²: the adapter derives them from `step` with
+noise 0 and noise 1.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ SPACINGS = ("leading", "trailing", "linspace")
 
 
 def library() -> Any:
-    """diffusers, which can be imported without PyTorch and is of no use then."""
+    """Import diffusers, and PyTorch first: diffusers imports without it but is then of no use."""
     imported("torch", "PyTorch")
     return imported("diffusers", "diffusers")
 
 
 class Scheduler:
-    """What both schedulers have, for one schedule.
+    """The common part of both adapters, for one schedule.
 
     Parameters
     ----------
-    betas
+    betas : float64 array of shape (T,)
         β₁..β_T.
-    spacing
+    spacing : str
         One of `SPACINGS`.
     """
 
-    kind = ""  # the class's name in diffusers
-    embedding: ClassVar[dict[str, Any]] = {"flip_sin_to_cos": False, "downscale_freq_shift": 1}  # as DDPM's U-Net
+    kind = ""  # name of the class in diffusers
+    embedding: ClassVar[dict[str, Any]] = {"flip_sin_to_cos": False, "downscale_freq_shift": 1}  # as in DDPM's U-Net
     conventions: ClassVar[dict[str, Any]] = {"index_base": 0, "precision": "float32"}
 
     def __init__(self, betas: np.ndarray, spacing: str = "leading"):
         self._library = library()
         self._betas, self._spacing = betas, spacing
-        self.scheduler = cache(self._scheduler)  # of options, made once each
+        self.scheduler = cache(self._scheduler)  # one scheduler for each set of options
 
     def _scheduler(self, **options: Any) -> Any:
         return getattr(self._library, self.kind)(**{
@@ -54,7 +54,7 @@ class Scheduler:
             "timestep_spacing": self._spacing, **options})
 
     def alpha_bar(self) -> np.ndarray:
-        """Theirs begins with the first step; the data's 1 is put before it."""
+        """Return ᾱ_t with the data's 1 in front of the library's table, which starts at the first step."""
         return np.concatenate(([1.0], self.scheduler().alphas_cumprod.numpy()))
 
     def q_sample(self, x_0: np.ndarray, t: np.ndarray, noise: np.ndarray) -> np.ndarray:
@@ -65,7 +65,7 @@ class Scheduler:
 
     @cached_property
     def respaced(self) -> Any:
-        """The one scheduler whose number of steps is set."""
+        """The scheduler whose number of steps is changed by `timesteps`."""
         return self._scheduler()
 
     def timesteps(self, n: int) -> np.ndarray:
@@ -79,7 +79,7 @@ class Scheduler:
         return getattr(self._library, self.kind)(T, beta_schedule=names[name]).betas.numpy()
 
     def draw_noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        """What a step draws its noise with, seeded from `rng`."""
+        """Draw with the function that a step draws its noise with, seeded from `rng`."""
         generator = imported("torch", "PyTorch").Generator().manual_seed(int(rng.integers(2**63)))
         return imported("diffusers.utils.torch_utils", "diffusers").randn_tensor(shape, generator).numpy()
 
@@ -89,13 +89,13 @@ class Scheduler:
 
     def _step(self, scheduler: Any, output: np.ndarray, t: np.ndarray, x: np.ndarray, noise: np.ndarray,
               **options: Any) -> tuple[np.ndarray, np.ndarray]:
-        """x of the step before and x̂₀, each image by its own t; `output` is what the net says, twice as wide or not."""
+        """Return x_{t−1} and x̂₀, each image at its own t; `output` is the net's, of twice the channels if learned."""
         flat = [a.reshape(len(x), -1) for a in (output, x, noise)]  # (N, …): channels are their axis 1
         results = np.empty_like(flat[1]), np.empty_like(flat[1])
         for step, here in by_step(t):
-            says, x_here, drawn = (tensor(a[here]) for a in flat)
+            out, x_here, drawn = (tensor(a[here]) for a in flat)
             with patch.object(imported(type(scheduler).__module__, "diffusers"), "randn_tensor", return_value=drawn):
-                found = scheduler.step(says, step, x_here, **options)
+                found = scheduler.step(out, step, x_here, **options)
             for result, value in zip(results, (found.prev_sample, found.pred_original_sample), strict=True):
                 result[here] = value.numpy()
         before, x0 = (result.reshape(x.shape) for result in results)
@@ -103,12 +103,18 @@ class Scheduler:
 
 
 class DDPM(Scheduler):
-    """`DDPMScheduler`.
+    """The adapter for `DDPMScheduler`.
 
     Parameters
     ----------
-    small, large
-        The `variance_type` that stands for β̃_t, and for β_t.
+    betas : float64 array of shape (T,)
+        β₁..β_T.
+    spacing : str
+        One of `SPACINGS`.
+    small : str
+        The `variance_type` for β̃_t.
+    large : str
+        The `variance_type` for β_t.
     """
 
     kind = "DDPMScheduler"
@@ -127,7 +133,7 @@ class DDPM(Scheduler):
         return mean, (noisy - mean) ** 2, x0
 
     def q_posterior(self, x_0: np.ndarray, x_t: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """A step for a net that says x₀."""
+        """Return mean and variance of the step for a net that predicts x₀."""
         return self._mean_variance(self.scheduler(prediction_type="sample"), x_0, t, x_t)[:2]
 
     def predict_x0(self, x_t: np.ndarray, t: np.ndarray, eps: np.ndarray) -> np.ndarray:
@@ -148,7 +154,7 @@ class DDPM(Scheduler):
 
     def learned_range_variance(self, v: np.ndarray, t: np.ndarray) -> np.ndarray:
         flat = v.reshape(len(v), -1)
-        output = np.concatenate((0 * flat, flat), axis=1)  # ε and v, as a net says them
+        output = np.concatenate((0 * flat, flat), axis=1)  # the net's output: ε and v
         return self._mean_variance(self.scheduler(variance_type="learned_range"), output, t, 0 * v)[1]
 
     def p_sample(self, model: Model, x_t: np.ndarray, t: np.ndarray, noise: np.ndarray, variance: str = "small",
@@ -157,7 +163,7 @@ class DDPM(Scheduler):
 
     def sample(self, model: Model, x_T: np.ndarray, noises: np.ndarray, variance: str = "small",
                clip: bool = False) -> np.ndarray:
-        """The loop of its pipeline, over its timesteps."""
+        """Sample with the loop of its pipeline, over its timesteps."""
         x = x_T
         for step in self.scheduler().timesteps.tolist():
             x = self.p_sample(model, x, np.full(len(x), step), noises[step + 1], variance, clip)
@@ -165,7 +171,7 @@ class DDPM(Scheduler):
 
 
 class DDIM(Scheduler):
-    """`DDIMScheduler`, with the embedding of time as U-Nets have it that are not DDPM's own."""
+    """The adapter for `DDIMScheduler`, with the time embedding of diffusers' U-Nets other than DDPM's own."""
 
     kind = "DDIMScheduler"
     embedding: ClassVar[dict[str, Any]] = {"flip_sin_to_cos": True, "downscale_freq_shift": 0}
@@ -173,7 +179,7 @@ class DDIM(Scheduler):
 
     def __init__(self, betas: np.ndarray, spacing: str = "leading"):
         super().__init__(betas, spacing)
-        self._lengths: dict[tuple[int, int], int | None] = {}  # of the chain for a step, where there is one
+        self._lengths: dict[tuple[int, int], int | None] = {}  # (t, t_prev) -> steps of a chain with that step, or None
 
     def predict_x0(self, x_t: np.ndarray, t: np.ndarray, eps: np.ndarray) -> np.ndarray:
         return self._step(self._by(1), eps, t, x_t, 0 * x_t)[1]
@@ -183,7 +189,7 @@ class DDIM(Scheduler):
 
     def ddim_step(self, model: Model, x_t: np.ndarray, t: np.ndarray, t_prev: np.ndarray, eta: float,
                   noise: np.ndarray) -> np.ndarray:
-        """The step from t in a chain of this spacing where t_prev follows; where there is none, one of that length."""
+        """Step from t in a chain of this spacing in which t_prev follows, or if none exists, by that step length."""
         eps, result = model(x_t, t), np.empty_like(x_t)
         for i, (here, then) in enumerate(zip(t.tolist(), t_prev.tolist(), strict=True)):
             one, z = slice(i, i + 1), tensor(noise[i:i + 1].reshape(1, -1))
@@ -192,16 +198,16 @@ class DDIM(Scheduler):
         return result
 
     def _by(self, length: int, **options: Any) -> Any:
-        """A scheduler whose steps are so long: each takes `num_train_timesteps // num_inference_steps`."""
+        """Return a scheduler whose step length, `num_train_timesteps // num_inference_steps`, is `length`."""
         scheduler = self.scheduler(num_train_timesteps=length, **options)
         scheduler.set_timesteps(1)
         return scheduler
 
     def _chain(self, here: int, then: int) -> Any:
-        """A scheduler set to a chain in which `then` follows `here`: the one of the most steps."""
+        """Return a scheduler set to the longest chain in which `then` follows `here`."""
         length = here - then
         if (here, then) not in self._lengths:
-            around = (len(self._betas) // length + more for more in (1, 0, -1))  # whatever the spacing
+            around = (len(self._betas) // length + more for more in (1, 0, -1))  # covers every spacing
             self._lengths[here, then] = next(
                 (n for n in around if 1 <= n <= len(self._betas)
                  and (here, then) in pairwise([*self.timesteps(n).tolist(), -1])), None)
@@ -216,7 +222,7 @@ TARGETS: dict[str, Callable[[np.ndarray], Any]]
 
 
 def __getattr__(name: str) -> Any:
-    """`TARGETS`, {name: factory}: made when it is asked for, so that only then the library is looked for."""
+    """Return `TARGETS`, {name: factory}, made at its first use so that only then the library is imported."""
     if name != "TARGETS":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     library()

@@ -1,14 +1,14 @@
-"""A target of a few plain functions, as a script or an exercise has them.
+"""A target made of plain functions, such as those of a script or an exercise.
 
-A function is asked by the names of its parameters. For ``q_sample`` these may be what a check target's ``q_sample``
-gets (``x_0``, ``t``, ``noise``) and what belongs to the schedule:
+Arguments are passed by the names of a function's parameters. For ``q_sample`` these can be the parameters of a check
+target's ``q_sample`` (``x_0``, ``t``, ``noise``) and the schedule's:
 
 - ``T``;
-- ``betas``, ``alphas``, ``alphas_cumprod``: (T,), element 0 is the first step's;
-- ``beta``, ``alpha``, ``alpha_bar``: (T + 1,), element t is step t's, element 0 the data's;
-- ``beta_t``, ``alpha_t``, ``alpha_bar_t``, ``alpha_bar_prev``: each image's own, (N, 1, …), where there is a ``t``.
+- ``betas``, ``alphas``, ``alphas_cumprod``: (T,), element 0 belongs to the first step;
+- ``beta``, ``alpha``, ``alpha_bar``: (T + 1,), element t belongs to step t, element 0 to the data;
+- ``beta_t``, ``alpha_t``, ``alpha_bar_t``, ``alpha_bar_prev``: at each image's t, (N, 1, …), for methods with a ``t``.
 
-Where a check target gets a ``model``, a function may ask for ``eps`` instead, which is what the model says.
+In place of a ``model``, a function can take ``eps``, the model's output.
 """
 
 from __future__ import annotations
@@ -31,30 +31,35 @@ _OPTIONS = {"p_mean_variance": ("variance", "clip"), "p_sample": ("variance", "c
 def from_functions(*, index_base: int = 1, conventions: dict[str, Any] | None = None, variance: str = "small",
                    clip: bool = False, array: Callable[[np.ndarray], Any] | None = None,
                    **functions: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
-    """A check target's factory of plain functions.
+    """Make a check target's factory from plain functions.
 
     Parameters
     ----------
-    index_base
-        1 where the functions count steps 1..T, as the paper does, 0 where they count from 0.
-    conventions
-        What else is declared.
-    variance, clip
-        What functions do that have no such parameter.
-    array
-        Makes their arrays of NumPy's, such as ``torch.from_numpy``. Results are converted by ``numpy.asarray``.
-    **functions
-        By the names of a check target's methods.
+    index_base : int
+        1 if the functions count steps 1..T, as the paper does; 0 if they count from 0.
+    conventions : dict or None
+        Other conventions to declare.
+    variance : str
+        The variance of functions without a parameter ``variance``.
+    clip : bool
+        Whether functions without a parameter ``clip`` clip x̂₀.
+    array : callable or None
+        Converts NumPy arrays for the functions, such as ``torch.from_numpy``. Results are converted by
+        ``numpy.asarray``.
+    **functions : callable
+        The functions, by the names of a check target's methods.
 
     Returns
     -------
     callable
-        ``betas -> object``.
+        The factory, ``betas -> object``.
 
     Raises
     ------
-    TypeError, ValueError
-        For a name that is no method's, a function that asks for something unknown, an unknown convention.
+    TypeError
+        If a function is not callable or has an unknown parameter.
+    ValueError
+        If a name is not a method's, or a convention is unknown.
 
     Examples
     --------
@@ -67,10 +72,10 @@ def from_functions(*, index_base: int = 1, conventions: dict[str, Any] | None = 
     FAIL: these are the numbers of (1 − ᾱ_t)·ε: a missing root
     """
     declared = {"index_base": index_base, **(conventions or {})}
-    Declared(declared)  # raises where one is unknown
+    Declared(declared)  # raises if a convention is unknown
     for name, function in functions.items():
         if name not in METHODS:
-            raise ValueError(f"{name!r} is no method of a check target{_hint(name, METHODS)}")
+            raise ValueError(f"{name!r} is not a method of a check target{_hint(name, METHODS)}")
         if not callable(function):
             raise TypeError(f"{name} must be a function, got {type(function).__name__}")
         _asked(name, function)
@@ -82,7 +87,7 @@ def from_functions(*, index_base: int = 1, conventions: dict[str, Any] | None = 
 
 
 class Script:
-    """The functions for one schedule; each is there under its method's name, and no others."""
+    """The functions for one schedule, each an attribute under its method's name."""
 
     def __init__(self, betas: np.ndarray, functions: dict[str, Callable[..., Any]], conventions: dict[str, Any],
                  options: dict[str, Any], array: Callable[[np.ndarray], Any]):
@@ -103,7 +108,7 @@ class Script:
         asked, given = _asked(method, function), dict(zip(_arguments(method), args, strict=True))
         for name, value in options.items():
             if name not in asked and value != self._options[name]:
-                raise NotImplementedError(f"the function does {name}={self._options[name]!r} only")
+                raise NotImplementedError(f"the function supports {name}={self._options[name]!r} only")
         known = {**self._tables, **self._options, **given, **options}
         if {*_ROWS} & {*asked}:
             known |= self._rows(given["t"], max(np.ndim(a) for a in given.values()))
@@ -119,7 +124,7 @@ class Script:
         return {name: table.reshape(-1, *(1,) * (ndim - 1)) for name, table in tables.items()}
 
     def _theirs(self, value: Any) -> Any:
-        """An array, or a model, as the functions take it."""
+        """Convert an array, or a model's arguments and result, for the functions."""
         if isinstance(value, np.ndarray):
             return self._array(value.copy())
         if callable(value):
@@ -128,13 +133,13 @@ class Script:
 
 
 def _arguments(method: str) -> list[str]:
-    """What a check target's method gets, in order: as `Target` gives it."""
+    """Return the parameter names of a check target's method in order, without options."""
     parameters = inspect.signature(getattr(Target, method)).parameters.values()
     return [p.name for p in parameters if p.name != "self" and p.kind is not p.VAR_KEYWORD]
 
 
 def _asked(method: str, function: Callable[..., Any]) -> list[str]:
-    """The names of the parameters that a function gets; one with a default and a name of its own keeps its default."""
+    """Return the names of a function's known parameters; an unknown one must have a default, which it keeps."""
     arguments = _arguments(method)
     known = [*arguments, *_OPTIONS.get(method, ()), *_TABLES, *(_ROWS if "t" in arguments else ())]
     if {"model", "x_t", "t"} <= {*arguments}:
@@ -146,7 +151,7 @@ def _asked(method: str, function: Callable[..., Any]) -> list[str]:
         if p.name in known and p.kind is not p.POSITIONAL_ONLY:
             asked.append(p.name)
         elif p.default is p.empty:
-            raise TypeError(f"{method}: the function asks for {p.name!r}, which is not known{_hint(p.name, known)}")
+            raise TypeError(f"{method}: the function has the unknown parameter {p.name!r}{_hint(p.name, known)}")
     return asked
 
 

@@ -1,8 +1,8 @@
-"""denoising-diffusion-pytorch (by lucidrains) as a target: `GaussianDiffusion`, and `LearnedGaussianDiffusion`.
+"""denoising-diffusion-pytorch (by lucidrains) as a target: `GaussianDiffusion` and `LearnedGaussianDiffusion`.
 
-`TARGETS` holds a factory for each. An adapter only converts arrays, and gives the noise that a sampler draws itself.
-Their timestep 0 is the paper's t = 1, their tables are float32; both are declared. Their `p_sample` always clips x̂₀,
-and their σ_t² is always β̃_t: what is asked otherwise is not offered.
+`TARGETS` holds a factory for each. An adapter converts arrays and injects the noise that a sampler would draw. Their
+timestep 0 is the paper's t = 1 and their tables are float32; both are declared. Their `p_sample` always clips x̂₀, and
+their σ_t² is always β̃_t: the adapters do not support other options.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ PACKAGE = "denoising_diffusion_pytorch"
 
 @contextmanager
 def _without_torchvision() -> Iterator[None]:
-    """Their modules import torchvision for reading and writing images, which the mathematics does not use.
+    """Allow importing the library without torchvision, which it uses only to read and write images.
 
-    Where it is not installed, empty modules stand in for it while they are imported, and only then.
+    If torchvision is not installed, empty modules replace it while the context is open.
     """
     try:
         imported("torchvision", "torchvision")
@@ -47,14 +47,14 @@ def _without_torchvision() -> Iterator[None]:
 
 @cache
 def library(module: str) -> ModuleType:
-    """One of their modules."""
+    """Import one of the library's modules."""
     imported("torch", "PyTorch")
     with _without_torchvision():
         return imported(f"{PACKAGE}.{module}", "denoising-diffusion-pytorch")
 
 
 def net(outputs: int) -> Any:
-    """A net as they want it, for images of one channel, that answers whatever its attribute `answer` says."""
+    """Return a net in the library's form, for images of one channel, whose output its attribute `answer` computes."""
     torch: Any = imported("torch", "PyTorch")
 
     class Net(torch.nn.Module):
@@ -69,7 +69,7 @@ def net(outputs: int) -> Any:
 
 
 class Gaussian:
-    """`GaussianDiffusion` for one schedule."""
+    """The adapter for `GaussianDiffusion`, for one schedule."""
 
     conventions: ClassVar[dict[str, Any]] = {"index_base": 0, "precision": "float32", "first_variance": "posterior"}
 
@@ -79,13 +79,13 @@ class Gaussian:
         self.diffusion = self._made(self._module.GaussianDiffusion, 1, "pred_noise")
 
     def _made(self, kind: Any, outputs: int, objective: str) -> Any:
-        """They take a schedule by its name only: this one is called linear while it is read."""
+        """Build an object of the library for this schedule, in place of "linear": it takes schedules by name only."""
         with patch.object(self._module, "linear_beta_schedule", lambda timesteps: tensor(self._betas)):
             return kind(net(outputs), image_size=1, timesteps=len(self._betas), beta_schedule="linear",
                         objective=objective, auto_normalize=False)
 
     def alpha_bar(self) -> np.ndarray:
-        """Theirs begins with the first step; the data's 1 is put before it."""
+        """Return ᾱ_t with the data's 1 in front of the library's table, which starts at the first step."""
         return np.concatenate(([1.0], self.diffusion.alphas_cumprod.numpy()))
 
     def q_sample(self, x_0: np.ndarray, t: np.ndarray, noise: np.ndarray) -> np.ndarray:
@@ -111,7 +111,7 @@ class Gaussian:
         return self.diffusion.predict_start_from_v(tensor(x_t), tensor(t), tensor(v)).numpy()
 
     def eps_from_velocity(self, x_t: np.ndarray, t: np.ndarray, v: np.ndarray) -> np.ndarray:
-        """What a net that says v is taken to say."""
+        """Return the ε that the library derives from a net that predicts v."""
         diffusion = self._made(self._module.GaussianDiffusion, 1, "pred_v")
         diffusion.model.answer = lambda *asked: tensor(v)
         return diffusion.model_predictions(tensor(x_t), tensor(t)).pred_noise.numpy()
@@ -132,7 +132,7 @@ class Gaussian:
 
     def p_sample(self, model: Model, x_t: np.ndarray, t: np.ndarray, noise: np.ndarray, variance: str = "small",
                  clip: bool = False) -> np.ndarray:
-        """One t for a batch is theirs: the images of each t together."""
+        """Take a step, grouping images by t, since the library's step has one t for a batch."""
         if variance != "small" or not clip:
             raise NotImplementedError("σ_t² is always β̃_t, and x̂₀ always clipped")
         eps, result = model(x_t, t), np.empty_like(x_t)
@@ -143,7 +143,7 @@ class Gaussian:
         return result
 
     def timesteps(self, n: int) -> list[int]:
-        """Those of `ddim_sample`, which makes pairs of them and walks through these under a progress bar."""
+        """Return the steps of `ddim_sample`, read off the pairs (t, t_prev) that it passes to its progress bar."""
         pairs: list[tuple[int, int]] = []
 
         def walked(items: list[tuple[int, int]], **options: Any) -> tuple[()]:
@@ -156,13 +156,13 @@ class Gaussian:
         return [step for step, _ in pairs]
 
     def simple_loss(self, model: Model, x_0: np.ndarray, t: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """They insist on (N, C, H, W)."""
+        """Return the loss; arrays are reshaped to (N, C, H, W), which the library requires."""
         x, z = (tensor(a.reshape(len(a), -1, 1, 1)) for a in (x_0, noise))
         diffusion = self._asking(lambda x_t, t: model(x_t.reshape(x_0.shape), t).reshape(x.shape))
         return diffusion.p_losses(x, tensor(t), z, loss_reduction="none").numpy()
 
     def draw_t(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """From PyTorch's own generator, with a seed of `rng`'s."""
+        """Draw t from PyTorch's global generator, seeded from `rng`."""
         torch = imported("torch", "PyTorch")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**63)))
@@ -179,7 +179,7 @@ class Gaussian:
 
 
 class Learned:
-    """`LearnedGaussianDiffusion` for one schedule: Σ_θ between β̃_t and β_t, and the terms of its bound."""
+    """The adapter for `LearnedGaussianDiffusion`, for one schedule: Σ_θ and the terms of its bound."""
 
     conventions: ClassVar[dict[str, Any]] = {"index_base": 0, "precision": "float32"}
 
@@ -189,7 +189,7 @@ class Learned:
 
     def learned_range_variance(self, v: np.ndarray, t: np.ndarray) -> np.ndarray:
         flat = v.reshape(len(v), -1)
-        output = np.concatenate((0 * flat, flat), axis=1)  # ε and v, as a net says them
+        output = np.concatenate((0 * flat, flat), axis=1)  # the net's output: ε and v
         found = self.diffusion.p_mean_variance(x=tensor(0 * flat), t=tensor(t), clip_denoised=False,
                                                model_output=tensor(output))
         return found[1].numpy().reshape(v.shape)
@@ -206,7 +206,7 @@ TARGETS: dict[str, Callable[[np.ndarray], Any]]
 
 
 def __getattr__(name: str) -> Any:
-    """`TARGETS`, {name: factory}: made when it is asked for, so that only then the library is looked for."""
+    """Return `TARGETS`, {name: factory}, made at its first use so that only then the library is imported."""
     if name != "TARGETS":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     library(PACKAGE)

@@ -1,4 +1,4 @@
-"""What the targets of PyTorch libraries share: importing them, arrays there and back."""
+"""Helpers for targets of PyTorch libraries: imports, conversion of arrays, grouping by t."""
 
 from __future__ import annotations
 
@@ -11,12 +11,24 @@ import numpy as np
 
 
 def imported(module: str, package: str) -> Any:
-    """A library's module.
+    """Import a library's module without its warnings.
+
+    Parameters
+    ----------
+    module : str
+        Name of the module.
+    package : str
+        Name of the library, for the message.
+
+    Returns
+    -------
+    module
+        The module.
 
     Raises
     ------
     ImportError
-        In one line, where the library, or PyTorch, is not installed.
+        If the library, or PyTorch, is not installed, with a message of one line.
     """
     try:
         with warnings.catch_warnings():
@@ -27,11 +39,11 @@ def imported(module: str, package: str) -> Any:
 
 
 def tensor(values: Any) -> Any:
-    """A PyTorch tensor of an array, of the same dtype."""
+    """Convert an array to a PyTorch tensor of the same dtype."""
     return importlib.import_module("torch").from_numpy(np.array(values))
 
 
 def by_step(t: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """(step, which images are at it): for functions that take one step for a whole batch."""
+    """Yield (step, mask of the images at it), for functions that take one step for a whole batch."""
     for step in np.unique(t):
         yield int(step), t == step

@@ -1,4 +1,4 @@
-"""The pretend device's array: a NumPy array behind CuPy's rules."""
+"""The fake device's array: a NumPy array behind CuPy's rules."""
 
 from __future__ import annotations
 

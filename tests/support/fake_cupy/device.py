@@ -1,4 +1,4 @@
-"""The pretend device: its counters, its errors, and the layouts that its results come back in."""
+"""The fake device: its counters, its errors, and the layouts of its results."""
 
 from __future__ import annotations
 

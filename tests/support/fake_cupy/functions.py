@@ -1,4 +1,4 @@
-"""The functions of the pretend module that are no ufuncs, each callable only as CuPy's own is."""
+"""The fake module's functions that are not ufuncs, each with CuPy's own signature."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What CuPy offers, as recorded from it: names, parameters, and the dtypes that each ufunc has loops for."""
+"""CuPy's names, parameters and the dtypes of each ufunc's loops, as recorded from it."""
 
 from __future__ import annotations
 

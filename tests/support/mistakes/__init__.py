@@ -1,4 +1,4 @@
-"""Planted mistakes: the proof that the maths checker finds what it should, and nothing else.
+"""Planted mistakes: the proof that the maths checker finds every one of them and nothing else.
 
 `reference` plants them in the independent implementation of reference_target.py, `ours` in this package's own
 functions, and `gradients` in its backward passes. `rewrites` has changes that are no mistakes, and `conventions` has
@@ -50,7 +50,7 @@ class Change:
         return f"{self.place}: {self.name}"
 
     def applied(self, source: str) -> str:
-        """The source of the place with the change in it."""
+        """Return the source of the place with the change in it."""
         found = source.count(self.old)
         assert found == self.count, f"{self}: {self.old!r} occurs {found} times, not {self.count}"
         assert self.old != self.new, f"{self} changes nothing"
@@ -61,7 +61,7 @@ Lines = dict[str, list[tuple]]
 
 
 def changes(places: Lines) -> list[Change]:
-    """{place: [(name, old, new, equations in one string, count or nothing), …]} as Changes."""
+    """Turn {place: [(name, old, new, equations in one string, count if not once), …]} into Changes."""
     found = []
     for place, lines in places.items():
         for name, old, new, equations, *count in lines:
@@ -70,7 +70,7 @@ def changes(places: Lines) -> list[Change]:
 
 
 def changed_reference(*made: Change) -> Callable[[Any], Any]:
-    """`Reference` with changes in its methods (or in a function beside it, or in its class attributes)."""
+    """Return `Reference` with changes in its methods (or in a function beside it, or in its class attributes)."""
     text = REFERENCE
     for change in made:
         head, source, tail = parted(text, change.place)

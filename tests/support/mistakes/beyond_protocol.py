@@ -120,13 +120,13 @@ OBJECTIVES = {
     ],
     "diffusion.schedule.Schedule.learned": [("β = σ(−w)", "xp.sigmoid(xp.astype(", "xp.sigmoid(-xp.astype(",
                                              "learned-schedule")],
-    "training.trainer.Trainer._shard": [
-        ("t of 0..T − 1", "size, 1, self.schedule.T)", "size, 0, self.schedule.T - 1)", "algorithm-1"),
-        ("t = T never", "size, 1, self.schedule.T)", "size, 1, self.schedule.T - 1)", "algorithm-1"),
-        ("uniform noise", 'self.backend.normal(self.seed, "noise", step, first, size, x_0.shape[1:], x_0.dtype)',
-         'self.backend.uniform(self.seed, "noise", step, first, size, x_0.shape[1:])', "algorithm-1"),
-        ("the noise of the first image for all", "x_0, t, noise)",
-         "x_0, t, noise[:1] + 0 * noise)", "algorithm-1"),
+    "training.algorithm1.gradient_of_batch": [
+        ("t of 0..T − 1", "n, 1, schedule.T)", "n, 0, schedule.T - 1)", "algorithm-1"),
+        ("t = T never", "n, 1, schedule.T)", "n, 1, schedule.T - 1)", "algorithm-1"),
+        ("uniform noise", 'backend.normal(seed, "noise", step, first, n, x_0.shape[1:], x_0.dtype)',
+         'backend.uniform(seed, "noise", step, first, n, x_0.shape[1:])', "algorithm-1"),
+        ("the noise of the first image for all", "net, x_0, t, noise)",
+         "net, x_0, t, noise[:1] + 0 * noise)", "algorithm-1"),
     ],
 }
 CHAINS = {

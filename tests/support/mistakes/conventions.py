@@ -1,4 +1,4 @@
-"""Implementations that are right in another convention: declared they may not fail, undeclared they must.
+"""Implementations in another convention: they pass if they declare it and fail if they do not.
 
 Each is the independent implementation behind a thin wrapper, or with one change.
 """
@@ -54,7 +54,7 @@ class Convention:
 
 
 class Wrapped:
-    """The independent implementation behind functions of its arguments and results."""
+    """The independent implementation with its arguments and results transformed."""
 
     conventions: dict[str, Any] = {}  # noqa: RUF012 - replaced on the object
 
@@ -78,7 +78,7 @@ def same(name: str, key: str, value: Any) -> Any:
 
 
 def from_zero(betas: np.ndarray) -> Wrapped:
-    """t of 0..T − 1, −1 for the data."""
+    """t in 0..T − 1, with −1 for the data."""
     def arguments(name: str, key: str, value: Any) -> Any:
         if key == "model":
             return lambda x, t: value(x, np.asarray(t) - 1)
@@ -95,7 +95,7 @@ def in_nats(betas: np.ndarray) -> Wrapped:
 
 
 def summed(betas: np.ndarray) -> Wrapped:
-    """Sums over an image's dimensions for means."""
+    """Sums over an image's dimensions instead of means."""
     def result(name: str, args: Any, value: Any) -> Any:
         images = [a for a in args if isinstance(a, np.ndarray)]
         return value * images[0][0].size if name in (*BITS, "simple_loss") else value
@@ -104,7 +104,7 @@ def summed(betas: np.ndarray) -> Wrapped:
 
 
 def single(betas: np.ndarray) -> Wrapped:
-    """Answers of 32 bits, right to that."""
+    """Results in float32, right to its precision."""
     def result(name: str, args: Any, value: Any) -> Any:
         if isinstance(value, tuple):
             return tuple(v.astype(np.float32) for v in value)
@@ -114,13 +114,13 @@ def single(betas: np.ndarray) -> Wrapped:
 
 
 def changed(*lines: tuple) -> Factory:
-    """The independent implementation with changes, each (place, old, new, how often if not once)."""
+    """The independent implementation with changes, each (place, old, new, count if not once)."""
     return changed_reference(*(Change(place, "another convention", old, new, (), *count)
                                for place, old, new, *count in lines))
 
 
 def embedding(last: str, joined: str) -> Factory:
-    """With 10000^(−j/last) for the frequencies."""
+    """An embedding with frequencies 10000^(−j/last)."""
     method = parted(REFERENCE, "time_embedding")[1]
     frequencies = method.replace("(half - 1)", last)
     other = frequencies.replace("np.concatenate([np.sin(angles), np.cos(angles)], axis=1)", joined)
@@ -134,7 +134,7 @@ INTERLEAVED = "np.stack((np.sin(angles), np.cos(angles)), axis=2).reshape(len(an
 
 
 def first_variance(value: str) -> Factory:
-    """σ₁² alone is another; the clipped log variance, which is not σ₁², stays."""
+    """Another σ₁²; the clipped log variance, which is not σ₁², stays."""
     return changed(("__init__", "np.concatenate(([1.0], first, self.", f"np.concatenate(([1.0], {value}, self.", 2),
                    ("__init__", "        self.small =", "        self.first = first\n        self.small ="),
                    ("posterior_log_variance_clipped", "np.log(self.small)[t]",

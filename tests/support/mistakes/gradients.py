@@ -1,4 +1,4 @@
-"""Mistakes in the gradients of this package, in what has them and in what uses them; each breaks the results it names.
+"""Mistakes in this package's gradients; each breaks the gradient checks that it names.
 
 A line is (what it is, the right text, the wrong text, the results that must FAIL, how often the text occurs if not
 once). A place is a function below `ddpm_np`: an op's definition, a kernel, a method.
@@ -90,14 +90,15 @@ REWRITES = changes({
         ("ε_θ − ε", "target(schedule, x_0, x_t, t, noise, predicts) - output",
          "output - target(schedule, x_0, x_t, t, noise, predicts)", "grad-loss"),
     ],
-    "training.adam.Adam.apply": [
-        ("m̂ and v̂ by themselves", "step * m / (xp.sqrt(v) * root + self.eps)",
-         "step * (1 - self.betas[0] ** (self.updates + 1)) * (m / (1 - self.betas[0] ** (self.updates + 1))) / "
-         "(xp.sqrt(v * root * root) + self.eps)", "adam"),
-        ("ε̂ = ε·√(1 − β₂ᵏ) in the second form", "step * m / (xp.sqrt(v) * root + self.eps)",
-         "step * m / ((xp.sqrt(v) + self.eps * xp.sqrt(1 - self.betas[1] ** (self.updates + 1))) / "
-         "xp.sqrt(1 - self.betas[1] ** (self.updates + 1)))", "adam"),
-        ("m + (1 − β₁)(g − m)", "m *= keep_m\n        m += add_m * g", "m += add_m * (g - m)", "adam"),
+    "training.adam.adam_step": [
+        ("ε̂ = ε·√(1 − β₂ᵏ) in the second form", "lr * m_hat / (of(v_hat).sqrt(v_hat) + eps)",
+         "lr * ((1 - b2**k) ** 0.5 / (1 - b1**k)) * m / (of(v).sqrt(v) + eps * (1 - b2**k) ** 0.5)", "adam"),
+    ],
+    "training.fused_update.fused_update": [
+        ("m̂ and v̂ by themselves", "step * m_block / (xp.sqrt(v_block) * root + eps)",
+         "(step * m_block) / (xp.sqrt(v_block * (root * root)) + eps)", "adam"),
+        ("m + (1 − β₁)(g − m)", "m_block *= keep_m\n        m_block += add_m * g", "m_block += add_m * (g - m_block)",
+         "adam"),
     ],
     "training.ema.EMA.move": [
         ("d·θ̄ + (1 − d)·θ", "average += share * (self.source.data[block] - average)",
@@ -108,7 +109,7 @@ REWRITES = changes({
 
 @contextmanager
 def planted(change: Change) -> Iterator[None]:
-    """With the mistake in the function's code; its decorators, which would register it again, are left out."""
+    """Plant a mistake in a function's code; decorators, which would register it again, are left out."""
     function = found(change.place)
     tree = ast.parse(change.applied(source_of(function)))
     tree.body[0].decorator_list.clear()
@@ -124,7 +125,7 @@ def planted(change: Change) -> Iterator[None]:
 
 
 def forget(function: FunctionType) -> None:
-    """Empty the caches of the function's module, which hold what other code has computed."""
+    """Empty the caches of the function's module, which hold results of other code."""
     for value in function.__globals__.values():
         if hasattr(value, "cache_clear"):
             value.cache_clear()

@@ -218,30 +218,47 @@ LOSSES: Lines = {
 }
 
 OPTIMISER: Lines = {
-    "training.adam.Adam.update": [
-        ("no bias correction", "number(self.rate() / (1 - b1**k), zero),\n                 "
-         "number(1 / xp.sqrt(1 - b2**k), zero)", "number(self.rate(), zero), number(1 + zero, zero)", "adam"),
-        ("m alone corrected", "number(1 / xp.sqrt(1 - b2**k), zero)", "number(1 + zero, zero)", "adam"),
-        ("v alone corrected", "number(self.rate() / (1 - b1**k), zero)", "number(self.rate(), zero)", "adam"),
-        ("β₁ and β₂ exchanged", "(b1, b2), k", "(b2, b1), k", "adam"),
-        ("the correction's count from 0", "self.updates + 1, self", "self.updates + (self.updates == 0), self", "adam"),
-        ("the count not raised", "self.updates + xp.where(ok, 1 + zero, zero)", "self.updates + zero", "adam"),
-        ("a step that is not finite counts", "self.updates + xp.where(ok, 1 + zero, zero)", "k", "adam"),
-        ("moments decay where the step is none", "number(b1 + zero, 1 + zero)", "number(b1 + zero, b1 + zero)", "adam"),
-        ("a step that is not finite moves the parameters", "number(self.rate() / (1 - b1**k), zero)",
-         "number(self.rate() / (1 - b1**k), self.rate())", "adam"),
+    "training.adam.adam_step": [
+        ("no bias correction", "m / (1 - b1**k)\n    v_hat = v / (1 - b2**k)", "m\n    v_hat = v", "adam"),
+        ("ε inside the root", "(of(v_hat).sqrt(v_hat) + eps)", "of(v_hat).sqrt(v_hat + eps)", "adam"),
+        ("(1 − β₂) dropped", "(1 - b2) * g**2", "g**2", "adam"),
+        ("the moments of the update before", "return of(new).astype(new, theta.dtype), m, v",
+         "return of(new).astype(new, theta.dtype), (m - (1 - b1) * g) / max(b1, 0.1), v", "adam"),
     ],
-    "training.adam.Adam.apply": [
-        ("ε inside the root", "xp.sqrt(v) * root + self.eps", "xp.sqrt(v * root * root + self.eps)", "adam"),
-        ("ε̂: added before the correction", "(xp.sqrt(v) * root + self.eps)", "((xp.sqrt(v) + self.eps) * root)",
+    "training.adam.Adam.update": [
+        ("a gradient that is not finite is used", "array[...] = xp.where(ok, updated, array)", "array[...] = updated",
          "adam"),
-        ("the root of v forgotten", "xp.sqrt(v) * root", "v * root * root", "adam"),
+    ],
+    "training.fused_update.fused_factors": [
+        ("no bias correction", "number(rate / (1 - b1**k), zero),\n                   "
+         "number(1 / xp.sqrt(1 - b2**k), zero)", "number(rate, zero), number(1 + zero, zero)", "adam"),
+        ("m alone corrected", "number(1 / xp.sqrt(1 - b2**k), zero)", "number(1 + zero, zero)", "adam"),
+        ("v alone corrected", "number(rate / (1 - b1**k), zero)", "number(rate, zero)", "adam"),
+        ("β₁ and β₂ exchanged", "(b1, b2), zero", "(b2, b1), zero", "adam"),
+        ("moments decay where the step is none", "number(b1 + zero, 1 + zero)", "number(b1 + zero, b1 + zero)", "adam"),
+        ("a step that is not finite moves the parameters", "number(rate / (1 - b1**k), zero)",
+         "number(rate / (1 - b1**k), rate)", "adam"),
+    ],
+    "training.adam.Adam.factors": [
+        ("the correction's count from 0", "self.updates + 1, self", "self.updates + (self.updates == 0), self", "adam"),
+    ],
+    "training.adam.Adam.count": [
+        ("the count not raised", "xp.where(ok, xp.ones_like(self.updates), xp.zeros_like(self.updates))",
+         "xp.zeros_like(self.updates)", "adam"),
+        ("a step that is not finite counts", "xp.where(ok, xp.ones_like(self.updates), xp.zeros_like(self.updates))",
+         "xp.ones_like(self.updates)", "adam"),
+    ],
+    "training.fused_update.fused_update": [
+        ("ε inside the root", "xp.sqrt(v_block) * root + eps", "xp.sqrt(v_block * root * root + eps)", "adam"),
+        ("ε̂: added before the correction", "(xp.sqrt(v_block) * root + eps)", "((xp.sqrt(v_block) + eps) * root)",
+         "adam"),
+        ("the root of v forgotten", "xp.sqrt(v_block) * root", "v_block * root * root", "adam"),
         ("uphill", "p -= step", "p += step", "adam"),
-        ("(1 − β₂) dropped", "v += add_v * (g * g)", "v += g * g", "adam"),
-        ("(1 − β₁) dropped", "m += add_m * g", "m += g", "adam"),
+        ("(1 − β₂) dropped", "v_block += add_v * (g * g)", "v_block += g * g", "adam"),
+        ("(1 − β₁) dropped", "m_block += add_m * g", "m_block += g", "adam"),
         ("the gradient for its square", "(g * g)", "abs(g)", "adam"),
-        ("the update before the moments", "p -= step * m / (xp.sqrt(v) * root + self.eps)",
-         "p -= step * (m - add_m * g) / (xp.sqrt(v) * root + self.eps)", "adam"),
+        ("the update before the moments", "p -= step * m_block / (xp.sqrt(v_block) * root + eps)",
+         "p -= step * (m_block - add_m * g) / (xp.sqrt(v_block) * root + eps)", "adam"),
     ],
     "training.adam.Adam.rate": [
         ("warm-up off by one", "self.updates / self.warmup", "(self.updates + 1) / self.warmup", "adam"),
@@ -250,7 +267,7 @@ OPTIMISER: Lines = {
         ("no warm-up", "self.warmup == 0", "True", "adam"),
     ],
     "training.adam.Adam.step": [
-        ("not finite is not noticed", "asarray(self.flat.xp.isfinite(global_norm(squares(self.flat.grad))))", "True",
+        ("not finite is not noticed", "asarray(self.flat.xp.isfinite(norm_by_blocks(self.flat.grad)))", "True",
          "adam"),
     ],
     "training.flat.blocks": [
@@ -267,15 +284,18 @@ OPTIMISER: Lines = {
          "norm-clip"),
         ("the square of the norm", "max_norm / (norm + 1e-6)", "max_norm / (norm * norm + 1e-6)", "norm-clip"),
     ],
-    "training.clip.clip_flat": [
-        ("by value", "part *= scale", "part[...] = part if max_norm is None else xp.clip(part, -max_norm, max_norm)",
-         "norm-clip"),
-        ("not finite stays", "if xp.name != \"numpy\" or not ok", "if False", "norm-clip"),
+    "training.clip.clip_grad_norm": [
+        ("by value", "xp.where(ok, p.grad, xp.zeros_like(p.grad)) * scale",
+         "xp.clip(xp.where(ok, p.grad, xp.zeros_like(p.grad)), -max_norm, max_norm)", "norm-clip"),
+        ("not finite stays", "xp.where(ok, p.grad, xp.zeros_like(p.grad))", "p.grad", "norm-clip"),
     ],
-    "training.flat.global_norm": [
+    "training.clip.global_norm": [
+        ("the norm of the largest", "xp.sqrt(xp.sum(xp.square(", "xp.sqrt(xp.max(xp.square(", "norm-clip"),
+    ],
+    "training.flat.norm_from_squares": [
         ("the root forgotten", "xp.sqrt(xp.sum(xp.stack(sums)))", "xp.sum(xp.stack(sums))", "norm-clip"),
     ],
-    "training.flat.squares": [
+    "training.flat.accumulate": [
         ("a mean square", "xp.sum(xp.square(total))", "xp.mean(xp.square(total))", "norm-clip"),
     ],
     "training.ema.EMA.share": [

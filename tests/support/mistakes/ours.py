@@ -1,6 +1,6 @@
-"""Mistakes in this package's own functions, planted while it runs: the function's code is swapped for another.
+"""Mistakes in this package's own functions, planted by swapping a function's code while it runs.
 
-The function object stays the same, so that whoever imported it gets the mistake too. A line is as in `reference`.
+The function object stays the same, so that modules that imported it get the mistake too. A line is as in `reference`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MISTAKES = [change for group in GROUPS for change in changes(group)] + beyond_pr
 
 
 def found(place: str) -> FunctionType:
-    """The function of a name below ddpm_np, such as ``diffusion.schedule.Schedule.at``."""
+    """Return the function with a name below ddpm_np, such as ``diffusion.schedule.Schedule.at``."""
     module, names = place, []
     while True:
         try:
@@ -34,7 +34,7 @@ def found(place: str) -> FunctionType:
 
 
 def getattr_of(module: Any, names: list[str]) -> FunctionType:
-    """The function that is an attribute of an attribute …"""
+    """Return the function at a path of attributes."""
     function = reduce(getattr, names, module)
     function = function.fget if isinstance(function, property) else function
     return inspect.unwrap(getattr(function, "__func__", function))
@@ -52,7 +52,7 @@ def changed_code(change: Change, function: FunctionType) -> CodeType:
 
 @contextmanager
 def planted(change: Change) -> Iterator[None]:
-    """With the mistake in place."""
+    """Plant a mistake for the time of the context."""
     function = found(change.place)
     right = function.__code__
     function.__code__ = changed_code(change, function)
@@ -63,5 +63,5 @@ def planted(change: Change) -> Iterator[None]:
 
 
 def covers(change: Change, name: str) -> bool:
-    """Whether the change is in the function, or the class, of a name in the registry."""
+    """Whether the change is in a registry's function or class."""
     return change.place == name or change.place.startswith(name + ".")

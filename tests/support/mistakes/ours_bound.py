@@ -1,4 +1,4 @@
-"""Mistakes in this package's bound, in the lines of appendix A, in losses and in what is known exactly."""
+"""Mistakes in this package's bound, the lines of appendix A, losses and oracles."""
 
 from __future__ import annotations
 

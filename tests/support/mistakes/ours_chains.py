@@ -160,13 +160,13 @@ SCHEDULES: Lines = {
         ("1000 for 10000", "math.log(10000.0)", "math.log(1000.0)", "time-embedding"),
         ("t − 1", "t[:, None]", "(t - 1)[:, None]", "time-embedding"),
     ],
-    "training.trainer.Trainer._shard": [
-        ("t from 0", "size, 1, self.schedule.T)", "size, 0, self.schedule.T - 1)", "algorithm-1"),
-        ("T left out", "size, 1, self.schedule.T)", "size, 1, self.schedule.T - 1)", "algorithm-1"),
-        ("one t for the batch", "1, self.schedule.T)", "1, self.schedule.T)[:1].repeat(size)", "algorithm-1"),
-        ("noise that is too wide", "noise = self.backend.normal(", "noise = 1.1 * self.backend.normal(", "algorithm-1"),
-        ("one noise for the batch", "first, size, x_0.shape[1:], x_0.dtype)",
-         "first, 1, x_0.shape[1:], x_0.dtype).repeat(size, 0)", "algorithm-1"),
+    "training.algorithm1.gradient_of_batch": [
+        ("t from 0", "n, 1, schedule.T)", "n, 0, schedule.T - 1)", "algorithm-1"),
+        ("T left out", "n, 1, schedule.T)", "n, 1, schedule.T - 1)", "algorithm-1"),
+        ("one t for the batch", "1, schedule.T)", "1, schedule.T)[:1].repeat(n)", "algorithm-1"),
+        ("noise that is too wide", "noise = backend.normal(", "noise = 1.1 * backend.normal(", "algorithm-1"),
+        ("one noise for the batch", "first, n, x_0.shape[1:], x_0.dtype)",
+         "first, 1, x_0.shape[1:], x_0.dtype).repeat(n, 0)", "algorithm-1"),
     ],
     "backend.Backend.integers": [
         ("the upper end left out", "(high - low + 1)", "(high - low)", "algorithm-1"),

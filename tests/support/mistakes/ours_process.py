@@ -1,4 +1,4 @@
-"""Mistakes in this package's schedule, its forward and reverse process."""
+"""Mistakes in this package's schedule and its forward and reverse processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mistakes in the independent implementation, most of them once made in public code; each breaks its equations.
+"""Mistakes in the independent implementation, most of them seen in public code; each breaks its equations.
 
 A line is (what it is, the right text, the wrong text, the equations that must FAIL, how often the text occurs if not
 once), under the method of `Reference` where the text stands.

@@ -1,4 +1,4 @@
-"""Mistakes in the bound and the loss, in what is drawn, in the embedding of t and the schedules."""
+"""Mistakes in the bound and the loss, in random draws, in the embedding of t and in the schedules."""
 
 from __future__ import annotations
 

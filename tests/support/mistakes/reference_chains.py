@@ -1,4 +1,4 @@
-"""Mistakes in the reverse step, the samplers and the steps that they visit."""
+"""Mistakes in the reverse step, the samplers and their timesteps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mistakes in the tables, the forward process, its posterior, and what a predicted noise says."""
+"""Mistakes in the tables, the forward process, its posterior, and conversions of a predicted noise."""
 
 from __future__ import annotations
 

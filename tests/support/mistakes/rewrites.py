@@ -1,7 +1,7 @@
-"""What differs from the independent implementation in form and not in what it says: the checker may not mind.
+"""Rewrites of the independent implementation that compute the same: the checker must pass them.
 
-`EQUIVALENT` are other ways to write a formula; `NO_BUGS` what is taken for a mistake in public code and is none. A line
-is as in `reference`, with the equations that are looked at.
+`EQUIVALENT` holds other ways to write a formula; `NO_BUGS` holds public code that is taken for a bug. A line is as in
+`reference`, with the equations to check.
 """
 
 from __future__ import annotations

@@ -1,0 +1,105 @@
+"""Checks of single values and names of a configuration, with messages that say what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, get_args, get_origin, get_type_hints
+
+_LARGE = 2**53  # below it, ints and floats are the same numbers; no setting is meaningful above it
+
+
+def checked(kind: Callable[..., Any], values: dict[str, Any], names: Mapping[str, str]) -> Any:
+    """Return ``kind(**values)`` after checking the types of values from TOML or JSON.
+
+    Parameters
+    ----------
+    kind : type
+        A dataclass.
+    values : dict
+        Values of its fields.
+    names : mapping of str to str
+        The names by which messages call the fields.
+
+    Returns
+    -------
+    object
+        An instance of `kind`.
+
+    Raises
+    ------
+    ValueError
+        If a value has a wrong type.
+    """
+    hints = get_type_hints(kind)
+    for key, value in values.items():
+        if not _is_a(value, hints[key]):
+            raise ValueError(f"{names.get(key, key)} must be {_words(hints[key])}, got {value!r}")
+    return kind(**values)
+
+
+def _is_a(value: Any, hint: Any) -> bool:
+    """Return whether a value from TOML or JSON is valid for a field of type `hint`."""
+    if get_origin(hint) is tuple:
+        inner = get_args(hint)[0]
+        return isinstance(value, (list, tuple)) and all(_is_a(v, inner) for v in value)
+    if get_args(hint):  # a union
+        return any(_is_a(value, option) for option in get_args(hint))
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LARGE  # nor nan
+    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool)) and (
+        hint is not int or abs(value) < _LARGE)
+
+
+def _words(hint: Any) -> str:
+    """Return a field's type in plain words."""
+    if get_origin(hint) is tuple:
+        return f"a list of {_words(get_args(hint)[0])}s"
+    if get_args(hint):
+        return " or ".join(_words(option) for option in get_args(hint))
+    return {int: "int", float: "number", bool: "true or false", str: "text", type(None): "nothing"}[hint]
+
+
+def known(given: Iterable[str], names: Collection[str], what: str) -> None:
+    """Check that all given names are known.
+
+    Parameters
+    ----------
+    given : iterable of str
+        The names.
+    names : collection of str
+        Those that are known.
+    what : str
+        What they name, for the message.
+
+    Raises
+    ------
+    ValueError
+        If one is unknown; the message has the closest known name.
+    """
+    for key in given:
+        if key not in names:
+            close = get_close_matches(key, list(names), 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names)}"
+            raise ValueError(f"no {what} is called {key!r}: {hint}")
+
+
+def one_of(name: str, value: Any, allowed: Iterable[Any]) -> None:
+    """Check that a value is one of those allowed.
+
+    Parameters
+    ----------
+    name : str
+        The setting's name, for the message.
+    value : object
+        Its value.
+    allowed : iterable
+        The allowed values.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")

@@ -1,0 +1,109 @@
+"""What `Run` checks before it starts: that data and net go together, the average's decay, the number of workers.
+
+Whether a step fits in memory is `training.memory`'s.
+"""
+
+from __future__ import annotations
+
+from ddpm_np.config import Config, TrainingConfig
+from ddpm_np.data import Images
+from ddpm_np.parallel.threads import default_workers
+
+
+def check_data(dataset: Images, config: Config) -> None:
+    """Check that a net can be trained on a data set.
+
+    Parameters
+    ----------
+    dataset : Images
+        The data set.
+    config : Config
+        The run.
+
+    Raises
+    ------
+    ValueError
+        If the images have another shape than the net's; or if a net with labels meets data without, or has another
+        number of classes than one per label and the unconditional class.
+    """
+    expected = (*config.model.size, config.model.in_channels)
+    if dataset.shape != expected:
+        raise ValueError(f"the images of {dataset.name!r} are {dataset.shape}, the net takes {expected}: choose the "
+                         "preset that goes with the data set")
+    if config.no_label is None:
+        return
+    if dataset.labels is None:
+        raise ValueError(f"{dataset.name!r} has no labels and the net needs them: leave model.num_classes out")
+    classes = int(dataset.labels.max()) + 1
+    if config.no_label != classes:
+        raise ValueError(f"{dataset.name!r} has {classes} labels and the net needs one class more, the unconditional "
+                         f"one: --set model.num_classes={classes + 1}")
+
+
+def slow_average(settings: TrainingConfig) -> str | None:
+    """Return a warning if the average of the weights is too slow for the run's length.
+
+    Such an average still holds much of the initial weights at the end, and samples from it are noisy. Runs of fewer
+    than 100 steps get no warning: nobody expects samples from them.
+
+    Parameters
+    ----------
+    settings : TrainingConfig
+        `steps` and `ema` are used.
+
+    Returns
+    -------
+    str or None
+        The warning, with a decay that fits the run.
+    """
+    kept = settings.ema**settings.steps
+    if kept <= 0.01 or settings.steps < 100:
+        return None
+    fitting = 1 - 10 / settings.steps
+    return (f"with ema={settings.ema} the average after {settings.steps:,} steps is still {kept:.0%} initial weights, "
+            f"and samples will be noisy: --set ema={fitting:.4g} forgets them")
+
+
+def idle_workers(workers: int | None, shards: int, backend: str = "numpy") -> str | None:
+    """Return a warning if more workers are given than a step has shards.
+
+    Parameters
+    ----------
+    workers : int or None
+        As given; None for one per CPU.
+    shards : int
+        Parts into which a batch is cut.
+    backend : {"numpy", "cupy"}
+        Where the run computes.
+
+    Returns
+    -------
+    str or None
+        The warning, with a number of shards that gives each worker something to do.
+    """
+    if workers is None or workers <= shards or backend != "numpy":
+        return None
+    return (f"{workers} workers, but a step has only {shards} shards for them, so {workers - shards} will be idle: "
+            f"--set shards={workers} gives each of them work")
+
+
+def usable_workers(workers: int | None, shards: int, backend: str = "numpy") -> int:
+    """Return the number of workers that a step can use: at most one per shard, and 1 on a GPU.
+
+    Parameters
+    ----------
+    workers : int or None
+        As given; None for one per CPU.
+    shards : int
+        Parts into which a batch is cut.
+    backend : {"numpy", "cupy"}
+        Where the run computes.
+
+    Returns
+    -------
+    int
+        The number of workers. Numbers below 1 are returned as they are, for `Trainer` to refuse.
+    """
+    if backend != "numpy":
+        return 1
+    return min(default_workers() if workers is None else workers, shards)

@@ -1,0 +1,61 @@
+"""Published weights as a run that can be trained further."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ddpm_np.config import Config
+from ddpm_np.data import names
+from ddpm_np.interop import diffusers
+from ddpm_np.models import UNet
+from ddpm_np.runs import checkpoint
+from ddpm_np.training.trainer import Trainer
+
+
+def import_run(source: str | Path, folder: str | Path, preset: str = "cifar10",
+               change: Callable[[Config], Config] = lambda recipe: recipe) -> UNet:
+    """Import a diffusers checkpoint as a run you can keep training.
+
+    The run is at step 0, with the published weights as weights and as their average, and with Adam's moments zero.
+    Train it with ``Run.resume(folder)``. To sample from published weights, this is not needed: `load` opens them.
+
+    Parameters
+    ----------
+    source : str or Path
+        A diffusers folder: a pipeline or a net.
+    folder : str or Path
+        The folder of the run.
+    preset : str
+        The preset whose recipe the run is trained by.
+    change : callable
+        Returns the run's configuration, given the preset's with this net: to name another data set, for example.
+
+    Returns
+    -------
+    UNet
+        The net.
+
+    Raises
+    ------
+    ValueError
+        If `folder` holds a run or is a diffusers folder, if `change` changes the net or its schedule, if there is no
+        such data set, or if the net has labels but no unconditional class. And as in `interop.diffusers`.
+    FileNotFoundError
+        If a file of the source is missing.
+    """
+    if checkpoint.holds_run(folder):
+        raise ValueError(f"{folder} already holds a run: name another folder")
+    if diffusers.is_folder(folder):
+        raise ValueError(f"{folder} is a diffusers folder: name another one for the run")
+    net, diffusion = diffusers.load_pipeline(source)
+    if net.config.num_classes is not None:
+        raise ValueError(f"{source} is a net with labels and without an unconditional class, which training here needs")
+    config = change(Config.of_net(net.config, diffusion, preset))
+    if (config.model, config.diffusion) != (net.config, diffusion):
+        raise ValueError(f"model and diffusion are fixed by {source}: change only values of [training]")
+    dataset, files = config.training.dataset, (".npz", ".npy", ".npy.gz")
+    if not (dataset in names() or dataset.startswith("folder:") or dataset.endswith(files)):
+        raise ValueError(f"no data set is called {dataset!r}: there are {', '.join(names())}, folder:PATH and FILE.npz")
+    checkpoint.save(checkpoint.path_of(folder, 0), Trainer(net, diffusion.build()), config)
+    return net

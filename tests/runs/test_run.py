@@ -1,0 +1,394 @@
+"""A run as an object: the same bytes as the command line's, however it is stopped, left or interrupted and resumed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import numpy as np
+import pytest
+
+from ddpm_np import load, sample, viz
+from ddpm_np.cli import main
+from ddpm_np.config import Config
+from ddpm_np.diffusion import simple_loss
+from ddpm_np.interop import diffusers
+from ddpm_np.runs import Run, TrainedNet, import_run
+from ddpm_np.runs.checkpoint import CheckpointError, path_of, read
+from ddpm_np.runs.metrics import MetricsLog, read_metrics
+from ddpm_np.training.trainer import Record, TrainingDiverged
+
+VALUES = ["T=5", "beta_end=0.6", "channels=8", "groups=4", "model.dropout=0.1", "steps=12", "batch_size=4", "seed=3",
+          "warmup=2", "ema=0.5", "log_every=2", "save_every=4", "sample_every=6", "keep=9", "flip=true"]
+LAST = "checkpoint-00000012.safetensors"
+
+
+def small(*values):
+    """The configuration of a run of twelve steps that takes a second."""
+    return Config.preset("digits").with_values([*VALUES, *values])
+
+
+def start(folder, *values, **options):
+    return Run.start(small(*values), folder, workers=1, **options)
+
+
+def logged(folder):
+    """The records in a folder, without the speed."""
+    return [{k: v for k, v in record.items() if k != "images_per_second"}
+            for record in read_metrics(folder / "metrics.jsonl")]
+
+
+def pictures_and_checkpoints(folder):
+    """{name: bytes} of what the same run writes alike."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()
+            if path.name.startswith(("checkpoint-", "samples-"))}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of the run without a break, by the command line."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    sets = [word for value in VALUES for word in ("--set", value)]
+    assert main(["train", *sets, "--workers", "2", "--quiet", "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_plots(monkeypatch):
+    """An empty loss.png: Matplotlib would take most of the time here. `whole` has a real one."""
+    monkeypatch.setattr(viz, "plot_loss", lambda path, records: path.touch())
+
+
+def assert_ends_as(whole, folder):
+    """Whether a run in pieces ended as the whole one: the last checkpoint and all records."""
+    assert (folder / LAST).read_bytes() == (whole / LAST).read_bytes()
+    assert logged(folder) == logged(whole)
+
+
+# ------------------------------------------------------------------------------------------- start, iterate, resume
+
+def test_a_run_from_python_writes_what_the_command_line_writes(whole, tmp_path):
+    run = start(tmp_path / "run")
+    assert (run.step, list((tmp_path / "run").iterdir())) == (0, [])
+    records = list(run)
+    assert [record.step for record in records] == [2, 4, 6, 8, 10, 12]
+    assert all(isinstance(record, Record) for record in records)
+    assert run.step == 12
+    found = pictures_and_checkpoints(tmp_path / "run")
+    assert sorted(found) == ["checkpoint-00000004.safetensors", "checkpoint-00000008.safetensors", LAST,
+                             "samples-000006.png", "samples-000012.png"]
+    assert found == pictures_and_checkpoints(whole)
+    assert logged(tmp_path / "run") == logged(whole)
+    assert {path.name for path in whole.iterdir()} == {path.name for path in (tmp_path / "run").iterdir()}
+    assert list(run) == []  # nothing is left to do
+    assert "step 12 of 12" in repr(run)
+
+
+def test_a_record_is_yielded_after_it_was_logged_and_its_checkpoint_saved(tmp_path):
+    for record in start(tmp_path / "run"):
+        assert logged(tmp_path / "run")[-1]["step"] == record.step
+        assert path_of(tmp_path / "run", record.step).exists() == (record.step % 4 == 0)
+        assert (tmp_path / "run" / f"samples-{record.step:06d}.png").exists() == (record.step % 6 == 0)
+
+
+@pytest.mark.parametrize("at", [1, 4, 7])
+def test_a_run_stopped_from_on_step_saves_that_step_and_is_resumed(whole, tmp_path, at):
+    run = start(tmp_path / "run")
+    taken = []
+
+    def on_step(step):
+        taken.append(step)
+        if step == at:
+            run.stop()
+
+    records = list(run.train(on_step))
+    assert taken == list(range(1, at + 1))
+    assert records[-1].step == run.step == at
+    assert path_of(tmp_path / "run", at).exists()
+    assert not (tmp_path / "run" / f"samples-{at:06d}.png").exists()  # stopped: no grid is drawn
+    again = Run.resume(tmp_path / "run", workers=2)
+    assert again.step == at
+    list(again)
+    assert_ends_as(whole, tmp_path / "run")
+
+
+def test_a_run_stopped_from_the_loop_ends_after_one_more_step_and_iterates_on(whole, tmp_path):
+    run, steps = start(tmp_path / "run"), []
+    for record in run:
+        steps.append(record.step)
+        if record.step == 6:
+            run.stop()
+    assert steps == [2, 4, 6, 7]
+    assert path_of(tmp_path / "run", 7).exists()
+    assert [record.step for record in run] == [8, 10, 12]
+    assert_ends_as(whole, tmp_path / "run")
+
+
+def test_a_break_loses_the_steps_since_the_last_checkpoint(whole, tmp_path):
+    for record in start(tmp_path / "run"):
+        if record.step == 6:
+            break
+    run = Run.resume(tmp_path / "run", workers=1)
+    assert run.step == 4
+    assert [record.step for record in run] == [6, 8, 10, 12]
+    assert_ends_as(whole, tmp_path / "run")
+
+
+def test_a_break_and_a_save_lose_nothing(whole, tmp_path):
+    run = start(tmp_path / "run")
+    for record in run:
+        if record.step == 6:
+            break
+    assert run.save() == path_of(tmp_path / "run", 6)
+    again = Run.resume(tmp_path / "run", workers=1)
+    assert again.step == 6
+    content = path_of(tmp_path / "run", 6).read_bytes()
+    assert again.save().read_bytes() == content  # before a step is taken: the same, the logged loss included
+    list(again)
+    assert_ends_as(whole, tmp_path / "run")
+
+
+def test_a_broken_loop_can_be_taken_up_again(whole, tmp_path):
+    run, steps = start(tmp_path / "run"), []
+    while run.step < 12:
+        for record in run:
+            steps.append(record.step)
+            break
+    assert steps == [2, 4, 6, 8, 10, 12]
+    assert pictures_and_checkpoints(tmp_path / "run") == pictures_and_checkpoints(whole)
+    assert_ends_as(whole, tmp_path / "run")
+
+
+# --------------------------------------------------------------------------------------------------- interruptions
+
+def interrupted_in_step(run, at, error):
+    """Make the run's objective raise in a step."""
+    steps = iter(range(1, at + 1))
+
+    def objective(*arguments, **options):
+        if next(steps) == at:
+            raise error
+        return simple_loss(*arguments, **options)
+
+    run.trainer.objective = objective
+    run.trainer.shards = 1  # one call of the objective a step
+
+
+def test_an_interrupt_within_a_step_leaves_a_folder_to_resume(whole, tmp_path):
+    run = start(tmp_path / "run")
+    interrupted_in_step(run, 7, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        list(run)
+    before = pictures_and_checkpoints(tmp_path / "run")
+    assert sorted(before) == ["checkpoint-00000004.safetensors", "samples-000006.png"]
+    for use in (run.save, lambda: list(run)):
+        with pytest.raises(RuntimeError, match=r"ended within a step.*Run\.resume"):
+            use()
+    assert pictures_and_checkpoints(tmp_path / "run") == before
+
+
+def test_an_interrupted_run_resumes_to_the_same_bytes(whole, tmp_path):
+    run = start(tmp_path / "run")
+
+    def on_step(step):
+        if step == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(run.train(on_step))
+    list(Run.resume(tmp_path / "run", workers=1))
+    assert_ends_as(whole, tmp_path / "run")
+
+
+def test_an_interrupt_in_the_loops_body_leaves_a_whole_run(whole, tmp_path):
+    run = start(tmp_path / "run")
+
+    def loop():
+        for record in run:
+            if record.step == 6:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        loop()
+    assert run.save() == path_of(tmp_path / "run", 6)
+    list(run)
+    assert_ends_as(whole, tmp_path / "run")
+
+
+def test_numbers_that_are_not_finite_are_not_saved(tmp_path):
+    run = start(tmp_path / "run")
+    assert [next(iter(run)).step for _ in range(2)] == [2, 4]
+    run.trainer.objective = lambda *arguments: simple_loss(*arguments) * np.float32(np.nan)
+    with pytest.raises(TrainingDiverged, match="between steps 5 and 6"):
+        list(run)
+    with pytest.raises(RuntimeError, match="not finite"):
+        run.save()
+    assert Run.resume(tmp_path / "run", workers=1).step == 4
+
+
+@pytest.mark.parametrize("at", ["the first step of a grid", "the last step of a grid"])
+def test_a_stop_while_samples_are_drawn_leaves_the_picture_out(whole, tmp_path, at):
+    run, seen = start(tmp_path / "run"), []
+
+    @contextlib.contextmanager
+    def sampling(steps):
+        def after_step(images):
+            seen.append(images)
+            if len(seen) == (1 if at == "the first step of a grid" else steps):
+                run.stop()
+
+        yield after_step
+
+    assert [record.step for record in run.train(sampling=sampling)] == [2, 4, 6, 7]
+    assert len(seen) == (1 if at == "the first step of a grid" else 5)
+    assert not list((tmp_path / "run").glob("samples-*"))
+    list(Run.resume(tmp_path / "run", workers=1))
+    assert_ends_as(whole, tmp_path / "run")
+
+
+def test_progress_is_told_of_every_step(tmp_path):
+    steps, grids = [], []
+
+    @contextlib.contextmanager
+    def sampling(count):
+        grids.append([count])
+        yield grids[-1].append
+
+    list(start(tmp_path / "run").train(steps.append, sampling))
+    assert steps == list(range(1, 13))
+    assert grids == 2 * [[5, 64, 64, 64, 64, 64]]
+
+
+# ------------------------------------------------------------------------------------------------- what is refused
+
+def test_a_run_is_not_overwritten(whole):
+    before = {path: path.stat().st_mtime_ns for path in whole.iterdir()}
+    with pytest.raises(ValueError, match=r"already holds a run: resume it \(--resume, or Run\.resume in Python\)"):
+        start(whole)
+    assert {path: path.stat().st_mtime_ns for path in whole.iterdir()} == before
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "a file"])
+def test_a_folder_without_a_run_is_named(tmp_path, kind):
+    folder = tmp_path / "folder"
+    if kind == "empty":
+        folder.mkdir()
+    elif kind == "a file":
+        folder.write_text("")
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint in .*folder: train one"):
+        Run.resume(folder)
+    if kind == "a file":
+        with pytest.raises(OSError, match=r"File exists|[Nn]ot a directory"):
+            start(folder)
+
+
+def test_another_configuration_is_refused_or_overridden(whole, tmp_path):
+    (tmp_path / LAST).write_bytes((whole / LAST).read_bytes())
+    with pytest.raises(ValueError, match=r"training\.seed: 3 -> 4\): resume it without these changes, or allow them"):
+        Run.resume(tmp_path, lambda saved: saved.replace(seed=4))
+    run = Run.resume(tmp_path, lambda saved: saved.replace(seed=4, steps=13), override=True, workers=1)
+    assert [record.step for record in run] == [13]
+    assert read(path_of(tmp_path, 13)).config.training.seed == 4
+
+
+def test_more_steps_need_no_override(whole, tmp_path):
+    (tmp_path / LAST).write_bytes((whole / LAST).read_bytes())
+    run = Run.resume(tmp_path, lambda saved: saved.replace(steps=14), workers=1)
+    assert [record.step for record in run] == [14]
+
+
+@pytest.mark.parametrize(("values", "words"), [
+    (["dataset='nothing'"], "no data set is called 'nothing'"), (["in_channels=3"], "the net takes"),
+    (["num_classes=10"], r"'digits' has 10 labels .* the unconditional one: --set model\.num_classes=11"),
+])
+def test_what_does_not_go_together_is_refused_before_anything_is_written(tmp_path, values, words):
+    with pytest.raises(ValueError, match=words):
+        start(tmp_path / "run", *values)
+    assert not (tmp_path / "run").exists()
+
+
+# -------------------------------------------------------------------------------------------------------- warnings
+
+def test_warnings_go_to_the_callback_or_are_python_warnings(whole, tmp_path, capsys):
+    said = []
+    Run.start(small("steps=200", "ema=0.9999"), tmp_path / "one", workers=9, say=said.append)
+    assert len(said) == 2
+    assert said[0].startswith("with ema=0.9999 the average after 200 steps is still 98% initial weights")
+    assert said[1].startswith("9 workers, but a step has only 2 shards")
+    with pytest.warns(UserWarning, match="9 workers"):
+        Run.start(small(), tmp_path / "two", workers=9)
+    (tmp_path / LAST).write_bytes((whole / LAST).read_bytes())
+    (tmp_path / "checkpoint-00000013.safetensors").write_bytes(b"cut")
+    said.clear()
+    assert Run.resume(tmp_path, workers=1, say=said.append).step == 12
+    assert len(said) == 1
+    assert said[0].startswith(f"skipped: {tmp_path / 'checkpoint-00000013.safetensors'} is not a whole")
+    (tmp_path / LAST).write_bytes(b"cut")
+    with pytest.raises(CheckpointError, match="none of the 2 checkpoints"):
+        Run.resume(tmp_path, workers=1, say=said.append)
+    assert capsys.readouterr() == ("", "")  # the library prints nothing
+
+
+# --------------------------------------------------------------------------------------------------------- samples
+
+def test_samples_are_those_of_the_saved_run(whole, tmp_path):
+    run = Run.resume(whole, workers=1)
+    images = run.sample(3, seed=5)
+    assert images.shape == (3, 8, 8, 1)
+    assert images.tobytes() == sample(load(whole), 3, seed=5).tobytes()
+    assert run.sample(3, seed=5, weights="model").tobytes() == sample(load(whole), 3, seed=5, weights="model").tobytes()
+    assert images.tobytes() != run.sample(3, seed=5, weights="model").tobytes()
+
+
+def test_sampling_within_the_loop_changes_nothing(whole, tmp_path):
+    run = start(tmp_path / "run")
+    drawn = [run.sample(1).tobytes() for record in run]
+    assert len(set(drawn)) == 6
+    assert pictures_and_checkpoints(tmp_path / "run") == pictures_and_checkpoints(whole)
+
+
+def test_the_grid_is_drawn_as_the_configuration_says(tmp_path):
+    """With its variance and its clip, as `sample` draws from the saved run."""
+    pictures = {}
+    for clip in ("true", "false"):
+        folder = tmp_path / clip
+        list(start(folder, "steps=2", "learning_rate=0.05", f"clip_sample={clip}"))
+        pictures[clip] = (folder / "samples-000002.png").read_bytes()
+        viz.save_images(tmp_path / "own.png", sample(load(folder), 64, seed=3))
+        assert (tmp_path / "own.png").read_bytes() == pictures[clip]
+    assert pictures["true"] != pictures["false"]
+
+
+def test_the_net_of_a_run_is_what_load_returns(whole):
+    net, saved = Run.resume(whole, workers=1).net, load(whole)
+    assert isinstance(net, TrainedNet)
+    assert isinstance(saved, TrainedNet)
+    assert (net.config, net.step, net.no_label) == (saved.config, saved.step, saved.no_label)
+    for ours, theirs in ((net.model, saved.model), (net.ema.model, saved.ema.model)):
+        assert all(np.array_equal(a, b) for a, b in zip(ours.state_dict().values(), theirs.state_dict().values(),
+                                                        strict=True))
+
+
+# ------------------------------------------------------------------------------------------- metrics and published
+
+def test_the_log_is_cut_to_what_will_not_be_logged_again(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    with MetricsLog(path, 0, 2) as log:
+        for step in (2, 4, 6, 7):
+            log.write(Record(step, 0.5, 1.0, 1e-3, 10.0))
+    assert [record["step"] for record in log.records] == [2, 4, 6, 7]
+    with MetricsLog(path, 4, 2) as log:
+        assert [record["step"] for record in log.records] == [2, 4]
+        log.write(Record(6, 0.25, 1.0, 1e-3, 10.0))
+    assert [(record["step"], record["loss"]) for record in read_metrics(path)] == [(2, 0.5), (4, 0.5), (6, 0.25)]
+    assert json.loads(path.read_text().splitlines()[0]).keys() == set(Record.__dataclass_fields__)
+
+
+def test_published_weights_are_trained_further(whole, tmp_path):
+    diffusers.save_pipeline(load(whole).ema.model, small().diffusion, tmp_path / "published")
+    recipe = ["steps=2", "batch_size=4", "log_every=1", "save_every=2", "sample_every=2"]
+    import_run(tmp_path / "published", tmp_path / "run", "digits", lambda config: config.with_values(recipe))
+    run = Run.resume(tmp_path / "run", workers=1, say=pytest.fail)
+    assert run.step == 0
+    np.testing.assert_allclose(run.sample(2), sample(load(tmp_path / "published"), 2), atol=1e-4)
+    assert [record.step for record in run] == [1, 2]

@@ -53,7 +53,13 @@ class Progress:
             print(f"{self.what}: {self.done}/{self.total} steps, {left:.0f} s left{self.note}", file=sys.stderr)
 
     def say(self, note: str) -> None:
-        """Show a note, such as the loss, beside the count."""
+        """Show a note beside the count.
+
+        Parameters
+        ----------
+        note : str
+            Such as the loss.
+        """
         self.note = f", {note}"
         if self._bar is not None:
             self._bar.set_postfix_str(note)

@@ -90,7 +90,20 @@ def write_atomically(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
 
 
 def digest(metadata: dict[str, str], tensors: Mapping[str, np.ndarray]) -> str:
-    """Return the SHA-256 of the metadata and of each tensor's name, dtype, shape and bytes, in hexadecimal."""
+    """Return the SHA-256 of the metadata and of each tensor's name, dtype, shape and bytes.
+
+    Parameters
+    ----------
+    metadata : dict of str to str
+        In any order.
+    tensors : mapping of str to array
+        In any order.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
     found = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name in sorted(tensors):
         array: Any = tensors[name]

@@ -1,4 +1,4 @@
-"""What all tests share: Hypothesis's settings, warnings of other libraries, processes that run tests, SIGINT.
+"""What all tests share: Hypothesis's settings, warnings of other libraries, processes, BLAS threads, SIGINT.
 
 Helpers that tests import are in tests/support; tests/README.md says what each of them is for.
 """
@@ -9,6 +9,8 @@ import signal
 
 import pytest
 from hypothesis import settings
+
+from ddpm_np.parallel.threads import single_threaded_blas
 
 settings.register_profile("ddpm_np", deadline=None, max_examples=25)
 settings.load_profile("ddpm_np")
@@ -25,6 +27,16 @@ def pytest_collection_modifyitems(items):
 def pytest_xdist_auto_num_workers(config):
     """Run tests on a GPU in one process, since they share its memory; otherwise leave the number to ``-n auto``."""
     return 0 if config.option.markexpr == "gpu" else None
+
+
+@pytest.fixture
+def one_blas_thread():
+    """Run a test with one BLAS thread. Where tests run side by side, BLAS threads outnumber processors and spin.
+
+    Not for tests of bits that must not depend on BLAS threads.
+    """
+    with single_threaded_blas():
+        yield
 
 
 @pytest.fixture

@@ -100,6 +100,16 @@ class Config:
     def preset(cls, name: str) -> Config:
         """Return the configuration of a preset, such as ``"digits"`` or ``"cifar10"``.
 
+        Parameters
+        ----------
+        name : str
+            The preset's name; `presets.names` lists them.
+
+        Returns
+        -------
+        Config
+            The configuration.
+
         Raises
         ------
         ValueError
@@ -157,7 +167,13 @@ class Config:
                       for name, table in tables.items()})
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain tables, as `from_dict` takes them."""
+        """Return plain tables.
+
+        Returns
+        -------
+        dict of str to dict
+            As `from_dict` takes them.
+        """
         return dataclasses.asdict(self)
 
     def with_values(self, assignments: Sequence[str]) -> Config:
@@ -195,7 +211,17 @@ class Config:
         return self.from_dict(tables)
 
     def replace(self, **training: Any) -> Config:
-        """Return a copy with other values of `TrainingConfig`; a value of None changes nothing.
+        """Return a copy with other values of `TrainingConfig`.
+
+        Parameters
+        ----------
+        **training
+            Values by field names; None leaves a value as it is.
+
+        Returns
+        -------
+        Config
+            The changed configuration.
 
         Examples
         --------
@@ -240,9 +266,19 @@ def preset_for(dataset: str | None, otherwise: str | None = None) -> str:
 
 
 def differences(ours: Config, theirs: Config) -> list[str]:
-    """Return the values in which two configurations differ, as lines such as ``"training.seed: 0 -> 1"``.
+    """Return the values in which two configurations differ.
 
     The number of steps and recomputation are left out: they change no step.
+
+    Parameters
+    ----------
+    ours, theirs : Config
+        The configurations.
+
+    Returns
+    -------
+    list of str
+        Such as ``"training.seed: 0 -> 1"``.
     """
     found = []
     for table, values in ours.to_dict().items():

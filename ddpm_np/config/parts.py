@@ -22,9 +22,9 @@ class DiffusionConfig:
     T : int
         Number of diffusion steps; 1000 in the paper.
     beta_start, beta_end : float
-        β₁ and β_T of the linear schedule; 1e-4 and 0.02 in the paper.
+        The linear schedule's β₁ and β_T; 1e-4 and 0.02 in the paper.
     variance : str
-        σ_t² of the reverse process: ``"large"`` (β_t, the paper's CIFAR-10) or ``"small"`` (β̃_t); ``"learned"`` or
+        The reverse process's σ_t²: ``"large"`` (β_t, the paper's CIFAR-10) or ``"small"`` (β̃_t); ``"learned"`` or
         ``"learned_range"`` for a net with twice as many outputs.
     predicts : str
         The net's output: ``"eps"`` (the paper), ``"x0"``, ``"mean"`` or ``"v"``.
@@ -55,6 +55,11 @@ class DiffusionConfig:
 
     def build(self) -> Schedule:
         """Return the schedule.
+
+        Returns
+        -------
+        Schedule
+            Of `betas` if they are given, else of the name.
 
         Examples
         --------

@@ -61,7 +61,22 @@ def _words(hint: Any) -> str:
 
 
 def known(given: Iterable[str], names: Collection[str], what: str) -> None:
-    """Raise ValueError, with the closest name, unless all given names are known."""
+    """Check that all given names are known.
+
+    Parameters
+    ----------
+    given : iterable of str
+        The names.
+    names : collection of str
+        Those that are known.
+    what : str
+        What they name, for the message.
+
+    Raises
+    ------
+    ValueError
+        If one is unknown; the message has the closest known name.
+    """
     for key in given:
         if key not in names:
             close = get_close_matches(key, list(names), 1)
@@ -70,6 +85,21 @@ def known(given: Iterable[str], names: Collection[str], what: str) -> None:
 
 
 def one_of(name: str, value: Any, allowed: Iterable[Any]) -> None:
-    """Raise ValueError unless a value is one of those allowed."""
+    """Check that a value is one of those allowed.
+
+    Parameters
+    ----------
+    name : str
+        The setting's name, for the message.
+    value : object
+        Its value.
+    allowed : iterable
+        The allowed values.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")

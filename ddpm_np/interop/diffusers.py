@@ -189,7 +189,18 @@ def save_pipeline(model: UNet, diffusion: DiffusionConfig, folder: str | Path) -
 
 
 def is_folder(path: str | Path) -> bool:
-    """Return whether a path looks like a folder that `load_pipeline` opens."""
+    """Return whether a path looks like a folder that `load_pipeline` opens.
+
+    Parameters
+    ----------
+    path : str or Path
+        The path, which need not exist.
+
+    Returns
+    -------
+    bool
+        True if it is a folder with one of a pipeline's or net's files.
+    """
     return (Path(path) / "unet").is_dir() or any((Path(path) / name).is_file() for name in FILES)
 
 

@@ -33,7 +33,7 @@ class CheckpointError(ValueError):
 class Checkpoint:
     """The content of a checkpoint file.
 
-    Attributes
+    Parameters
     ----------
     config : Config
         The run's configuration.
@@ -194,6 +194,18 @@ def restore(trainer: Trainer, saved: Checkpoint) -> None:
 def path_of(folder: str | Path, step: int) -> Path:
     """Return the path of a step's checkpoint in a run's folder.
 
+    Parameters
+    ----------
+    folder : str or Path
+        The run's folder.
+    step : int
+        Training steps taken.
+
+    Returns
+    -------
+    Path
+        The file, which need not exist.
+
     Examples
     --------
     >>> path_of("runs/digits", 200).name
@@ -203,7 +215,18 @@ def path_of(folder: str | Path, step: int) -> Path:
 
 
 def holds_run(folder: str | Path) -> bool:
-    """Return whether a folder has checkpoints, damaged ones included."""
+    """Return whether a folder has checkpoints.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder, which need not exist.
+
+    Returns
+    -------
+    bool
+        True also if all of them are damaged.
+    """
     return any(Path(folder).glob(PATTERN))
 
 

@@ -65,7 +65,22 @@ def slow_average(settings: TrainingConfig) -> str | None:
 
 
 def idle_workers(workers: int | None, shards: int, backend: str = "numpy") -> str | None:
-    """Return a warning if more workers are given than a step has shards."""
+    """Return a warning if more workers are given than a step has shards.
+
+    Parameters
+    ----------
+    workers : int or None
+        As given; None for one per CPU.
+    shards : int
+        Parts into which a batch is cut.
+    backend : {"numpy", "cupy"}
+        Where the run computes.
+
+    Returns
+    -------
+    str or None
+        The warning, with a number of shards that gives each worker something to do.
+    """
     if workers is None or workers <= shards or backend != "numpy":
         return None
     return (f"{workers} workers, but a step has only {shards} shards for them, so {workers - shards} will be idle: "
@@ -81,8 +96,8 @@ def usable_workers(workers: int | None, shards: int, backend: str = "numpy") -> 
         As given; None for one per CPU.
     shards : int
         Parts into which a batch is cut.
-    backend : str
-        ``"numpy"`` or ``"cupy"``.
+    backend : {"numpy", "cupy"}
+        Where the run computes.
 
     Returns
     -------

@@ -63,7 +63,13 @@ class MetricsLog:
         self._file.close()
 
     def write(self, record: Record) -> None:
-        """Append a record; it is in the file when this returns."""
+        """Append a record; it is in the file when this returns.
+
+        Parameters
+        ----------
+        record : Record
+            The record.
+        """
         self.records.append(dataclasses.asdict(record))
         self._file.write(json.dumps(self.records[-1]) + "\n")
         self._file.flush()

@@ -21,7 +21,18 @@ class _Stopped(Exception):
 
 @contextmanager
 def unwatched(steps: int) -> Iterator[Callable[[int], Any]]:
-    """Show no progress of sampling."""
+    """Show no progress of sampling: the default `Sampling`.
+
+    Parameters
+    ----------
+    steps : int
+        Steps of the sampler; not used.
+
+    Yields
+    ------
+    callable
+        Does nothing.
+    """
     yield lambda images: None
 
 

@@ -160,7 +160,7 @@ class Run:
             Returns the configuration to go on with, given the saved one; by default the same. The number of steps may
             change freely: ``Run.resume(folder, lambda saved: saved.replace(steps=2000))``.
         override : bool
-            Whether other values may change as well. The run then ends otherwise than the one that was started.
+            Whether other values may change as well. The result then differs from that of the original configuration.
         data_dir, backend, workers, say : optional
             As in `Run`. They may differ from those that the run was started with.
 
@@ -201,7 +201,7 @@ class Run:
                           self.config.no_label)
 
     def __iter__(self) -> Iterator[Record]:
-        """Train: the same as `train`, with nothing shown of the steps between two records."""
+        """Train: the same as `train` without callbacks."""
         return self.train()
 
     def train(self, on_step: Callable[[int], Any] = lambda step: None, sampling: Sampling = unwatched,
@@ -272,7 +272,7 @@ class Run:
         """End training after the step that is under way, or after the next one if none is.
 
         A checkpoint is saved and the last record is yielded. May be called from the loop's body, from `on_step`, from
-        a signal handler or from another thread. A sample grid that is being drawn is left out.
+        a signal handler or from another thread. A sample grid that is being drawn is abandoned.
         """
         self._stop = True
 

@@ -42,6 +42,7 @@ def cases(name, kernel, layout="contiguous", dtype=None):
             yield laid, forward, cotangent(forward, laid, rng)
 
 
+one_thread = pytest.mark.usefixtures("one_blas_thread")
 every_forward = pytest.mark.parametrize(("name", "kernel"), FORWARDS)
 
 
@@ -53,6 +54,7 @@ def test_memory_and_determinism_rules_hold_for_every_op_and_kernel(name, kernel,
         rule(forward, example, g)
 
 
+@one_thread
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @every_forward
 def test_output_and_gradients_keep_the_input_dtype(name, kernel, dtype):
@@ -86,6 +88,7 @@ def test_where_has_no_gradient_for_its_condition():
         assert vjp(np.ones(y.shape))[0] is None
 
 
+@one_thread
 @every_forward
 def test_saves_lists_the_arrays_that_the_vjp_keeps_alive(name, kernel):
     reached = list(cases(name, kernel))

@@ -15,13 +15,14 @@ from ddpm_np.check.gradients.derivatives import error
 from ddpm_np.check.gradients.reference_ops import EXACT, EXPECTED, VALUE
 from ddpm_np.check.gradients.rules import LAYOUTS, laid_out
 
+pytestmark = pytest.mark.usefixtures("one_blas_thread")
+
 
 def correlation(x, w, b, *, stride, padding):
-    """Return SciPy's correlation of every channel at every position, then every `stride`-th of them."""
+    """Return SciPy's correlation over height, width and channels at every position, then every `stride`-th of them."""
     padded = np.pad(x, ((0, 0), *padding, (0, 0)))
-    n, (_, _, c, o) = x.shape[0], w.shape
-    each = [[sum(scipy.signal.correlate(padded[i, :, :, k], w[:, :, k, j], "valid", "direct") for k in range(c))
-             for j in range(o)] for i in range(n)]
+    n, o = x.shape[0], w.shape[3]
+    each = [[scipy.signal.correlate(image, w[..., j], "valid", "direct") for j in range(o)] for image in padded]
     size = [padded.shape[1] - w.shape[0] + 1, padded.shape[2] - w.shape[1] + 1]
     y = np.array(each).reshape(n, o, *size)[:, :, ::stride, ::stride].transpose(0, 2, 3, 1)
     return y if b is None else y + b

@@ -16,6 +16,7 @@ from ddpm_np.check.gradients.examples import numbers
 from ddpm_np.check.gradients.rules import LAYOUTS, laid_out
 from ddpm_np.check.gradients.runner import ADJOINT, ELEMENT, PAIRED, PAIRED_OF, SMALL
 
+pytestmark = pytest.mark.usefixtures("one_blas_thread")
 OPS = sorted(REGISTRY)
 
 

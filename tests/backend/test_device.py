@@ -19,6 +19,7 @@ from ddpm_np.models import UNetConfig
 from ddpm_np.training.ema import EMA
 from ddpm_np.training.trainer import TrainingDiverged
 
+pytestmark = pytest.mark.usefixtures("one_blas_thread")
 PACKAGE = Path(ddpm_np.__file__).parent
 ROUNDING = 2e-14  # the fake's arithmetic is NumPy's, in other memory layouts; 7e-15 is met
 

@@ -21,6 +21,9 @@ from ddpm_np.check.gradients.rules import kept
 from ddpm_np.check.gradients.runner import gradient_results, parts
 from ddpm_np.models import UNetConfig
 
+pytestmark = pytest.mark.usefixtures("one_blas_thread")
+
+
 # Our own
 
 

@@ -24,6 +24,7 @@ from ddpm_np.kernels.numpy_winograd_together import winograd_together
 from ddpm_np.models import UNet, UNetConfig
 from ddpm_np.parallel.threads import map_in_order, single_threaded_blas
 
+pytestmark = pytest.mark.usefixtures("one_blas_thread")
 TOLERANCE = {"float64": 2e-13, "float32": 2e-5}  # in units of the largest element
 every_dtype = pytest.mark.parametrize("dtype", TOLERANCE)
 

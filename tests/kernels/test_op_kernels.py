@@ -16,6 +16,7 @@ from ddpm_np.check.gradients.derivatives import error, vjp_parts
 from ddpm_np.check.gradients.rules import LAYOUTS, laid_out
 
 KERNELS = [(name, i) for name, op in sorted(REGISTRY.items()) for i in range(len(op.kernels.get("numpy", ())))]
+one_thread = pytest.mark.usefixtures("one_blas_thread")
 every_kernel = pytest.mark.parametrize(("name", "kernel"), KERNELS)
 TOLERANCE = {"float64": 1e-13, "float32": 2e-5}  # in units of the largest element
 
@@ -39,6 +40,7 @@ def test_kernels_are_registered():
     assert {"conv2d", "group_norm", "group_norm_silu"} <= {name for name, _ in KERNELS}
 
 
+@one_thread
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @every_kernel
@@ -67,6 +69,7 @@ def test_every_kernel_is_chosen_for_some_example(name, kernel):
         assert op.choose(inputs, e.static) is op.define
 
 
+@one_thread
 @given(st.sampled_from(KERNELS), st.integers(0, 2**32), st.data())
 def test_kernels_accept_cotangents_of_any_layout(which, seed, data):
     """A vjp gets a view, a broadcast number or a transposed array, not always C order."""

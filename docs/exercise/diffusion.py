@@ -4,8 +4,8 @@ Check as you go, from this folder:
 
     ddpm-np check --target diffusion.py:Diffusion
 
-An equation is UNVERIFIED until you write its functions. Then it is PASS if it is right, and FAIL if it is wrong, with the
-smallest numbers that show it. `--equation 4` checks one equation alone.
+An equation is UNVERIFIED until you write its functions. Then it is PASS if it is right, and FAIL if it is wrong, with
+the smallest numbers that show it. `--equation 4` checks one equation alone.
 
 t counts from 1 to T, as in the paper (Ho et al. 2020). x is an array (N, …): N images of any shape. t is an array (N,)
 of ints: each image has its own. `self.column(table, t, x)` looks up each image's entry of a table, shaped so that it

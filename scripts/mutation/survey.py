@@ -19,10 +19,10 @@ from mutation.work import Mutant, Project
 
 SLOWEST = 3.0  # seconds that a test may take and still be one that kills
 LEFT_OUT = {  # stems of files of tests, without "test_"
-    "cli", "cli_trained", "cli_check", "resume", "checkpoint", "download", "imports", "gpu", "peers", "mutate",
+    "cli", "cli_trained", "cli_check", "resume", "run", "checkpoint", "download", "imports", "gpu", "peers", "mutate",
     "check_peers",  # they start other processes, or compare with other libraries
-    "toys", "samplers", "trainer", "memory", "readers", "data", "classifier", "batch_invariance", "evaluate_compare",
-    "evaluate_distances", "evaluate_features",  # they are slow, and test code that is built on the mathematics
+    "toys", "samplers", "trainer", "sharding", "walks", "memory", "readers", "data", "classifier", "batch_invariance",
+    "evaluate_compare", "evaluate_distances", "evaluate_features",  # they are slow, and test code above the mathematics
 }
 
 

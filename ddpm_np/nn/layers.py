@@ -102,7 +102,7 @@ class Dropout(Module):
     def __call__(self, x: Any) -> Any:
         if not self.training or self.p == 0:
             return x
-        draws = current_draws.get()
+        draws = current_draws()
         if draws is None:
             raise RuntimeError("dropout draws numbers: call the net inside nn.randomness(seed, step), or model.eval()")
         device = backend.backend_of(x.data if isinstance(x, Tensor) else x)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddpm_np import Tensor
-from ddpm_np.autograd.tensor import gradients, undo_broadcasting
+from ddpm_np.autograd.tape import undo_broadcasting
+from ddpm_np.autograd.tensor import gradients
 from ddpm_np.check.gradients.derivatives import STEP, error
 
 # Data

@@ -13,7 +13,7 @@ _HOMES = {
     "Trainer": "ddpm_np.training.trainer",
     "load": "ddpm_np.runs.load",
     "no_grad": "ddpm_np.autograd.tensor",
-    "sample": "ddpm_np.runs.load",
+    "sample": "ddpm_np.runs.sample",
 }
 
 

@@ -12,9 +12,9 @@ from ddpm_np.bench.record import Result
 from ddpm_np.bench.timing import OURS, calls_for, in_turn
 from ddpm_np.diffusion import linear_schedule
 from ddpm_np.models import UNet
-from ddpm_np.runs.load import sample
+from ddpm_np.runs.sample import sample
+from ddpm_np.sampling import Sampler
 from ddpm_np.sampling.predictor import predictor
-from ddpm_np.sampling.samplers import Method
 from ddpm_np.training.trainer import Trainer
 
 _STRETCH = 0.5  # seconds a side at a time: calls follow one another as in training, in a cache that is their own
@@ -38,7 +38,7 @@ def ours(what: str, net: Net, workers: int, *, together: bool = True) -> Callabl
         eps = predictor(model, workers=workers, fixed=True, together=together)
         x, t = net.images(), net.times()
         return lambda: eps(x, t)
-    return lambda: sample(model, net.batch, method=Method(steps=net.sampling), workers=workers)
+    return lambda: sample(model, net.batch, sampler=Sampler(steps=net.sampling), workers=workers)
 
 
 def theirs(what: str, net: Net, compiled: bool) -> tuple[dict[str, Callable[[], Any]], list[str]]:

@@ -217,10 +217,6 @@ class _Functions:
         return _wrap(np.full(shape, _number(value), dtype=object)) if _is_mpf(dtype) else np.full(shape, value, dtype)
 
     @staticmethod
-    def zeros(shape: Any, dtype: Any = None) -> Any:
-        return _Functions.full(shape, 0, dtype)
-
-    @staticmethod
     def zeros_like(x: MpArray) -> MpArray:
         return _Functions.full(x.shape, 0)
 

@@ -77,14 +77,14 @@ def _bits(pretrained: Any, args: argparse.Namespace) -> dict[str, Any]:
 
     from ddpm_np.evaluate.likelihood import likelihood
     from ddpm_np.progress import Progress
-    from ddpm_np.sampling.samplers import Drawer
+    from ddpm_np.sampling import ImageGenerator
 
     split = args.split or ("test" if _has_test(pretrained) else "train")
-    drawer = Drawer(pretrained, weights=args.weights, workers=args.workers, variance=args.variance)
+    generator = ImageGenerator(pretrained, weights=args.weights, workers=args.workers, variance=args.variance)
     dataset = _open(pretrained, args, split)
     batches = math.ceil(args.images / max(args.batch_size, 1))
-    with Progress("evaluate", batches * (drawer.schedule.T + 1), quiet=args.quiet) as progress:
-        result = likelihood(drawer, dataset, args.images, split=split, weights=args.weights, step=pretrained.step,
+    with Progress("evaluate", batches * (generator.schedule.T + 1), quiet=args.quiet) as progress:
+        result = likelihood(generator, dataset, args.images, split=split, weights=args.weights, step=pretrained.step,
                             seed=args.seed, batch_size=args.batch_size, on_step=progress.advance)
     print(result)
     return result.to_dict()
@@ -98,18 +98,19 @@ def _samples(pretrained: Any, args: argparse.Namespace) -> dict[str, Any]:
     from ddpm_np.data import read_file, to_levels
     from ddpm_np.data.dataset import scale
     from ddpm_np.progress import Progress
-    from ddpm_np.runs.load import Method, sample
+    from ddpm_np.runs.sample import sample
+    from ddpm_np.sampling import Sampler
 
-    method = Method(args.sampler, args.steps)
+    sampler = Sampler(args.sampler, args.steps)
     if args.samples:
         images = read_file(args.samples).scaled(slice(None))
         how = f"{args.samples.name}"
     else:
-        visits = len(method.visits(pretrained.schedule.T)) + (args.sampler == "langevin")
+        visits = len(sampler.visits(pretrained.schedule.T)) + (args.sampler == "langevin")
         batches = math.ceil(args.n / max(args.batch_size, 1))
         with Progress("sample", batches * visits, quiet=args.quiet) as progress:
             images = sample(pretrained, args.n, seed=args.seed, weights=args.weights, variance=args.variance,
-                            method=method, batch_size=args.batch_size, workers=args.workers, on_step=progress.advance)
+                            sampler=sampler, batch_size=args.batch_size, workers=args.workers, on_step=progress.advance)
         how = f"{args.sampler}, {visits} of {pretrained.schedule.T} steps, seed {args.seed}"
     figures = []
     for split in ("train", "test") if _has_test(pretrained) else ("train",):

@@ -87,11 +87,13 @@ def _load(args: argparse.Namespace) -> Any:
 def _progressive(args: argparse.Namespace, out: Path) -> None:
     from ddpm_np import viz
     from ddpm_np.progress import Progress
-    from ddpm_np.runs.load import Method, estimates
+    from ddpm_np.runs.sample import progressive_predictions
+    from ddpm_np.sampling import Sampler
 
-    pretrained, method = _load(args), Method(steps=args.steps)
-    with Progress("sample", len(method.visits(pretrained.schedule.T)), quiet=args.quiet) as progress:
-        seen = estimates(pretrained, 8, seed=args.seed, method=method, workers=args.workers, on_step=progress.advance)
+    pretrained, sampler = _load(args), Sampler(steps=args.steps)
+    with Progress("sample", len(sampler.visits(pretrained.schedule.T)), quiet=args.quiet) as progress:
+        seen = progressive_predictions(pretrained, 8, seed=args.seed, sampler=sampler, workers=args.workers,
+                                       on_step=progress.advance)
     viz.save_rows(out, seen, [""] * len(seen), ["noise", *[""] * (seen.shape[1] - 2), "image"])
 
 
@@ -99,12 +101,12 @@ def _latents(args: argparse.Namespace, out: Path) -> None:
     from ddpm_np import viz
     from ddpm_np.evaluate import paper_figures
     from ddpm_np.progress import Progress
-    from ddpm_np.sampling.samplers import Drawer
+    from ddpm_np.sampling import ImageGenerator
 
-    drawer = Drawer(_load(args), workers=args.workers)
-    T = args.steps or drawer.schedule.T
+    generator = ImageGenerator(_load(args), workers=args.workers)
+    T = args.steps or generator.schedule.T
     with Progress("sample", T + sum(paper_figures.depths(T, 4)), quiet=args.quiet) as progress:
-        depths, images = paper_figures.shared_latents(drawer, seed=args.seed, steps=args.steps,
+        depths, images = paper_figures.shared_latents(generator, seed=args.seed, steps=args.steps,
                                                       on_step=progress.advance)
     viz.save_rows(out, images, [f"share x at t = {t}" for t in depths], ["x at t"])
 
@@ -113,17 +115,17 @@ def _interpolation(args: argparse.Namespace, out: Path) -> None:
     from ddpm_np import viz
     from ddpm_np.evaluate import paper_figures
     from ddpm_np.progress import Progress
-    from ddpm_np.sampling.samplers import Drawer
+    from ddpm_np.sampling import ImageGenerator
 
     pretrained = _load(args)
-    drawer, dataset = Drawer(pretrained, workers=args.workers), _dataset(pretrained.config, args)
+    generator, dataset = ImageGenerator(pretrained, workers=args.workers), _dataset(pretrained.config, args)
     for i in args.images:
         if not 0 <= i < len(dataset):
             raise ValueError(f"{dataset.name!r} has the images 0 to {len(dataset) - 1}, got {i}")
     x, y = dataset.scaled(list(args.images))
-    T = args.steps or drawer.schedule.T
+    T = args.steps or generator.schedule.T
     with Progress("sample", sum(paper_figures.depths(T, 4)) + 5, quiet=args.quiet) as progress:
-        depths, images = paper_figures.interpolations(drawer, x, y, seed=args.seed, steps=args.steps,
+        depths, images = paper_figures.interpolations(generator, x, y, seed=args.seed, steps=args.steps,
                                                 on_step=progress.advance)
     marks = ["source", *[f"λ = {i / 8:.3g}" for i in range(9)], "source"]
     viz.save_rows(out, images, [f"t = {t}" for t in depths], marks)
@@ -135,12 +137,13 @@ def _neighbours(args: argparse.Namespace, out: Path) -> None:
     from ddpm_np import viz
     from ddpm_np.evaluate import paper_figures
     from ddpm_np.progress import Progress
-    from ddpm_np.runs.load import Method, sample
+    from ddpm_np.runs.sample import sample
+    from ddpm_np.sampling import Sampler
 
-    pretrained, method = _load(args), Method(steps=args.steps)
+    pretrained, sampler = _load(args), Sampler(steps=args.steps)
     dataset = _dataset(pretrained.config, args)
-    with Progress("sample", len(method.visits(pretrained.schedule.T)), quiet=args.quiet) as progress:
-        images = sample(pretrained, 8, seed=args.seed, method=method, workers=args.workers, on_step=progress.advance)
+    with Progress("sample", len(sampler.visits(pretrained.schedule.T)), quiet=args.quiet) as progress:
+        images = sample(pretrained, 8, seed=args.seed, sampler=sampler, workers=args.workers, on_step=progress.advance)
     near = paper_figures.nearest(images, dataset)  # (8, 5)
     rows = np.stack([np.concatenate([image[None], dataset.scaled(index)])
                      for image, index in zip(images, near, strict=True)])

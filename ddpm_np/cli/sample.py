@@ -52,20 +52,21 @@ def run(args: argparse.Namespace) -> int:
     from ddpm_np import viz
     from ddpm_np.data import to_levels
     from ddpm_np.progress import Progress, passed_over
-    from ddpm_np.runs.load import Method, load, sample
-    from ddpm_np.sampling.samplers import at_a_time
+    from ddpm_np.runs.load import load
+    from ddpm_np.runs.sample import sample
+    from ddpm_np.sampling import Sampler, images_at_a_time
 
     if args.out.suffix not in (".png", ".npz"):
         raise ValueError(f"--out must end in .png or .npz, got {args.out}")
     pretrained = load(args.checkpoint, backend=args.backend, say=passed_over)
-    method = Method(args.sampler, args.steps, args.spacing, args.eta)
+    sampler = Sampler(args.sampler, args.steps, args.spacing, args.eta)
     options = {"seed": args.seed, "weights": args.weights, "variance": args.variance,
-               "clip": False if args.no_clip else None, "workers": args.workers, "method": method, "labels": args.label,
-               "guidance": args.guidance}
-    visits = len(method.visits(pretrained.schedule.T)) + (args.sampler == "langevin")
+               "clip": False if args.no_clip else None, "workers": args.workers, "sampler": sampler,
+               "labels": args.label, "guidance": args.guidance}
+    visits = len(sampler.visits(pretrained.schedule.T)) + (args.sampler == "langevin")
     if args.progressive:
         return _progressive(pretrained, args, options, visits)
-    batches = math.ceil(args.n / max(args.batch_size or at_a_time(pretrained.model.config), 1))
+    batches = math.ceil(args.n / max(args.batch_size or images_at_a_time(pretrained.model.config), 1))
     with Progress("sample", batches * visits, quiet=args.quiet) as progress:
         images = sample(pretrained, args.n, batch_size=args.batch_size, on_step=progress.advance, **options)
     if not np.isfinite(images).all():
@@ -91,12 +92,12 @@ def _progressive(pretrained: Any, args: argparse.Namespace, options: dict[str, A
     from ddpm_np import viz
     from ddpm_np.data import to_levels
     from ddpm_np.progress import Progress
-    from ddpm_np.runs.load import estimates
-    from ddpm_np.sampling.samplers import at_a_time
+    from ddpm_np.runs.sample import progressive_predictions
+    from ddpm_np.sampling import images_at_a_time
 
-    batches = math.ceil(args.n / at_a_time(pretrained.model.config))
+    batches = math.ceil(args.n / images_at_a_time(pretrained.model.config))
     with Progress("sample", batches * visits, quiet=args.quiet) as progress:
-        seen = estimates(pretrained, args.n, on_step=progress.advance, **options)  # (n, K, H, W, C)
+        seen = progressive_predictions(pretrained, args.n, on_step=progress.advance, **options)  # (n, K, H, W, C)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     if args.out.suffix == ".npz":
         np.savez_compressed(args.out, images=to_levels(seen))

@@ -217,7 +217,7 @@ def _draw(trainer: Any, config: Any, path: Path, interrupt: FinishTheStep, quiet
     """A grid of samples from the average weights; after a Ctrl-C, none."""
     from ddpm_np import viz
     from ddpm_np.progress import Progress
-    from ddpm_np.runs.load import sample
+    from ddpm_np.runs.sample import sample
 
     with Progress("sample", trainer.schedule.T, leave=False, quiet=quiet) as progress:
         def on_step(_: int) -> None:

@@ -21,13 +21,13 @@ from ddpm_np.diffusion.editing import guided, inpaint, interpolate
 from ddpm_np.diffusion.forward import q_sample, q_step
 from ddpm_np.diffusion.langevin import annealed_langevin, langevin_step
 from ddpm_np.diffusion.loss import bound_loss, hybrid_loss, min_snr_weight, simple_loss, target
-from ddpm_np.diffusion.oracle import Gaussian
-from ddpm_np.diffusion.oracle_affine import affine_bound_16, affine_nll, affine_vlb
-from ddpm_np.diffusion.oracle_mixture import Mixture, atoms
+from ddpm_np.diffusion.oracle import Gaussian, Mixture, affine_bound_16, affine_nll, affine_vlb, atoms
 from ddpm_np.diffusion.posterior import posterior_mean, q_posterior
+from ddpm_np.diffusion.respacing import SPACINGS, respace, timesteps
 from ddpm_np.diffusion.reverse import (
     PREDICTS,
-    Predictor,
+    Denoiser,
+    Reverse,
     eps_from_mean,
     mean_from_eps,
     p_mean_log_variance,
@@ -37,20 +37,17 @@ from ddpm_np.diffusion.reverse import (
     predict_x0,
     x0_from_mean,
 )
-from ddpm_np.diffusion.sampler import ancestral, draw, first_noise, last, p_sample, progressive, sample_with, step_noise
-from ddpm_np.diffusion.schedule import Schedule
+from ddpm_np.diffusion.sampler import ancestral, draw, first_noise, last, p_sample, sample_with, step_noise
+from ddpm_np.diffusion.schedule import Coefficients, Schedule
 from ddpm_np.diffusion.schedules import (
     SCHEDULES,
-    SPACINGS,
     constant_schedule,
     cosine_schedule,
     jsd_schedule,
     linear_schedule,
     named_schedule,
     quadratic_schedule,
-    respace,
     sigmoid_schedule,
-    timesteps,
     warmup10_schedule,
     warmup50_schedule,
 )
@@ -60,16 +57,17 @@ from ddpm_np.diffusion.variance import learned_range_log_variance, learned_range
 from ddpm_np.diffusion.velocity import eps_from_velocity, velocity, x0_from_velocity
 
 __all__ = [
-    "PREDICTS", "SCHEDULES", "SPACINGS", "Gaussian", "Mixture", "Predictor", "Received", "Schedule", "Trajectory",
-    "affine_bound_16", "affine_nll", "affine_vlb", "ancestral", "annealed_langevin", "atoms",
-    "bound_loss", "constant_schedule", "cosine_schedule", "ddim", "ddim_invert", "ddim_sigma", "ddim_step",
+    "PREDICTS", "SCHEDULES", "SPACINGS", "Coefficients", "Denoiser", "Gaussian", "Mixture", "Received", "Reverse",
+    "Schedule", "Trajectory", "affine_bound_16", "affine_nll", "affine_vlb", "ancestral", "annealed_langevin",
+    "atoms", "bound_loss", "constant_schedule", "cosine_schedule", "ddim", "ddim_invert", "ddim_sigma", "ddim_step",
     "decoder_log_likelihood", "distortion", "draw", "eps_from_mean", "eps_from_score", "eps_from_velocity",
     "eq12_weight", "first_noise", "guided", "hybrid_loss", "inpaint", "interpolate", "jsd_schedule", "kl",
-    "langevin_step", "last", "learned_range_log_variance", "learned_range_variance", "linear_schedule", "log_normal",
-    "log_variance", "mean_from_eps", "mean_mismatch", "mean_mismatch_from_noise", "mean_mismatch_simplified",
-    "min_snr_weight", "mismatch_constant", "named_schedule", "p_mean_log_variance", "p_mean_variance", "p_sample",
-    "posterior_mean", "predict", "predict_eps", "predict_x0", "prior_kl", "progressive", "q_posterior", "q_sample",
-    "q_step", "q_trajectory", "quadratic_schedule", "respace", "sample_with", "score_from_eps", "score_matching_loss",
-    "send", "sigmoid_schedule", "simple_loss", "step_noise", "target", "timesteps", "velocity", "vlb", "vlb_term",
-    "vlb_terms", "warmup10_schedule", "warmup50_schedule", "weighted_noise_loss", "x0_from_mean", "x0_from_velocity",
+    "langevin_step", "last", "learned_range_log_variance", "learned_range_variance", "linear_schedule",
+    "log_normal", "log_variance", "mean_from_eps", "mean_mismatch", "mean_mismatch_from_noise",
+    "mean_mismatch_simplified", "min_snr_weight", "mismatch_constant", "named_schedule", "p_mean_log_variance",
+    "p_mean_variance", "p_sample", "posterior_mean", "predict", "predict_eps", "predict_x0", "prior_kl",
+    "q_posterior", "q_sample", "q_step", "q_trajectory", "quadratic_schedule", "respace", "sample_with",
+    "score_from_eps", "score_matching_loss", "send", "sigmoid_schedule", "simple_loss", "step_noise", "target",
+    "timesteps", "velocity", "vlb", "vlb_term", "vlb_terms", "warmup10_schedule", "warmup50_schedule",
+    "weighted_noise_loss", "x0_from_mean", "x0_from_velocity",
 ]

@@ -12,13 +12,14 @@ terms is the bound, the code length of lossless compression.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
-from ddpm_np.backend import of
+from ddpm_np.backend import Array, of
 from ddpm_np.diffusion.bound import prior_kl, vlb_term
 from ddpm_np.diffusion.forward import q_sample
-from ddpm_np.diffusion.reverse import Predictor, predict
-from ddpm_np.diffusion.schedule import Schedule
+from ddpm_np.diffusion.images import mean_over_image, times
+from ddpm_np.diffusion.reverse import Denoiser, Reverse, predict
 
 
 class Received(NamedTuple):
@@ -37,47 +38,47 @@ class Received(NamedTuple):
     """
 
     t: int
-    rate: Any
-    distortion: Any
-    estimate: Any
+    rate: Array
+    distortion: Array
+    estimate: Array
 
 
-def send(schedule: Schedule, model: Predictor, x_0: Any, noise_at: Callable[[int], Any], *, predicts: str = "eps",
-         variance: Any = "small", clip: bool = False, levels: int = 256) -> Iterator[Received]:
+def send(reverse: Reverse, x_0: Array, noise_at: Callable[[int], Array], *, levels: int = 256) -> Iterator[Received]:
     """Algorithms 3 and 4: what is sent and what is received, for t = T, …, 1, and for t = 0 the image itself.
 
     Checked as: algorithm-3, algorithm-4.
 
     Parameters
     ----------
+    reverse
+        The reverse process, known to both sides.
+    x_0
+        (N, …).
     noise_at
         t -> ε (N, …), from which x_t ~ q(x_t | x₀) is drawn.
     levels
         Of the data: the unit of the distortion, and the decoder's bins.
     """
-    options = {"predicts": predicts, "variance": variance, "clip": clip, "levels": levels}
-    xp = of(x_0)
-    rate = prior_kl(schedule, x_0)  # (N,)
-    for t in range(schedule.T, 0, -1):
-        now = xp.full((x_0.shape[0],), t, dtype=xp.int64)  # (N,)
-        x_t = q_sample(schedule, x_0, now, noise_at(t))
-        said = _constant(model(x_t, now))  # asked once, used twice
-        estimate = predict(schedule, said, x_t, now, predicts=predicts, clip=clip).x0
+    rate = prior_kl(reverse.schedule, x_0)  # (N,)
+    for t in range(reverse.schedule.T, 0, -1):
+        now = times(x_0, t)  # (N,)
+        x_t = q_sample(reverse.schedule, x_0, now, noise_at(t))  # (N, …)
+        evaluated = replace(reverse, model=_constant(reverse.model(x_t, now)))  # once, for the estimate and the term
+        estimate = predict(evaluated, x_t, now).x0  # (N, …)
         yield Received(t, rate, distortion(x_0, estimate, levels), estimate)
-        rate = rate + vlb_term(schedule, said, x_0, x_t, now, **options)
+        rate = rate + vlb_term(evaluated, x_0, x_t, now, levels=levels)  # (N,)
     yield Received(0, rate, 0 * rate, x_0)
 
 
-def _constant(output: Any) -> Predictor:
-    """The model that says this whatever it is asked."""
+def _constant(output: Array) -> Denoiser:
+    """The model with this output at every (x, t)."""
     return lambda x, t: output
 
 
-def distortion(x_0: Any, estimate: Any, levels: int = 256) -> Any:
+def distortion(x_0: Array, estimate: Array, levels: int = 256) -> Array:
     """Root mean squared error of an image on the scale of its levels, 0..levels − 1; (N,).
 
     Checked as: algorithm-4.
     """
     xp = of(x_0)
-    mean = xp.mean(xp.square(x_0 - estimate), axis=tuple(range(1, x_0.ndim)))  # (N,)
-    return xp.sqrt(mean) * ((levels - 1) / 2)
+    return xp.sqrt(mean_over_image(xp.square(x_0 - estimate))) * ((levels - 1) / 2)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from ddpm_np.backend import Array, Ints
+from ddpm_np.diffusion.images import same_shape
+from ddpm_np.diffusion.schedule import Schedule
 
-from ddpm_np.diffusion.schedule import Schedule, same_shape
 
-
-def q_step(schedule: Schedule, x_prev: Any, t: Any, noise: Any) -> Any:
+def q_step(schedule: Schedule, x_prev: Array, t: Ints, noise: Array) -> Array:
     """Equation (2), one step: x_t = √(1 − β_t)·x_{t−1} + √β_t·z, a sample of q(x_t | x_{t−1}) for z ~ N(0, I).
 
     Checked as: 2.
@@ -27,10 +27,11 @@ def q_step(schedule: Schedule, x_prev: Any, t: Any, noise: Any) -> Any:
         x_t, in the dtype of `x_prev`.
     """
     same_shape("noise", noise, x_prev)
-    return schedule.at(schedule.sqrt_alpha, t, x_prev) * x_prev + schedule.at(schedule.sqrt_beta, t, x_prev) * noise
+    k = schedule.at(t, like=x_prev)
+    return k.sqrt_alpha * x_prev + k.sqrt_beta * noise  # (N, …)
 
 
-def q_sample(schedule: Schedule, x_0: Any, t: Any, noise: Any) -> Any:
+def q_sample(schedule: Schedule, x_0: Array, t: Ints, noise: Array) -> Array:
     """Equation (4), all steps at once: x_t = √ᾱ_t·x₀ + √(1 − ᾱ_t)·ε, a sample of q(x_t | x₀) for ε ~ N(0, I).
 
     Checked as: 4.
@@ -58,5 +59,5 @@ def q_sample(schedule: Schedule, x_0: Any, t: Any, noise: Any) -> Any:
     array([[1.4]])
     """
     same_shape("noise", noise, x_0)
-    mean = schedule.at(schedule.sqrt_alpha_bar, t, x_0) * x_0
-    return mean + schedule.at(schedule.sqrt_one_minus_alpha_bar, t, x_0) * noise
+    k = schedule.at(t, like=x_0)
+    return k.sqrt_alpha_bar * x_0 + k.sqrt_one_minus_alpha_bar * noise  # (N, …)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ddpm_np.backend import of
+from ddpm_np.backend import Array, Ints, of
 from ddpm_np.diffusion.bound import prior_kl, vlb_term
 from ddpm_np.diffusion.forward import q_sample
+from ddpm_np.diffusion.images import mean_over_image, same_shape
 from ddpm_np.diffusion.posterior import posterior_mean
-from ddpm_np.diffusion.reverse import PREDICTS, Predictor
-from ddpm_np.diffusion.schedule import Schedule, same_shape
+from ddpm_np.diffusion.reverse import PREDICTS, Denoiser, Reverse
+from ddpm_np.diffusion.schedule import Schedule
 from ddpm_np.diffusion.variance import split_output
 from ddpm_np.diffusion.velocity import velocity
 
 
-def simple_loss(schedule: Schedule, model: Predictor, x_0: Any, t: Any, noise: Any, *, predicts: str = "eps") -> Any:
+def simple_loss(schedule: Schedule, model: Denoiser, x_0: Array, t: Ints, noise: Array, *,
+                predicts: str = "eps") -> Array:
     """Equation (14), L_simple: ‖ε − ε_θ(√ᾱ_t·x₀ + √(1 − ᾱ_t)·ε, t)‖², as the mean over an image's dimensions.
 
     Checked as: 14, prediction.
@@ -42,11 +44,10 @@ def simple_loss(schedule: Schedule, model: Predictor, x_0: Any, t: Any, noise: A
     output = model(x_t, t)
     same_shape("a prediction", output, x_t)
     difference = target(schedule, x_0, x_t, t, noise, predicts) - output
-    xp = of(difference)
-    return xp.mean(xp.square(difference), axis=tuple(range(1, difference.ndim)))
+    return mean_over_image(of(difference).square(difference))
 
 
-def target(schedule: Schedule, x_0: Any, x_t: Any, t: Any, noise: Any, predicts: str) -> Any:
+def target(schedule: Schedule, x_0: Array, x_t: Array, t: Ints, noise: Array, predicts: str) -> Array:
     """What a net that predicts ``"eps"``, ``"x0"``, ``"mean"`` or ``"v"`` should say at x_t; (N, …).
 
     Checked as: prediction.
@@ -63,8 +64,8 @@ def target(schedule: Schedule, x_0: Any, x_t: Any, t: Any, noise: Any, predicts:
     raise ValueError(f"predicts must be one of {', '.join(PREDICTS)}, got {predicts!r}")
 
 
-def bound_loss(schedule: Schedule, model: Predictor, x_0: Any, t: Any, noise: Any, *, predicts: str = "eps",
-               variance: Any = "small", levels: int | None = 256) -> Any:
+def bound_loss(schedule: Schedule, model: Denoiser, x_0: Array, t: Ints, noise: Array, *, predicts: str = "eps",
+               variance: Any = "small", levels: int | None = 256) -> Array:
     """The whole bound (5) by one term of it: L_T + T·(the term at t), t uniform on 1..T; (N,) bits per dimension.
 
     Its mean over t is the bound itself. L_T has a gradient only where the schedule is learned.
@@ -72,12 +73,12 @@ def bound_loss(schedule: Schedule, model: Predictor, x_0: Any, t: Any, noise: An
     Checked as: bound-loss.
     """
     x_t = q_sample(schedule, x_0, t, noise)  # (N, …)
-    term = vlb_term(schedule, model, x_0, x_t, t, predicts=predicts, variance=variance, levels=levels)
+    term = vlb_term(Reverse(schedule, model, predicts, variance), x_0, x_t, t, levels=levels)  # (N,)
     return prior_kl(schedule, x_0) + schedule.T * term
 
 
-def hybrid_loss(schedule: Schedule, model: Predictor, x_0: Any, t: Any, noise: Any, *, predicts: str = "eps",
-                variance: str = "learned_range", weight: float = 0.001, levels: int | None = 256) -> Any:
+def hybrid_loss(schedule: Schedule, model: Denoiser, x_0: Array, t: Ints, noise: Array, *, predicts: str = "eps",
+                variance: str = "learned_range", weight: float = 0.001, levels: int | None = 256) -> Array:
     """L_simple + λ·L_vlb (Nichol & Dhariwal 2021, equation 16): L_vlb teaches the variance alone.
 
     L_vlb is T·(the term at t) in bits per dimension, and the gradient does not pass from it through the mean μ_θ.
@@ -100,12 +101,12 @@ def hybrid_loss(schedule: Schedule, model: Predictor, x_0: Any, t: Any, noise: A
     xp = of(output)
     held = xp.concat((xp.stop_gradient(prediction), second), axis=x_t.ndim - 1)  # (N, …, 2C)
     difference = target(schedule, x_0, x_t, t, noise, predicts) - prediction
-    simple = of(difference).mean(of(difference).square(difference), axis=tuple(range(1, x_t.ndim)))  # (N,)
-    term = vlb_term(schedule, lambda x, s: held, x_0, x_t, t, predicts=predicts, variance=variance, levels=levels)
+    simple = mean_over_image(of(difference).square(difference))  # (N,)
+    term = vlb_term(Reverse(schedule, lambda x, s: held, predicts, variance), x_0, x_t, t, levels=levels)  # (N,)
     return simple + weight * schedule.T * term
 
 
-def min_snr_weight(schedule: Schedule, t: Any, x: Any, gamma: float = 5.0, predicts: str = "eps") -> Any:
+def min_snr_weight(schedule: Schedule, t: Ints, x: Array, gamma: float = 5.0, predicts: str = "eps") -> Array:
     """The min-SNR-γ weight (Hang et al. 2023) of a loss in ε, x₀ or v; (N,).
 
     With SNR = ᾱ_t/(1 − ᾱ_t): min(SNR, γ)/SNR, min(SNR, γ) and min(SNR, γ)/(SNR + 1). The three weighted losses are
@@ -114,9 +115,10 @@ def min_snr_weight(schedule: Schedule, t: Any, x: Any, gamma: float = 5.0, predi
 
     Checked as: min-snr.
     """
-    signal = schedule.at(schedule.alpha_bar, t, x)
-    snr = of(signal).reshape(signal / schedule.at(schedule.one_minus_alpha_bar, t, x), t.shape)  # (N,)
-    xp = of(snr)
+    k = schedule.at(t, like=x)
+    ratio = k.alpha_bar / k.one_minus_alpha_bar  # (N, 1, …)
+    xp = of(ratio)
+    snr = xp.reshape(ratio, t.shape)  # (N,)
     if predicts == "eps":
         return 1.0 / xp.clip(snr / gamma, 1.0, math.inf)
     if predicts == "x0":

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from ddpm_np.backend import Array, Ints, of, plain
+from ddpm_np.diffusion.images import same_shape
+from ddpm_np.diffusion.schedule import Schedule
 
-from ddpm_np.backend import of
-from ddpm_np.diffusion.schedule import Schedule, same_shape
 
-
-def posterior_mean(schedule: Schedule, x_0: Any, x_t: Any, t: Any) -> Any:
+def posterior_mean(schedule: Schedule, x_0: Array, x_t: Array, t: Ints) -> Array:
     """Equation (7): μ̃_t(x_t, x₀) = √ᾱ_{t−1}·β_t/(1 − ᾱ_t)·x₀ + √α_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t)·x_t.
 
     Checked as: 7.
@@ -28,10 +27,11 @@ def posterior_mean(schedule: Schedule, x_0: Any, x_t: Any, t: Any) -> Any:
         The mean of q(x_{t−1} | x_t, x₀); at t = 1 it is x₀.
     """
     same_shape("x_0", x_0, x_t)
-    return schedule.at(schedule.posterior_mean_x0, t, x_0) * x_0 + schedule.at(schedule.posterior_mean_xt, t, x_t) * x_t
+    k = schedule.at(t, like=x_t)
+    return k.posterior_x0 * x_0 + k.posterior_xt * x_t  # (N, …)
 
 
-def q_posterior(schedule: Schedule, x_0: Any, x_t: Any, t: Any) -> tuple[Any, Any]:
+def q_posterior(schedule: Schedule, x_0: Array, x_t: Array, t: Ints) -> tuple[Array, Array]:
     """Equations (6) and (7): q(x_{t−1} | x_t, x₀) = N(μ̃_t(x_t, x₀), β̃_t·I), β̃_t = β_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t).
 
     Checked as: 6, 7.
@@ -50,6 +50,6 @@ def q_posterior(schedule: Schedule, x_0: Any, x_t: Any, t: Any) -> tuple[Any, An
     >>> round(float(mean[0, 0]) * 64, 12), round(float(variance[0, 0]) * 256, 12)  # 35/64 and 63/256
     (35.0, 63.0)
     """
-    data = x_t.data if of(x_t).name == "tensor" else x_t
-    variance = schedule.at(schedule.beta_tilde, t, x_t) * of(data).ones_like(data)  # (N, …)
+    k, data = schedule.at(t, like=x_t), plain(x_t)
+    variance = k.beta_tilde * of(data).ones_like(data)  # (N, …)
     return posterior_mean(schedule, x_0, x_t, t), variance

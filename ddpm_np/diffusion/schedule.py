@@ -1,16 +1,21 @@
-"""The variance schedule β₁..β_T, and every table that follows from it.
+"""The variance schedule β₁..β_T, every table that follows from it, and a step's coefficients by name.
 
 t is the paper's t, 1..T. Tables have T + 1 entries, float64, on the host; entry 0 is the data: β₀ = 0,
-α₀ = ᾱ₀ = 1. `Schedule.at` brings rows of a table to the images; nobody else indexes one inside arithmetic.
+α₀ = ᾱ₀ = 1. `Schedule.at` brings their rows t to the images; nobody else indexes one inside arithmetic.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ddpm_np.backend import get_backend, of, real_dtype, to_host
+from ddpm_np.backend import Array, Ints, Namespace, dtype_of, get_backend, of, plain, real_dtype, to_host
 
 _host = get_backend("numpy").xp
+TABLES = (  # the tables of a schedule, (T + 1,) each
+    "beta", "alpha", "alpha_bar", "beta_tilde", "one_minus_alpha_bar", "sqrt_alpha", "sqrt_beta", "sqrt_alpha_bar",
+    "sqrt_one_minus_alpha_bar", "posterior_x0", "posterior_xt", "posterior_log_variance_clipped", "log_beta",
+    "log_beta_clipped",
+)
 
 
 def _table(values: Any) -> Any:
@@ -36,7 +41,7 @@ def _sqrt_after_zero(x: Any) -> Any:
 
 def _like(x: Any, value: float) -> Any:
     """An array of one number, where x is; (1,)."""
-    return of(x.data if of(x).name == "tensor" else x).full((1,), value)
+    return of(plain(x)).full((1,), value)
 
 
 class Schedule:
@@ -84,13 +89,13 @@ class Schedule:
         # β̃_t and the coefficients of (7)
         previous, here = self.one_minus_alpha_bar[:-1], self.one_minus_alpha_bar[1:]  # (T,): 1 − ᾱ_{t−1}, 1 − ᾱ_t
         self.beta_tilde = table(xp.concat((zero, self.beta[1:] * previous / here)))
-        self.posterior_mean_x0 = table(xp.concat((nan, self.sqrt_alpha_bar[:-1] * self.beta[1:] / here)))
-        self.posterior_mean_xt = table(xp.concat((nan, self.sqrt_alpha[1:] * previous / here)))
+        self.posterior_x0 = table(xp.concat((nan, self.sqrt_alpha_bar[:-1] * self.beta[1:] / here)))
+        self.posterior_xt = table(xp.concat((nan, self.sqrt_alpha[1:] * previous / here)))
         first = self.beta_tilde[2:3] if self.T > 1 else self.beta[1:2]  # for t = 1, where β̃₁ = 0 has no logarithm
         self.posterior_log_variance_clipped = table(xp.concat((nan, xp.log(xp.concat((first, self.beta_tilde[2:]))))))
         self.log_beta_clipped = table(xp.concat((nan, xp.log(xp.concat((first, self.beta[2:]))))))
         self.log_beta = table(xp.concat((nan, xp.log(self.beta[1:]))))
-        self._rows: dict[tuple, tuple[Any, Any]] = {}
+        self.copies: dict[tuple, tuple[Array, Array]] = {}  # tables on a device, and the tables themselves
 
     @classmethod
     def from_betas(cls, betas: Any) -> Schedule:
@@ -146,61 +151,128 @@ class Schedule:
                                  f"the logit {logits.data[t - 1]}: keep the logits from -700 to 36")
         return cls(xp.concat((_like(beta, 0.0), beta)))
 
-    def at(self, table: Any, t: Any, x: Any) -> Any:
-        """The rows t of a table, on x's device, in x's real dtype, shaped (N, 1, …) to multiply x (N, …).
+    def at(self, t: Ints, *, like: Array, dtype: Any = None) -> Coefficients:
+        """The coefficients of each image's step, by name: ``k = schedule.at(t, like=x)``, ``k.sqrt_alpha_bar * x``.
+
+        Parameters
+        ----------
+        t
+            Int array (N,) in 0..T, on the device of `like`; in 1..T for coefficients that t = 0 does not have.
+        like
+            Array or Tensor (N, …) of a floating or complex dtype, whose device, real dtype and number of dimensions
+            the coefficients take.
+        dtype
+            Another dtype, such as ``"float64"``; `like` may then be of any, `t` itself for coefficients (N,).
+
+        Returns
+        -------
+        Coefficients
+            Each (N, 1, …), with as many dimensions as `like`.
+
+        Raises
+        ------
+        TypeError
+            Where `like` or `t` has the wrong kind of dtype.
+        ValueError
+            Where `t` has another shape than (N,), or is out of range (on NumPy; on CuPy the range is not checked, to
+            avoid a device sync).
+        """
+        x = plain(like)
+        xp, n = of(x, plain(self.beta)), x.shape[0]
+        if dtype is None:
+            if "int" in str(x.dtype) or "bool" in str(x.dtype):
+                raise TypeError(f"images must be floating numbers, got dtype {x.dtype}: scale them to [-1, 1] first")
+            dtype = real_dtype(x)
+        if "int" not in str(getattr(t, "dtype", "")):
+            raise TypeError(f"t must be an int array of shape ({n},), got {t!r}")
+        if tuple(t.shape) != (n,):
+            raise ValueError(f"expected one t an image, shape ({n},), got {tuple(t.shape)}")
+        lowest = 1
+        if xp.name == "numpy" and n:
+            lowest = t.min()
+            if lowest < 0 or t.max() > self.T:
+                raise out_of_range(t, self.T)
+        return Coefficients(self, t, xp, dtype_of(xp, dtype), (n,) + (1,) * (x.ndim - 1), lowest == 0)
+
+
+class Coefficients:
+    """The coefficients of each image's step t, as attributes. `Schedule.at` makes one.
+
+    ``k.sqrt_alpha_bar`` is √ᾱ_t: the rows t of ``schedule.sqrt_alpha_bar``, shaped (N, 1, …) to multiply images
+    (N, …), on their device, in their real dtype. Each is looked up when it is asked for. Of a learned schedule they
+    are Tensors.
+
+    Attributes
+    ----------
+    schedule : Schedule
+    t : int array (N,)
+
+    Raises
+    ------
+    AttributeError
+        For a name that is not in `TABLES`.
+    ValueError
+        For a coefficient that begins at t = 1, where a t is 0 (found on NumPy; on CuPy it is not checked, to avoid a
+        device sync).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ddpm_np.diffusion import Schedule
+    >>> schedule = Schedule.from_betas([9 / 25, 7 / 16])
+    >>> k = schedule.at(np.array([1, 2]), like=np.zeros((2, 8, 8, 1)))
+    >>> k.sqrt_alpha_bar.shape, k.sqrt_alpha_bar.ravel().round(12)
+    ((2, 1, 1, 1), array([0.8, 0.6]))
+    """
+
+    __slots__ = ("_dtype", "_from_zero", "_shape", "_xp", "schedule", "t")
+
+    def __init__(self, schedule: Schedule, t: Ints, xp: Namespace, dtype: Any, shape: tuple[int, ...],
+                 from_zero: bool):
+        self.schedule, self.t = schedule, t
+        self._xp, self._dtype, self._shape = xp, dtype, shape
+        self._from_zero = from_zero  # whether a t is known to be 0
+
+    def __getattr__(self, name: str) -> Array:
+        if name not in TABLES:
+            raise AttributeError(f"no coefficient is called {name!r}: there are {', '.join(TABLES)}")
+        return self.rows(getattr(self.schedule, name))
+
+    def rows(self, table: Array) -> Array:
+        """The rows t of any table of T + 1 numbers, such as a caller's σ²; (N, 1, …).
 
         Parameters
         ----------
         table
-            A float64 host table (T + 1,): one of this schedule's, or any other of that length. Or a Tensor of that
-            shape, such as a `learned` schedule's: then the rows are a Tensor.
-        t
-            Int array (N,) in 0..T, on x's device; in 1..T where the table's entry 0 is nan. Values outside raise on
-            the host; a device is not asked.
-        x
-            Array or Tensor (N, …) of a floating or complex dtype.
-
-        Returns
-        -------
-        array (N, 1, …)
-            As many dimensions as x.
+            An array (T + 1,), on the host or on the images' device; or a Tensor, and then the rows are one. Where its
+            entry 0 is nan, t begins at 1.
         """
-        if getattr(table, "shape", None) != (self.T + 1,):
-            raise ValueError(f"expected a table of T + 1 = {self.T + 1} numbers, got "
+        T = self.schedule.T
+        if getattr(table, "shape", None) != (T + 1,):
+            raise ValueError(f"expected a table of T + 1 = {T + 1} numbers, got "
                              f"{f'shape {table.shape}' if hasattr(table, 'shape') else repr(table)}")
-        x = x.data if of(x).name == "tensor" else x
-        xp = of(x)
-        if "int" in str(x.dtype) or "bool" in str(x.dtype):
-            raise TypeError(f"images must be floating numbers, got dtype {x.dtype}: scale them to [-1, 1] first")
-        if "int" not in str(getattr(t, "dtype", "")):
-            raise TypeError(f"t must be an int array of shape ({x.shape[0]},), got {t!r}")
-        if tuple(t.shape) != (x.shape[0],):
-            raise ValueError(f"expected one t an image, shape ({x.shape[0]},), got {tuple(t.shape)}")
-        if xp.name == "numpy" and t.size:
+        if self._from_zero:
             start = float(to_host(table)[0])
-            first = 0 if start == start else 1  # nan: this table begins at t = 1
-            if t.min() < first or t.max() > self.T:
-                raise ValueError(f"t counts from 1 to T = {self.T}, got values from {t.min()} to {t.max()}")
-        shape = (x.shape[0],) + (1,) * (x.ndim - 1)
-        if of(table).name == "tensor":
-            chosen = t[:, None] == xp.arange(self.T + 1)  # (N, T+1): one true a row
-            rows = of(table).where(chosen, of(table).reshape(table, (1, -1)), 0.0).sum(axis=1)  # (N,)
-            return of(table).astype(of(table).reshape(rows, shape), real_dtype(x))
-        return xp.reshape(xp.take(self._on_device(table, x), t, axis=0), shape)
+            if start != start:
+                raise out_of_range(self.t, T)
+        table_space, xp = of(table), self._xp
+        if table_space.name == "tensor":
+            chosen = self.t[:, None] == xp.arange(T + 1)  # (N, T+1): one true a row
+            rows = table_space.where(chosen, table_space.reshape(table, (1, -1)), 0.0).sum(axis=1)  # (N,)
+            return table_space.astype(table_space.reshape(rows, self._shape), self._dtype)
+        return xp.reshape(xp.take(self._on_device(table), self.t, axis=0), self._shape)
 
-    def _on_device(self, table: Any, x: Any) -> Any:
-        """The whole table on x's device in x's real dtype; kept for tables that cannot change."""
-        dtype = real_dtype(x)
-        key = (id(table), of(x).name, str(dtype))
-        if key not in self._rows:
-            copy = of(x).asarray(table, dtype=dtype)
+    def _on_device(self, table: Array) -> Array:
+        """The whole table on the images' device in their dtype; kept for tables that cannot change."""
+        kept, key = self.schedule.copies, (id(table), self._xp.name, self._dtype)
+        if key not in kept:
+            copy = self._xp.asarray(table, dtype=self._dtype)
             if getattr(table.flags, "writeable", True):
                 return copy
-            self._rows[key] = (copy, table)  # holding the table keeps its id its own
-        return self._rows[key][0]
+            kept[key] = (copy, table)  # holding the table keeps its id its own
+        return kept[key][0]
 
 
-def same_shape(name: str, y: Any, x: Any) -> None:
-    """Raise where `y` has another shape than `x`: what broadcasts would give wrong numbers without a word."""
-    if tuple(y.shape) != tuple(x.shape):
-        raise ValueError(f"expected {name} of shape {tuple(x.shape)}, got {tuple(y.shape)}")
+def out_of_range(t: Ints, T: int) -> ValueError:
+    """The error for a t that is not a step."""
+    return ValueError(f"t counts from 1 to T = {T}, got values from {t.min()} to {t.max()}")

@@ -12,37 +12,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from ddpm_np.backend import of
+from ddpm_np.backend import Array, Ints, of
 from ddpm_np.diffusion.bound import decoder_log_likelihood, kl, log_normal
 from ddpm_np.diffusion.forward import q_step
+from ddpm_np.diffusion.images import sum_over_image, times
 from ddpm_np.diffusion.posterior import posterior_mean
-from ddpm_np.diffusion.reverse import Predictor, p_mean_log_variance
+from ddpm_np.diffusion.reverse import Reverse, p_mean_log_variance
 from ddpm_np.diffusion.schedule import Schedule
 
-LogMarginal = Callable[[Any, Any], Any]  # (x_t (N, …), t (N,)) -> ln q(x_t), (N,)
+LogMarginal = Callable[[Array, Ints], Array]  # (x_t (N, …), t (N,)) -> ln q(x_t), (N,)
 
 
-def q_trajectory(schedule: Schedule, x_0: Any, noises: Any) -> Any:
+def q_trajectory(schedule: Schedule, x_0: Array, noises: Array) -> Array:
     """Equation (2), all of it: x₀..x_T by T steps of q(x_t | x_{t−1}); `noises` (T + 1, N, …), row 0 unused.
 
     Checked as: 2.
     """
     xp, x = of(x_0), [x_0]
     for t in range(1, schedule.T + 1):
-        x.append(q_step(schedule, x[-1], _all(x_0, t), noises[t, ...]))
+        x.append(q_step(schedule, x[-1], times(x_0, t), noises[t, ...]))
     return xp.stack(x)  # (T+1, N, …)
-
-
-def _all(x: Any, t: int) -> Any:
-    """t for every image: (N,)."""
-    return of(x).full((x.shape[0],), t, dtype=of(x).int64)
-
-
-def _total(x: Any) -> Any:
-    """Σ over an image's dimensions: (N,)."""
-    return of(x).sum(x, axis=tuple(range(1, x.ndim)))
 
 
 @dataclass(frozen=True)
@@ -53,54 +43,54 @@ class Trajectory:
 
     Attributes
     ----------
-    schedule : Schedule
-    model : callable
-        As in `p_mean_variance`, with `predicts` and `variance`.
+    reverse : Reverse
+        The model.
     x : array (T + 1, N, …)
     levels : int or None
         Of the decoder (13) as p_θ(x₀ | x₁); None for the density.
     """
 
-    schedule: Schedule
-    model: Predictor
-    x: Any
-    predicts: str = "eps"
-    variance: Any = "small"
+    reverse: Reverse
+    x: Array
     levels: int | None = None
 
-    def log_prior(self) -> Any:
+    @property
+    def schedule(self) -> Schedule:
+        """β₁..β_T."""
+        return self.reverse.schedule
+
+    def log_prior(self) -> Array:
         """ln p(x_T), p = N(0, I)."""
         x_T = self.x[self.schedule.T, ...]
-        return _total(log_normal(x_T, 0 * x_T, 0 * x_T))
+        return sum_over_image(log_normal(x_T, 0 * x_T, 0 * x_T))
 
-    def log_p(self, t: int) -> Any:
+    def log_p(self, t: int) -> Array:
         """ln p_θ(x_{t−1} | x_t)."""
         x_t, before = self.x[t, ...], self.x[t - 1, ...]
-        mean, log_sigma2, _ = p_mean_log_variance(self.schedule, self.model, x_t, _all(x_t, t), predicts=self.predicts,
-                                                  variance=self.variance)
+        mean, log_sigma2, _ = p_mean_log_variance(self.reverse, x_t, times(x_t, t))
         if t == 1 and self.levels is not None:
-            return _total(decoder_log_likelihood(before, mean, 0.5 * log_sigma2, self.levels))
-        return _total(log_normal(before, mean, log_sigma2))
+            return sum_over_image(decoder_log_likelihood(before, mean, 0.5 * log_sigma2, self.levels))
+        return sum_over_image(log_normal(before, mean, log_sigma2))
 
-    def log_q_step(self, t: int) -> Any:
+    def log_q_step(self, t: int) -> Array:
         """ln q(x_t | x_{t−1}), equation (2)."""
-        x_t, before, s = self.x[t, ...], self.x[t - 1, ...], self.schedule
-        return _total(log_normal(x_t, s.at(s.sqrt_alpha, _all(x_t, t), x_t) * before,
-                                 s.at(s.log_beta, _all(x_t, t), x_t)))
+        x_t, before = self.x[t, ...], self.x[t - 1, ...]
+        k = self.schedule.at(times(x_t, t), like=x_t)
+        return sum_over_image(log_normal(x_t, k.sqrt_alpha * before, k.log_beta))
 
-    def log_q_given_x0(self, t: int) -> Any:
+    def log_q_given_x0(self, t: int) -> Array:
         """ln q(x_t | x₀), equation (4)."""
-        x_t, s = self.x[t, ...], self.schedule
-        variance = s.at(s.one_minus_alpha_bar, _all(x_t, t), x_t)
-        mean = s.at(s.sqrt_alpha_bar, _all(x_t, t), x_t) * self.x[0, ...]
-        return _total(log_normal(x_t, mean, of(variance).log(variance)))
+        x_t, x_0 = self.x[t, ...], self.x[0, ...]
+        k = self.schedule.at(times(x_t, t), like=x_t)
+        variance = k.one_minus_alpha_bar  # (N, 1, …)
+        return sum_over_image(log_normal(x_t, k.sqrt_alpha_bar * x_0, of(variance).log(variance)))
 
-    def log_q_posterior(self, t: int) -> Any:
+    def log_q_posterior(self, t: int) -> Array:
         """ln q(x_{t−1} | x_t, x₀), equation (6), t ≥ 2."""
-        x_t, s = self.x[t, ...], self.schedule
-        mean = posterior_mean(s, self.x[0, ...], x_t, _all(x_t, t))
-        return _total(log_normal(self.x[t - 1, ...], mean,
-                                 s.at(s.posterior_log_variance_clipped, _all(x_t, t), x_t)))
+        x_t, before, now = self.x[t, ...], self.x[t - 1, ...], times(self.x[t, ...], t)
+        log_beta_tilde = self.schedule.at(now, like=x_t).posterior_log_variance_clipped  # (N, 1, …)
+        mean = posterior_mean(self.schedule, self.x[0, ...], x_t, now)  # (N, …)
+        return sum_over_image(log_normal(before, mean, log_beta_tilde))
 
     @property
     def steps(self) -> range:
@@ -108,7 +98,7 @@ class Trajectory:
         return range(1, self.schedule.T + 1)
 
 
-def log_p_joint(tr: Trajectory) -> Any:
+def log_p_joint(tr: Trajectory) -> Array:
     """Equation (1): ln p_θ(x_{0:T}) = ln p(x_T) + Σ_{t≥1} ln p_θ(x_{t−1} | x_t).
 
     Checked as: joint.
@@ -116,7 +106,7 @@ def log_p_joint(tr: Trajectory) -> Any:
     return tr.log_prior() + sum(tr.log_p(t) for t in tr.steps)
 
 
-def log_q_joint(tr: Trajectory) -> Any:
+def log_q_joint(tr: Trajectory) -> Array:
     """Equation (2): ln q(x_{1:T} | x₀) = Σ_{t≥1} ln q(x_t | x_{t−1}).
 
     Checked as: joint.
@@ -124,7 +114,7 @@ def log_q_joint(tr: Trajectory) -> Any:
     return sum(tr.log_q_step(t) for t in tr.steps)
 
 
-def equation_3(tr: Trajectory) -> Any:
+def equation_3(tr: Trajectory) -> Array:
     """Equation (3): −ln p(x_T) − Σ_{t≥1} ln p_θ(x_{t−1} | x_t)/q(x_t | x_{t−1}).
 
     Checked as: 3.
@@ -132,7 +122,7 @@ def equation_3(tr: Trajectory) -> Any:
     return -tr.log_prior() - sum(tr.log_p(t) - tr.log_q_step(t) for t in tr.steps)
 
 
-def equation_17(tr: Trajectory) -> Any:
+def equation_17(tr: Trajectory) -> Array:
     """Equation (17): −ln p_θ(x_{0:T})/q(x_{1:T} | x₀).
 
     Checked as: 17.
@@ -140,7 +130,7 @@ def equation_17(tr: Trajectory) -> Any:
     return -(log_p_joint(tr) - log_q_joint(tr))
 
 
-def equation_18(tr: Trajectory) -> Any:
+def equation_18(tr: Trajectory) -> Array:
     """Equation (18), the products taken apart: it is (3).
 
     Checked as: 18.
@@ -148,7 +138,7 @@ def equation_18(tr: Trajectory) -> Any:
     return equation_3(tr)
 
 
-def equation_19(tr: Trajectory) -> Any:
+def equation_19(tr: Trajectory) -> Array:
     """Equation (19), t = 1 split off.
 
     −ln p(x_T) − Σ_{t>1} ln p_θ(x_{t−1} | x_t)/q(x_t | x_{t−1}) − ln p_θ(x₀ | x₁)/q(x₁ | x₀).
@@ -159,7 +149,7 @@ def equation_19(tr: Trajectory) -> Any:
     return -tr.log_prior() - later - (tr.log_p(1) - tr.log_q_step(1))
 
 
-def equation_20(tr: Trajectory) -> Any:
+def equation_20(tr: Trajectory) -> Array:
     """Equation (20), Bayes' rule in each factor of (19).
 
     q(x_t | x_{t−1}) = q(x_t | x_{t−1}, x₀) = q(x_{t−1} | x_t, x₀)·q(x_t | x₀)/q(x_{t−1} | x₀).
@@ -171,7 +161,7 @@ def equation_20(tr: Trajectory) -> Any:
     return -tr.log_prior() - later - (tr.log_p(1) - tr.log_q_step(1))
 
 
-def equation_21(tr: Trajectory) -> Any:
+def equation_21(tr: Trajectory) -> Array:
     """Equation (21), telescoped.
 
     −ln p(x_T)/q(x_T | x₀) − Σ_{t>1} ln p_θ(x_{t−1} | x_t)/q(x_{t−1} | x_t, x₀) − ln p_θ(x₀ | x₁).
@@ -182,25 +172,25 @@ def equation_21(tr: Trajectory) -> Any:
     return -(tr.log_prior() - tr.log_q_given_x0(tr.schedule.T)) - later - tr.log_p(1)
 
 
-def equation_22(tr: Trajectory) -> Any:
+def equation_22(tr: Trajectory) -> Array:
     """Equation (22), which is (5): KL divergences given x_t and x₀ for the log ratios of (21).
 
     Checked as: 22.
     """
-    s, x_0 = tr.schedule, tr.x[0, ...]
-    x_T = tr.x[s.T, ...]
-    variance = s.at(s.one_minus_alpha_bar, _all(x_0, s.T), x_0)
-    mean = s.at(s.sqrt_alpha_bar, _all(x_0, s.T), x_0) * x_0
-    total = _total(kl(mean, of(variance).log(variance), 0 * x_T, 0 * x_T)) - tr.log_p(1)
+    x_0, x_T, schedule = tr.x[0, ...], tr.x[tr.schedule.T, ...], tr.schedule
+    k = schedule.at(times(x_0, schedule.T), like=x_0)
+    variance = k.one_minus_alpha_bar  # (N, 1, …)
+    last = kl(k.sqrt_alpha_bar * x_0, of(variance).log(variance), 0 * x_T, 0 * x_T)  # (N, …)
+    total = sum_over_image(last) - tr.log_p(1)
     for t in tr.steps[1:]:
-        x_t, now = tr.x[t, ...], _all(x_0, t)
-        mean, log_sigma2, _ = p_mean_log_variance(s, tr.model, x_t, now, predicts=tr.predicts, variance=tr.variance)
-        log_beta_tilde = s.at(s.posterior_log_variance_clipped, now, x_t)
-        total = total + _total(kl(posterior_mean(s, x_0, x_t, now), log_beta_tilde, mean, log_sigma2))
+        x_t, now = tr.x[t, ...], times(x_0, t)
+        mean, log_sigma2, _ = p_mean_log_variance(tr.reverse, x_t, now)
+        log_beta_tilde = schedule.at(now, like=x_t).posterior_log_variance_clipped  # (N, 1, …)
+        total = total + sum_over_image(kl(posterior_mean(schedule, x_0, x_t, now), log_beta_tilde, mean, log_sigma2))
     return total
 
 
-def equation_23(tr: Trajectory) -> Any:
+def equation_23(tr: Trajectory) -> Array:
     """Equation (23), where the second derivation begins: it is (18).
 
     Checked as: 23.
@@ -208,7 +198,7 @@ def equation_23(tr: Trajectory) -> Any:
     return equation_3(tr)
 
 
-def equation_24(tr: Trajectory, log_q: LogMarginal) -> Any:
+def equation_24(tr: Trajectory, log_q: LogMarginal) -> Array:
     """Equation (24), Bayes' rule without x₀: q(x_t | x_{t−1}) = q(x_{t−1} | x_t)·q(x_t)/q(x_{t−1}).
 
     −ln p(x_T) − Σ_{t≥1} [ln p_θ(x_{t−1} | x_t)/q(x_{t−1} | x_t) + ln q(x_{t−1})/q(x_t)].
@@ -220,7 +210,7 @@ def equation_24(tr: Trajectory, log_q: LogMarginal) -> Any:
                                  for t in tr.steps)
 
 
-def equation_25(tr: Trajectory, log_q: LogMarginal) -> Any:
+def equation_25(tr: Trajectory, log_q: LogMarginal) -> Array:
     """Equation (25), telescoped: −ln p(x_T)/q(x_T) − Σ_{t≥1} ln p_θ(x_{t−1} | x_t)/q(x_{t−1} | x_t) − ln q(x₀).
 
     Its expectation is (26), which is (16): KL(q(x_T) ‖ p(x_T)) + E Σ KL(q(x_{t−1} | x_t) ‖ p_θ(x_{t−1} | x_t)) + H(x₀).
@@ -232,15 +222,15 @@ def equation_25(tr: Trajectory, log_q: LogMarginal) -> Any:
     return -(tr.log_prior() - marginal[tr.schedule.T]) - ratios - marginal[0]
 
 
-def log_marginals(tr: Trajectory, log_q: LogMarginal) -> list[Any]:
+def log_marginals(tr: Trajectory, log_q: LogMarginal) -> list[Array]:
     """ln q(x_t) for t = 0..T.
 
     Checked as: 24, 25.
     """
-    return [log_q(tr.x[t, ...], _all(tr.x[0, ...], t)) for t in range(tr.schedule.T + 1)]
+    return [log_q(tr.x[t, ...], times(tr.x[0, ...], t)) for t in range(tr.schedule.T + 1)]
 
 
-def log_q_reverse(tr: Trajectory, marginal: list[Any], t: int) -> Any:
+def log_q_reverse(tr: Trajectory, marginal: list[Array], t: int) -> Array:
     """ln q(x_{t−1} | x_t) by Bayes' rule: a density of x_{t−1} for the right q; in (24) and (25) any q cancels.
 
     Checked as: 24, 25.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ddpm_np.backend import of
-from ddpm_np.diffusion.schedule import Schedule, same_shape
+from ddpm_np.backend import Array, Ints, of, plain
+from ddpm_np.diffusion.images import same_shape
+from ddpm_np.diffusion.schedule import Coefficients, Schedule
 
 LEARNED = ("learned", "learned_range")  # those that need the net's second output
 
 
-def log_variance(schedule: Schedule, variance: Any, t: Any, x: Any, output: Any = None) -> Any:
+def log_variance(schedule: Schedule, variance: Any, t: Ints, x: Array, output: Array = None) -> Array:
     """ln σ_t² of the reverse step, (N, 1, …), or (N, …) where it is learned.
 
     Checked as: log-variance, sigma.
@@ -27,26 +28,36 @@ def log_variance(schedule: Schedule, variance: Any, t: Any, x: Any, output: Any 
     output
         The net's second output (N, …), for what is learned.
     """
-    if isinstance(variance, str):
-        if variance in LEARNED:
-            if output is None:
-                raise ValueError(f"variance {variance!r} needs a net with two outputs an element, (N, …, 2C); this one "
-                                 "predicts one: choose 'small' or 'large'")
-            return output if variance == "learned" else learned_range_log_variance(schedule, output, t)
-        if variance not in ("small", "large"):
-            raise ValueError("variance must be 'small' (β̃_t), 'large' (β_t), 'learned', 'learned_range' or a table of "
-                             f"T + 1 numbers, got {variance!r}")
-        small = variance == "small"
-        return schedule.at(schedule.posterior_log_variance_clipped if small else schedule.log_beta_clipped, t, x)
-    rows = schedule.at(variance, t, x)
-    sigma2 = (variance.data if of(variance).name == "tensor" else variance)[1:]  # (T,)
-    bad = ~(sigma2 > 0)
+    return log_variance_at(schedule.at(t, like=x), variance, output)
+
+
+def log_variance_at(k: Coefficients, variance: Any, output: Array = None) -> Array:
+    """`log_variance` for the coefficients of a step."""
+    if not isinstance(variance, str):
+        sigma2 = k.rows(variance)  # (N, 1, …)
+        _need_positive(plain(variance)[1:])
+        return of(sigma2).log(sigma2)
+    if variance == "small":
+        return k.posterior_log_variance_clipped
+    if variance == "large":
+        return k.log_beta_clipped
+    if variance not in LEARNED:
+        raise ValueError("variance must be 'small' (β̃_t), 'large' (β_t), 'learned', 'learned_range' or a table of "
+                         f"T + 1 numbers, got {variance!r}")
+    if output is None:
+        raise ValueError(f"variance {variance!r} needs a net with two outputs an element, (N, …, 2C); this one "
+                         "predicts one: choose 'small' or 'large'")
+    return output if variance == "learned" else learned_range_log_variance(k.schedule, output, k.t)
+
+
+def _need_positive(sigma2: Array) -> None:
+    """Raise where one of σ₁²..σ_T² is not positive."""
+    bad = ~(sigma2 > 0)  # (T,)
     if bad.any():
         raise ValueError(f"every σ² must be positive, got {sigma2[bad][0]} at t = {int(bad.argmax()) + 1}")
-    return of(rows).log(rows)
 
 
-def learned_range_log_variance(schedule: Schedule, v: Any, t: Any) -> Any:
+def learned_range_log_variance(schedule: Schedule, v: Array, t: Ints) -> Array:
     """ln Σ_θ = w·ln β_t + (1 − w)·ln β̃_t with w = (v + 1)/2 (Nichol & Dhariwal 2021, equation 15).
 
     v = 1 gives β_t and v = −1 gives β̃_t, which is β̃₂ at t = 1; v = 0 their geometric mean.
@@ -69,13 +80,11 @@ def learned_range_log_variance(schedule: Schedule, v: Any, t: Any) -> Any:
     >>> np.exp(ends[:, 0]) * 256  # β₂ = 7/16 and β̃₂ = 63/256
     array([112.,  63.])
     """
-    w = (v + 1.0) * 0.5  # (N, …)
-    high = schedule.at(schedule.log_beta, t, v)
-    low = schedule.at(schedule.posterior_log_variance_clipped, t, v)
-    return w * high + (1.0 - w) * low
+    k, w = schedule.at(t, like=v), (v + 1.0) * 0.5  # w: (N, …)
+    return w * k.log_beta + (1.0 - w) * k.posterior_log_variance_clipped
 
 
-def learned_range_variance(schedule: Schedule, v: Any, t: Any) -> Any:
+def learned_range_variance(schedule: Schedule, v: Array, t: Ints) -> Array:
     """Σ_θ itself: exp of `learned_range_log_variance`; (N, …).
 
     Checked as: learned-range.
@@ -84,7 +93,7 @@ def learned_range_variance(schedule: Schedule, v: Any, t: Any) -> Any:
     return of(log_sigma2).exp(log_sigma2)
 
 
-def split_output(output: Any, x_t: Any) -> tuple[Any, Any]:
+def split_output(output: Array, x_t: Array) -> tuple[Array, Array | None]:
     """A net's output as (prediction, what it says of the variance): the halves of the last axis of (N, …, 2C).
 
     The second is None for an output of x_t's own shape.

@@ -6,36 +6,36 @@ says what x₀ is where ᾱ_t = 0.
 
 from __future__ import annotations
 
-from typing import Any
+from ddpm_np.backend import Array, Ints
+from ddpm_np.diffusion.images import same_shape
+from ddpm_np.diffusion.schedule import Schedule
 
-from ddpm_np.diffusion.schedule import Schedule, same_shape
 
-
-def velocity(schedule: Schedule, x_0: Any, t: Any, noise: Any) -> Any:
+def velocity(schedule: Schedule, x_0: Array, t: Ints, noise: Array) -> Array:
     """v = √ᾱ_t·ε − √(1 − ᾱ_t)·x₀; (N, …).
 
     Checked as: velocity.
     """
     same_shape("noise", noise, x_0)
-    towards = schedule.at(schedule.sqrt_alpha_bar, t, x_0) * noise
-    return towards - schedule.at(schedule.sqrt_one_minus_alpha_bar, t, x_0) * x_0
+    k = schedule.at(t, like=x_0)
+    return k.sqrt_alpha_bar * noise - k.sqrt_one_minus_alpha_bar * x_0  # (N, …)
 
 
-def x0_from_velocity(schedule: Schedule, x_t: Any, t: Any, v: Any) -> Any:
+def x0_from_velocity(schedule: Schedule, x_t: Array, t: Ints, v: Array) -> Array:
     """x̂₀ = √ᾱ_t·x_t − √(1 − ᾱ_t)·v; (N, …).
 
     Checked as: velocity.
     """
     same_shape("a prediction of the velocity", v, x_t)
-    signal = schedule.at(schedule.sqrt_alpha_bar, t, x_t) * x_t
-    return signal - schedule.at(schedule.sqrt_one_minus_alpha_bar, t, x_t) * v
+    k = schedule.at(t, like=x_t)
+    return k.sqrt_alpha_bar * x_t - k.sqrt_one_minus_alpha_bar * v  # (N, …)
 
 
-def eps_from_velocity(schedule: Schedule, x_t: Any, t: Any, v: Any) -> Any:
+def eps_from_velocity(schedule: Schedule, x_t: Array, t: Ints, v: Array) -> Array:
     """ε̂ = √ᾱ_t·v + √(1 − ᾱ_t)·x_t; (N, …).
 
     Checked as: velocity.
     """
     same_shape("a prediction of the velocity", v, x_t)
-    return schedule.at(schedule.sqrt_alpha_bar, t, x_t) * v + schedule.at(
-        schedule.sqrt_one_minus_alpha_bar, t, x_t) * x_t
+    k = schedule.at(t, like=x_t)
+    return k.sqrt_alpha_bar * v + k.sqrt_one_minus_alpha_bar * x_t  # (N, …)

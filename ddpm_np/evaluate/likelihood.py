@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -12,7 +13,7 @@ import numpy as np
 from ddpm_np import diffusion
 from ddpm_np.backend import to_host
 from ddpm_np.data.dataset import Images
-from ddpm_np.sampling.samplers import Drawer
+from ddpm_np.sampling import ImageGenerator
 
 
 @dataclass(frozen=True)
@@ -94,14 +95,14 @@ class Likelihood:
         return "\n".join(lines)
 
 
-def likelihood(drawer: Drawer, dataset: Images, images: int, *, split: str = "test", weights: str = "ema",
+def likelihood(generator: ImageGenerator, dataset: Images, images: int, *, split: str = "test", weights: str = "ema",
                step: int = 0, seed: int = 0, batch_size: int = 50,
                on_step: Callable[[int], Any] = lambda images: None) -> Likelihood:
     """The terms of (5) and the code lengths of Algorithms 3 and 4, each x_t being drawn once an image.
 
     Parameters
     ----------
-    drawer
+    generator
         The net.
     dataset
         Of which the first `images` are taken, in an order of the seed's own.
@@ -118,20 +119,20 @@ def likelihood(drawer: Drawer, dataset: Images, images: int, *, split: str = "te
     """
     if not 1 <= images <= len(dataset):
         raise ValueError(f"{dataset.name!r} has {len(dataset):,} images to evaluate on, asked for {images}")
-    T, device, levels = drawer.schedule.T, drawer.backend, dataset.levels
+    T, device, levels = generator.schedule.T, generator.backend, dataset.levels
     index = np.random.default_rng(seed).permutation(len(dataset))[:images]
     rates = {clip: np.empty((T + 1, images)) for clip in (False, True)}  # [t, image]
     squares = {clip: np.empty((T + 1, images)) for clip in (False, True)}
-    options = {key: drawer.options[key] for key in ("predicts", "variance")}
     for first in range(0, images, batch_size):
         rows = slice(first, min(first + batch_size, images))
-        x_0 = device.to_device(dataset.scaled(np.sort(index[rows])).astype(drawer.dtype))  # (n, H, W, C)
-        n, said = len(x_0), _once(drawer.said(first, len(x_0)))
+        x_0 = device.to_device(dataset.scaled(np.sort(index[rows])).astype(generator.dtype))  # (n, H, W, C)
+        n, reverse = len(x_0), generator.reverse_of(len(x_0), first)
+        shared = _evaluated_once(reverse.model)
 
         def noise_at(t: int, first: int = first, n: int = n) -> Any:
-            return device.normal(seed, "evaluate", t, first, n, drawer.shape, drawer.dtype)
+            return device.normal(seed, "evaluate", t, first, n, generator.shape, generator.dtype)
 
-        both = (diffusion.send(drawer.schedule, said, x_0, noise_at, clip=clip, levels=levels, **options)
+        both = (diffusion.send(dataclasses.replace(reverse, model=shared, clip=clip), x_0, noise_at, levels=levels)
                 for clip in (False, True))
         for received in zip(*both, strict=True):
             for clip, at in zip((False, True), received, strict=True):
@@ -145,18 +146,18 @@ def likelihood(drawer: Drawer, dataset: Images, images: int, *, split: str = "te
         terms = [*(rate[:-1] - rate[1:]).tolist(), float(rate[-1])]
         curves[clip] = Curve(tuple(terms), tuple(rate.tolist()),
                              tuple(np.sqrt(squares[clip].mean(axis=1)).tolist()), float(spread))
-    return Likelihood(dataset.name, split, images, levels, T, str(drawer.options["variance"]), weights, step,
+    return Likelihood(dataset.name, split, images, levels, T, str(generator.variance), weights, step,
                       curves[False], curves[True])
 
 
-def _once(model: diffusion.Predictor) -> diffusion.Predictor:
-    """The model, asked once for each t however often it is called."""
-    asked: list[Any] = [None, None]
+def _evaluated_once(model: diffusion.Denoiser) -> diffusion.Denoiser:
+    """The model, evaluated once for each t however often it is called with that t."""
+    latest: list[Any] = [None, None]
 
-    def said(x: Any, t: Any) -> Any:
+    def shared(x: Any, t: Any) -> Any:
         now = int(to_host(t)[0])
-        if asked[0] != now:
-            asked[:] = [now, model(x, t)]
-        return asked[1]
+        if latest[0] != now:
+            latest[:] = [now, model(x, t)]
+        return latest[1]
 
-    return said
+    return shared

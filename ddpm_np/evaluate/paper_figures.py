@@ -10,17 +10,17 @@ import numpy as np
 from ddpm_np import diffusion
 from ddpm_np.backend import to_host
 from ddpm_np.data.dataset import Images
-from ddpm_np.sampling.samplers import Drawer
+from ddpm_np.sampling import ImageGenerator
 
 OnStep = Callable[[int], Any]
 
 
-def _fewer(drawer: Drawer, n: int, steps: int | None) -> tuple[diffusion.Schedule, diffusion.Predictor]:
-    """The chain in fewer steps, for pictures that need not take all of them."""
-    schedule, said = drawer.schedule, drawer.said(0, n)
-    if steps is None or steps == schedule.T:
-        return schedule, said
-    return diffusion.respace(schedule, said, diffusion.timesteps(schedule.T, steps))
+def _reverse_of(generator: ImageGenerator, n: int, steps: int | None) -> diffusion.Reverse:
+    """The reverse process of n images, in fewer steps for figures that need not take all of them."""
+    reverse = generator.reverse_of(n)
+    if steps is None or steps == reverse.schedule.T:
+        return reverse
+    return diffusion.respace(reverse, diffusion.timesteps(reverse.schedule.T, steps))
 
 
 def depths(T: int, parts: int) -> list[int]:
@@ -32,7 +32,7 @@ def depths(T: int, parts: int) -> list[int]:
     return [round(T * i / parts) for i in range(parts + 1)]
 
 
-def shared_latents(drawer: Drawer, *, parts: int = 4, each: int = 8, seed: int = 0, steps: int | None = None,
+def shared_latents(generator: ImageGenerator, *, parts: int = 4, each: int = 8, seed: int = 0, steps: int | None = None,
                    on_step: OnStep = lambda t: None) -> tuple[list[int], np.ndarray]:
     """Figure 7: images that share x_t, for several t.
 
@@ -44,27 +44,27 @@ def shared_latents(drawer: Drawer, *, parts: int = 4, each: int = 8, seed: int =
     depths, images
         The depths t > 0 and an array (parts, each + 1, H, W, C) in [−1, 1]; the first of each row is x_t.
     """
-    schedule, said = _fewer(drawer, 1, steps)
-    _, many = _fewer(drawer, each, steps)
-    chosen = depths(schedule.T, parts)[1:]
-    numbers = drawer.numbers(seed, 0, 1)
-    latents = {schedule.T: numbers.first(schedule)}
-    for t, x in diffusion.ancestral(schedule, said, latents[schedule.T], numbers.noise_at, **drawer.options):
+    one, many = _reverse_of(generator, 1, steps), _reverse_of(generator, each, steps)
+    T, noise = one.schedule.T, generator.noise(seed, 0, 1)
+    chosen = depths(T, parts)[1:]
+    latents = {T: noise.x_T(one.schedule)}
+    for t, x, _ in diffusion.ancestral(one, latents[T], noise.at_step):
         on_step(t)
         latents[t] = x
     rows = []
     for depth in chosen:
-        own = drawer.numbers(seed + 1, 0, each)  # another seed: the first chain's noise is not used again
-        x_t = drawer.backend.xp.concat([latents[depth]] * each, axis=0)  # (each, H, W, C)
-        for t, x in diffusion.ancestral(schedule, many, x_t, own.noise_at, start=depth, **drawer.options):
+        own = generator.noise(seed + 1, 0, each)  # another seed: the first chain's noise is not used again
+        x_t = generator.backend.xp.concat([latents[depth]] * each, axis=0)  # (each, H, W, C)
+        for t, x, _ in diffusion.ancestral(many, x_t, own.at_step, start=depth):
             on_step(t)
             x_0 = x
         rows.append(np.concatenate([to_host(latents[depth]), to_host(x_0)]))
     return chosen, np.clip(np.stack(rows), -1, 1)
 
 
-def interpolations(drawer: Drawer, x: np.ndarray, y: np.ndarray, *, parts: int = 4, columns: int = 9, seed: int = 0,
-                   steps: int | None = None, on_step: OnStep = lambda t: None) -> tuple[list[int], np.ndarray]:
+def interpolations(generator: ImageGenerator, x: np.ndarray, y: np.ndarray, *, parts: int = 4, columns: int = 9,
+                   seed: int = 0, steps: int | None = None, on_step: OnStep = lambda t: None
+                   ) -> tuple[list[int], np.ndarray]:
     """Figure 8: interpolation between two images at several depths, with the same noise for every λ.
 
     Parameters
@@ -77,21 +77,19 @@ def interpolations(drawer: Drawer, x: np.ndarray, y: np.ndarray, *, parts: int =
     depths, images
         The depths, and an array (parts + 1, columns + 2, H, W, C): x, the decoded mixes for λ = 0..1, and y.
     """
-    schedule, said = _fewer(drawer, columns, steps)
-    xp, device = drawer.backend.xp, drawer.backend
-    x_0, y_0 = (device.to_device(np.asarray(image, drawer.dtype)) for image in (x, y))
-    numbers = drawer.numbers(seed, 0, 2)
-    noise_x, noise_y = numbers.first(schedule)
+    reverse = _reverse_of(generator, columns, steps)
+    xp, device = generator.backend.xp, generator.backend
+    x_0, y_0 = (device.to_device(np.asarray(image, generator.dtype)) for image in (x, y))
+    noise_x, noise_y = generator.noise(seed, 0, 2).x_T(reverse.schedule)
     fractions = device.to_device(np.linspace(0, 1, columns))
 
     def same(t: int) -> Any:
         """One z for all columns."""
-        return xp.concat([device.normal(seed, "figure", t, 0, 1, drawer.shape, drawer.dtype)] * columns, axis=0)
+        return xp.concat([device.normal(seed, "figure", t, 0, 1, generator.shape, generator.dtype)] * columns, axis=0)
 
-    rows, chosen = [], depths(schedule.T, parts)
+    rows, chosen = [], depths(reverse.schedule.T, parts)
     for depth in chosen:
-        for t, mixed in diffusion.interpolate(schedule, said, x_0, y_0, depth, fractions, noise_x, noise_y, same,
-                                              **drawer.options):
+        for t, mixed, _ in diffusion.interpolate(reverse, x_0, y_0, depth, fractions, noise_x, noise_y, same):
             on_step(t)
             x_t = mixed
         rows.append(np.concatenate([x[None], to_host(x_t), y[None]]))

@@ -1,8 +1,4 @@
-"""Trained nets: open one from disk, draw images from one. The package's front door in three lines.
-
->>> from ddpm_np import load, sample                  # doctest: +SKIP
->>> images = sample(load("runs/digits"), n=16)        # doctest: +SKIP
-"""
+"""Open a trained net: a checkpoint, a run, or a diffusers folder."""
 
 from __future__ import annotations
 
@@ -13,15 +9,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-
 from ddpm_np import diffusion
-from ddpm_np.runs import checkpoint
-from ddpm_np.backend import to_host
 from ddpm_np.config import Config
-from ddpm_np.sampling.samplers import Drawer, Method
 from ddpm_np.interop import diffusers
 from ddpm_np.models import UNet
+from ddpm_np.runs import checkpoint
 
 
 @dataclass(frozen=True)
@@ -73,98 +65,3 @@ def load(path: str | Path, *, dtype: str = "float32", backend: str = "numpy",
             for which in ("model", "ema")}
     return Pretrained(saved.config, saved.config.diffusion.build(), nets["model"], SimpleNamespace(model=nets["ema"]),
                       saved.step, saved.config.no_label)
-
-
-def sample(model: Any, n: int, *, seed: int = 0, first: int = 0, weights: str = "ema", predicts: str | None = None,
-           variance: Any = None, clip: bool | None = None, batch_size: int | None = None,
-           schedule: diffusion.Schedule | None = None, workers: int | None = None, method: Method | None = None,
-           labels: Any = None, guidance: float = 0.0,
-           on_step: Callable[[int], Any] = lambda images: None) -> np.ndarray:
-    """Draw images, by Algorithm 2 unless told otherwise.
-
-    Parameters
-    ----------
-    model
-        What `load` returned, a Trainer, the path of a checkpoint, or a UNet (then give `schedule` unless it is the
-        paper's).
-    n
-        How many images: number `first` .. `first` + n − 1 of the seed. Each is a function of its number, whatever
-        `n`, `batch_size` and `workers` are.
-    batch_size
-        Images at a time; None for as many as take the memory of 250 of the paper's CIFAR-10 net, at most 250.
-    weights
-        ``"ema"`` or ``"model"``, where the model has both.
-    predicts, variance
-        As in `diffusion.p_mean_variance`, or None for the configuration's (the paper's where there is none).
-    clip
-        Whether x̂₀ is held in [−1, 1] at each step; None for the configuration's.
-    method
-        The sampler and its steps.
-    labels
-        For a net with labels: an int, or n ints; None draws without a label.
-    guidance
-        w of classifier-free guidance, see `diffusion.guided`.
-    on_step
-        Called after each step of a batch, with the number of its images.
-
-    Returns
-    -------
-    array (n, H, W, C)
-        In [−1, 1], in the net's dtype, on the host; `ddpm_np.data.to_levels` makes bytes of them.
-    """
-    if n < 1 or (batch_size is not None and batch_size < 1):
-        raise ValueError(f"n and batch_size must be at least 1, got {n} and {batch_size}")
-    method = method or Method()
-    drawer = Drawer(load(model) if isinstance(model, (str, Path)) else model, weights=weights, workers=workers,
-                    schedule=schedule, predicts=predicts, variance=variance, clip=clip, labels=labels,
-                    guidance=guidance)
-    images, batch_size = [], batch_size or drawer.at_a_time
-    for start in range(0, n, batch_size):
-        count = min(batch_size, n - start)
-        for _, x in drawer.chain(method, drawer.numbers(seed, first + start, count), start):
-            on_step(count)
-            x_0 = x
-        images.append(np.clip(to_host(x_0), -1, 1))
-    return np.concatenate(images)
-
-
-def estimates(model: Any, n: int, *, places: int = 10, seed: int = 0, method: Method | None = None,
-              on_step: Callable[[int], Any] = lambda images: None, **options: Any) -> np.ndarray:
-    """Progressive generation (section 4.3): x̂₀ of each image at evenly spaced places along its chain.
-
-    Parameters
-    ----------
-    n, seed, method, on_step
-        As in `sample`; `options` are those of `Drawer`.
-    places
-        How many, the image itself, which is the last, among them.
-
-    Returns
-    -------
-    array (n, places, H, W, C)
-        In [−1, 1].
-    """
-    drawer, method = Drawer(load(model) if isinstance(model, (str, Path)) else model, **options), method or Method()
-    count = len(method.visits(drawer.schedule.T))
-    wanted = set(np.linspace(0, count - 1, min(places - 1, count)).round().astype(int).tolist())
-    return np.concatenate([_seen(drawer, method, wanted, seed, first, min(drawer.at_a_time, n - first), on_step)
-                           for first in range(0, n, drawer.at_a_time)])
-
-
-def _seen(drawer: Drawer, method: Method, wanted: set[int], seed: int, first: int, n: int,
-          on_step: Callable[[int], Any]) -> np.ndarray:
-    """x̂₀ of the images `first` .. at the `wanted` visits of their chain, and the images: (n, places, H, W, C)."""
-    seen: list[Any] = []
-    asked: list[tuple[Any, Any, Any]] = []
-    chain = drawer.chain(method, drawer.numbers(seed, first, n), first,
-                         watch=lambda x, t, said: asked.append((x, t, said)))
-    for i, (_, x) in enumerate(chain):
-        on_step(n)
-        image = x
-        if i in wanted:
-            x_t, t, output = asked[-1]
-            x0 = diffusion.predict(drawer.schedule, lambda x, t, output=output: output, x_t, t,  # type: ignore[misc]
-                                   predicts=drawer.options["predicts"], clip=True).x0
-            seen.append(np.clip(to_host(x0), -1, 1))
-        asked.clear()
-    return np.stack([*seen, np.clip(to_host(image), -1, 1)], axis=1)

@@ -8,14 +8,14 @@ from typing import Any
 from ddpm_np.autograd.ops import images_together
 from ddpm_np.autograd.tensor import Tensor, no_grad
 from ddpm_np.backend import freeze, of
-from ddpm_np.diffusion.reverse import Predictor
+from ddpm_np.diffusion.reverse import Denoiser
 from ddpm_np.nn import Module
 from ddpm_np.parallel.processes import Team, can_fork, is_shared
 from ddpm_np.parallel.threads import cut, default_workers, map_in_order
 
 
 def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, fixed: bool = False,
-              together: bool = False) -> Predictor:
+              together: bool = False) -> Denoiser:
     """ε_θ(x, t) of a net: evaluation mode, no tape, arrays in and out.
 
     Parameters

@@ -17,7 +17,7 @@ import numpy as np
 
 from ddpm_np.backend import get_backend
 from ddpm_np.diffusion import Schedule
-from ddpm_np.diffusion.oracle_mixture import Mixture
+from ddpm_np.diffusion.oracle import Mixture
 
 WEIGHTS = (0.3, 0.25, 0.2, 0.15, 0.1)  # of the mixture's components
 RADIUS = 1.4  # of the circle that they stand on

@@ -111,8 +111,8 @@ def plot_field(path: str | Path, trained: Trained, side: int = 21) -> None:
     for column, t, cloud in zip(axes.T, steps, clouds, strict=True):
         here, there = np.full(len(x), t), np.full(len(cloud), t)
         seen = oracle.log_q(x, here) > np.quantile(oracle.log_q(cloud, there), 0.002)  # (side²,)
-        apart = np.square(trained.says(cloud, there)[:, :2] - oracle.eps(cloud, there)).mean()
-        says = (trained.says(x, here)[:, :2], oracle.eps(x, here))  # (side², 2) each
+        apart = np.square(trained.predict(cloud, there)[:, :2] - oracle.eps(cloud, there)).mean()
+        says = (trained.predict(x, here)[:, :2], oracle.eps(x, here))  # (side², 2) each
         titles = (rf"t = {t}: $E\,(\epsilon_\theta - \epsilon^*)^2$ = {apart:.2g}", "")
         for axis, eps, title in zip(column, says, titles, strict=True):
             arrow = -eps / (0.5 + np.linalg.norm(eps, axis=1, keepdims=True)) * (ticks[1] - ticks[0])  # (side², 2)

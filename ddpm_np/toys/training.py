@@ -13,7 +13,8 @@ import numpy as np
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.backend import get_backend, to_host
 from ddpm_np.diffusion import (
-    Predictor,
+    Denoiser,
+    Reverse,
     Schedule,
     ancestral,
     bound_loss,
@@ -50,7 +51,7 @@ def toy_schedule(T: int = 100) -> Schedule:
     if not 2 <= T <= 1000:
         raise ValueError(f"T must be from 2 to 1000, steps of the paper's schedule, got {T}")
     schedule = linear_schedule(1000)
-    return respace(schedule, lambda x, t: x, timesteps(1000, T))[0]
+    return respace(Reverse(schedule, lambda x, t: x), timesteps(1000, T)).schedule
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class Trained:
     settings : Settings
     start, schedule : Schedule
         β before and after training: the same unless they were learned.
-    says : callable
+    predict : callable
         (x_t, t) -> (N, 4): ε_θ, and the place of ln σ² between ln β̃_t and ln β_t.
     records : list of Record
     """
@@ -154,16 +155,20 @@ class Trained:
     settings: Settings
     start: Schedule
     schedule: Schedule
-    says: Predictor
+    predict: Denoiser
     records: list[Record]
+
+    @property
+    def reverse(self) -> Reverse:
+        """The reverse process with the learned mean and variance."""
+        return Reverse(self.schedule, self.predict, variance="learned_range")
 
     def chain(self, n: int, seed: int = 0) -> np.ndarray:
         """x₀, x₁, …, x_T of Algorithm 2 with the learned variance: (T + 1, n, 2), row t being x_t."""
         device = get_backend()
         x_T = first_noise(device, seed, self.schedule, 0, n, (2,))
         noise_at = step_noise(device, seed, 0, n, (2,))
-        steps = ancestral(self.schedule, self.says, x_T, noise_at, variance="learned_range")
-        return np.stack([x_T, *(x for _, x in steps)])[::-1]
+        return np.stack([x_T, *(x for _, x, _ in ancestral(self.reverse, x_T, noise_at))])[::-1]
 
     def variances(self, t: int, n: int = 600, seed: int = 1) -> tuple[float, float]:
         """σ_t² that the net learned, and the best there is: both as means over x_t and the dimensions.
@@ -174,7 +179,7 @@ class Trained:
         s, (x_0, noise) = self.schedule, fresh(self.toy, n, seed)
         steps = np.full(n, t)
         x_t = q_sample(s, x_0, steps, noise)
-        learned = p_mean_variance(s, self.says, x_t, steps, variance="learned_range")[1]
+        learned = p_mean_variance(self.reverse, x_t, steps)[1]
         x_0, x_t = x_0.astype(np.float64), x_t.astype(np.float64)
         known = self.toy.oracle(s, 400).x0(x_t, steps)  # (n, 2)
         missed = posterior_mean(s, x_0, x_t, steps) - posterior_mean(s, known, x_t, steps)
@@ -257,7 +262,7 @@ def judge(trained: Trained, n: int = 5000, points: int = 500, seed: int = 2) -> 
     x_0, noise = fresh(trained.toy, n, seed)
     t = get_backend().integers(seed, "toy/t", 0, 0, n, 1, s.T)  # (n,)
     x_t = q_sample(s, x_0, t, noise)
-    eps, best = trained.says(x_t, t)[:, :2], oracle.eps(x_t, t)  # (n, 2) each
+    eps, best = trained.predict(x_t, t)[:, :2], oracle.eps(x_t, t)  # (n, 2) each
     losses = np.square(noise - eps).mean(axis=1)  # (n,)
     per_point = np.sum([term for _, term in bound_terms(trained, points, seed)], axis=0)  # (points,)
     some = fresh(trained.toy, points, seed)[0]  # (points, 2)
@@ -272,9 +277,8 @@ def judge(trained: Trained, n: int = 5000, points: int = 500, seed: int = 2) -> 
 def bound_terms(trained: Trained, n: int, seed: int) -> list[tuple[int, np.ndarray]]:
     """(T + 1, L_T), …, (1, L₀) of n fresh points: (n,) each, nats per dimension."""
     device, x_0 = get_backend(), fresh(trained.toy, n, seed)[0]
-    found = vlb_terms(trained.schedule, trained.says, x_0,
-                      lambda t: device.normal(seed, "toy/bound", t, 0, n, (2,), "float32"),
-                      variance="learned_range", levels=None)
+    found = vlb_terms(trained.reverse, x_0, lambda t: device.normal(seed, "toy/bound", t, 0, n, (2,), "float32"),
+                      levels=None)
     return [(t, term.astype(np.float64) * NATS) for t, term in found]
 
 

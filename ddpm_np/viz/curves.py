@@ -41,7 +41,7 @@ def plot_schedule(path: str | Path, schedule: Schedule) -> None:
          ((r"$\bar\alpha_t/(1-\bar\alpha_t)$",
            np.concatenate(([np.nan], schedule.alpha_bar[1:] / schedule.one_minus_alpha_bar[1:]))),)),
         (axes[1, 1], "(7): the posterior mean's coefficients", "linear",
-         (("of $x_0$", schedule.posterior_mean_x0), ("of $x_t$", schedule.posterior_mean_xt))),
+         (("of $x_0$", schedule.posterior_x0), ("of $x_t$", schedule.posterior_xt))),
     )
     for axis, title, scale, lines in curves:
         for label, table in lines:

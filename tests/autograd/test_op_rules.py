@@ -48,14 +48,14 @@ every_forward = pytest.mark.parametrize(("name", "kernel"), FORWARDS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("rule", [writes_to_nothing, shares_no_writable_memory, gives_the_same_bits_again])
 @every_forward
-def test_the_rules_of_memory_and_bits(name, kernel, rule, layout):
+def test_memory_and_determinism_rules_hold_for_every_op_and_kernel(name, kernel, rule, layout):
     for example, forward, g in cases(name, kernel, layout):
         rule(forward, example, g)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @every_forward
-def test_the_dtype_given_is_kept(name, kernel, dtype):
+def test_output_and_gradients_keep_the_input_dtype(name, kernel, dtype):
     """Of the output and of what the vjp itself returns, before the tape could convert it."""
     for example, forward, g in cases(name, kernel, dtype=dtype):
         if name == "astype":
@@ -69,7 +69,7 @@ def test_the_dtype_given_is_kept(name, kernel, dtype):
 
 
 @pytest.mark.parametrize("name", [name for name in OPS if REGISTRY[name].analytic])
-def test_complex_numbers_without_imaginary_part_change_nothing(name):
+def test_complex_input_with_zero_imaginary_part_gives_the_real_output(name):
     op = REGISTRY[name]
     for example in examples(name, generator("complex", name)):
         y = op(*example.inputs, **example.static)
@@ -80,21 +80,21 @@ def test_complex_numbers_without_imaginary_part_change_nothing(name):
         assert not np.imag(z).any()
 
 
-def test_conditions_have_no_gradient():
+def test_where_has_no_gradient_for_its_condition():
     for example in examples("where", generator("where")):
         y, vjp = REGISTRY["where"].define(*example.arrays)
         assert vjp(np.ones(y.shape))[0] is None
 
 
 @every_forward
-def test_the_record_tells_what_the_vjp_keeps_alive(name, kernel):
+def test_saves_lists_the_arrays_that_the_vjp_keeps_alive(name, kernel):
     reached = list(cases(name, kernel))
     assert reached
     keeps_what_it_says(reached[0][1], [example for example, _, _ in reached], forward_of(name, kernel)[2])
 
 
 @pytest.mark.parametrize("name", OPS)
-def test_gradients_that_cost_something_wait_to_be_wanted(name):
+def test_vjp_of_several_operands_returns_thunks_or_views(name):
     """With several operands, a vjp returns thunks, or views of the cotangent, which cost nothing."""
     for example, _, g in cases(name, None):
         if sum(map(is_floating, example.arrays)) < 2 or g.size == 0:
@@ -105,7 +105,7 @@ def test_gradients_that_cost_something_wait_to_be_wanted(name):
 
 
 @pytest.mark.parametrize("name", ["multiply", "matmul", "where", "conv2d", "linear", "group_norm", "attention"])
-def test_gradients_nobody_wants_are_not_computed(name, monkeypatch):
+def test_unrequested_gradients_are_not_computed(name, monkeypatch):
     """One operand at a time is given a gradient; the others' thunks are not called."""
     op = REGISTRY[name]
     example = examples(name, generator(name))[0]
@@ -134,7 +134,7 @@ def test_gradients_nobody_wants_are_not_computed(name, monkeypatch):
             assert called == [i], f"{name}: wanted {i}, computed {called}"
 
 
-def test_a_kernel_stands_in_only_where_kernels_are_wanted():
+def test_kernels_context_selects_kernels_and_is_undone_afterwards():
     """`kernels` is a context, and back where it was afterwards, whatever was raised in it."""
     op = REGISTRY["group_norm_silu"]
     example = examples(op.name, generator(op.name))[0]

@@ -27,7 +27,7 @@ def correlation(x, w, b, *, stride, padding):
     return y if b is None else y + b
 
 
-def test_the_einsum_that_convolutions_are_compared_with_is_scipys_correlation():
+def test_reference_convolution_equals_scipys_correlation():
     for example in examples("conv2d", generator("correlation")):
         expected = correlation(*example.inputs, **example.static)
         assert error(EXPECTED["conv2d"](*example.inputs, **example.static), expected) <= VALUE
@@ -35,7 +35,7 @@ def test_the_einsum_that_convolutions_are_compared_with_is_scipys_correlation():
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", sorted(REGISTRY))
-def test_values(name, layout):
+def test_op_values_equal_the_reference_implementation(name, layout):
     for example in (laid_out(e, layout) for e in examples(name, generator(name, layout))):
         expected = np.asarray(EXPECTED[name](*example.inputs, **example.static))
         for choice in ("reference", "fast"):
@@ -47,7 +47,7 @@ def test_values(name, layout):
 
 
 @pytest.mark.parametrize("x", [-1e3, -40.0, -8.0, -5.0, -1.0, -1e-3, 0.0, 1e-3, 1.0, 5.0, 8.0, 30.0])
-def test_tails(x):
+def test_activations_keep_full_relative_precision_in_the_tails(x):
     """Each value and derivative to full relative precision, however small."""
     with mpmath.workdps(600):
         at = mpmath.mpf(x)
@@ -72,7 +72,7 @@ def test_tails(x):
         np.testing.assert_allclose(g[0], 1.7 * slope, rtol=max(rtol, 1e-14), atol=absolute)
 
 
-def test_float32_does_not_overflow():
+def test_float32_activations_do_not_overflow():
     x = np.array([-1e4, -200, -89, 0, 89, 200, 1e4], np.float32)
     for op in (ops.sigmoid, ops.silu, ops.softmax, ops.tanh):
         y, vjp = op.define(x)
@@ -114,6 +114,6 @@ def test_fancy_indices_are_refused():
         ops.getitem(np.ones((3, 2)), np.array([0, 1]))
 
 
-def test_an_unknown_choice_of_kernels():
+def test_an_unknown_kernel_choice_is_refused():
     with pytest.raises(ValueError, match="'fast' or 'reference', got 'slow'"), kernels("slow"):
         pass

@@ -32,13 +32,13 @@ def test_vjp_is_the_derivative(name, layout):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", [name for name in OPS if REGISTRY[name].linear])
-def test_linear_ops_have_their_adjoint(name, layout):
+def test_linear_ops_satisfy_the_adjoint_identity(name, layout):
     op, rng = REGISTRY[name], generator("adjoint", name, layout)
     for example in (laid_out(e, layout) for e in examples(name, rng)):
         assert adjoint_error(op, example, rng) <= ADJOINT, str(example)
 
 
-def test_every_op_has_examples_and_says_what_it_computes():
+def test_every_op_has_examples_and_a_docstring():
     rng = np.random.default_rng(0)
     for name, op in REGISTRY.items():
         cases = examples(name, rng)
@@ -55,7 +55,7 @@ BINARY = ("add", "subtract", "multiply", "divide")
 
 @given(st.sampled_from(BINARY), mutually_broadcastable_shapes(num_shapes=2, max_dims=4, max_side=4, min_side=0))
 @few
-def test_binary_ops_of_any_shapes_that_broadcast(name, shapes):
+def test_binary_op_gradients_for_any_broadcastable_shapes(name, shapes):
     (a, b), op = shapes.input_shapes, REGISTRY[name]
     rng = generator(name, a, b)
     example = Example((rng.standard_normal(a), nonzero(rng, b)))
@@ -79,7 +79,7 @@ def convolutions(draw):
 
 @given(convolutions())
 @few
-def test_convolutions_of_any_size(case):
+def test_convolution_gradients_for_any_size(case):
     example, rng = case
     op = REGISTRY["conv2d"]
     assert gradient_errors(op, example, rng)[0] <= PAIRED
@@ -99,7 +99,7 @@ def normalisations(draw):
 
 @given(st.sampled_from(["group_norm", "group_norm_silu"]), normalisations())
 @few
-def test_normalisations_of_any_size(name, case):
+def test_normalisation_gradients_for_any_size(name, case):
     example, rng = case
     assert gradient_errors(REGISTRY[name], example, rng)[0] <= 1e-11  # x̂ is near 0/0 in a group of nearly equal numbers
     assert max(fast_and_reference(REGISTRY[name], example, rng)) <= 1e-11

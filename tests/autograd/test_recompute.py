@@ -48,7 +48,7 @@ def equal(found, expected):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("choice", ["fast", "reference"])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_run_with_it_is_the_run_without(dtype, choice, workers):
+def test_training_with_recomputation_gives_the_same_bits(dtype, choice, workers):
     ends = []
     for recompute in (False, True):
         model = small_net(dtype)
@@ -60,7 +60,7 @@ def test_a_run_with_it_is_the_run_without(dtype, choice, workers):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_gradients_of_net_and_image(dtype):
+def test_parameter_and_image_gradients_are_the_same_bits(dtype):
     model, found = small_net(dtype), []
     for on in (False, True):
         x = leaf(3, 8, 8, 1, dtype=dtype)
@@ -70,7 +70,7 @@ def test_gradients_of_net_and_image(dtype):
     assert equal(*found)
 
 
-def test_on_a_device():
+def test_recomputation_on_a_gpu_transfers_nothing_to_the_host():
     """The strict fake of CuPy: nothing is brought to the host on the way."""
     with fake_cupy.installed(), kernels("reference"):
         ends = []
@@ -100,7 +100,7 @@ def branches(cut, x, w):
     return ops.sum_(cut(deep)(d + c + h, w) * a * x)
 
 
-def test_sums_are_added_up_in_the_same_order():
+def test_gradients_of_shared_tensors_accumulate_in_the_same_order():
     """Parameters that two segments share, an input that goes into several branches; float32, where order shows."""
     found = []
     for cut in (lambda segment: segment, recomputed):
@@ -110,7 +110,7 @@ def test_sums_are_added_up_in_the_same_order():
     assert equal(*found)
 
 
-def test_against_differences():
+def test_gradient_through_segments_against_finite_differences():
     x, w = leaf(4, 6), leaf(6, 6, name="w")
     direction = generator("direction").standard_normal(w.shape)
     with recomputing():
@@ -119,7 +119,7 @@ def test_against_differences():
     assert slope == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-6)
 
 
-def test_the_second_run_draws_what_the_first_did_and_leaves_the_count_alone():
+def test_the_second_run_repeats_the_dropout_draws_and_keeps_the_draw_counter():
     dropout, found = Dropout(0.5), []
     for on in (False, True):
         x = leaf(4, 50)
@@ -130,7 +130,7 @@ def test_the_second_run_draws_what_the_first_did_and_leaves_the_count_alone():
     assert equal(*found)
 
 
-def test_the_second_run_has_the_context_of_the_first():
+def test_the_second_run_uses_the_kernels_and_the_tape_of_the_first():
     """Its kernels and a tape, whoever asks for the gradient, in whatever thread."""
     seen = []
 
@@ -169,7 +169,7 @@ def counted(runs):
     return own_op("counted", define)
 
 
-def test_only_what_somebody_wants():
+def test_only_requested_gradients_are_computed():
     runs = []
     op = recomputed(counted(runs))
     x, w = leaf(3), leaf(3, name="w")
@@ -186,7 +186,7 @@ def test_only_what_somebody_wants():
     assert runs == ["forward", "forward", "forward", "a", "b"]
 
 
-def test_a_segment_within_a_segment_is_part_of_it():
+def test_a_nested_segment_is_part_of_the_outer_one():
     runs = []
     op = recomputed(counted(runs))
     x = leaf(3)
@@ -197,7 +197,7 @@ def test_a_segment_within_a_segment_is_part_of_it():
 
 
 @pytest.mark.parametrize("make", [lambda: leaf(3), lambda: ops.sin(leaf(3))])
-def test_a_segment_may_hand_its_input_on(make):
+def test_a_segment_may_return_its_input(make):
     x = make()
     with recomputing():
         y = recomputed(lambda x: x)(x)
@@ -214,7 +214,7 @@ def peak(work):
         tracemalloc.stop()
 
 
-def test_less_is_kept():
+def test_peak_memory_is_the_segment_inputs_and_one_segment():
     """32 segments of 4 arrays each: what enters each of them, and one segment's own."""
     def segment(x):
         for _ in range(4):
@@ -233,7 +233,7 @@ def test_less_is_kept():
     assert 32 * array < peak(lambda: work(True)) < 42 * array
 
 
-def test_a_deep_net_needs_less():
+def test_a_deep_unet_needs_less_than_half_the_memory():
     config = UNetConfig(16, 1, 16, (1, 1), 4, (16,), dropout=0.1, groups=4)
     model = UNet(config).train()
 
@@ -247,7 +247,7 @@ def test_a_deep_net_needs_less():
     assert peak(lambda: work(True)) < 0.4 * peak(lambda: work(False))
 
 
-def test_watch_is_called_while_all_is_there():
+def test_watch_is_called_once_after_the_first_run():
     kept = []
 
     def segment(x):
@@ -265,7 +265,7 @@ def test_watch_is_called_while_all_is_there():
 # Errors
 
 
-def test_a_second_backward_is_told_as_elsewhere():
+def test_a_second_backward_through_a_segment_is_refused():
     x = leaf(3)
     with recomputing():
         y = recomputed(lambda x: ops.sin(ops.sin(x)))(x)
@@ -274,7 +274,7 @@ def test_a_second_backward_is_told_as_elsewhere():
         y.backward(np.ones(3))
 
 
-def test_a_net_that_changed_in_between():
+def test_a_net_that_changed_between_the_two_runs_is_an_error():
     model = small_net()
     with randomness(0, 0), recomputing():
         loss = ops.mean(model(np.zeros((1, 8, 8, 1), np.float32), np.array([1])))
@@ -283,7 +283,7 @@ def test_a_net_that_changed_in_between():
         loss.backward()
 
 
-def test_an_error_in_a_segment_leaves_it_on():
+def test_recomputation_stays_on_after_an_error_in_a_segment():
     def wrong(x):
         raise ValueError("wrong")
 
@@ -305,7 +305,7 @@ def trainer_of(config, recompute):
     return trainer, Batches(digits(), settings.batch_size, settings.seed)
 
 
-def test_a_run_may_go_on_with_it(tmp_path):
+def test_a_run_may_resume_with_recomputation(tmp_path):
     config = Config.preset("digits").replace(batch_size=4)
     config = dataclasses.replace(config, model=SMALL)
     with_it = config.replace(recompute=True)
@@ -322,7 +322,7 @@ def test_a_run_may_go_on_with_it(tmp_path):
 
 
 @pytest.mark.parametrize("recompute", [False, True])
-def test_the_trainer_and_the_command_line_switch_it_on(tmp_path, monkeypatch, recompute):
+def test_the_trainer_and_the_command_line_enable_recomputation(tmp_path, monkeypatch, recompute):
     """Seen from inside a step: whether a segment runs twice."""
     runs = []
 

@@ -18,7 +18,7 @@ from ddpm_np.check.gradients.derivatives import STEP, error
 # Graphs
 
 
-def test_a_diamond():
+def test_a_diamond_graph_walks_the_shared_node_once():
     """y = x·sin x + exp(x·sin x): every node is walked once, after all that it flows into."""
     x = leaf(3, 2)
     cotangent = generator("diamond").standard_normal((3, 2))
@@ -35,7 +35,7 @@ def test_a_diamond():
     assert len(walks) == 1
 
 
-def test_branches_of_different_lengths():
+def test_a_leaf_reached_by_branches_of_different_lengths():
     """A leaf that is reached first by a short way, and last by a long one."""
     x = leaf(4)
     long = x
@@ -51,7 +51,7 @@ def test_branches_of_different_lengths():
 @given(st.lists(st.tuples(st.sampled_from(["add", "multiply", "subtract", "tanh", "reuse"]), st.integers(0, 100),
                           st.integers(0, 100)), min_size=1, max_size=20))
 @few
-def test_any_graph(steps):
+def test_random_graphs_against_the_complex_step(steps):
     """Random graphs of two leaves, against the complex step through the same arithmetic."""
     a, b = leaf(3, name="a"), leaf(2, 1, name="b")
     g = generator("any graph", steps).standard_normal((2, 3))
@@ -86,7 +86,7 @@ def test_a_long_chain_needs_no_recursion():
         y = y * 1.0001
 
 
-def test_only_what_leads_to_a_leaf_is_recorded():
+def test_only_operations_on_tensors_that_require_grad_are_recorded():
     x, constant = leaf(2), Tensor(np.ones(2))
     assert not (constant * 2).requires_grad
     assert (constant * 2).node is None
@@ -97,7 +97,7 @@ def test_only_what_leads_to_a_leaf_is_recorded():
     np.testing.assert_array_equal(x.grad, [3.0, 4.0])
 
 
-def test_gradients_of_what_the_output_does_not_depend_on():
+def test_gradient_is_none_for_a_tensor_the_output_does_not_depend_on():
     x, y = leaf(2, name="x"), leaf(3, name="y")
     found = gradients(x * 2, [y, x], np.array([1.0, 5.0]))
     assert found[0] is None
@@ -114,7 +114,7 @@ def test_stop_gradient_cuts_the_tape():
 # Leaves
 
 
-def test_a_second_backward_is_refused_in_a_plain_line():
+def test_a_second_backward_is_refused():
     x = leaf(3)
     y = (x * x).sum()
     y.backward()
@@ -125,7 +125,7 @@ def test_a_second_backward_is_refused_in_a_plain_line():
     np.testing.assert_array_equal(x.grad, before)
 
 
-def test_a_part_that_two_outputs_share_is_walked_once():
+def test_a_second_backward_through_a_shared_part_is_refused():
     x = leaf(3)
     shared = x * x
     first, second = (shared * 2).sum(), (shared * 3).sum()
@@ -136,7 +136,7 @@ def test_a_part_that_two_outputs_share_is_walked_once():
     np.testing.assert_array_equal(x.grad, before)
 
 
-def test_grads_add_up_over_graphs():
+def test_grad_accumulates_over_backward_calls():
     x = leaf(3)
     (x * 2).backward(np.array([1.0, 2.0, 3.0]))
     first = x.grad
@@ -160,7 +160,7 @@ LEAF_GRAPHS = {
 
 
 @pytest.mark.parametrize("name", LEAF_GRAPHS)
-def test_a_leafs_grad_is_its_own(name):
+def test_grad_of_a_leaf_is_its_own_writable_array(name):
     """Writable, shared with nothing: not with the cotangent, the data, or another leaf's; of the leaf's dtype."""
     build, times = LEAF_GRAPHS[name]
     x, other = leaf(2, 3, name="x"), leaf(2, 3, name="other")
@@ -186,7 +186,7 @@ def test_two_leaves_of_one_sum_do_not_share_a_grad():
     np.testing.assert_array_equal(y.grad, [1, 2, 3])
 
 
-def test_a_vjp_sees_a_read_only_cotangent():
+def test_a_vjp_receives_a_read_only_cotangent():
     def define(a):
         def vjp(g):
             g *= 2
@@ -199,7 +199,7 @@ def test_a_vjp_sees_a_read_only_cotangent():
 
 
 @pytest.mark.parametrize("kind", ["float", "list", "Tensor", "float32"])
-def test_cotangents_of_any_kind(kind):
+def test_backward_accepts_a_float_list_array_or_tensor(kind):
     x = leaf(2)
     given_as = {"float": 2.0, "list": [2.0, 2.0], "Tensor": Tensor(np.array([2.0, 2.0])),
                 "float32": np.array([2, 2], np.float32)}[kind]
@@ -209,7 +209,7 @@ def test_cotangents_of_any_kind(kind):
     assert x.grad.dtype == np.float64
 
 
-def test_a_leafs_own_backward_keeps_its_dtype():
+def test_backward_of_a_leaf_itself_keeps_its_dtype():
     x = leaf(2, dtype=np.float32)
     x.backward(np.array([1.0, 2.0]))
     assert x.grad.dtype == np.float32
@@ -218,7 +218,7 @@ def test_a_leafs_own_backward_keeps_its_dtype():
 # Errors
 
 
-def test_backward_says_what_is_wrong():
+def test_backward_errors_are_one_plain_line():
     x = leaf(2, 3)
     for call, words in [
         ((x * 2).backward, r"backward of a Tensor of shape \(2, 3\) needs a gradient of that shape"),
@@ -234,13 +234,13 @@ def test_backward_says_what_is_wrong():
         y.backward()
 
 
-def test_an_input_that_has_no_gradient():
+def test_backward_through_an_input_without_a_gradient_is_refused():
     p = Tensor(np.array(2.0), requires_grad=True)
     with pytest.raises(TypeError, match="pow has no gradient for one of its inputs"):
         ops.OPS.pow(Tensor(np.array([1.0, 2.0])), p).sum().backward()
 
 
-def test_tensors_of_what_has_no_gradient():
+def test_data_without_gradients_is_refused():
     for data, words in [(np.arange(3), "only floating numbers have gradients, got dtype int64"),
                         (np.array([True]), "got dtype bool")]:
         with pytest.raises(TypeError, match=words):
@@ -251,7 +251,7 @@ def test_tensors_of_what_has_no_gradient():
         _ = ops.OPS.median
 
 
-def test_a_vjp_with_too_few_or_misshapen_gradients_is_a_fault_of_the_op():
+def test_too_few_or_misshapen_gradients_are_reported_as_a_fault_of_the_op():
     x = leaf(2, 3)
     for define, words in [(lambda a, b: (a * b, lambda g: (g,)), "gave 1 gradients for 2 inputs"),
                           (lambda a, b: (a * b, lambda g: (g[0, 0], g)), r"gradient of shape \(\) for an input of"),

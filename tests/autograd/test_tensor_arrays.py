@@ -17,7 +17,7 @@ from ddpm_np.check.gradients.derivatives import STEP, error
 # Data
 
 
-def test_data_is_shared_and_assigning_copies():
+def test_data_is_the_given_array_and_assignment_copies_into_it():
     array = np.arange(3.0)
     x = Tensor(array, requires_grad=True)
     assert x.data is array
@@ -44,7 +44,7 @@ def test_dtypes_are_kept_and_python_numbers_are_float32(data, dtype):
     assert Tensor(x).data is x.data
 
 
-def test_a_tensor_shows_its_data():
+def test_repr_len_and_iteration_of_a_tensor():
     assert repr(Tensor(np.array([1.0]), requires_grad=True)) == "Tensor(array([1.]), requires_grad=True)"
     assert len(Tensor(np.zeros((4, 2)))) == 4
     assert [float(row.data[1]) for row in Tensor(np.arange(4.0).reshape(2, 2))] == [1.0, 3.0]
@@ -76,7 +76,7 @@ def test_operators_with_arrays_and_numbers_on_either_side(sign, other):
 
 @pytest.mark.parametrize("scalar", [2.0, 3, np.float32(1.5)])
 @pytest.mark.parametrize("sign", OPERATORS)
-def test_numbers_leave_float32_alone(sign, scalar):
+def test_scalars_do_not_promote_float32(sign, scalar):
     x = leaf(2, dtype=np.float32)
     assert OPERATORS[sign](x, scalar).dtype == OPERATORS[sign](scalar, x).dtype == np.float32
 
@@ -98,7 +98,7 @@ def test_matrix_products_and_powers():
 
 @given(st.lists(st.integers(1, 4), max_size=4), st.data())
 @few
-def test_broadcasting_is_undone(shape, data):
+def test_undo_broadcasting_sums_over_the_repeated_axes(shape, data):
     """Of any shape that broadcasts to `shape`: sums over the repeated axes, by explicit loops."""
     small = [data.draw(st.sampled_from([1, n])) for n in shape][data.draw(st.integers(0, len(shape))):]
     g = generator("undo", shape, small).standard_normal(shape)
@@ -117,7 +117,7 @@ def test_broadcasting_is_undone(shape, data):
     ((2, 1, 4), (1, 1, 4)), ((0, 4), (4,)), ((0, 4), (1, 4)), ((3, 0), (1, 0)), ((3, 0), (3, 1)), ((0,), ()),
     ((2, 0, 3), (2, 1, 3)), ((2, 0, 3), (1, 0, 1)), ((0, 5, 3), (0, 1, 3)),
 ])
-def test_broadcasting_is_undone_in_any_dtype_of_any_size(large, small, dtype, space):
+def test_undo_broadcasting_in_any_dtype_and_namespace(large, small, dtype, space):
     """By NumPy's own sum in more digits; no numbers add up to 0; an array whatever its shape."""
     g = np.asarray(generator("undo", large, dtype).standard_normal(large)).astype(dtype)
     if dtype == "complex128":
@@ -136,6 +136,6 @@ def test_broadcasting_is_undone_in_any_dtype_of_any_size(large, small, dtype, sp
 @pytest.mark.parametrize(("large", "small"), [
     ((), (1,)), ((3,), (1, 3)), ((3,), (4,)), ((2, 3), (3, 1)), ((1, 3), (2, 3)), ((0, 3), (2, 3)),
 ])
-def test_a_gradient_of_a_shape_that_is_no_broadcast(large, small):
+def test_a_gradient_of_an_unbroadcastable_shape_is_refused(large, small):
     with pytest.raises(AssertionError, match=r"the vjp of tried gave a gradient of shape .* for an input of shape"):
         undo_broadcasting(np.ones(large), small, "tried")

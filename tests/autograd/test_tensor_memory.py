@@ -19,7 +19,7 @@ from ddpm_np.autograd.tensor import gradients, is_recording
 # Memory
 
 
-def test_what_no_vjp_captured_is_freed_right_after_the_forward():
+def test_arrays_that_no_vjp_needs_are_freed_after_the_forward_pass():
     x = leaf(1000)
     gc.disable()
     try:
@@ -33,7 +33,7 @@ def test_what_no_vjp_captured_is_freed_right_after_the_forward():
         gc.enable()
 
 
-def test_the_backward_pass_frees_as_it_goes():
+def test_the_backward_pass_frees_the_graph_as_it_goes():
     """By the time the first op is reached again, all that the later ones saved is gone; without the collector."""
     refs, found = [], []
 
@@ -77,7 +77,7 @@ def test_a_dropped_graph_needs_no_garbage_collector():
 # Contexts and threads
 
 
-def test_no_grad_holds_in_its_context_only():
+def test_no_grad_applies_only_within_its_context():
     x = leaf(2)
     with no_grad():
         assert not (x * 2).requires_grad
@@ -93,7 +93,7 @@ def test_no_grad_holds_in_its_context_only():
     assert is_recording()
 
 
-def test_no_grad_in_a_thread_stays_there():
+def test_no_grad_in_a_thread_does_not_affect_other_threads():
     inside, leave = threading.Event(), threading.Event()
 
     def other():
@@ -109,7 +109,7 @@ def test_no_grad_in_a_thread_stays_there():
     thread.join()
 
 
-def test_threads_differentiate_with_respect_to_the_same_leaves():
+def test_threads_may_compute_gradients_of_the_same_leaves():
     w = leaf(20, 20, name="w")
 
     def work(i):

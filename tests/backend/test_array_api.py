@@ -49,7 +49,7 @@ def partial(example: Example) -> bool:
 
 
 @pytest.mark.parametrize("name", sorted(set(ops.REGISTRY) - set(CANNOT)))
-def test_op_definitions(name):
+def test_op_definitions_run_on_array_api_strict(name):
     rng = np.random.default_rng(sorted(ops.REGISTRY).index(name))
     tried = 0
     for example in examples(name, rng):
@@ -69,7 +69,7 @@ def test_op_definitions(name):
 
 
 @pytest.mark.parametrize("name", CANNOT)
-def test_what_cannot_run_cannot(name):
+def test_ops_listed_as_unsupported_do_not_run(name):
     """The list above has no op that would run."""
     example = examples(name, np.random.default_rng(0))[0]
     with pytest.raises(AttributeError, match="has no attribute"):
@@ -77,7 +77,7 @@ def test_what_cannot_run_cannot(name):
 
 
 @pytest.mark.parametrize("name", ["matmul", "linear", "conv2d", "group_norm", "silu", "sigmoid", "softmax"])
-def test_complex_branches(name):
+def test_complex_forwards_run_on_array_api_strict(name):
     """Forwards that take complex numbers as the analytic functions they are; `attention` follows from two of them."""
     example = examples(name, np.random.default_rng(1))[0]
     arrays = [None if a is None else a + 0.25j * a[::-1] for a in example.arrays]
@@ -87,7 +87,7 @@ def test_complex_branches(name):
     assert_equal(found, y)
 
 
-def test_all_of_diffusion_is_tried():
+def test_every_public_diffusion_function_is_tested():
     """Names that `diffusion` gains come here too, or are listed as not taking arrays."""
     new = set(diffusion.__all__) - set(CALLS) - NOT_OF_ARRAYS
     assert not new, f"try these in diffusion_calls.py: {sorted(new)}"
@@ -96,7 +96,7 @@ def test_all_of_diffusion_is_tried():
 @pytest.mark.parametrize("name", sorted(set(CALLS) - NEEDS_LOG_NDTR))
 @settings(max_examples=10, deadline=None)
 @given(data=st.data())
-def test_diffusion(name, data):
+def test_diffusion_functions_run_on_array_api_strict(name, data):
     T = data.draw(st.integers(2, 6), "T")
     shape = (data.draw(st.integers(1, 4), "n"), *data.draw(st.sampled_from([(3,), (2, 3, 1)]), "shape"))
     dtype = data.draw(st.sampled_from([np.float32, np.float64]), "dtype")

@@ -30,7 +30,7 @@ def device():
         yield get_backend("cupy")
 
 
-def test_the_backend_is_the_fake(device):
+def test_the_cupy_backend_is_the_strict_fake(device):
     x = device.to_device(np.arange(3.0))
     assert of(x) is device.xp
     assert backend_of(x) is device
@@ -40,40 +40,40 @@ def test_the_backend_is_the_fake(device):
 
 
 @pytest.mark.parametrize("name", sorted(ops.REGISTRY))
-def test_every_op(device, name):
+def test_every_op_equals_the_host(device, name):
     checks.check_op(name, device, ROUNDING)
 
 
 @pytest.mark.parametrize("name", sorted(checks.COMPLEX))
-def test_complex_forwards(device, name):
+def test_complex_forwards_equal_the_host(device, name):
     checks.check_complex_forward(name, device, ROUNDING)
 
 
 @pytest.mark.parametrize("config", [UNetConfig.preset("digits"), checks.TINY], ids=["digits", "tiny"])
-def test_unet(device, config):
+def test_unet_output_and_gradients_equal_the_host(device, config):
     checks.check_unet(config, device, 1e-12)  # 1.2e-13 is met
 
 
-def test_random_numbers(device):
+def test_random_numbers_equal_the_host(device):
     checks.check_random(device)
     fake_cupy.counts.reset()
     device.normal(0, "noise", 1, 2, 3, (4,))
     assert fake_cupy.counts.uploads == 0
 
 
-def test_training_steps(device):
+def test_training_steps_equal_the_host(device):
     checks.check_training(device, 1e-11)  # 1.3e-12 is met
 
 
-def test_training_steps_in_float32(device):
+def test_float32_training_steps_equal_the_host(device):
     checks.check_training(device, 1e-3, steps=2, dtype="float32")
 
 
-def test_predictor_sees_steps(device):
+def test_predictor_uses_the_weights_of_the_latest_step(device):
     checks.check_predictor_sees_steps(device)
 
 
-def test_a_step_does_not_wait(device):
+def test_a_training_step_transfers_nothing_to_the_host(device):
     """Nothing comes back, and only the images go up, once the schedule's tables are there."""
     trainer = checks.make_trainer(device)
     fake_cupy.counts.reset()
@@ -90,7 +90,7 @@ def test_a_step_does_not_wait(device):
     assert (fake_cupy.counts.uploads, fake_cupy.counts.transfers) == (0, 0)
 
 
-def test_a_log_waits_once(device):
+def test_a_log_record_costs_one_transfer(device):
     trainer = checks.make_trainer(device)
     batches = [(checks.batch(k), None) for k in range(5)]
     transfers, last = [], []
@@ -103,11 +103,11 @@ def test_a_log_waits_once(device):
     assert last == [0, 0, 1, 1, 2]
 
 
-def test_a_step_that_is_not_finite_changes_nothing(device):
+def test_a_non_finite_step_changes_nothing(device):
     checks.check_non_finite_step(device)
 
 
-def test_a_step_that_is_not_finite_is_not_waited_for(device):
+def test_a_non_finite_step_is_found_without_an_extra_transfer(device):
     trainer = checks.make_trainer(device)
     bad = np.full((5, 4, 4, 1), np.nan)
     fake_cupy.counts.reset()
@@ -118,11 +118,11 @@ def test_a_step_that_is_not_finite_is_not_waited_for(device):
     assert fake_cupy.counts.transfers == 1
 
 
-def test_sampler(device):
+def test_sampler_equals_the_host(device):
     checks.check_sampler(device, 5e-14)  # 3.4e-15 is met
 
 
-def test_the_sampler_does_not_wait(device):
+def test_the_sampler_transfers_nothing_to_the_host(device):
     model = checks.make_unet(checks.UNLABELLED, device)
     counted = []
     for T in (3, 6):
@@ -134,15 +134,15 @@ def test_the_sampler_does_not_wait(device):
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))
-def test_the_mathematics(device, name):
+def test_diffusion_functions_equal_the_host(device, name):
     checks.check_mathematics(name, device, 5e-14)
 
 
-def test_checkpoint(device, tmp_path):
+def test_a_checkpoint_opens_on_host_and_device_with_the_same_samples(device, tmp_path):
     checks.check_checkpoint(device, tmp_path, 5e-14)
 
 
-def test_samples_come_back_once_a_batch(device):
+def test_samples_are_transferred_once_per_batch(device):
     net = checks.make_unet(checks.SMALLEST, device)
     fake_cupy.counts.reset()
     images = ddpm_np.sample(net, 3, batch_size=2, schedule=linear_schedule(3, 0.1, 0.6), variance="small")
@@ -150,7 +150,7 @@ def test_samples_come_back_once_a_batch(device):
     assert (fake_cupy.counts.transfers, fake_cupy.counts.uploads) == (2, 5)  # two batches; the schedule's tables
 
 
-def test_average_takes_a_python_flag(device):
+def test_ema_update_takes_a_python_flag(device):
     trainer = checks.make_trainer(device)
     average = EMA(trainer.model, 0.5)
     trainer.flat.data += 1.0
@@ -161,7 +161,7 @@ def test_average_takes_a_python_flag(device):
     assert np.allclose(to_host(average.data), before + 0.5, rtol=0, atol=1e-15)
 
 
-def test_weights_and_images_come_from_either_side(device):
+def test_state_dicts_load_from_host_and_device(device):
     model = checks.make_unet(checks.UNLABELLED, device)
     state = ddpm_np.nn.module.host_state(model)
     assert all(isinstance(a, np.ndarray) for a in state.values())
@@ -207,14 +207,14 @@ def imports(tree: ast.AST) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
-def test_there_is_one_way_back():
+def test_only_backend_copies_from_the_device():
     for file in sources():
         found = ways_back(ast.parse(file.read_text(encoding="utf-8")))
         assert bool(found) == (file.name == "backend.py"), f"{file.relative_to(PACKAGE)}: {found}"
 
 
-def test_computing_modules_import_no_array_module():
-    host = {"examples.py"}  # inputs for tests, made on the host
+def test_computing_modules_import_no_array_library():
+    host = {"examples.py", "memory.py"}  # inputs for tests, and the memory of a host
     for file in sources("autograd", "nn", "models", "diffusion", "training", "sampling"):
         if file.name not in host:
             found = imports(ast.parse(file.read_text(encoding="utf-8"))) & {"numpy", "cupy", "cupyx", "scipy"}

@@ -36,7 +36,7 @@ def values(a):
     return unwrap(a)
 
 
-def test_it_comes_and_goes():
+def test_the_fake_is_installed_and_removed():
     before = {name: module for name, module in sys.modules.items() if name.startswith("cupy")}
     known = backend._BACKENDS.get("cupy")
     with fake_cupy.installed() as module:
@@ -61,7 +61,7 @@ def test_it_comes_and_goes():
     lambda v: 0 in v, lambda v: max(v, v + 1), range, np.asarray, np.array, np.exp, np.sum,
     lambda v: np.add(v, v), lambda v: np.concatenate([v, v]), memoryview, lambda v: 1 if v else 0, np.float64,
 ])
-def test_no_way_back_but_one(cp, hidden):
+def test_implicit_transfers_to_the_host_raise(cp, hidden):
     flat = cp.asarray(np.arange(2, 5))
     for a in (flat, flat[0]):
         with pytest.raises((HiddenTransfer, TypeError)):
@@ -92,7 +92,7 @@ def test_host_arrays_are_refused(cp, x, refused):
     assert np.array_equal(values(x), np.arange(12.0).reshape(3, 4))
 
 
-def test_numbers_are_operands(cp, x):
+def test_python_and_numpy_scalars_are_operands(cp, x):
     for y in (x + 1, 1 + x, x + np.float64(1), np.float64(1) + x, np.int64(1) + x):
         assert type(y) is ndarray
         assert np.array_equal(values(y), values(x) + 1)
@@ -106,7 +106,7 @@ def test_numbers_are_operands(cp, x):
         words & 2**64
 
 
-def test_a_tensor_takes_over(cp, x):
+def test_arithmetic_with_a_tensor_gives_a_tensor(cp, x):
     t = Tensor(x, requires_grad=True)
     for y in (x + t, x * t, x - t, x / (t + 1), np.float64(2) * t):
         assert isinstance(y, Tensor)
@@ -121,13 +121,13 @@ def test_reductions_stay_on_the_device(cp, x):
     assert type(cp.sum(x, axis=(0, 1), keepdims=True)) is ndarray
 
 
-def test_memory_is_not_zero_until_it_is_written(cp, x):
+def test_empty_memory_is_not_zero(cp, x):
     assert np.isnan(values(cp.empty((2, 3)))).all()
     assert np.isnan(values(cp.empty_like(x, dtype=cp.complex64))).all()
     assert (values(cp.empty(3, dtype=cp.int32)) == 2**31 - 1).all()
 
 
-def test_indices_are_checked(cp, x):
+def test_out_of_range_and_duplicate_indices_raise(cp, x):
     with pytest.raises(IndexError):
         cp.take(x, cp.asarray([0, 3]), axis=0)
     with pytest.raises(IndexError):
@@ -148,7 +148,7 @@ def test_indices_are_checked(cp, x):
         x[cp.asarray([0, 1, 0]), cp.asarray([2, 2, 2])] = 1.0
 
 
-def test_results_lie_awkwardly(cp, x):
+def test_results_have_varied_non_contiguous_layouts(cp, x):
     layouts = {(x + k).strides for k in range(6)}
     assert len(layouts) == 3
     assert (32, 8) not in layouts
@@ -176,7 +176,7 @@ def test_views_share_memory(cp, x):
         cp.astype(x, cp.int64).__itruediv__(2)
 
 
-def test_it_has_what_cupy_has_and_no_more(cp, x):
+def test_functions_and_keywords_are_those_of_cupy(cp, x):
     for missing in ("unstack", "from_device", "linalg_norm", "asscalar"):
         assert not hasattr(cp, missing)
     assert not hasattr(x, "__array_namespace__")
@@ -193,7 +193,7 @@ def test_it_has_what_cupy_has_and_no_more(cp, x):
     assert own <= set(signatures.NDARRAY) | set(signatures.RECORD["ndarray special"]) | {"_a"}
 
 
-def test_dtypes_are_cupys(cp):
+def test_result_dtypes_are_those_of_cupy(cp):
     half = cp.asarray(np.array([1.0], np.float16))
     import cupyx.scipy.special as special
 
@@ -206,7 +206,7 @@ def test_dtypes_are_cupys(cp):
         cp.asarray(["a"])
 
 
-def test_the_record_is_of_the_installed_cupy():
+def test_the_signature_record_matches_the_installed_cupy():
     """In another process: here the fake may stand in CuPy's place."""
     done = subprocess.run([sys.executable, str(SCRIPT), "--check"], capture_output=True, text=True, check=False)
     if done.returncode == 3:

@@ -27,52 +27,52 @@ def device():
 
 @pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("name", sorted(ops.REGISTRY))
-def test_every_op(device, name, kernels):
+def test_every_op_equals_the_host(device, name, kernels):
     checks.check_op(name, device, ROUNDING, kernels)
 
 
 @pytest.mark.parametrize("name", sorted(checks.COMPLEX))
-def test_complex_forwards(device, name):
+def test_complex_forwards_equal_the_host(device, name):
     checks.check_complex_forward(name, device, ROUNDING)
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("config", [UNetConfig.preset("digits"), checks.TINY], ids=["digits", "tiny"])
-def test_unet(device, config, kernels):
+def test_unet_output_and_gradients_equal_the_host(device, config, kernels):
     checks.check_unet(config, device, 1e-10, kernels)
 
 
-def test_random_numbers(device):
+def test_random_numbers_equal_the_host(device):
     checks.check_random(device)
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
-def test_training_steps(device, kernels):
+def test_training_steps_equal_the_host(device, kernels):
     checks.check_training(device, 1e-9, kernels)
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
-def test_training_steps_in_float32(device, kernels):
+def test_float32_training_steps_equal_the_host(device, kernels):
     checks.check_training(device, 1e-2, kernels, steps=2, dtype="float32")
 
 
-def test_predictor_sees_steps(device):
+def test_predictor_uses_the_weights_of_the_latest_step(device):
     checks.check_predictor_sees_steps(device)
 
 
-def test_a_step_that_is_not_finite_changes_nothing(device):
+def test_a_non_finite_step_changes_nothing(device):
     checks.check_non_finite_step(device)
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
-def test_sampler(device, kernels):
+def test_sampler_equals_the_host(device, kernels):
     checks.check_sampler(device, 1e-11, kernels)
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))
-def test_the_mathematics(device, name):
+def test_diffusion_functions_equal_the_host(device, name):
     checks.check_mathematics(name, device, 1e-11)
 
 
-def test_checkpoint(device, tmp_path):
+def test_a_checkpoint_opens_on_host_and_device_with_the_same_samples(device, tmp_path):
     checks.check_checkpoint(device, tmp_path, 1e-11)

@@ -62,7 +62,7 @@ def on(namespace: Namespace) -> Backend:
     return other
 
 
-def test_known_answers():
+def test_philox_known_answers():
     """The two vectors of Random123's known-answer file for philox4x64, 10 rounds."""
     ones = 2**64 - 1
     assert philox_block((0, 0, 0, 0), (0, 0)) == [
@@ -76,7 +76,7 @@ def test_known_answers():
 @example(seed=0, purpose="", step=0, first=0, n=2, shape=(4,))  # the counter before the first is all ones
 @example(seed=2**64 - 1, purpose="t", step=2**64 - 1, first=2**56, n=1, shape=())
 @example(seed=1, purpose="t", step=1, first=2**62 - 1, n=1, shape=(16,))  # up to the last counter there is
-def test_the_host_draws_what_is_documented(seed, purpose, step, first, n, shape):
+def test_host_words_follow_the_documented_layout(seed, purpose, step, first, n, shape):
     words = NUMPY.random(seed, purpose, step, first, n, shape)
     assert (words.shape, words.dtype) == ((n, *shape), np.uint64)
     for i in range(n):
@@ -85,7 +85,7 @@ def test_the_host_draws_what_is_documented(seed, purpose, step, first, n, shape)
 
 @settings(max_examples=25, deadline=None)
 @given(seed=SEEDS, step=STEPS, block=FIRSTS)
-def test_the_reference_is_numpys_philox(seed, step, block):
+def test_reference_philox_equals_numpys(seed, step, block):
     """`philox_block` against NumPy's generator, set to a counter: it adds 1 before it draws."""
     key = philox_key(seed, "purpose")
     counter = [(((step << 64) + block - 1) % 2**256 >> 64 * i) % 2**64 for i in range(4)]
@@ -96,14 +96,14 @@ def test_the_reference_is_numpys_philox(seed, step, block):
 @settings(max_examples=30, deadline=None)
 @given(seed=SEEDS, purpose=PURPOSES, step=STEPS, first=FIRSTS, n=st.integers(0, 5), shape=SHAPES)
 @example(seed=2**64 - 1, purpose="t", step=2**64 - 1, first=2**62 - 1, n=1, shape=(16,))
-def test_array_operations_draw_the_same_words(namespace, seed, purpose, step, first, n, shape):
+def test_philox_in_array_operations_gives_the_same_words(namespace, seed, purpose, step, first, n, shape):
     words = on(namespace).random(seed, purpose, step, first, n, shape)
     assert type(words) is type(namespace.zeros(1))
     assert words.dtype == namespace.uint64
     assert np.array_equal(to_host(words), NUMPY.random(seed, purpose, step, first, n, shape))
 
 
-def test_many_blocks_at_once(namespace):
+def test_philox_of_many_blocks_at_once(namespace):
     key = (2**64 - 1, 2**63)
     words = to_host(philox(namespace, key, 5, 10**12, 3000)).reshape(3000, 4)
     for i in (0, 1, 1499, 2999):
@@ -112,7 +112,7 @@ def test_many_blocks_at_once(namespace):
 
 @settings(max_examples=40, deadline=None)
 @given(seed=SEEDS, step=st.integers(0, 100), total=st.integers(1, 9), shape=SHAPES, data=st.data())
-def test_a_slice_of_a_batch_is_that_batch(seed, step, total, shape, data):
+def test_draws_of_a_slice_are_the_slice_of_the_batchs_draws(seed, step, total, shape, data):
     a = data.draw(st.integers(0, total), "first")
     k = data.draw(st.integers(0, total - a), "n")
     for draw in (NUMPY.random, NUMPY.uniform, NUMPY.normal):
@@ -124,7 +124,7 @@ def test_a_slice_of_a_batch_is_that_batch(seed, step, total, shape, data):
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**64 - 2), purpose=PURPOSES, step=st.integers(0, 2**64 - 2), first=FIRSTS)
-def test_other_arguments_give_other_words(seed, purpose, step, first):
+def test_other_seed_purpose_step_or_image_gives_other_words(seed, purpose, step, first):
     """Two words agree by chance once in 2⁶⁴; here none of ten may."""
     base = {"seed": seed, "purpose": purpose, "step": step, "first": first}
     words = NUMPY.random(**base, n=2, shape=(5,))
@@ -146,7 +146,7 @@ class FixedWords(Backend):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_uniform_numbers_are_inside_the_interval(dtype):
+def test_uniform_numbers_lie_strictly_between_0_and_1(dtype):
     """At the ends, where rounding could reach 0 or 1, and in the middle."""
     words = [0, 1, 2**11, 2**40, 2**63 - 1, 2**63, 2**64 - 2**12, 2**64 - 2**41, 2**64 - 1]
     u = FixedWords(words).uniform(0, "", 0, 0, len(words), (), dtype)
@@ -178,7 +178,7 @@ def test_normal_numbers_are_normal():
 
 
 @pytest.mark.parametrize(("low", "high"), [(1, 10), (-3, 3), (0, 1), (5, 5)])
-def test_integers_are_uniform_on_both_ends_included(low, high):
+def test_integers_are_uniform_with_both_ends_included(low, high):
     values = NUMPY.integers(56, "t", 0, 0, 20_000, low, high)
     assert values.dtype == np.int64
     found, counts = np.unique(values, return_counts=True)
@@ -187,7 +187,7 @@ def test_integers_are_uniform_on_both_ends_included(low, high):
         assert stats.chisquare(counts).pvalue > FALSE_ALARM
 
 
-def test_integers_at_the_ends():
+def test_integers_reach_both_ends():
     """The smallest and the largest word give the ends themselves, however wide the range."""
     for low, high in [(1, 1000), (-7, 12), (0, 2**51), (0, 3 * 2**50), (4, 4)]:
         ends = FixedWords([0, 2**64 - 1]).integers(0, "", 0, 0, 2, low, high)
@@ -195,7 +195,7 @@ def test_integers_at_the_ends():
         assert high - ends[1] <= (high - low) * 2**-51
 
 
-def test_numpy_integers_are_integers(namespace):
+def test_numpy_integer_arguments_act_like_python_ints(namespace):
     """Arguments that come out of an array mean what Python's ints mean."""
     place = {"seed": np.int64(3), "purpose": "p", "step": np.int64(4), "first": np.uint8(5), "n": np.int32(2)}
     expected = NUMPY.random(3, "p", 4, 5, 2, (6,))
@@ -212,14 +212,14 @@ GOOD = {"seed": 0, "purpose": "p", "step": 0, "first": 0, "n": 1, "shape": (2,)}
     ({"n": -4}, "n must be .* got -4"), ({"n": 2.0}, "n must be .* got 2.0"), ({"shape": (2, -5)}, "shape .* got -5"),
     ({"first": 2**63, "shape": (9,)}, f"first={2**63} is too large"),
 ])
-def test_bad_arguments(bad, line):
+def test_out_of_range_arguments_are_refused(bad, line):
     for backend in (NUMPY, on(of(np.zeros(1)))):
         with pytest.raises(ValueError, match=line) as caught:
             backend.random(**(GOOD | bad))
         assert "\n" not in str(caught.value)
 
 
-def test_bad_ranges():
+def test_invalid_integer_ranges_are_refused():
     for low, high in [(3, 2), (0, 2**52), (10, 1)]:
         with pytest.raises(ValueError, match=f"low={low}, high={high}"):
             NUMPY.integers(0, "t", 0, 0, 1, low, high)
@@ -229,7 +229,7 @@ def test_bad_ranges():
 @given(seed=SEEDS, step=STEPS, first=st.integers(0, 2**40), n=st.integers(0, 4), shape=SHAPES, p=st.floats(0, 1))
 @example(seed=0, step=0, first=0, n=2, shape=(3,), p=1.0)
 @example(seed=0, step=0, first=0, n=2, shape=(3,), p=0.0)
-def test_bernoulli_compares_halves_of_words(namespace, seed, step, first, n, shape, p):
+def test_bernoulli_compares_32_bit_halves_of_words(namespace, seed, step, first, n, shape, p):
     """Lower half first; the same on every backend, and of an image in any batch."""
     count = math.prod(shape)
     found = NUMPY.bernoulli(seed, "dropout", step, first, n, shape, p)
@@ -243,7 +243,7 @@ def test_bernoulli_compares_halves_of_words(namespace, seed, step, first, n, sha
     assert np.array_equal(to_host(other), found)
 
 
-def test_bernoulli_is_true_as_often_as_it_says():
+def test_bernoulli_frequency_is_p():
     for p in (0.001, 0.1, 0.9):
         share = NUMPY.bernoulli(3, "dropout", 1, 0, 10, (20_000,), p).mean()
         assert abs(share - p) <= 5 * math.sqrt(p * (1 - p) / 200_000)

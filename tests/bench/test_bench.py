@@ -63,7 +63,7 @@ def result(**values):
 
 # ---------------------------------------------------------------------------------------------------------- timing
 
-def test_sides_take_turns_and_the_first_ones_do_not_count():
+def test_sides_alternate_and_warm_up_turns_are_dropped():
     now, calls = itertools.count(), []
     times = in_turn({"a": lambda: calls.append("a"), "b": lambda: (calls.append("b"), next(now))}, 3, calls=2,
                     clock=lambda: float(next(now)))
@@ -71,14 +71,14 @@ def test_sides_take_turns_and_the_first_ones_do_not_count():
     assert times == {"a": [0.5] * 3, "b": [1.5] * 3}  # a call of b takes one more tick; two calls a run
 
 
-def test_no_turn_begins_after_the_time_is_up_but_three_are_taken():
+def test_no_turn_starts_after_the_time_limit_but_three_are_always_taken():
     now, turns = itertools.count(), []
     times = in_turn({"a": lambda: None}, 50, seconds=1, on_turn=lambda: turns.append(1), clock=lambda: next(now))
     assert len(times["a"]) == 3
     assert len(turns) == 3 + WARM
 
 
-def test_ratios_are_of_neighbours_and_of_the_better_layout_of_each_turn():
+def test_ratios_compare_neighbouring_turns_with_the_faster_layout():
     found = result(**{EAGER[0]: [2.0, 1.0, 6.0], EAGER[1]: [4.0, 4.0, 3.0], COMPILED: [0.5, 0.5, 0.5]})
     assert found.ratios() == [0.5, 2.0, 1.0]
     assert found.ratios([COMPILED]) == [2.0, 4.0, 6.0]
@@ -94,7 +94,7 @@ def test_ratios_are_of_neighbours_and_of_the_better_layout_of_each_turn():
 
 # ------------------------------------------------------------------------------------------------------ arithmetic
 
-def test_arithmetic_of_ops_by_hand():
+def test_flops_of_ops_counted_by_hand():
     x, w = np.zeros((2, 8, 8, 3)), np.zeros((3, 3, 3, 5))
     y = ops.conv2d(x, w, stride=2, padding=((0, 1), (0, 1)))
     assert arithmetic.flops_of("conv2d", [x, w], y) == 2 * (2 * 4 * 4) * 9 * 3 * 5
@@ -106,7 +106,7 @@ def test_arithmetic_of_ops_by_hand():
     assert arithmetic.flops_of("silu", [x], x) == 0
 
 
-def test_arithmetic_of_a_net_by_hand():
+def test_flops_of_a_net_counted_by_hand():
     """One level of 4 channels at 4×4, one block: every product of the forward pass, written out."""
     pixels, c, wide = 16, 4, 16
     conv = 9 * (1 * c + c * c + c * c + 2 * (c * c + c * c)  # in; the block down; two in the middle
@@ -128,7 +128,7 @@ def untouched():
         getattr(RandomNumbers, name).__qualname__ == f"RandomNumbers.{name}" for name in ("random", "normal", "integers"))
 
 
-def test_watching_leaves_nothing_behind_even_after_an_error():
+def test_instrumentation_is_removed_even_after_an_error():
     def fail():
         with watching(Stopwatch()):
             assert not untouched()
@@ -139,7 +139,7 @@ def test_watching_leaves_nothing_behind_even_after_an_error():
     assert untouched()
 
 
-def test_watched_ops_give_the_same_and_are_timed_by_key():
+def test_watched_ops_give_the_same_bits_and_are_timed_by_key():
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((2, 5, 5, 3)), rng.standard_normal((3, 3, 3, 4))
 
@@ -157,7 +157,7 @@ def test_watched_ops_give_the_same_and_are_timed_by_key():
                                       for way in ("forward", "backward")}
 
 
-def test_what_runs_inside_something_else_counts_there_alone():
+def test_nested_time_is_counted_only_once():
     now = iter([0.0, 1.0, 2.0, 5.0, 10.0])  # made; outer from 1; inner from 2 to 5; outer to 10
     stopwatch = Stopwatch(lambda: next(now))
     stopwatch.add("outer", lambda: stopwatch.add("inner", lambda: None))
@@ -178,7 +178,7 @@ def test_a_profile_accounts_for_the_step():
 
 # ----------------------------------------------------------------------------------------------------------- record
 
-def test_a_record_goes_to_json_and_back(tmp_path):
+def test_a_record_round_trips_through_json(tmp_path):
     record = Record({"workers": 2, "repeats": 3}, results=[result(**{EAGER[0]: [2.0, 4.0, 6.0]})], complete=True)
     record.save(tmp_path / "r.json")
     assert Record.load(tmp_path / "r.json") == record
@@ -190,13 +190,13 @@ def test_a_record_goes_to_json_and_back(tmp_path):
         Record.load(tmp_path / "old.json")
 
 
-def test_a_record_names_no_host():
+def test_a_record_does_not_name_the_host():
     described = json.dumps(Record({}).to_json())
     assert platform.node() not in described
     assert {"cpu", "cpus", "system", "python", "numpy", "blas"} <= set(Record({}).machine)
 
 
-def test_markdown():
+def test_markdown_tables_of_a_record():
     record = Record({"workers": 2, "repeats": 3}, complete=True, results=[
         result(**{EAGER[0]: [2.0, 4.0, 6.0]}), result()])
     record.results[0].facts[BUSY] = 0.5
@@ -235,7 +235,7 @@ def test_tables_go_between_the_marks_of_a_page(tmp_path):
 
 # ----------------------------------------------------------------------------------------------- what there is to do
 
-def test_without_torch_ours_alone_is_measured(without_torch):
+def test_without_torch_only_our_side_is_measured(without_torch):
     assert "PyTorch is not installed: pip install" in pytorch.why_absent()
     settings = bench.Settings(("step", "forward", "sample", "ops"), repeats=1, workers=2)
     for task in bench.plan(settings, {"tiny": TINY})[:5]:
@@ -248,7 +248,7 @@ def test_without_torch_ours_alone_is_measured(without_torch):
             assert "not installed" in found.notes[0]
 
 
-def test_a_step_beside_sgemm():
+def test_a_step_is_compared_with_sgemm():
     (found,) = net_cases.arithmetic(TINY, workers=2, turns=1)
     assert list(found.values) == ["sgemm, 2 threads", "sgemm, one thread", OURS]
     (row,) = tables.rows(found)
@@ -293,7 +293,7 @@ def test_bad_arguments_are_one_line(bad, capsys):
     assert (bad[1] or "nothing") in error
 
 
-def test_the_command_prints_and_writes(tiny, tmp_path, capsys):
+def test_the_command_prints_tables_and_writes_json(tiny, tmp_path, capsys):
     path = tmp_path / "b.json"
     assert main(["bench", "--what", "step,profile", "--repeats", "2", "--workers", "1", "--json", str(path),
                  "--quiet"]) == 0
@@ -344,24 +344,24 @@ def test_scaling_and_its_plot(without_torch, tmp_path):
         plots.plot_cost(tmp_path / "none.png", [])
 
 
-def test_memory_of_a_process_of_its_own(without_torch):
+def test_peak_memory_is_measured_in_a_separate_process(without_torch):
     whole_of, *above = peak.measure(TINY, workers=1, turns=1, steps=1)
     assert 20 < whole_of.values[OURS][0] < 1000  # MiB: an interpreter with NumPy, and next to nothing
     assert all(0 <= each.values[OURS][0] < whole_of.values[OURS][0] for each in above)
 
 
-def test_a_process_that_fails_is_told():
+def test_an_error_in_the_measured_process_is_reported():
     with pytest.raises(ChildProcessError, match=r"'ours' ended before it was done: ValueError: .*'many'"):
         peak.peak_of(OURS, TINY, "many", 1)
 
 
-def test_nets_go_to_other_processes():
+def test_encoded_nets_round_trip():
     for net in bench.NETS.values():
         assert measured_process.decode(measured_process.encode(net)) == net
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="this system keeps no such account")
-def test_the_memory_of_children_is_seen():
+def test_memory_of_child_processes_is_counted():
     before = peak.shared_size(os.getpid())
     code = "import sys, time; x = bytearray(50 << 20); print(flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -370,7 +370,7 @@ def test_the_memory_of_children_is_seen():
         assert peak.shared_size(os.getpid()) - before > 50 << 20
 
 
-def test_processor_time_of_others(monkeypatch, tmp_path):
+def test_processor_time_of_other_processes(monkeypatch, tmp_path):
     """A made-up /proc: this process, its child and its grandchild, and another; 10 seconds go by."""
     ticks, own = os.sysconf("SC_CLK_TCK"), os.getpid()
 
@@ -400,7 +400,7 @@ def test_processor_time_of_others(monkeypatch, tmp_path):
 @pytest.mark.peers
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("key", list(bench.NETS))
-def test_both_nets_are_of_one_size(key):
+def test_both_nets_have_the_same_number_of_parameters(key):
     pytest.importorskip("diffusers")
     config = bench.NETS[key].config
     theirs = sum(p.numel() for p in pytorch.build(config).parameters())
@@ -437,7 +437,7 @@ def test_ops_of_both_sides_compute_the_same():
 
 @pytest.mark.peers
 @pytest.mark.filterwarnings("ignore")
-def test_a_compiler_that_fails_is_one_line(monkeypatch):
+def test_a_failing_torch_compile_is_one_line(monkeypatch):
     torch = pytest.importorskip("torch")
     pytest.importorskip("diffusers")
 

@@ -281,7 +281,7 @@ MISTAKES = [*((equation, {method: f}, hint) for equation, method, f, hint in BOU
 
 
 @pytest.mark.parametrize(("equation", "wrong", "hint"), MISTAKES)
-def test_a_mistake_fails_its_equation_and_is_named(equation, wrong, hint):
+def test_a_planted_mistake_fails_its_equation_and_is_named_in_the_hint(equation, wrong, hint):
     result = verdict(equation, planted(**wrong))
     assert result.verdict == FAIL
     assert result.counterexample
@@ -309,12 +309,12 @@ def test_a_counterexample_can_be_checked_by_hand():
 
 
 @pytest.mark.parametrize(("wrong", "right"), [(term(swap=True), "L_0"), (first(lambda k: k.beta), "8")])
-def test_a_mistake_at_other_steps_is_no_mistake_here(wrong, right):
+def test_a_mistake_at_other_steps_does_not_fail_this_equation(wrong, right):
     """(8) is asked for t ≥ 2, L₀ at t = 1."""
     assert verdict(right, planted(vlb_term=wrong)).verdict == PASS
 
 
-def test_the_bound_is_asked_of_levels():
+def test_the_bound_is_checked_only_on_the_256_levels():
     """A target that refuses data between the 256 levels, as it may, is never shown any."""
 
     def strict(right, case, *a, **options):
@@ -328,7 +328,7 @@ def test_the_bound_is_asked_of_levels():
         assert verdict(equation, planted(**dict.fromkeys(BOUNDS, strict))).verdict == PASS
 
 
-def test_levels_are_named_where_the_range_is_another():
+def test_a_decoder_of_another_data_range_is_a_declared_convention_or_fails():
     """The decoder of data in [0, 1]: undeclared, declared, and declared without being so."""
     of_unit = {"decoder_log_likelihood": lambda right, case, x, mu, s: right(2 * x - 1, 2 * mu - 1, s + LN2)}
     assert "the other range" in verdict("13", planted(**of_unit)).hint
@@ -353,14 +353,14 @@ def test_declared_embeddings_are_conventions(order, last, name):
     assert verdict("time-embedding", planted({"embedding": name})).verdict == FAIL
 
 
-def test_first_variances_that_are_declared():
+def test_declared_first_variances_are_conventions():
     """β₁ at t = 1 is a convention; 0 leaves no decoder to compare."""
     of_beta = {"vlb_term": first(lambda k: k.beta)}
     assert verdict("L_0", planted({"first_variance": "beta"}, **of_beta)).verdict == CONVENTION
     assert verdict("L_0", planted({"first_variance": "posterior"})).verdict == UNVERIFIED
 
 
-def test_plain_formulas_pass():
+def test_equivalent_formulas_pass():
     """Right code of other formulas: KL that cancels, Φ on the side where it is small, all steps of (5) at once."""
 
     def at_once(right, case, model, x_0, noises, variance="small"):
@@ -390,7 +390,7 @@ def test_plain_formulas_pass():
         assert (result.verdict, result.counterexample) == (PASS, ""), result.equation
 
 
-def test_the_levels_probabilities_agree():
+def test_log_level_agrees_with_fifty_digits():
     """What random draws are compared with is, at the fixed points, what 50 digits give."""
     for points in (MIDDLE, EDGES, TAILS):
         for low in (-1, 0):
@@ -401,14 +401,14 @@ def test_the_levels_probabilities_agree():
 
 @pytest.mark.parametrize("chance", [0.2, 0.05, 1e-3, 1e-9])
 @pytest.mark.parametrize(("n", "p"), [(1, 0.5), (20, 0.3), (400, 0.01)])
-def test_binomial_thresholds_hold_what_they_state(n, p, chance):
+def test_binomial_thresholds_have_at_most_the_stated_false_alarm_rate(n, p, chance):
     """The probability of all counts that would be called wrong, added up exactly."""
     counts = np.arange(n + 1)
     assert binom.pmf(counts, n, p)[statistics.binomial(counts, n, p) <= chance].sum() <= chance
     assert statistics.binomial(counts, n, p).max() > 0.5
 
 
-def test_right_draws_pass_from_any_seed(monkeypatch):
+def test_correct_draws_pass_for_any_seed(monkeypatch):
     """At a chance of 1e-4, where a wrong threshold shows sooner: 12 runs."""
     monkeypatch.setattr(statistics, "CHANCE", 1e-4)
     monkeypatch.setattr(statistics, "SHAPE", (20, 16, 16, 3))

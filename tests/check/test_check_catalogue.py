@@ -47,20 +47,20 @@ def test_a_mistake_in_our_own_function_is_found(change):
 
 
 @pytest.mark.parametrize(("equation", "function"), FUNCTIONS)
-def test_of_every_function_that_is_an_equation_a_mistake_is_known_that_breaks_it(equation, function):
+def test_every_function_of_an_equation_has_a_catalogued_mistake(equation, function):
     """With the test above: the checker would notice."""
     known = [change for change in ours.MISTAKES if ours.covers(change, function) and equation in change.equations]
     assert known, f"no catalogued mistake in {function} breaks ({equation}): add one to tests/support/mistakes/ours.py"
 
 
 @pytest.mark.parametrize("change", named(rewrites.EQUIVALENT + rewrites.NO_BUGS))
-def test_what_is_right_in_another_form_passes(change):
+def test_equivalent_rewrites_pass(change):
     for result in run(changed_reference(change), change.equations).results:
         assert result.verdict == PASS, f"{change}: ({result.equation}) {result.verdict}, {result.counterexample}"
 
 
 @pytest.mark.parametrize("change", named([c for c in rewrites.EQUIVALENT if c.place == "q_posterior"]))
-def test_a_rounding_where_the_right_number_is_zero_is_no_failure(change):
+def test_rounding_where_the_exact_value_is_zero_is_no_failure(change):
     """At t = 1 μ̃ is x₀; by way of the noise of x_t it is 6e-17 where x₀ is 0, in some draws."""
     for result in run(changed_reference(change), ["7"], seed=1, examples=20).results:
         assert result.verdict == PASS, f"{change}: ({result.equation}) {result.verdict}, {result.counterexample}"
@@ -74,19 +74,19 @@ def test_a_declared_convention_is_no_failure(convention):
 
 
 @pytest.mark.parametrize("convention", named(conventions.CONVENTIONS))
-def test_nothing_else_fails_by_a_declared_convention(convention):
+def test_a_declared_convention_fails_no_other_equation(convention):
     for result in run(convention.declaring(), examples=1).results:
         assert result.verdict != FAIL, f"{convention}: ({result.equation}) {result.counterexample}"
 
 
 @pytest.mark.parametrize("convention", named(conventions.CONVENTIONS))
-def test_a_convention_that_is_not_declared_fails_and_is_named(convention):
+def test_an_undeclared_convention_fails_and_is_named(convention):
     results = run(convention.factory, convention.equations).results
     assert {result.verdict for result in results} == {FAIL}
     assert any(convention.hint in result.hint + result.counterexample for result in results), [r.hint for r in results]
 
 
-def test_the_reference_passes_all_that_the_protocol_can_ask():
+def test_the_reference_passes_every_equation_the_protocol_covers():
     """UNVERIFIED is only what needs more than the protocol."""
     report = run(Reference)
     assert not report.failed
@@ -96,7 +96,7 @@ def test_the_reference_passes_all_that_the_protocol_can_ask():
     assert report.count(PASS) == len(EQUATIONS) - len(beyond)
 
 
-def test_the_reference_has_the_whole_protocol():
+def test_the_reference_implements_the_whole_protocol():
     assert [name for name in METHODS if not callable(getattr(Reference, name, None))] == []
 
 
@@ -114,7 +114,7 @@ def test_the_catalogue_is_large():
     assert len(set(names)) == len(names)
 
 
-def test_a_planted_mistake_is_gone_afterwards():
+def test_a_planted_mistake_is_removed_afterwards():
     change = ours.MISTAKES[0]
     code = ours.found(change.place).__code__
     with ours.planted(change):
@@ -126,7 +126,7 @@ def test_a_planted_mistake_is_gone_afterwards():
     assert not run(ddpm_np, change.equations).failed
 
 
-def test_a_change_has_to_be_one():
+def test_a_catalogued_change_must_apply_to_the_source():
     """A line of the catalogue that no longer fits the source fails, and does not pass for a mistake that was found."""
     change = reference.MISTAKES[0]
     with pytest.raises(AssertionError, match="occurs 0 times"):

@@ -24,7 +24,7 @@ from ddpm_np.models import UNetConfig
 # Our own
 
 
-def test_everything_passes_in_little_time():
+def test_all_gradient_checks_pass_within_the_time_limit():
     seen, started = [], time.process_time()
     results = gradient_results(progress=seen.append)
     assert time.process_time() - started <= 8  # 3 s of one core
@@ -39,7 +39,7 @@ def test_everything_passes_in_little_time():
         assert r.counterexample == r.hint == ""
 
 
-def test_every_op_and_every_layer_is_there():
+def test_every_op_and_layer_is_checked():
     names = set(parts())
     assert {f"grad-{name}" for name in REGISTRY} <= names
     layers = {name for name, value in vars(nn).items() if isinstance(value, type) and issubclass(value, nn.Module)}
@@ -49,11 +49,11 @@ def test_every_op_and_every_layer_is_there():
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_no_seed_makes_right_code_fail(seed):
+def test_correct_code_passes_for_every_seed(seed):
     assert [r for r in gradient_results(seed) if r.verdict != PASS] == []
 
 
-def test_the_same_seed_gives_the_same_results_whatever_else_is_asked():
+def test_the_same_seed_gives_the_same_results_whatever_else_is_checked():
     some = gradient_results(5, ["adam", "grad-matmul"])
     assert [r.equation for r in some] == ["grad-matmul", "adam"]
     again = {r.equation: r.error for r in gradient_results(5, ["grad-matmul", "grad-mlp", "adam"])}
@@ -64,7 +64,7 @@ def test_the_same_seed_gives_the_same_results_whatever_else_is_asked():
 @pytest.mark.parametrize(("name", "words"), [
     ("grad-conv", "no gradient is called 'grad-conv': did you mean 'grad-conv2d'"), ("7", "there are grad-add, "),
 ])
-def test_names_that_there_are_not(name, words):
+def test_unknown_gradient_names_are_refused(name, words):
     with pytest.raises(ValueError, match=words):
         gradient_results(names=[name])
 
@@ -73,7 +73,7 @@ def test_names_that_there_are_not(name, words):
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=str)
-def test_a_mistake_fails_where_it_is(mistake):
+def test_a_planted_mistake_fails_its_own_gradient_check(mistake):
     with planted(mistake):
         found = {r.equation: r for r in gradient_results(names=mistake.equations)}
     passed = [name for name, r in found.items() if r.verdict != FAIL]
@@ -85,13 +85,13 @@ def test_a_mistake_fails_where_it_is(mistake):
 
 
 @pytest.mark.parametrize("rewrite", REWRITES, ids=str)
-def test_what_is_written_otherwise_passes(rewrite):
+def test_equivalent_rewrites_pass(rewrite):
     with planted(rewrite):
         failed = [r for r in gradient_results(names=rewrite.equations) if r.verdict != PASS]
     assert not failed
 
 
-def test_everything_has_its_mistake():
+def test_every_gradient_check_has_a_catalogued_mistake():
     assert len({(m.place, m.name) for m in MISTAKES}) == len(MISTAKES)
     broken = {name for mistake in MISTAKES for name in mistake.equations}
     assert set(parts()) == broken
@@ -123,7 +123,7 @@ def test_everything_has_its_mistake():
      "tiles, not repeated"),
     ("diffusion.loss.hybrid_loss", "the variance is held too", ["∂ by v"], "nothing arrives"),
 ])
-def test_what_is_said_of_a_mistake(place, name, words, hint):
+def test_counterexample_and_hint_name_the_mistake(place, name, words, hint):
     (mistake,) = [m for m in MISTAKES if (m.place, m.name) == (place, name)]
     with planted(mistake):
         (result,) = gradient_results(names=mistake.equations[:1])
@@ -151,7 +151,7 @@ def test_known_mistakes_are_named():
         assert bool(words) == bool(said)
 
 
-def test_findings_count_by_what_is_allowed():
+def test_findings_are_relative_to_the_tolerance():
     found = Findings(1e-12)
     assert math.isnan(found.worst)
     assert found.note(2e-7, 1e-6)
@@ -170,7 +170,7 @@ def test_findings_count_by_what_is_allowed():
         found.true(False, "as it is")
 
 
-def test_errors_and_ratios():
+def test_error_and_ratio_by_hand():
     assert error(np.array([1.0, 2.0]), np.array([1.0, 4.0])) == 0.5
     assert error(np.array([0.1]), np.array([0.0]), floor=2.0) == pytest.approx(0.05)
     assert error(np.array([np.nan]), np.array([1.0])) == math.inf
@@ -188,7 +188,7 @@ def test_examples_come_smallest_first_and_reach_every_chunk():
         assert [e.empty for e in tried] == sorted(e.empty for e in tried)
 
 
-def test_the_shapes_that_the_unet_is_compared_with_are_the_papers():
+def test_reference_unet_shapes_are_the_papers():
     """35,746,307 numbers in 328 tensors; 113,673,219 at 256²."""
     wide = UNetConfig(256, 3, 128, (1, 1, 2, 2, 4, 4), 2, (16,))
     for config, count, tensors in [(UNetConfig.preset("cifar10"), 35_746_307, 328), (wide, 113_673_219, None)]:
@@ -197,6 +197,6 @@ def test_the_shapes_that_the_unet_is_compared_with_are_the_papers():
         assert len(shapes) == (tensors or len(shapes))
 
 
-def test_a_vjp_that_is_no_plain_function():
+def test_a_vjp_must_be_a_plain_function():
     with pytest.raises(Failed, match="a vjp is a plain function, not a int"):
         kept(3)

@@ -53,7 +53,7 @@ def targets(library):
 
 @pytest.mark.peers
 @pytest.mark.parametrize(("code", "printed"), BLOCKS, ids=[f"block {i}" for i in range(1, 1 + len(BLOCKS))])
-def test_what_the_page_shows_is_what_happens(code, printed):
+def test_code_blocks_of_the_page_print_what_it_shows(code, printed):
     targets("lucidrains" if "lucidrains" in code else "diffusers")
     found = io.StringIO()
     with contextlib.redirect_stdout(found), contextlib.redirect_stderr(io.StringIO()):
@@ -78,7 +78,7 @@ def table(reports):
 
 
 @pytest.mark.peers
-def test_the_table_of_the_page_is_what_a_run_says():
+def test_the_table_of_the_page_is_that_of_a_run():
     reports = {name: run(factory) for library in LIBRARIES for name, factory in targets(library).items()}
     shown = re.search(r"^\| equation .*?(?=\n\n)", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     want = table(reports)
@@ -100,7 +100,7 @@ def test_the_table_of_the_page_is_what_a_run_says():
     ("lucidrains", "LearnedGaussianDiffusion", "learned-range", "t=1, v=1/2: Σ_θ got 4.64758", ""),
     ("lucidrains", "LearnedGaussianDiffusion", "13", "ln p got", "tanh"),
 ])
-def test_the_counterexamples_that_the_page_tells(library, name, equation, counterexample, hint):
+def test_the_counterexamples_of_the_page_are_reproduced(library, name, equation, counterexample, hint):
     result = run(targets(library)[name], equations=[equation])[equation]
     assert result.verdict == "FAIL"
     assert counterexample in result.counterexample
@@ -108,7 +108,7 @@ def test_the_counterexamples_that_the_page_tells(library, name, equation, counte
 
 
 @pytest.mark.peers
-def test_their_ddim_is_12_where_nothing_is_clipped():
+def test_lucidrains_unclipped_ddim_is_equation_12():
     """All states of `ddim_sample`, from a net that knows that the data are 0.3, against our step."""
     targets("lucidrains")
     lucidrains, torch = import_module("ddpm_np.check.targets.lucidrains"), import_module("torch")
@@ -146,7 +146,7 @@ def test_their_ddim_is_12_where_nothing_is_clipped():
 
 
 @pytest.mark.peers
-def test_an_adapter_asks_the_library_for_each_image_at_its_own_step():
+def test_an_adapter_calls_the_library_with_each_images_own_step():
     """A batch of different t gives what its images give alone, whatever their shape; and nothing is left patched."""
     module = import_module("ddpm_np.check.targets.diffusers")
     targets("diffusers")
@@ -166,7 +166,7 @@ def test_an_adapter_asks_the_library_for_each_image_at_its_own_step():
 
 
 @pytest.mark.peers
-def test_their_learned_variance_is_right_but_for_the_first_step():
+def test_lucidrains_learned_variance_is_right_except_at_the_first_step():
     schedule, v, t = linear_schedule(1000), np.array([[-1.0, 0.0], [0.4, 1.0], [1.5, -0.2]]), np.array([2, 3, 1000])
     want = learned_range_variance(schedule, v, t)
     got = targets("lucidrains")["LearnedGaussianDiffusion"](schedule.beta[1:]).learned_range_variance(v, t - 1)
@@ -174,14 +174,14 @@ def test_their_learned_variance_is_right_but_for_the_first_step():
 
 
 @pytest.mark.peers
-def test_nothing_stands_in_for_torchvision_afterwards():
+def test_the_torchvision_stub_is_removed_afterwards():
     targets("lucidrains")
     names = ("torchvision", "torchvision.transforms", "torchvision.utils")
     assert [name for name in names if name in sys.modules and not hasattr(sys.modules[name], "__file__")] == []
 
 
 @pytest.mark.parametrize(("library", "absent"), [*LIBRARIES.items(), *((library, "torch") for library in LIBRARIES)])
-def test_an_absent_library_is_said_in_one_line(library, absent):
+def test_an_absent_library_is_reported_in_one_line(library, absent):
     """In a process of its own, where it cannot be imported; the module itself can be."""
     code = (f"import sys; sys.modules[{absent!r}] = None; import ddpm_np.check.targets.{library} as m\n"
             "try: m.TARGETS\nexcept ImportError as error: print(error)")
@@ -190,7 +190,7 @@ def test_an_absent_library_is_said_in_one_line(library, absent):
     assert "is not installed: pip install" in line
 
 
-def test_the_library_that_is_absent_is_named():
+def test_the_absent_library_is_named():
     with pytest.raises(ImportError, match=r"^Nothing is not installed: pip install 'ddpm_np\[peers\]' "):
         imported("nothing_of_that_name", "Nothing")
 
@@ -235,21 +235,21 @@ def loss_without_data(model, x_0, t, noise, alpha_bar_t):  # finding 72
     ({"p_mean_variance": mean_and_log_variance}, "sigma", "a logarithm"),
     ({"simple_loss": loss_without_data}, "14", ""),
 ], ids=["alpha", "root", "uniform", "log variance", "no data"])
-def test_mistakes_of_course_notes(functions, equation, hint):
+def test_mistakes_of_course_notes_fail(functions, equation, hint):
     result = run(from_functions(**functions), equations=[equation])[equation]
     assert result.verdict == "FAIL"
     assert result.counterexample
     assert hint in result.hint
 
 
-def test_the_right_note():
+def test_the_correct_course_note_passes_as_a_convention():
     result = run(from_functions(q_sample=noisy, index_base=0), equations=["4"])["4"]
     assert (result.verdict, result.hint) == ("CONVENTION", "declared: index_base 0")
     assert run(from_functions(q_sample=noisy), equations=["4"])["4"].verdict == "FAIL"
 
 
 @pytest.mark.peers
-def test_functions_of_pytorch():
+def test_pytorch_functions_can_be_checked():
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'ddpm_np[peers]'")
 
     def noisy(x_0, t, noise, alphas_cumprod):
@@ -266,7 +266,7 @@ def test_functions_of_pytorch():
     assert [r.verdict for r in report.results] == ["CONVENTION", "CONVENTION"], report
 
 
-def test_what_functions_are_given():
+def test_functions_receive_their_arguments_by_name():
     got = {}
 
     def keep(x_t, t, v=7, *, T, betas, alphas, alphas_cumprod, beta, alpha, alpha_bar, beta_t, alpha_t, alpha_bar_t,

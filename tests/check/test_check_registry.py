@@ -89,7 +89,7 @@ def test_the_papers_equations_and_algorithms_are_all_there():
 
 
 @pytest.mark.parametrize("entry", EQUATIONS.values(), ids=EQUATIONS)
-def test_an_equation_has_all_that_a_report_shows(entry):
+def test_every_equation_has_the_fields_that_a_report_shows(entry):
     assert entry.title
     assert entry.latex
     assert entry.source
@@ -106,23 +106,23 @@ def test_an_equation_has_all_that_a_report_shows(entry):
 
 
 @pytest.mark.parametrize("entry", EQUATIONS.values(), ids=EQUATIONS)
-def test_the_latex_can_be_drawn(entry):
+def test_the_latex_of_every_equation_renders(entry):
     drawn = mathtext.MathTextParser("path").parse(f"${entry.latex}$")
     assert drawn.width > 0
     assert len(drawn.glyphs) > 3
 
 
-def test_names_of_properties_are_their_own():
+def test_property_names_are_unique():
     names = [prop.name for entry in EQUATIONS.values() for prop in entry.properties]
     assert sorted(names) == sorted(set(names))
 
 
-def test_a_run_on_right_code_fails_less_than_once_in_a_million():
+def test_false_alarm_rate_of_a_run_is_below_one_in_a_million():
     assert 0 < false_alarm() <= 1e-6
     assert false_alarm(["7"]) == 0
 
 
-def test_what_is_chosen_and_what_there_is_not():
+def test_equations_are_chosen_by_name_and_unknown_names_are_refused():
     assert [entry.id for entry in chosen(["(7)", "4"])] == ["4", "7"]
     assert chosen(7) == [EQUATIONS["7"]]
     with pytest.raises(ValueError, match="no equation is called 'velocitty': did you mean 'velocity'"):

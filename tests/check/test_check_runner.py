@@ -47,7 +47,7 @@ class Right:
 OFFERED = {"alpha-bar", "4", "6", "7", "9", "15"}
 
 
-def test_right_code_passes_and_what_is_missing_is_unverified():
+def test_correct_methods_pass_and_missing_methods_are_unverified():
     report = run(Right)
     assert {result.equation for result in report.results if result.verdict == PASS} == OFFERED
     assert {result.verdict for result in report.results if result.equation not in OFFERED} == {UNVERIFIED}
@@ -62,7 +62,7 @@ def test_right_code_passes_and_what_is_missing_is_unverified():
             assert np.isnan(result.error)
 
 
-def test_nothing_offered_is_never_a_pass():
+def test_a_target_without_methods_never_passes():
     assert {result.verdict for result in run(lambda betas: object()).results} == {UNVERIFIED}
 
 
@@ -99,7 +99,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_whatever_a_method_does_its_equation_gets_a_verdict(what):
+def test_any_faulty_method_fails_its_equation(what):
     give, words = BAD[what]
     result = verdict_of("q_sample", "4", give)
     assert result.verdict == FAIL
@@ -107,7 +107,7 @@ def test_whatever_a_method_does_its_equation_gets_a_verdict(what):
     assert np.isinf(result.error)
 
 
-def test_the_run_goes_on_after_a_method_that_raises():
+def test_the_run_continues_after_a_method_that_raises():
     report = run(type("Mutant", (Right,), {"q_sample": BAD["raises"][0]}))
     assert report.failed
     assert {result.equation for result in report.results if result.verdict == FAIL} == {"4", "9"}
@@ -115,7 +115,7 @@ def test_the_run_goes_on_after_a_method_that_raises():
 
 
 @pytest.mark.parametrize("value", [None, 3.0, (1.0,), "mean"])
-def test_two_results_are_two_arrays(value):
+def test_a_method_with_two_results_must_return_two_arrays(value):
     result = verdict_of("q_posterior", "7", lambda self, *args: value)
     assert result.verdict == FAIL
     assert "expected 2 arrays" in result.counterexample
@@ -134,7 +134,7 @@ def test_a_factory_that_raises_fails_every_equation():
     assert "the factory raised RuntimeError: no device for T=2, β=(9/25, 7/16)" in results[0].counterexample
 
 
-def test_a_factory_for_some_schedules_only():
+def test_a_factory_may_support_only_some_schedules():
     def factory(betas):
         if len(betas) > 100:
             raise NotImplementedError("at most 100 steps")
@@ -153,18 +153,18 @@ def test_a_target_may_write_into_its_arguments():
     assert verdict_of("q_sample", "4", q_sample).verdict == PASS
 
 
-def test_lists_are_arrays():
+def test_lists_are_accepted_as_arrays():
     assert verdict_of("q_sample", "4", lambda self, *a: Right.q_sample(self, *a).tolist()).verdict == PASS
 
 
-def test_a_counterexample_that_one_can_check_by_hand():
+def test_a_counterexample_can_be_checked_by_hand():
     result = verdict_of("q_posterior", "7", lambda self, x, y, t: (
         Right.q_posterior(self, x, y, t)[0], self.column(self.beta, t, y) + 0 * y))
     assert result.counterexample == "T=2, β=(9/25, 7/16), t=2: β̃_t got 7/16, expected 63/256"
     assert result.hint == "these are the numbers of β_t: the large variance for the small"
 
 
-def test_what_only_a_drawn_case_shows_is_found_and_shrunk():
+def test_a_mistake_in_rare_cases_is_found_and_shrunk():
     """Wrong only where x₀ is 3/4 and T is 3, which no plain case has."""
     def q_sample(self, x_0, t, noise):
         return Right.q_sample(self, x_0, t, noise) + (x_0 == 0.75) * (len(self.beta) == 4)
@@ -177,7 +177,7 @@ def test_what_only_a_drawn_case_shows_is_found_and_shrunk():
     assert time.perf_counter() - start < 30 + SHRINK_SECONDS
 
 
-def test_a_target_that_answers_now_so_now_so_fails_and_the_run_goes_on():
+def test_a_nondeterministic_target_fails_and_the_run_continues():
     class Flaky(Right):
         asked = 0
 
@@ -206,7 +206,7 @@ class FromZero(Right):
         return super().q_sample(x_0, t + 1, noise)
 
 
-def test_a_difference_that_is_declared_is_a_convention_and_undeclared_it_fails():
+def test_a_difference_is_a_convention_only_if_it_is_declared():
     result = run(FromZero, ["4"])["4"]
     assert result.verdict == FAIL
     FromZero.conventions = {"index_base": 0}
@@ -253,7 +253,7 @@ def test_single_precision_is_a_failure_unless_it_is_declared():
     ({"base": 0}, "'base' is not known: there are index_base, unit"),
     ({"unit": "bytes"}, "unit must be one of 'bits', 'nats', got 'bytes'"),
     ([], "conventions must be a dict, got list")])
-def test_conventions_that_are_none(conventions, words):
+def test_unknown_conventions_fail(conventions, words):
     result = run(type("Declares", (Right,), {"conventions": conventions}), ["4"])["4"]
     assert result.verdict == FAIL
     assert words in result.counterexample
@@ -277,7 +277,7 @@ def test_equations_by_number_or_name():
 @pytest.mark.parametrize(("args", "error", "words"), [
     ((3,), TypeError, "a target is a factory, betas -> object, got int"),
     ((Right, ["4"], 0, -1), ValueError, "examples must be at least 0, got -1")])
-def test_wrong_arguments(args, error, words):
+def test_wrong_arguments_are_refused(args, error, words):
     with pytest.raises(error, match=words):
         run(*args)
 
@@ -288,7 +288,7 @@ def test_the_same_seed_gives_the_same_report():
     assert key(run(Right, OFFERED, seed=3)) == key(run(Right, OFFERED, seed=3))
 
 
-def test_no_examples_are_the_plain_ones_alone():
+def test_zero_examples_run_only_the_fixed_cases():
     assert run(Right, ["4"], examples=0)["4"].cases < run(Right, ["4"])["4"].cases
 
 
@@ -308,14 +308,14 @@ def test_the_report_as_json_and_as_a_table():
         report["15"]
 
 
-def test_ours_passes_in_both_precisions():
+def test_our_own_functions_pass_in_both_precisions():
     for dtype in ("float64", "float32"):
         report = run(lambda betas, d=dtype: ddpm_np(betas, dtype=d))
         assert {r.verdict for r in report.results} <= {PASS, PRECISION}
         assert (report["4"].verdict == PASS) == (dtype == "float64")
 
 
-def test_cases_show_their_betas():
+def test_repr_of_a_case_shows_its_betas():
     assert repr(Case([0.5] * 9)) == "T=9, β=(0.5, 0.5, 0.5, 0.5, 0.5, 0.5, …)"
 
 

@@ -27,7 +27,7 @@ def run(tmp_path_factory):
     return folder
 
 
-def test_train_leaves_what_it_promises(run):
+def test_train_writes_metrics_pictures_and_a_checkpoint(run):
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert records[-1]["step"] == 4
     assert set(records[-1]) == {"step", "loss", "grad_norm", "learning_rate", "images_per_second"}

@@ -54,7 +54,7 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("target", ["their_code:Right", "their_code.py:Right"])
-def test_right_code_by_module_and_by_file(folder, capsys, target):
+def test_correct_code_passes_by_module_and_by_file(folder, capsys, target):
     before = list(sys.path)
     assert main(["check", "--target", target, "--json", "report.json"]) == 0
     out = capsys.readouterr().out
@@ -68,7 +68,7 @@ def test_right_code_by_module_and_by_file(folder, capsys, target):
     assert sys.path == before
 
 
-def test_a_file_in_another_folder(folder, capsys, monkeypatch):
+def test_a_target_file_in_another_folder(folder, capsys, monkeypatch):
     monkeypatch.chdir(folder.parent)
     assert main(["check", "--target", f"{folder / 'their_code.py'}:Right", "--equation", "4"]) == 0
     assert ": 1 PASS; " in capsys.readouterr().out
@@ -82,7 +82,7 @@ def test_wrong_code_exits_1_and_shows_the_numbers(folder, capsys):
     assert "1 PASS, 1 FAIL" in out
 
 
-def test_a_factory_that_raises_is_shown_to_fail_and_not_to_lack_something(folder, capsys):
+def test_a_factory_that_raises_is_a_failure_and_not_unverified(folder, capsys):
     assert main(["check", "--target", "their_code:Raises"]) == 1
     out = capsys.readouterr().out
     assert "7                         FAIL" in out
@@ -90,7 +90,7 @@ def test_a_factory_that_raises_is_shown_to_fail_and_not_to_lack_something(folder
     assert "UNVERIFIED" not in out
 
 
-def test_ctrl_c(folder, capsys):
+def test_ctrl_c_exits_with_130(folder, capsys):
     assert main(["check", "--target", "their_code:Stops"]) == 130
     assert "stopped by Ctrl-C" in capsys.readouterr().err
 

@@ -29,7 +29,7 @@ def run(tmp_path_factory):
     ["--sampler", "ddim", "--steps", "3", "--eta", "0.5"], ["--sampler", "langevin", "--steps", "2"],
     ["--steps", "4", "--spacing", "quadratic", "--variance", "small"], ["--progressive"],
 ])
-def test_every_sampler_draws(run, tmp_path, method):
+def test_sample_with_every_sampler(run, tmp_path, method):
     out = tmp_path / "s.npz"
     assert main(["sample", str(run), "-n", "3", *method, "--quiet", "--out", str(out)]) == 0
     with np.load(out) as file:
@@ -43,7 +43,7 @@ def test_every_sampler_draws(run, tmp_path, method):
         assert picture.size[0] > 300
 
 
-def test_a_net_with_labels_is_trained_and_asked_for_one(tmp_path):
+def test_a_labelled_net_is_sampled_by_label_and_guidance(tmp_path):
     run = trained(tmp_path / "run", "--set", "model.num_classes=11", "--set", "learning_rate=0.05", "--set", "warmup=1",
                   "--set", "ema=0.1")
     images = {}
@@ -61,7 +61,7 @@ def test_a_net_with_labels_is_trained_and_asked_for_one(tmp_path):
     ["--set", "variance=learned_range", "--set", "model.out_channels=2", "--set", "objective=hybrid"],
     ["--set", "variance=learned", "--set", "model.out_channels=2", "--set", "objective=bound"],
 ], ids=lambda extra: " ".join(extra[1::2]))
-def test_every_kind_of_net_is_trained_drawn_from_and_evaluated(tmp_path, extra, capsys):
+def test_every_kind_of_net_is_trained_sampled_and_evaluated(tmp_path, extra, capsys):
     run = trained(tmp_path / "run", *extra)
     assert main(["sample", str(run), "-n", "2", "--quiet", "--out", str(tmp_path / "s.png")]) == 0
     assert main(["evaluate", str(run), "--images", "3", "--quiet"]) == 0
@@ -79,7 +79,7 @@ def test_every_kind_of_net_is_trained_drawn_from_and_evaluated(tmp_path, extra, 
     (["schedule=jds"], "schedule must be"),
     (["model.num_classes=10"], "--set model.num_classes=11"),
 ])
-def test_what_does_not_go_together_is_told(tmp_path, capsys, values, words):
+def test_incompatible_settings_are_refused(tmp_path, capsys, values, words):
     sets = [part for value in values for part in ("--set", value)]
     assert main(["train", *SMALL, *sets, "--out", str(tmp_path / "run")]) == 2
     err = capsys.readouterr().err

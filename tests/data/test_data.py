@@ -31,13 +31,13 @@ def numbered(n, labels=True):
 
 # The digits.
 
-def test_the_file_is_the_published_one():
+def test_the_digits_file_is_scikit_learns_byte_for_byte():
     """scikit-learn's digits.csv.gz, byte for byte."""
     packed = (resources.files("ddpm_np.data") / "digits.csv.gz").read_bytes()
     assert hashlib.sha256(packed).hexdigest() == "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22"
 
 
-def test_the_digits(real):
+def test_shapes_levels_and_labels_of_the_digits(real):
     assert len(real) == 1797
     assert real.images.shape == (1797, 8, 8, 1)
     assert real.images.dtype == np.uint8
@@ -52,7 +52,7 @@ def test_the_digits(real):
         [0, 5, 8, 0, 0, 9, 8, 0], [0, 4, 11, 0, 1, 12, 7, 0], [0, 2, 14, 5, 10, 12, 0, 0], [0, 0, 6, 13, 10, 0, 0, 0]]
 
 
-def test_names_of_data_sets():
+def test_unknown_data_set_names_are_refused():
     assert np.array_equal(open_dataset("digits").images, digits().images)
     with pytest.raises(ValueError, match="no data set is called 'digit': did you mean 'digits'"):
         open_dataset("digit")
@@ -63,7 +63,7 @@ def test_names_of_data_sets():
 # The scale.
 
 @pytest.mark.parametrize("levels", [2, 17, 256])
-def test_every_level_there_and_back(levels):
+def test_scaling_every_level_round_trips(levels):
     images = np.arange(levels, dtype=np.uint8).reshape(-1, 1, 1, 1)
     x = Dataset("all", images, None, levels).scaled(slice(None))
     assert x.dtype == np.float32
@@ -78,12 +78,12 @@ def test_every_level_there_and_back(levels):
     assert np.array_equal(to_levels(x - 0.49 * step, levels), images)
 
 
-def test_levels_of_what_lies_outside():
+def test_to_levels_clips_values_out_of_range():
     assert to_levels(np.array([-7.0, -1.0, 0.0, 1.0, 1.01, 300.0])).tolist() == [0, 0, 128, 255, 255, 255]
     assert to_levels([[0.999, -0.999]], levels=17).tolist() == [[16, 0]]
 
 
-def test_the_digits_there_and_back(real):
+def test_scaling_the_digits_round_trips(real):
     x = real.scaled(np.arange(1797))
     assert (x.min(), x.max()) == (-1, 1)
     assert np.array_equal(to_levels(x, real.levels), real.images)
@@ -168,13 +168,13 @@ def test_flips_mirror_left_to_right_about_half_of_the_images():
     assert not np.array_equal(found[..., 1], orientations(numbered(10), 25, seed=4, batches=200)[..., 1])
 
 
-def test_nothing_is_flipped_unasked(real):
+def test_images_are_not_flipped_by_default(real):
     plain = Batches(real, 50)[3][0]
     assert np.array_equal(plain, real.scaled(Batches(real, 50).indices(3)))
     assert not np.array_equal(plain, Batches(real, 50, flip=True)[3][0])
 
 
-def test_the_data_set_stays_as_it_was():
+def test_batches_do_not_modify_the_data_set():
     dataset = numbered(5)
     keep = dataset.images.copy()
     x_0, _ = Batches(dataset, 8, flip=True)[0]
@@ -182,7 +182,7 @@ def test_the_data_set_stays_as_it_was():
     assert np.array_equal(dataset.images, keep)
 
 
-def test_what_is_no_batch():
+def test_invalid_batch_arguments_are_refused():
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         Batches(numbered(3), 0)
     with pytest.raises(ValueError, match="'numbered' has no images"):
@@ -193,7 +193,7 @@ def test_what_is_no_batch():
         Batches(numbered(3), 2)[-1]
 
 
-def test_the_next_batch_is_read_while_one_is_used():
+def test_the_next_batch_is_read_ahead():
     asked, started = [], threading.Event()
 
     class Slow:

@@ -46,7 +46,7 @@ def remote(*urls):
     return RemoteFile("data.gz", urls, len(CONTENT), f"md5:{hashlib.md5(CONTENT).hexdigest()}")
 
 
-def test_fetched_once(server, tmp_path):
+def test_a_file_is_downloaded_once(server, tmp_path):
     url, asked = server
     for _ in range(2):
         assert fetch(remote(f"{url}/file"), tmp_path / "a b").read_bytes() == CONTENT
@@ -54,7 +54,7 @@ def test_fetched_once(server, tmp_path):
     assert [path.name for path in (tmp_path / "a b").iterdir()] == ["data.gz"]
 
 
-def test_a_transfer_that_broke_off_goes_on(server, tmp_path):
+def test_an_interrupted_download_resumes(server, tmp_path):
     url, asked = server
     with pytest.raises(DataError, match="--data-dir"):
         fetch(remote(f"{url}/cut"), tmp_path)
@@ -69,7 +69,7 @@ def test_a_server_without_ranges_sends_all_again(server, tmp_path):
     assert fetch(remote(f"{url}/whole"), tmp_path).read_bytes() == CONTENT
 
 
-def test_altered_content_is_thrown_away_and_the_next_server_asked(server, tmp_path):
+def test_a_wrong_checksum_is_discarded_and_the_next_server_tried(server, tmp_path):
     url, _ = server
     with pytest.raises(DataError, match="another checksum"):
         fetch(remote(f"{url}/other"), tmp_path)
@@ -77,6 +77,6 @@ def test_altered_content_is_thrown_away_and_the_next_server_asked(server, tmp_pa
     assert fetch(remote(f"{url}/other", f"{url}/file"), tmp_path).read_bytes() == CONTENT
 
 
-def test_no_server(tmp_path):
+def test_an_unreachable_server_is_one_plain_error(tmp_path):
     with pytest.raises(DataError, match=r"data\.gz could not be downloaded .*put it into"):
         fetch(remote("http://127.0.0.1:9/file"), tmp_path)

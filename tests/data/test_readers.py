@@ -37,7 +37,7 @@ def mnist(tmp_path):
     return tmp_path, images
 
 
-def test_mnist_packed_or_not(mnist):
+def test_mnist_gzipped_or_not(mnist):
     folder, images = mnist
     dataset = open_dataset("mnist", data_dir=folder)
     assert np.array_equal(dataset.images, images[..., None])
@@ -78,7 +78,7 @@ def test_damaged_gzip_is_refused(mnist, damage):
         open_dataset("mnist", data_dir=mnist[0])
 
 
-def test_what_is_missing_is_named(tmp_path):
+def test_missing_files_are_named(tmp_path):
     with pytest.raises(DataError, match=r"has no t10k-images-idx3-ubyte\.gz"):
         open_dataset("mnist", data_dir=tmp_path, split="test")
     with pytest.raises(DataError, match="there is no folder"):
@@ -234,14 +234,14 @@ def png_that_claims(width, height):
         (png_that_claims(100, 100), "is no image that can be read"),
     ],
 )
-def test_an_image_that_is_none_is_named(tmp_path, content, said):
+def test_an_unreadable_image_is_named(tmp_path, content, said):
     (tmp_path / "bad one.png").write_bytes(content)
     with pytest.raises(DataError, match=said) as error:
         open_dataset(f"folder:{tmp_path}", shape=(8, 8, 3)).raw([0])
     assert "bad one.png" in str(error.value)
 
 
-def test_folders_that_are_none(tmp_path):
+def test_invalid_image_folders_are_refused(tmp_path):
     with pytest.raises(DataError, match="has no images"):
         open_dataset(f"folder:{tmp_path}", shape=(8, 8, 3))
     with pytest.raises(DataError, match="there is no folder"):
@@ -250,7 +250,7 @@ def test_folders_that_are_none(tmp_path):
         open_dataset(f"folder:{tmp_path}", shape=(8, 8, 4))
 
 
-def test_array_files(tmp_path):
+def test_npz_and_npy_files_are_read(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (4, 6, 5, 3), dtype=np.uint8)
     np.savez(tmp_path / "a.npz", images=images, labels=np.arange(4))
     np.save(tmp_path / "b.npy", images[..., 0])
@@ -263,7 +263,7 @@ def test_array_files(tmp_path):
     assert np.array_equal(open_dataset(str(tmp_path / "c.npy.gz")).images, images)
 
 
-def test_laid_on_white():
+def test_transparency_is_composited_on_white():
     rgba = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 4), dtype=np.uint8)
     opacity = rgba[..., 3:] / 255
     expected = rgba[..., :3] * opacity + 255 * (1 - opacity)
@@ -280,14 +280,14 @@ def test_laid_on_white():
         ({"images": np.zeros((2, 4, 4), np.uint8), "labels": np.zeros(3, int)}, "2 images and labels of shape"),
     ],
 )
-def test_array_files_of_another_kind(tmp_path, arrays, said):
+def test_array_files_of_another_shape_or_dtype_are_refused(tmp_path, arrays, said):
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(DataError, match=said):
         open_dataset(str(tmp_path / "a.npz"))
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.npy", "a.npy.gz"])
-def test_array_files_that_are_none(tmp_path, name):
+def test_missing_and_unreadable_array_files_are_refused(tmp_path, name):
     with pytest.raises(DataError, match="there is no file"):
         open_dataset(str(tmp_path / name))
     (tmp_path / name).write_bytes(b"nothing of the kind")
@@ -296,7 +296,7 @@ def test_array_files_that_are_none(tmp_path, name):
 
 
 @shared
-def test_the_real_ones():
+def test_the_real_mnist_and_cifar10_files():
     counts = {"train": (60_000, 5923), "test": (10_000, 980)}
     for split, (n, zeros) in counts.items():
         dataset = open_dataset("mnist", data_dir=SHARED / "mnist", split=split)

@@ -89,7 +89,7 @@ def test_kl_of_nearly_equal_variances_keeps_its_digits(exponent, negative):
     assert_close(single.astype(float), a(float((mp50.expm1(d) - d) / 2)), 5e-5)
 
 
-def test_the_gradient_of_kl():
+def test_gradient_of_kl_against_its_formulas():
     """Against the formulas, where the variances are equal, nearly equal, and far apart."""
     d = a(0.0, 1e-12, -1e-6, 0.0099, -0.0101, 2.0, -3.0)
     mean1, mean2, logvar2 = np.linspace(-1, 2, 7), np.linspace(1, 0, 7), np.full(7, -0.5)
@@ -106,7 +106,7 @@ def test_the_gradient_of_kl():
 
 @few
 @given(batches(any_schedule()))
-def test_the_prior_term(b):
+def test_prior_term_against_its_formula(b):
     """½·mean(ᾱ_T·x₀² − ᾱ_T − ln(1 − ᾱ_T)) nats, in bits, one number an image."""
     alpha_bar = b.case.exact.alpha_bar[b.case.exact.T]
     each = [[(alpha_bar * mp50.mpf(v)**2 - alpha_bar - mp50.log1p(-alpha_bar)) / 2 for v in image.ravel()]
@@ -118,7 +118,7 @@ def test_the_prior_term(b):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_the_prior_term_of_the_paper(dtype):
+def test_prior_term_of_the_papers_schedule(dtype):
     """2.018e-5 nats a dimension for x₀² = 1, and not 0, and not below 0, for x₀ = 0; float32 keeps its digits."""
     at_one, at_zero = prior_kl(LINEAR, np.array([[1, -1, 1], [0, 0, 0]], dtype)).astype(float) / BITS
     assert f"{at_one:.3e}" == "2.018e-05"
@@ -126,7 +126,7 @@ def test_the_prior_term_of_the_paper(dtype):
     assert prior_kl(LINEAR, np.ones((1, 1), dtype)).dtype == dtype
 
 
-def test_no_prior_term_where_nothing_is_left_of_the_data():
+def test_prior_term_is_zero_where_alpha_bar_T_is_zero():
     """β_T = 1: ᾱ_T = 0, and x_T is exactly N(0, I)."""
     assert not prior_kl(jsd_schedule(5), np.random.default_rng(0).standard_normal((3, 2))).any()
     assert not prior_kl(jsd_schedule(1), np.ones((3, 2), np.float32)).any()
@@ -157,7 +157,7 @@ def plain_term(c, predict, x_0, x_t, t, sigma2, levels, clip):
 
 @few
 @given(batches(), st.sampled_from(["small", "large", "table"]), st.sampled_from([None, 9, 17]), st.booleans())
-def test_a_term(b, variance, levels, clip):
+def test_vlb_term_is_the_kl_or_the_decoder_of_each_image(b, variance, levels, clip):
     """KL(q(x_{t−1} | x_t, x₀) ‖ p_θ) at t ≥ 2 and the decoder at t = 1, with an image at each in the same batch."""
     x_0, x_t, e = np.clip(b.x, -1, 1), b.y, b.case.exact
     table = np.array([np.nan, *np.linspace(0.2, 2, e.T)])
@@ -176,7 +176,7 @@ def test_a_term(b, variance, levels, clip):
 
 @few
 @given(batches(pythagorean()), st.sampled_from(["learned", "learned_range"]), st.sampled_from([None, 9]))
-def test_a_term_with_a_learned_variance(b, variance, levels):
+def test_vlb_term_with_a_learned_variance(b, variance, levels):
     """σ² is the net's second output: its logarithm, or a place between β̃_t (−1) and β_t (1), β̃₂ at t = 1."""
     e, x_0 = b.case.exact, np.clip(b.x, -1, 1)[..., None]
     x_t, said = b.y[..., None], np.cos(b.x)[..., None]
@@ -195,7 +195,7 @@ def test_a_term_with_a_learned_variance(b, variance, levels):
     assert_close(got, want, 1e-11, scale=scale)
 
 
-def test_a_term_clips_nothing_unless_told():
+def test_vlb_term_does_not_clip_by_default():
     """And is of 256 levels and the small variance."""
     x_0, x_t, t = np.full((2, 3), 0.5), np.full((2, 3), 0.25), a(1, 3, dtype=int)
     free, held = (vlb_term(SHORT, lambda x, t: -9 + 0 * x, x_0, x_t, t, variance="small", levels=256, clip=clip)
@@ -204,7 +204,7 @@ def test_a_term_clips_nothing_unless_told():
     assert np.array_equal(vlb_term(SHORT, lambda x, t: -9 + 0 * x, x_0, x_t, t), free)
 
 
-def test_what_does_not_fit_is_refused():
+def test_vlb_term_refuses_x_t_of_another_shape():
     with pytest.raises(ValueError, match=r"expected x_t of shape \(2, 3\), got \(2, 1\)"):
         vlb_term(SHORT, model, np.zeros((2, 3)), np.zeros((2, 1)), a(1, 2, dtype=int))
 
@@ -213,7 +213,7 @@ def test_what_does_not_fit_is_refused():
 
 @few
 @given(batches(pythagorean(min_T=1)), st.sampled_from(["small", "large"]), st.booleans(), st.booleans())
-def test_the_bound_is_its_terms(b, variance, clip, continuous):
+def test_bound_is_the_sum_of_its_terms_in_order(b, variance, clip, continuous):
     """L_T, L_{T−1}, …, L₀ once each, in that order; noise is asked once for each t; row 0 of the noises is not used."""
     s, T, drawn = b.case.schedule, b.case.exact.T, []
     options = {"variance": variance, "clip": clip, "levels": None if continuous else 9}
@@ -230,7 +230,7 @@ def test_the_bound_is_its_terms(b, variance, clip, continuous):
     assert_close(total, np.sum([term for _, term in terms], axis=0), 1e-13, scale=1 + abs(total))
 
 
-def test_the_defaults_of_the_bound():
+def test_defaults_of_vlb():
     """Small variance, 256 levels, no clip, a net that predicts the noise; float32 stays float32."""
     rng = np.random.default_rng(3)
     x = np.linspace(-1, 1, 256)[rng.integers(0, 256, (2, 3))].astype(np.float32)
@@ -245,7 +245,7 @@ def test_the_defaults_of_the_bound():
 
 @pytest.mark.parametrize("levels", [None, 17])
 @pytest.mark.parametrize("learned", [False, True])
-def test_the_gradient_of_the_bound(levels, learned):
+def test_gradient_of_vlb_against_the_complex_step(levels, learned):
     """By a parameter of the net: the tape against the complex step, with a weight for every image."""
     rng = np.random.default_rng(4)
     x = np.linspace(-1, 1, 17)[rng.integers(0, 17, (3, 2, 1))]
@@ -270,7 +270,7 @@ def test_the_gradient_of_the_bound(levels, learned):
 
 @few
 @given(batches(first=2), st.sampled_from(["small", "large", "table"]))
-def test_eight_and_its_constant_are_the_term(b, variance):
+def test_equation_8_and_its_constant_equal_the_term(b, variance):
     """For x₀ and x_t that have nothing to do with each other, and for every σ²."""
     s, choice = b.case.schedule, variance
     if variance == "table":
@@ -287,7 +287,7 @@ def test_eight_and_its_constant_are_the_term(b, variance):
 
 @few
 @given(batches(), st.sampled_from(["small", "large", "table"]))
-def test_eight_nine_ten_and_twelve_are_equal(b, variance):
+def test_equations_8_9_10_and_12_are_equal(b, variance):
     """At any x₀ and ε, t = 1 too; the residual of (10) is that of (12) by the weight, and the weight is the paper's."""
     s, e, choice = b.case.schedule, b.case.exact, variance
     if variance == "table":
@@ -315,7 +315,7 @@ def test_eight_nine_ten_and_twelve_are_equal(b, variance):
 # One number.
 
 @pytest.mark.parametrize("T", [1, 2, 10, 100, 1000])
-def test_the_bound_of_a_standard_normal_is_its_entropy(T):
+def test_bound_of_standard_normal_data_is_their_entropy(T):
     """x₀ ~ N(0, 1), ε* = √(1 − ᾱ_t)·x, σ_t² = β_t at every t and a continuous decoder: L = ½·ln 2πe exactly.
 
     Every reverse step is then the exact one, and p_θ the data's own law. A term is a quadratic in x₀ and ε, so its
@@ -337,7 +337,7 @@ def test_the_bound_of_a_standard_normal_is_its_entropy(T):
         assert round(bound("large") - ENTROPY, 4) == 0.1137  # β̃₂ for β₁ at t = 1
 
 
-def test_the_unit_is_bits_per_dimension():
+def test_vlb_is_in_bits_per_dimension():
     """2.047 bits a dimension, however many dimensions: N(0, 1) data through `vlb` itself, T = 2."""
     s = Schedule.from_betas([0.3, 0.6])
     nodes = a(1.0, -1.0)

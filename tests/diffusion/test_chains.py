@@ -70,7 +70,7 @@ def assert_ends(got, want, tolerance=1e-9):
 
 @few
 @given(st.data(), st.sampled_from(["small", "large", "table"]))
-def test_ancestral_sampling_of_gaussian_data(drawn, variance):
+def test_ancestral_chain_of_gaussian_data_ends_at_the_closed_form(drawn, variance):
     data = drawn.draw(gaussians())
     s, choice = data.schedule, variance
     if variance == "table":
@@ -82,7 +82,7 @@ def test_ancestral_sampling_of_gaussian_data(drawn, variance):
 
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("variance", ["small", "large"])
-def test_ancestral_sampling_by_fewer_steps(spacing, variance):
+def test_respaced_ancestral_chain_ends_at_the_closed_form(spacing, variance):
     """Respaced, the chain is Algorithm 2 of the shorter schedule, for which the same closed form holds."""
     for whole in (LINEAR, cosine_schedule(1000)):  # the cosine's ᾱ falls so far that β' is next to 1 in a step or two
         data = Gaussian(whole, 0.3, 0.25)
@@ -92,7 +92,7 @@ def test_ancestral_sampling_by_fewer_steps(spacing, variance):
             assert_ends(end(lambda x, z, s=s, eps=eps: last(ancestral(s, eps, x, z, variance=variance)), n), want)
 
 
-def test_correlated_pixels():
+def test_chains_of_correlated_pixels_end_at_the_closed_form():
     """x₀ ~ N(m, Σ) as 2×1×1 images: the end's covariance along the eigenvectors of Σ is what each has on its own."""
     data = Gaussian.full(SHORT, [0.5, -1.0], [[1.0, 0.6], [0.6, 0.5]])
     x_T, noises = np.zeros((9, 2, 1, 1)), np.zeros((5, 9, 2, 1, 1))
@@ -113,7 +113,7 @@ def test_correlated_pixels():
 
 @few
 @given(st.data(), st.sampled_from([0.0, 0.5, 1.0]))
-def test_ddim_of_gaussian_data(drawn, eta):
+def test_ddim_of_gaussian_data_ends_at_the_closed_form(drawn, eta):
     """Any subsequence of the steps; the oracle's recursion, and without noise its product of cosines."""
     data = drawn.draw(gaussians())
     s = data.schedule
@@ -126,7 +126,7 @@ def test_ddim_of_gaussian_data(drawn, eta):
 
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
-def test_ddim_of_every_spacing(spacing, eta):
+def test_ddim_with_every_spacing_ends_at_the_closed_form(spacing, eta):
     for s in (LINEAR, cosine_schedule(1000)):
         data = Gaussian(s, 0.3, 0.25)
         for n in (1, 2, 10, 50):
@@ -137,7 +137,7 @@ def test_ddim_of_every_spacing(spacing, eta):
             assert_ends((x[0], np.sum((x[1:] - x[0])**2)), data.ddim_end(eta, steps))
 
 
-def test_the_deviation_after_fifty_steps_of_ddim():
+def test_standard_deviation_after_fifty_ddim_steps():
     """x₀ ~ N(0.3, 0.5²), the paper's schedule, η = 0: s²/v_T·Π cos² written out here, not the package's."""
     steps = timesteps(1000, 50)
     alpha_bar = np.concatenate([[1.0], np.cumprod(1 - LINEAR.beta[1:])])
@@ -151,7 +151,7 @@ def test_the_deviation_after_fifty_steps_of_ddim():
 
 @few
 @given(batches(schedules()), st.booleans())
-def test_ddim_with_all_its_noise_is_algorithm_2(b, clip):
+def test_a_ddim_step_with_eta_1_is_a_step_of_algorithm_2(b, clip):
     """η = 1 and t' = t − 1 is the step with σ² = β̃_t, for any model; at t = 1 it is x̂₀."""
     got = ddim_step(b.case.schedule, affine, b.x, b.t, b.t - 1, 1.0, b.y, clip=clip)
     want = p_sample(b.case.schedule, affine, b.x, b.t, b.y, variance="small", clip=clip)
@@ -161,7 +161,7 @@ def test_ddim_with_all_its_noise_is_algorithm_2(b, clip):
 
 @few
 @given(pythagorean(), st.booleans())
-def test_and_so_is_its_chain(c, clip):
+def test_a_ddim_chain_with_eta_1_is_the_ancestral_chain(c, clip):
     s, T = c.schedule, c.exact.T
     noises = np.random.default_rng(T).standard_normal((T + 1, 3, 2))
     got = [x for _, x in ddim(s, affine, noises[0], range(T, 0, -1), lambda t: noises[t], eta=1.0, clip=clip)]
@@ -172,7 +172,7 @@ def test_and_so_is_its_chain(c, clip):
 # A small set of images that ε* remembers.
 
 @pytest.mark.parametrize("sampler", ["ancestral", "ddim", "respaced"])
-def test_twenty_real_digits_without_training(sampler):
+def test_chains_with_the_exact_eps_of_twenty_digits_end_on_them(sampler):
     """Every chain ends on one of the images, and not always on the same."""
     images = digits().images[:20] / 8.0 - 1
     data = atoms(LINEAR, images)
@@ -195,7 +195,7 @@ def test_twenty_real_digits_without_training(sampler):
 
 @few
 @given(schedules(), st.data(), st.sampled_from(["small", "large"]), st.booleans())
-def test_progressive_generation(c, drawn, variance, clip):
+def test_progressive_yields_x_and_x0_hat_of_every_step(c, drawn, variance, clip):
     """From any start: x_{t−1} and x̂₀(x_t) of each t, the model asked once for each, no noise at t = 1; 0 is no step."""
     s, start = c.schedule, drawn.draw(st.integers(0, c.exact.T))
     asked, wanted = [], []
@@ -268,7 +268,7 @@ def test_an_image_is_the_same_in_any_batch(sampler):
     assert run_of(sampler, 0, 1, dtype="float64").dtype == np.float64
 
 
-def test_draw_is_algorithm_2_with_that_noise():
+def test_draw_is_algorithm_2_with_first_noise_and_step_noise():
     """x_T and z_t are `first_noise` and `step_noise`: what another sampler is given is what `draw` draws."""
     backend = get_backend("numpy")
     x_T = first_noise(backend, 5, SHORT, 2, 3, (4,), "float64")

@@ -34,7 +34,7 @@ def model(x, t):
 
 @few
 @given(batches(pythagorean(min_T=1)), st.sampled_from(["small", "large"]), st.booleans(), st.sampled_from([9, 17]))
-def test_what_is_sent_and_received(b, variance, clip, levels):
+def test_rate_and_distortion_of_every_step(b, variance, clip, levels):
     """rate_t = L_T + Σ_{s>t} L_{s−1}: L_T at T, the whole bound at 0; it never falls.
 
     The model is asked once a step; the distortion is the root of the mean square of x₀ − x̂₀ in levels.
@@ -73,7 +73,7 @@ def test_what_is_sent_and_received(b, variance, clip, levels):
     assert (np.diff(rates, axis=0) >= 0).all()  # a KL divergence, and at last the −log of a probability
 
 
-def test_the_distortion_in_levels():
+def test_distortion_is_the_root_mean_square_error_in_levels():
     """0..255 for bytes: off by one level everywhere is 1, black for white 255, a quarter off by 2 is 1."""
     byte = np.array([[0, 17, 254, 100], [0, 0, 0, 0], [10, 20, 30, 40]])
     other = np.array([[1, 18, 255, 99], [255, 255, 255, 255], [10, 20, 32, 40]])
@@ -85,7 +85,7 @@ def test_the_distortion_in_levels():
     assert distortion(np.zeros((2, 3), np.float32), np.ones((2, 3), np.float32)).dtype == np.float32
 
 
-def test_the_defaults_are_those_of_the_bound():
+def test_defaults_of_send_are_those_of_the_bound():
     rng = np.random.default_rng(1)
     x = (rng.integers(0, 256, (2, 3, 3, 1)) / 127.5 - 1).astype(np.float32)
     noises = rng.standard_normal((5, *x.shape)).astype(np.float32)
@@ -100,7 +100,7 @@ def test_the_defaults_are_those_of_the_bound():
     assert np.array_equal(v[0].estimate, x0_from_velocity(SHORT, x_t, t, model(x_t, t)))
 
 
-def test_a_net_that_says_the_variance_too():
+def test_send_with_a_learned_variance():
     """A second output, for σ²: it reaches the rate, and the estimate is made of the first."""
     rng = np.random.default_rng(2)
     x, noises = rng.integers(0, 9, (2, 3, 1)) / 4 - 1, rng.standard_normal((5, 2, 3, 1))
@@ -115,7 +115,7 @@ def test_a_net_that_says_the_variance_too():
     assert (abs(sent[-1].rate - plain[-1].rate) > 0.01).all()
 
 
-def test_the_rates_of_gaussian_data():
+def test_rates_of_gaussian_data_equal_the_closed_form():
     """N(0.2, 0.3²), ε*, σ² = β: what is sent by step t is on average the closed form's; x₀ = m ± s and ε = ±1 average.
 
     The distortion falls as the rate grows.

@@ -60,7 +60,7 @@ def exact_sigma(e, t, s, eta):
 
 @few
 @given(jumps(any_schedule()), etas)
-def test_sigma(jump, eta):
+def test_sigma_is_equation_16_of_ddim(jump, eta):
     """Equation (16) of the paper on DDIM against 50 digits; in float32 to float32's last digit."""
     b, s = jump
     want = rows([exact_sigma(b.case.exact, t, before, eta) for t, before in zip(b.t, s, strict=True)], b.x)
@@ -72,7 +72,7 @@ def test_sigma(jump, eta):
                           ddim_sigma(b.case.schedule, b.t, s, 1.0, b.x))
 
 
-def test_sigma_of_consecutive_steps_in_float32():
+def test_float32_sigma_of_consecutive_steps_keeps_its_digits():
     """At η = 1, √β̃_t: where 1 − ᾱ_t/ᾱ_{t−1} itself in single precision would be off by 5e-4."""
     t = np.arange(1, 1001)
     got = ddim_sigma(LINEAR, t, t - 1, 1.0, np.zeros((1000, 1), np.float32))[:, 0].astype(float)
@@ -81,7 +81,7 @@ def test_sigma_of_consecutive_steps_in_float32():
 
 @few
 @given(jumps(), etas, st.booleans())
-def test_one_step(jump, eta, clip):
+def test_ddim_step_is_equation_12_of_ddim(jump, eta, clip):
     """x_s = √ᾱ_s·x̂₀ + √(1 − ᾱ_s − σ²)·ε_θ + σ·z; with the clip, ε_θ is that of the held x̂₀."""
     b, s = jump
     e = b.case.exact
@@ -106,7 +106,7 @@ def test_one_step(jump, eta, clip):
 
 @few
 @given(jumps(), etas)
-def test_the_marginals_are_kept(jump, eta):
+def test_ddim_step_preserves_the_marginals(jump, eta):
     """From x_t = √ᾱ_t·x₀ + √(1 − ᾱ_t)·ε and the true ε: mean √ᾱ_s·x₀ and variance 1 − ᾱ_s, whatever σ is."""
     b, s = jump
     schedule, x_t = b.case.schedule, q_sample(b.case.schedule, b.x, b.t, b.y)
@@ -127,7 +127,7 @@ def test_the_marginals_are_kept(jump, eta):
 
 @few
 @given(jumps())
-def test_without_eta_no_noise_is_looked_at(jump):
+def test_ddim_step_with_eta_0_ignores_the_noise(jump):
     b, s = jump
     want = ddim_step(b.case.schedule, model, b.x, b.t, s)
     for noise in (None, np.full_like(b.x, np.nan)):
@@ -137,7 +137,7 @@ def test_without_eta_no_noise_is_looked_at(jump):
 
 @few
 @given(jumps(any_schedule(12, 1e-3)), etas)
-def test_what_the_net_predicts_makes_no_difference(jump, eta):
+def test_ddim_step_is_the_same_for_every_prediction_type(jump, eta):
     b, s = jump
     schedule, z = b.case.schedule, np.cos(b.y)
 
@@ -152,7 +152,7 @@ def test_what_the_net_predicts_makes_no_difference(jump, eta):
         assert_close(got, want, 1e-7, scale=1 + abs(b.x) + abs(want))
 
 
-def test_what_does_not_fit_is_refused():
+def test_ddim_step_refuses_invalid_eta_noise_and_steps():
     x, t = np.zeros((2, 3)), np.array([2, 4])
     for eta in (-0.1, 1.1, np.nan):
         with pytest.raises(ValueError, match=f"eta must be from 0 to 1, got {eta}"):
@@ -182,7 +182,7 @@ def test_steps_that_do_not_descend_within_the_schedule_are_refused(steps):
 
 @few
 @given(schedules(), st.data(), etas)
-def test_the_order_of_a_chain(c, drawn, eta):
+def test_ddim_calls_the_model_once_per_step_in_order(c, drawn, eta):
     """The model once for each step in order; noise for each but the last, and none without η; x_s from each to 0."""
     steps = sorted(drawn.draw(st.sets(st.integers(1, c.exact.T), min_size=1)), reverse=True)
     asked, wanted = [], []
@@ -210,13 +210,13 @@ def test_the_order_of_a_chain(c, drawn, eta):
     assert np.array_equal(without[-1][1], last(ddim(c.schedule, model, np.ones((1, 1)), steps, eta=0.0)))
 
 
-def test_the_clip_of_a_chain():
+def test_ddim_clips_x0_hat_only_on_request():
     x = np.linspace(-3, 3, 8).reshape(2, 4)
     assert abs(last(ddim(SHORT, model, x, [4, 2], clip=True))).max() <= 1
     assert abs(last(ddim(SHORT, model, x, [4, 2]))).max() > 1
 
 
-def test_a_chain_from_pure_noise():
+def test_ddim_starts_from_pure_noise_with_an_x0_model():
     """β_T = 1: x_T holds nothing of x₀, and a net that predicts x₀ begins there all the same."""
     chain = dict(ddim(jsd_schedule(5), lambda x, t: 0.25 + 0 * x, np.full((1, 2), 2.0), [5, 3, 1], predicts="x0"))
     s = jsd_schedule(5)
@@ -226,7 +226,7 @@ def test_a_chain_from_pure_noise():
 
 # The inverse.
 
-def test_the_inverse_is_what_ddim_takes_back():
+def test_ddim_recovers_the_image_that_was_inverted():
     """An image to its noise and back: nearer with every round of iterations, until nothing is left but rounding."""
     data = Mixture(LINEAR, [0.4, 0.6], np.array([[0.5, -0.5], [-0.4, 0.2]]), [0.1, 0.2])
     x_0, steps = data.sample(5, dtype="float64"), timesteps(1000, 10)
@@ -241,7 +241,7 @@ def test_the_inverse_is_what_ddim_takes_back():
     assert errors[-1] < 1e-6
 
 
-def test_each_step_of_the_inverse_is_undone():
+def test_ddim_retraces_every_step_of_the_inversion():
     """With iterations enough, `ddim` passes through the same points on its way down."""
     data = Gaussian(SHORT, 0.3, 0.5)
     x_0 = np.random.default_rng(0).standard_normal((3, 2))
@@ -250,7 +250,7 @@ def test_each_step_of_the_inverse_is_undone():
         assert_close(x, up[s], 1e-10, scale=1 + abs(up[s]))
 
 
-def test_one_iteration_is_exact_where_the_prediction_does_not_depend_on_x():
+def test_one_iteration_inverts_exactly_if_the_prediction_does_not_depend_on_x():
     """And on Gaussian data its error falls as the steps become smaller: about by five for five times as many."""
     def drift(x, t):
         return np.sin(rows(t, x)) + 0 * x
@@ -268,7 +268,7 @@ def test_one_iteration_is_exact_where_the_prediction_does_not_depend_on_x():
     assert errors[2] < errors[1] / 3
 
 
-def test_the_order_of_the_inverse():
+def test_ddim_invert_calls_the_model_iterations_times_per_step():
     """At each t from the lowest up the model is asked `iterations` times: at x_s, then at each x_t that comes out."""
     asked = []
 

@@ -62,7 +62,7 @@ def decoders(draw):
 
 @few
 @given(st.sampled_from(LEVELS), st.floats(-3, 3), st.floats(-6, 3), st.sampled_from(["float64", "float32"]))
-def test_the_probabilities_of_all_levels_add_up_to_one(levels, mean, log_scale, dtype):
+def test_probabilities_of_all_levels_sum_to_one(levels, mean, log_scale, dtype):
     x = np.linspace(-1, 1, levels).astype(dtype)
     got = decoder_log_likelihood(x, np.full(levels, mean, dtype), np.full(levels, log_scale, dtype), levels)
     assert got.dtype == dtype
@@ -72,7 +72,7 @@ def test_the_probabilities_of_all_levels_add_up_to_one(levels, mean, log_scale, 
 
 @few
 @given(decoders())
-def test_against_fifty_digits(d):
+def test_decoder_log_likelihood_against_fifty_digits(d):
     levels, x, mean, log_scale = d
     want = np.array([exact(*row, levels) for row in zip(x, mean, log_scale, strict=True)])
     got = decoder_log_likelihood(x, mean, log_scale, levels)
@@ -95,7 +95,7 @@ def far_out():
     return np.array(rows).T
 
 
-def test_the_tails():
+def test_decoder_keeps_its_digits_far_out_in_the_tails():
     """From 7 to 300 σ, where Φ is 0 or 1 in floating point: −log P reaches 45,000 and keeps twelve digits."""
     x, mean, log_scale = far_out()
     want = np.array([exact(*row, 256) for row in zip(x, mean, log_scale, strict=True)])
@@ -108,7 +108,7 @@ def test_the_tails():
     assert np.isfinite(single).all()
 
 
-def test_the_gradients():
+def test_decoder_gradients_at_every_level_and_in_the_tails():
     """By μ and by ln σ, at every level and however far out, with a cotangent of no special value."""
     x, mean, log_scale = far_out()
     cotangent = np.random.default_rng(0).standard_normal(x.shape)
@@ -122,7 +122,7 @@ def test_the_gradients():
 
 @few
 @given(decoders())
-def test_the_gradients_anywhere(d):
+def test_decoder_gradients_against_fifty_digits(d):
     levels, x, mean, log_scale = d
     m, s = Tensor(mean, requires_grad=True), Tensor(log_scale, requires_grad=True)
     y = decoder_log_likelihood(x, m, s, levels)
@@ -136,7 +136,7 @@ def test_the_gradients_anywhere(d):
 
 @few
 @given(decoders())
-def test_the_complex_step_is_the_gradient(d):
+def test_decoder_accepts_the_complex_step(d):
     """The forward takes complex means, so that what is built on it can be checked without cancellation."""
     levels, x, mean, log_scale = d
     m = Tensor(mean, requires_grad=True)
@@ -146,13 +146,13 @@ def test_the_complex_step_is_the_gradient(d):
     assert_close(got.imag / 1e-20, m.grad, 1e-9, scale=z * np.exp(-log_scale))
 
 
-def test_two_levels_are_a_coin():
+def test_decoder_of_two_levels_is_a_bernoulli_distribution():
     """levels = 2: −1 and 1, decided at 0, so P(1) = Φ(μ/σ) and P(−1) = Φ(−μ/σ)."""
     got = decoder_log_likelihood(np.array([1.0, -1.0]), np.array([0.6, 0.6]), np.log(np.array([2.0, 2.0])), 2)
     assert_close(np.exp(got), np.array([0.6179114221889526, 0.3820885778110474]), 1e-14)
 
 
-def test_a_number_for_all_of_an_image():
+def test_decoder_broadcasts_log_sigma_over_an_image():
     """ln σ may be a number or (N, 1, …); x₀ a Tensor; 256 levels unless said."""
     rng = np.random.default_rng(1)
     x, mean = np.linspace(-1, 1, 256)[rng.integers(0, 256, (3, 2, 2))], rng.standard_normal((3, 2, 2))
@@ -164,7 +164,7 @@ def test_a_number_for_all_of_an_image():
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_a_level_that_rounding_has_moved_is_that_level(dtype):
+def test_decoder_tolerates_rounding_of_the_levels(dtype):
     """Bytes scaled by a formula that misses the grid by a little: the first and the last are the edges still."""
     grid = np.linspace(-1, 1, 256)
     want = decoder_log_likelihood(grid, np.zeros(256), 0.0)

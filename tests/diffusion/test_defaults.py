@@ -17,31 +17,31 @@ FUNCTIONS = [name for name in diffusion.__all__ if inspect.isfunction(getattr(di
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_options_have_one_default(name):
+def test_every_option_has_one_default(name):
     for option, parameter in inspect.signature(getattr(diffusion, name)).parameters.items():
         if option in DEFAULTS and parameter.default is not parameter.empty:
             assert parameter.default == OWN.get((name, option), DEFAULTS[option]), f"{name}({option}=…)"
 
 
-def test_some_functions_have_each_option():
+def test_every_option_is_taken_by_several_functions():
     found = [option for name in FUNCTIONS for option in inspect.signature(getattr(diffusion, name)).parameters]
     assert all(found.count(option) >= 3 for option in DEFAULTS)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_a_schedule_begins_and_ends_at_the_papers_numbers(name):
+def test_schedules_default_to_the_papers_endpoints(name):
     alone, by_name, given = SCHEDULES[name](7), named_schedule(name, 7), SCHEDULES[name](7, 1e-4, 0.02)
     np.testing.assert_array_equal(alone.beta, by_name.beta)
     np.testing.assert_array_equal(alone.beta, given.beta)
 
 
 @pytest.mark.parametrize("weights", [[0.3, 0.3], [0.7, 0.7]])
-def test_weights_that_add_up_to_less_or_more_than_one(weights):
+def test_mixture_weights_must_sum_to_one(weights):
     with pytest.raises(ValueError, match="must sum to 1"):
         Mixture(linear_schedule(3), weights, np.zeros((2, 1)), [1.0, 1.0])
 
 
-def test_the_entropy_of_data_with_a_direction_without_spread():
+def test_entropy_of_degenerate_data_is_refused():
     with pytest.raises(ValueError, match="the entropy is −∞"):
         entropy(np.array([1.0, 0.0]))
     assert np.isfinite(entropy(np.array([1.0, 0.5]))).all()

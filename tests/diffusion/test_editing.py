@@ -41,7 +41,7 @@ def labelled(x, t, y):
 
 @few
 @given(st.floats(-2, 5) | st.sampled_from([0.0, -1.0]), st.integers(1, 4))
-def test_guidance(weight, rank):
+def test_guided_is_the_classifier_free_guidance_formula(weight, rank):
     """(1 + w)·ε(y) − w·ε(∅): the label's own answer at w = 0, that of no label at −1."""
     x, t, y, calls = np.linspace(-1, 1, 4).reshape(4, *[1] * (rank - 1)), np.arange(1, 5), np.array([3, 0, 7, 1]), []
 
@@ -61,7 +61,7 @@ def test_guidance(weight, rank):
 
 
 @pytest.mark.parametrize("kind", [np.asarray, Tensor])
-def test_guidance_extrapolates_no_variance(kind):
+def test_guidance_leaves_the_learned_variance_alone(kind):
     """A net with two outputs: the prediction is extrapolated, what it says of the variance is that of the label."""
     x, t, y = np.linspace(-1, 1, 6).reshape(3, 2), np.array([1, 2, 4]), np.array([3, 0, 7])
 
@@ -83,7 +83,7 @@ def test_guidance_extrapolates_no_variance(kind):
 
 @few
 @given(schedules(), st.data(), st.sampled_from(["small", "large"]), st.booleans())
-def test_interpolation(c, drawn, variance, clip):
+def test_interpolation_mixes_latents_and_runs_algorithm_2(c, drawn, variance, clip):
     """(1 − λ)·x_t + λ·y_t, then Algorithm 2 from t on; λ = 0 and 1 decode the two images themselves."""
     s, t = c.schedule, drawn.draw(st.integers(0, c.exact.T))
     x_0, y_0, noise_x, noise_y, *z = np.random.default_rng(0).standard_normal((4 + c.exact.T + 1, 2, 3, 1))
@@ -106,7 +106,7 @@ def test_interpolation(c, drawn, variance, clip):
         assert_close(chain[0][1], np.stack([x_0, 0.75 * x_0 + 0.25 * y_0, y_0]), 1e-15, scale=1.0)
 
 
-def test_interpolation_keeps_the_dtype_and_takes_any_fractions():
+def test_interpolation_keeps_the_dtype_and_takes_any_fraction():
     x_0, y_0, z = np.float32(np.random.default_rng(1).standard_normal((3, 2, 2, 1)))
 
     def run(fractions):
@@ -135,7 +135,7 @@ def asked_noise(seed, shape, asked):
 
 @few
 @given(schedules().filter(lambda c: c.exact.T <= 8), st.integers(1, 3), st.integers(0, 99), st.booleans())
-def test_the_order_of_filling_in(c, repeats, seed, clip):
+def test_inpainting_step_by_step(c, repeats, seed, clip):
     """Step by step by hand: a step of Algorithm 2, the known part from q, and back, `repeats` times but once at t = 1.
 
     What is not known is nan and never read; what is known is exactly itself at the end.
@@ -170,7 +170,7 @@ def test_the_order_of_filling_in(c, repeats, seed, clip):
     assert np.array_equal(chain[-1][1][mask], image[mask])
 
 
-def test_nothing_known_is_algorithm_2_and_all_known_is_the_image():
+def test_inpainting_an_empty_mask_is_algorithm_2_and_a_full_one_the_image():
     z = np.random.default_rng(0).standard_normal((5, 2, 3))
     nothing = inpaint(SHORT, model, np.full((2, 3), np.nan), np.zeros((2, 3), bool), z[0], lambda _, t, k: z[t],
                       repeats=1)
@@ -184,13 +184,13 @@ def test_nothing_known_is_algorithm_2_and_all_known_is_the_image():
     assert np.array_equal(end, image)
 
 
-def test_filling_in_repeats_ten_times_unless_told():
+def test_inpainting_repeats_ten_times_by_default():
     asked, x = [], np.zeros((1, 2))
     last(inpaint(SHORT, model, x, x == 0, x, asked_noise(0, (1, 2), asked)))
     assert sum(what == "back" for what, _, _ in asked) == 9 * 3
 
 
-def test_what_does_not_fit_is_refused():
+def test_inpaint_refuses_invalid_repeats_and_masks():
     x = np.zeros((2, 3))
     with pytest.raises(ValueError, match="repeats must be at least 1, got 0"):
         next(inpaint(SHORT, model, x, x == 0, x, None, repeats=0))
@@ -214,7 +214,7 @@ def filled_in(s, repeats, n=1, z=None):
     return x[:, 1]
 
 
-def test_what_is_filled_in_comes_to_agree_with_what_is_known():
+def test_the_inpainted_mean_approaches_the_conditional_mean_with_repeats():
     """Two pixels of correlation 0.8: the mean of the unknown one approaches its conditional mean with `repeats`.
 
     A chain with ε* of Gaussian data is affine in its noises, so without any it gives the exact mean.
@@ -227,7 +227,7 @@ def test_what_is_filled_in_comes_to_agree_with_what_is_known():
 
 
 @pytest.mark.parametrize("repeats", [1, 3])
-def test_mean_and_variance_of_what_is_filled_in(repeats):
+def test_mean_and_variance_of_the_inpainted_pixels(repeats):
     """Exactly: against the moments of both pixels carried through the algorithm, by matrices; unit vectors of noise."""
     s = linear_schedule(5, 0.1, 0.6)
     keys = [(what, t, k) for t in range(5, 0, -1) for k in range(repeats) for what in ("step", "known", "back")]

@@ -45,7 +45,7 @@ def check_coefficients(c, tolerance):
         assert_close(got, np.array(want, float), tolerance)
 
 
-def test_fractions_of_two_steps():
+def test_coefficients_of_two_steps_are_rational():
     c = from_ks([Fraction(1, 3), Fraction(1, 2)])
     assert c.exact.beta[1:] == [Fraction(9, 25), Fraction(7, 16)]
     assert c.exact.marginal(1) == (Fraction(4, 5), Fraction(3, 5))
@@ -53,7 +53,7 @@ def test_fractions_of_two_steps():
     check_coefficients(c, 4e-16)
 
 
-def test_coefficients_of_the_papers_schedule():
+def test_forward_coefficients_of_the_papers_schedule():
     c = case(LINEAR.beta[1:])
     check_coefficients(c, 1e-14)
     want = np.array([c.exact.step(t) for t in range(1, 1001)], float)
@@ -64,13 +64,13 @@ def test_coefficients_of_the_papers_schedule():
 
 @few
 @given(pythagorean(min_T=1))
-def test_coefficients_in_fractions(c):
+def test_forward_coefficients_against_fractions(c):
     check_coefficients(c, 1e-14)
 
 
 @few
 @given(any_schedule())
-def test_coefficients(c):
+def test_forward_coefficients_against_fifty_digits(c):
     check_coefficients(c, 1e-11)
     gain, noise = coefficients(q_step, c.schedule)
     want = np.array([c.exact.step(t) for t in range(1, c.exact.T + 1)], float)
@@ -81,7 +81,7 @@ def test_coefficients(c):
 
 @few
 @given(any_schedule())
-def test_one_step_after_another_is_the_closed_form(c):
+def test_composed_step_coefficients_are_those_of_the_marginal(c):
     """√ᾱ_t = √α_t·√ᾱ_{t−1}, and the variances add: 1 − ᾱ_t = α_t·(1 − ᾱ_{t−1}) + β_t."""
     gain, noise = coefficients(q_step, c.schedule)
     signal, spread = coefficients(q_sample, c.schedule, first=0)
@@ -108,7 +108,7 @@ def test_composed_steps_are_the_closed_form_at_the_composed_noise(data, c, shape
 
 @few
 @given(batches(first=0))
-def test_every_image_has_its_own_t(b):
+def test_every_image_is_noised_to_its_own_t(b):
     """For any rank, the last axis as long as the batch or not; and an image's bits do not depend on the batch."""
     s = b.case.schedule
     pairs = [b.case.exact.marginal(t) for t in b.t]
@@ -126,7 +126,7 @@ def test_every_image_has_its_own_t(b):
         assert np.array_equal(q_step(s, b.x[one], t[one], b.y[one]), step[one])
 
 
-def test_at_zero_it_is_the_data():
+def test_q_sample_at_t_0_is_the_data():
     x = np.random.default_rng(0).standard_normal((3, 2))
     assert np.array_equal(q_sample(LINEAR, x, np.zeros(3, int), np.ones((3, 2))), x)
 
@@ -148,7 +148,7 @@ def test_inputs_are_left_alone_and_tensors_give_the_same_numbers():
     assert all(np.array_equal(a, b) for a, b in zip(keep, (x, z, t), strict=True))
 
 
-def test_what_does_not_fit_is_refused():
+def test_noise_of_another_shape_is_refused():
     """An array that would broadcast is no noise: it would be the same for several pixels."""
     x, t = np.zeros((2, 3, 3, 1)), np.array([1, 2])
     for bad in (np.zeros((2, 3, 3, 2)), np.zeros((2, 3, 3)), np.zeros((1, 3, 3, 1)), np.zeros(())):
@@ -157,7 +157,7 @@ def test_what_does_not_fit_is_refused():
                 function(LINEAR, x, t, bad)
 
 
-def test_the_law_of_real_steps():
+def test_simulated_steps_follow_the_marginal_distribution():
     """T steps with random noise have the mean, the variance and the shape of (4).
 
     With n independent numbers, exactly: the mean is normal, n times the mean square is χ²_n, and the distance of

@@ -42,7 +42,7 @@ def model(x, t):
 
 @few
 @given(batches(), st.floats(1e-4, 3))
-def test_one_step(b, delta):
+def test_langevin_step_is_its_formula(b, delta):
     """x + δ/2·s + √δ·z; δ a number, or one for each image."""
     z = np.cos(b.x + b.y)
     want = b.x + delta / 2 * b.y + math.sqrt(delta) * z
@@ -54,7 +54,7 @@ def test_one_step(b, delta):
     assert langevin_step(*single[:2], delta, single[2]).dtype == np.float32
 
 
-def test_what_does_not_fit_is_refused():
+def test_langevin_refuses_wrong_shapes_and_settings():
     x, flat = np.zeros((2, 3)), np.zeros((2, 1))
     with pytest.raises(ValueError, match=r"expected a score of shape \(2, 3\), got \(2, 1\)"):
         langevin_step(x, flat, 0.1, x)
@@ -68,7 +68,7 @@ def test_what_does_not_fit_is_refused():
 
 
 @pytest.mark.parametrize("delta", [1e-3, 0.1, 1.0, 2.0, 3.5])
-def test_the_variance_that_it_settles_in(delta):
+def test_stationary_variance_of_langevin_steps(delta):
     """On N(0, 1): 1/(1 − δ/4) exactly, whatever it begins with. Unit vectors give what x and z are multiplied by."""
     x, z = np.array([1.0, 0.0]), np.array([0.0, 1.0])
     gain, noise = langevin_step(x, -x, delta, z)
@@ -100,7 +100,7 @@ def gaussian_end(data, steps, per_level, size):
 
 @few
 @given(st.data(), st.integers(1, 3), st.floats(0.01, 3.9))
-def test_where_the_annealed_chain_ends_on_gaussian_data(drawn, per_level, size):
+def test_annealed_langevin_of_gaussian_data_ends_at_the_closed_form(drawn, per_level, size):
     """Mean and variance of x₀ from unit vectors: no noise, x_T = 1, and each z = 1 in turn."""
     data = drawn.draw(gaussians(least=1e-3))
     s, dims = data.schedule, data.mean.shape
@@ -121,7 +121,7 @@ def test_where_the_annealed_chain_ends_on_gaussian_data(drawn, per_level, size):
     assert_close(np.sum((x[1:] - x[0])**2, axis=0), variance, 1e-9, scale=variance + 1e-6)
 
 
-def test_more_steps_a_level_end_nearer_to_the_data():
+def test_more_steps_per_level_end_nearer_to_the_data():
     """All 1,000 levels of the paper's schedule and N(0.3, 0.5²): the chain lags behind the falling noise."""
     data, x = Gaussian(LINEAR, 0.3, 0.25), np.zeros((1, 1))
     ends = [gaussian_end(data, range(1000, 0, -1), per_level, 0.1) for per_level in (1, 5, 25)]
@@ -130,7 +130,7 @@ def test_more_steps_a_level_end_nearer_to_the_data():
     assert_close(last(chain), np.full((1, 1), ends[0][0]), 1e-10)
 
 
-def test_twenty_real_digits_without_training():
+def test_langevin_with_the_exact_eps_of_twenty_digits_ends_on_them():
     """With the ε* of twenty images the chain ends on one of them, and not always on the same."""
     images = digits().images[:20] / 8.0 - 1
     data, backend = atoms(LINEAR, images), get_backend("numpy")
@@ -148,7 +148,7 @@ def test_twenty_real_digits_without_training():
 @few
 @given(st.sets(st.integers(1, 4), min_size=1), st.integers(1, 3), st.booleans(),
        st.sampled_from(["float32", "float64"]))
-def test_the_order_of_a_chain(levels, per_level, clip, dtype):
+def test_annealed_langevin_calls_the_model_in_order(levels, per_level, clip, dtype):
     """Level after level, `per_level` steps each, one answer of the net a step, and one more for the last x̂₀."""
     steps, asked, wanted = sorted(levels, reverse=True), [], []
 
@@ -186,7 +186,7 @@ def test_the_order_of_a_chain(levels, per_level, clip, dtype):
     assert np.array_equal(chain[-1][1], np.clip(end, -1, 1) if clip else end)
 
 
-def test_defaults():
+def test_defaults_of_annealed_langevin():
     """Five steps a level, of a tenth of the noise's variance; nothing clipped."""
     def noise_at(t, k):
         return np.full((2, 3), 0.1 * t - 0.05 * k)
@@ -199,7 +199,7 @@ def test_defaults():
     assert_close(last(x0), last(annealed_langevin(SHORT, model, x, [4, 2], noise_at)), 1e-12)
 
 
-def test_a_chain_from_pure_noise():
+def test_annealed_langevin_starts_from_pure_noise_with_an_x0_model():
     """β_T = 1: at T there is no signal whose size could be kept, and x goes on as it is."""
     s, x = jsd_schedule(3), np.full((1, 2), 2.0)
     chain = dict(annealed_langevin(s, lambda x, t: 0 * x, x, [3, 2], lambda t, k: 0 * x, predicts="x0", per_level=1))

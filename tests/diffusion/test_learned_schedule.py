@@ -47,7 +47,7 @@ def by_definition(w):
 
 @few
 @given(logits())
-def test_the_tables_are_those_of_the_same_betas(w):
+def test_learned_tables_equal_those_of_the_same_betas(w):
     got, want = Schedule.learned(Tensor(w, requires_grad=True)), Schedule.from_betas(sigmoid(w))
     assert got.T == want.T == len(w)
     assert set(TABLES) == {name for name, value in vars(want).items() if isinstance(value, np.ndarray)}
@@ -97,7 +97,7 @@ def test_the_gradient_of_a_sample_of_the_marginal(data, w, shape):
 
 @few
 @given(st.data(), logits(), shapes(), st.sampled_from(["float32", "float64", "complex128"]))
-def test_rows_of_a_tensor_table(data, w, shape, dtype):
+def test_rows_of_a_tensor_table_and_their_gradients(data, w, shape, dtype):
     """They are the table's entries, shaped for the images, in their real dtype; each entry's gradient comes home."""
     s = Schedule.learned(Tensor(w, requires_grad=True))
     name = data.draw(st.sampled_from(TABLES))
@@ -115,7 +115,7 @@ def test_rows_of_a_tensor_table(data, w, shape, dtype):
     assert np.array_equal(table.grad, [g.ravel()[t == i].sum() for i in range(s.T + 1)])
 
 
-def test_steps_that_a_tensor_table_does_not_have():
+def test_t_out_of_range_of_a_tensor_table_is_refused():
     s, x = Schedule.learned(Tensor(np.zeros(3))), np.zeros((2, 2))
     for name in FROM_ONE:
         with pytest.raises(ValueError, match="t counts from 1 to T = 3, got values from 0 to 2"):
@@ -127,7 +127,7 @@ def test_steps_that_a_tensor_table_does_not_have():
         s.at(Tensor(np.zeros(3)), np.array([1, 1]), x)
 
 
-def test_a_variance_that_is_a_tensor():
+def test_the_variance_may_be_a_tensor():
     """σ_t² of its own for every step, learned: index 0 may be anything."""
     s, x, t = jsd_schedule(3), np.zeros((3, 2)), np.array([3, 1, 3])
     sigma2 = Tensor(np.array([np.nan, 0.5, 1.0, 2.0]), requires_grad=True)
@@ -200,7 +200,7 @@ def test_the_gradient_of_the_prior_reaches_every_logit():
     assert_close(w.grad, 0.5 * (0.25 - 1 + 1 / (1 - a)) * -a * s.beta[1:] / np.log(2), 1e-13)
 
 
-def test_what_can_be_no_logits():
+def test_invalid_logits_are_refused():
     with pytest.raises(TypeError, match=r"logits must be a Tensor of shape \(T,\), got ndarray"):
         Schedule.learned(np.zeros(3))
     for shape in ((0,), (2, 2), ()):
@@ -212,13 +212,13 @@ def test_what_can_be_no_logits():
             Schedule.learned(Tensor(np.array([0.0, bad])))
 
 
-def test_a_learned_schedule_is_sampled_by_its_numbers():
+def test_sampling_and_respacing_take_the_numbers_of_a_learned_schedule():
     s = Schedule.learned(Tensor(np.array([-2.0, -1.0, 0.0]), requires_grad=True))
     assert_close(Schedule.from_betas(s.beta[1:]).alpha_bar, s.alpha_bar.data, 1e-15)
     assert_close(respace(s, None, [3, 1])[0].alpha_bar, s.alpha_bar.data[[0, 1, 3]], 1e-14)
 
 
-def test_a_schedule_learned_on_a_device():
+def test_gradients_of_a_learned_schedule_on_a_gpu_equal_the_host():
     """The host's gradient; its tables are made and read there, and nothing is waited for."""
     w, x = np.array([-2.0, -1.0, 0.5]), np.random.default_rng(1).standard_normal((2, 3))
     t = np.array([1, 3])

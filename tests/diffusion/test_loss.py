@@ -22,7 +22,7 @@ def model(x, t, scale=1.0):
 
 @few
 @given(batches())
-def test_per_image_for_a_model_of_x_and_t(b):
+def test_simple_loss_is_the_mean_square_error_of_each_image(b):
     """The mean over an image's elements of (ε − ε_θ(√ᾱ_t·x₀ + √(1 − ᾱ_t)·ε, t))², one number an image."""
     signal, spread = (rows(v, b.x) for v in zip(*(b.case.exact.marginal(t) for t in b.t), strict=True))
     residual = b.y - model(signal * b.x + spread * b.y, b.t)
@@ -35,14 +35,14 @@ def test_per_image_for_a_model_of_x_and_t(b):
     assert_close(tensor.data, got, 1e-15)
 
 
-def test_by_hand():
+def test_simple_loss_by_hand():
     """k = 1/3, 1/2, t = 2: x_t = 3/5·x₀ + 4/5·ε, so ε_θ = x_t leaves ε/5 − 3/5·x₀; x₀ = 1, ε = ±1: −2/5 and −4/5."""
     schedule = from_ks([Fraction(1, 3), Fraction(1, 2)]).schedule
     loss = simple_loss(schedule, lambda x, t: x, np.ones((1, 2)), np.array([2]), np.array([[1.0, -1.0]]))
     assert_close(loss, np.array([(4 / 25 + 16 / 25) / 2]), 1e-15)
 
 
-def test_the_model_is_asked_once_with_its_t():
+def test_simple_loss_calls_the_model_once_at_x_t_and_t():
     calls = []
     t = np.array([7, 900])
     x = np.random.default_rng(0).standard_normal((2, 3))
@@ -53,14 +53,14 @@ def test_the_model_is_asked_once_with_its_t():
     assert_close(calls[0][0], (np.sqrt(a) - np.sqrt(1 - a)) * x, 1e-12)
 
 
-def test_perfect_and_empty_predictions():
+def test_simple_loss_of_perfect_and_zero_predictions():
     rng = np.random.default_rng(1)
     x, noise, t = rng.standard_normal((4, 2, 3)), rng.standard_normal((4, 2, 3)), np.array([1, 2, 500, 1000])
     assert not simple_loss(LINEAR, lambda x, t: noise, x, t, noise).any()
     assert_close(simple_loss(LINEAR, lambda x, t: 0 * x, x, t, noise), np.mean(noise**2, axis=(1, 2)), 1e-15)
 
 
-def test_gradient_against_the_complex_step():
+def test_gradient_of_simple_loss_against_the_complex_step():
     """∂(mean loss)/∂scale by the tape, and by f(s + ih)/h with h = 1e-30, where no digit cancels."""
     rng = np.random.default_rng(2)
     x, noise, t = rng.standard_normal((5, 2, 2, 1)), rng.standard_normal((5, 2, 2, 1)), np.array([1, 3, 50, 400, 1000])
@@ -74,7 +74,7 @@ def test_gradient_against_the_complex_step():
     assert_close(scale.grad, np.array([weights @ (complex_loss.imag / h)]), 1e-13)
 
 
-def test_images_as_tensors():
+def test_gradient_of_simple_loss_reaches_x_0():
     """The gradient reaches x₀, as it must where something before it is trained."""
     x = np.random.default_rng(3).standard_normal((2, 3))
     t, noise = np.array([10, 600]), x[::-1].copy()
@@ -86,7 +86,7 @@ def test_images_as_tensors():
     assert_close(leaf.grad, -2 / 3 * residual * 0.5 * signal, 1e-11)
 
 
-def test_a_model_that_returns_another_shape_is_refused():
+def test_a_prediction_of_another_shape_is_refused():
     x, t = np.zeros((2, 3, 3, 1)), np.array([1, 2])
     for bad in (np.zeros((2, 3, 3, 2)), np.zeros((2, 3, 3)), np.zeros((2, 1, 1, 1))):
         for output in (bad, Tensor(bad)):

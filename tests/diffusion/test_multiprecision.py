@@ -66,7 +66,7 @@ def measured_rounding(name: str, seed: int = 0) -> dict[str, float]:
 # The array itself.
 
 
-def test_operators():
+def test_arithmetic_of_mparrays_with_arrays_and_numbers():
     """Against Fractions, with an MpArray, NumPy's arrays and Python's numbers on either side."""
     x = [Fraction(1, 3), Fraction(-5, 7)]
     numbers = (Fraction(3, 8), 0.375, np.float32(0.375), MpArray(0.375), np.array([0.375]))
@@ -83,7 +83,7 @@ def test_operators():
         MpArray(x) + "1"
 
 
-def test_comparisons_are_numpys():
+def test_comparisons_of_mparrays_are_numpys():
     x = MpArray([[1, 2], [3, float("nan")]])
     for f in (operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne):
         plain, two = np.array([[1, 2], [3, np.nan]]), np.array([2.0, 2.0])
@@ -92,7 +92,7 @@ def test_comparisons_are_numpys():
             np.testing.assert_array_equal(found, expected)
 
 
-def test_what_it_is():
+def test_shape_dtype_and_indexing_of_mparrays():
     x = MpArray(np.arange(6.0).reshape(2, 3))
     assert (x.shape, x.ndim, x.size, len(x), x.dtype, real_dtype(x)) == ((2, 3), 2, 6, 2, "mpf", "mpf")
     assert of(x) is of(1.0, np.zeros(3), x) is MPMATH
@@ -108,7 +108,7 @@ def test_what_it_is():
         y[0, 0] = 1
 
 
-def test_digits_are_not_lost_unseen():
+def test_mparrays_are_never_converted_silently():
     x = MpArray([1, 2])
     for leave in (np.asarray, to_host, lambda x: np.zeros(2) + np.array(x), lambda x: of(np.zeros(2)).exp(x)):
         with pytest.raises(TypeError):
@@ -120,7 +120,7 @@ def test_digits_are_not_lost_unseen():
             MPMATH.astype(x, dtype)
 
 
-def test_functions():
+def test_mpmath_functions_and_their_inverses():
     x = MpArray([Fraction(1, 3), Fraction(-1, 7)])
     back = {"exp": "log", "expm1": "log1p"}
     for there, again in back.items():
@@ -133,7 +133,7 @@ def test_functions():
     assert difference(MPMATH.log1p(small), small - small**2 / 2) < 1e-49
 
 
-def test_log_ndtr():
+def test_log_ndtr_against_quadrature():
     """Against quadrature; far up, where Φ = 1 − Q, ln Φ = −Q − Q²/2 − … keeps the digits of Q."""
     def density(u, at=0.0):
         return mp50.exp((at * at - u * u) / 2) / mp50.sqrt(2 * mp50.pi)  # over its size at `at`
@@ -146,7 +146,7 @@ def test_log_ndtr():
     assert difference(MPMATH.log_ndtr(MpArray(-12)), MpArray(mp50.log(q))) < 1e-45
 
 
-def test_difference_sees():
+def test_difference_is_relative_to_the_largest_element_of_a_row():
     exact = MpArray([[1, 1000], [2, 4]])
     assert difference(np.array([[1.0, 1000], [2, 4]]), exact) == 0
     assert difference(np.array([[1.5, 1000], [2, 4]]), exact) == 5e-4  # of the row's greatest
@@ -162,7 +162,7 @@ def test_difference_sees():
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))
-def test_rounding(name):
+def test_float64_and_float32_are_within_their_rounding(name):
     """float64 is as near as its 53 bits allow, and float32, in which every one of these rounds, as its 24."""
     paper = linear(20 if name in CHAINS else 1000)
     bound = CANCELS.get(name, ROUNDING)
@@ -191,26 +191,27 @@ def inputs(T: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("betas", [PYTHAGOREAN, PAPER], ids=["Pythagorean", "linear"])
 @pytest.mark.parametrize("name", DEFINITIONS)
-def test_definitions(name, betas):
+def test_functions_equal_their_definitions_to_forty_digits(name, betas):
     call, definition = DEFINITIONS[name]
     a = inputs(len(betas))
     found, expected = call(schedule_50(betas), a), definition(Definitions(betas, a))
     pairs = list(zip(found, expected, strict=True)) if isinstance(found, (tuple, list)) else [(found, expected)]
-    # ln(1 − ᾱ_T) is so small there that `kl` takes a series (see test_nearly_equal_variances)
+    # ln(1 − ᾱ_T) is so small there that `kl` takes a series, as
+    # test_kl_of_nearly_equal_variances_has_the_digits_of_float64 says
     bound = 1e-24 if name == "prior_kl" and betas is PAPER else 1e-40
     for got, want in pairs:
         assert difference(got, want) < bound
 
 
 @pytest.mark.parametrize(("variance", "levels"), [("small", 17), ("large", 17), ("small", None), ("large", None)])
-def test_the_whole_bound(variance, levels):
+def test_vlb_equals_its_definition_to_forty_digits(variance, levels):
     a = inputs(len(PYTHAGOREAN))
     found = d.vlb(schedule_50(PYTHAGOREAN), model, a["levels"], a["noises"], variance=variance, levels=levels)
     assert difference(found, Definitions(PYTHAGOREAN, a).bound(a["levels"], variance, levels)) < 1e-40
 
 
 @pytest.mark.parametrize("betas", [PYTHAGOREAN, PAPER], ids=["Pythagorean", "linear"])
-def test_tables(betas):
+def test_tables_equal_their_definitions_to_forty_digits(betas):
     s, e = schedule_50(betas), Exact(betas)
     assert difference(s.alpha_bar, MpArray(e.alpha_bar)) < 1e-40
     assert difference(s.one_minus_alpha_bar[1:], MpArray([1 - a for a in e.alpha_bar[1:]])) < 1e-40
@@ -229,7 +230,7 @@ TABLES = {  # bounds of the relative error of each entry
 
 
 @pytest.mark.parametrize("betas", [rough(0), linear(1000)], ids=["rough", "linear"])
-def test_tables_of_floats(betas):
+def test_float64_tables_are_within_their_rounding(betas):
     """Of a schedule, and of some of its steps."""
     some = [1, 2, len(betas) // 2, len(betas)]
     whole = d.Schedule.from_betas(betas), schedule_50(betas)
@@ -238,7 +239,7 @@ def test_tables_of_floats(betas):
             assert difference(getattr(plain, name)[1:], getattr(exact, name)[1:]) < bound, name
 
 
-def test_nearly_equal_variances():
+def test_kl_of_nearly_equal_variances_has_the_digits_of_float64():
     """Below |d| = 0.01 `kl` takes eᵈ − 1 − d from a series, to float64's digits: all that its 50 digits lack."""
     ds = MpArray([0.0099, -0.0099, 1e-3, -1e-6, 1e-9])
     found = d.kl(0 * ds, ds, 0 * ds, 0 * ds)

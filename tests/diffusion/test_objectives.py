@@ -56,7 +56,7 @@ def exactly(b):
 
 @few
 @given(batches())
-def test_every_target_by_its_formula(b):
+def test_target_and_loss_of_every_prediction_type(b):
     """The loss of a net asked for ε, x₀, μ̃ or v is the mean square of what it misses that by."""
     signal, noise, c0, ct = exactly(b)
     x_t = signal * b.x + noise * b.y
@@ -132,7 +132,7 @@ def test_min_snr_weights_of_the_papers_schedule():
     assert round(5 / snr[0], 6) == 0.0005
 
 
-def test_min_snr_weights_without_signal_and_of_what_has_none():
+def test_min_snr_weights_at_zero_snr_and_of_unsupported_predictions():
     s, t, x = jsd_schedule(4), np.array([4, 2]), np.zeros((2, 3))
     assert_close(min_snr_weight(s, t, x), np.ones(2), 1e-14)  # SNR = 0 and 1; an ε-net is trained at T too
     assert_close(min_snr_weight(s, t, x, predicts="x0"), np.array([0.0, 1.0]), 1e-14)
@@ -189,7 +189,7 @@ def test_the_bound_loss_is_the_prior_and_t_times_one_term(b, data, variance):
 
 @pytest.mark.parametrize("predicts", PREDICTS)
 @pytest.mark.parametrize("levels", [256, None])
-def test_its_mean_over_every_t_is_the_bound_itself(predicts, levels):
+def test_the_mean_bound_loss_over_every_t_is_the_bound(predicts, levels):
     """Each t once, with the noise that the bound uses there."""
     s, rng = linear_schedule(7, 0.05, 0.4), np.random.default_rng(0)
     x_0, noises = rng.integers(0, 256, (3, 2, 2)) / 127.5 - 1, rng.standard_normal((8, 3, 2, 2))

@@ -30,7 +30,7 @@ def affine_models(draw):
 
 @few
 @given(affine_models())
-def test_the_terms_of_5(problem):
+def test_terms_of_equation_5_by_quadrature(problem):
     """Each term from its definition: an expectation of differences of log densities, exact by quadrature."""
     data, a, b, sigma2 = problem
     s, m, deviation = data.schedule, float(data.mean), math.sqrt(data.variance)
@@ -59,7 +59,7 @@ def test_the_terms_of_5(problem):
 
 @few
 @given(affine_models())
-def test_the_terms_of_16(problem):
+def test_terms_of_equation_16_by_quadrature(problem):
     """The same, with q(x_{t−1} | x_t) by Bayes' rule from the marginals."""
     data, a, b, sigma2 = problem
     s = data.schedule
@@ -88,7 +88,7 @@ def test_the_terms_of_16(problem):
 
 @few
 @given(affine_models())
-def test_5_is_16_and_neither_is_below_the_likelihood(problem):
+def test_equations_5_and_16_are_equal_and_bound_the_likelihood(problem):
     """For an arbitrary affine model and any σ²: two sums of other terms, one number."""
     data, a, b, sigma2 = problem
     arguments = (data.schedule, data.mean, data.variance, a, b, sigma2)
@@ -102,7 +102,7 @@ def test_5_is_16_and_neither_is_below_the_likelihood(problem):
 
 @few
 @given(affine_models())
-def test_the_likelihood(problem):
+def test_affine_nll_is_that_of_the_end_of_the_chain(problem):
     """The end of the sampler's chain, and the decoder's noise."""
     data, a, b, sigma2 = problem
     mean, variance = chain(data, lambda x, t: rows(a[t], x) * x + rows(b[t], x), sigma2)
@@ -117,7 +117,7 @@ def test_the_likelihood(problem):
 
 @few
 @given(st.data(), gaussians(least=1e-3))
-def test_the_likelihood_of_the_best_model(draw, data):
+def test_vlb_and_nll_are_the_affine_ones_at_the_best_model(draw, data):
     """`vlb` and `nll` are the affine ones at `affine_eps`, in every dimension; with σ² = r, only x_T's law is lost."""
     s, (a, b) = data.schedule, data.affine_eps
     sigma2 = draw.draw(tables(s.T, 1e-2, 3))
@@ -134,7 +134,7 @@ def test_the_likelihood_of_the_best_model(draw, data):
 
 
 @pytest.mark.parametrize("T", [10, 100, 1000])
-def test_one_number_for_the_whole_bound(T):
+def test_bound_of_standard_normal_data_is_their_entropy(T):
     """Data N(0, 1) and σ_t² = β_t at every t, also at 1: nothing is lost, and the bound is ½·ln 2πe.
 
     With β̃₂ at t = 1, as the authors have it, the bound is larger.
@@ -149,14 +149,14 @@ def test_one_number_for_the_whole_bound(T):
         assert round(data.vlb(clipped).sum() - UNIT, 4) == 0.1137
 
 
-def test_how_far_the_bound_is_from_the_likelihood():
+def test_gap_between_the_bound_and_the_likelihood():
     s = linear_schedule(1000)
     data, small = Gaussian(s, 0.3, 0.25), np.exp(s.posterior_log_variance_clipped)
     assert round(data.vlb(s.beta).sum() - data.nll(s.beta), 4) == 0.0011
     assert round(data.vlb(small).sum() - data.nll(small), 2) == 0.57
 
 
-def test_the_bound_of_one_point():
+def test_bound_of_a_single_point():
     """Without variance, ε* with σ² = β̃ loses nothing but in L_T and the decoder."""
     data, sigma2 = Gaussian(SHORT, 0.4, 0.0), SHORT.beta_tilde.copy()
     sigma2[1] = 0.01
@@ -178,7 +178,7 @@ ONE = Gaussian(SHORT, 0.3, 0.25)
     (lambda: ONE.nll([0, 1, 1, np.inf, 1]), "σ² must be finite numbers, got inf"),
     (lambda: affine_nll(SHORT, 0.0, 1.0, [0, 1, 1, 1, 1], [0, 1, 1, 1], SHORT.beta), r"table of b .* got shape \(4,\)"),
 ])
-def test_what_does_not_fit_is_refused(make, message):
+def test_invalid_variances_and_tables_are_refused(make, message):
     with pytest.raises(ValueError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)

@@ -27,7 +27,7 @@ SHORT = Schedule.from_betas([0.02, 0.1, 0.3, 0.5])
 
 @few
 @given(gaussians(least=1e-4))
-def test_the_density(data):
+def test_log_q_is_scipys_normal_density(data):
     """SciPy's normal at every t, the data's own at t = 0."""
     x, t = everywhere(data, first=0)
     schedule = data.schedule
@@ -50,7 +50,7 @@ def test_the_score_is_the_derivative_of_the_density(data):
 
 @few
 @given(gaussians())
-def test_score_eps_and_x0_are_one(data):
+def test_score_eps_and_x0_are_consistent(data):
     """ε* = −√(1 − ᾱ)·score, and E[x₀ | x_t] is (15) of it, Tweedie's formula; without variance it is m."""
     x, t = everywhere(data)
     s, eps, x0 = data.schedule, data.eps(x, t), data.x0(x, t)
@@ -62,7 +62,7 @@ def test_score_eps_and_x0_are_one(data):
     assert np.array_equal(x0[point], np.broadcast_to(data.mean, x.shape)[point])
 
 
-def test_full_covariance():
+def test_full_covariance_against_scipy():
     """`Gaussian.full` against SciPy and the matrices' own formulas, for vectors and images."""
     rng = np.random.default_rng(0)
     root, mean = rng.standard_normal((6, 6)), rng.standard_normal(6)
@@ -95,7 +95,7 @@ def test_full_covariance():
 
 @few
 @given(gaussians(scalar=True), st.floats(-1, 1), st.floats(-1, 1))
-def test_no_model_has_a_smaller_loss(data, slope, offset):
+def test_eps_star_minimises_the_simple_loss(data, slope, offset):
     """L_simple of ε* is `eps_variance`; of ε* + φ it is that and E φ², for every φ: here p·x + q, by quadrature."""
     s, floors = data.schedule, []
 
@@ -114,7 +114,7 @@ def test_no_model_has_a_smaller_loss(data, slope, offset):
     assert_close(data.simple_loss_floor(), np.mean(floors), 1e-12, scale=1)
 
 
-def test_the_floor_of_the_paper_schedule():
+def test_simple_loss_floor_of_the_papers_schedule():
     assert round(Gaussian(linear_schedule(1000), 0.3, 0.25).simple_loss_floor(), 5) == 0.17305
     two = Gaussian(SHORT, 0.0, [0.25, 1.0])
     each = [Gaussian(SHORT, 0.0, v).simple_loss_floor() for v in (0.25, 1.0)]
@@ -125,7 +125,7 @@ def test_the_floor_of_the_paper_schedule():
 
 @few
 @given(gaussians())
-def test_the_reverse_step(data):
+def test_reverse_mean_and_variance_are_those_of_the_exact_step(data):
     """The posterior mean at E[x₀ | x_t], and β̃ + c²·Var[x₀ | x_t]; β for s = 1 and β̃ for s = 0."""
     s, (gain, shift), r = data.schedule, data.reverse_mean, data.reverse_variance
     x, t = everywhere(data)
@@ -147,7 +147,7 @@ def test_the_reverse_step(data):
 
 @few
 @given(any_schedule(50))
-def test_section_3_2(c):
+def test_beta_and_beta_tilde_are_optimal_as_section_3_2_says(c):
     """"The first choice is optimal for x₀ ~ N(0, I), and the second is optimal for x₀ set to one point"."""
     s = c.schedule
     assert_close(Gaussian(s, 0.0, 1.0).reverse_variance[1:], s.beta[1:], 1e-13)
@@ -158,7 +158,7 @@ def test_section_3_2(c):
 
 @few
 @given(st.data(), gaussians())
-def test_where_the_ancestral_chain_ends(draw, data):
+def test_ancestral_end_is_the_end_of_the_chain(draw, data):
     """The recursion against the sampler itself, for any table of σ²."""
     sigma2 = draw.draw(tables(data.schedule.T, 1e-3, 3))
     mean, variance = chain(data, data.eps, sigma2)
@@ -171,7 +171,7 @@ def test_where_the_ancestral_chain_ends(draw, data):
 
 
 @pytest.mark.parametrize(("variance", "deviation"), [("beta", 0.50075), ("beta_tilde", 0.49611)])
-def test_where_the_paper_chain_ends(variance, deviation):
+def test_ancestral_end_of_the_papers_schedule(variance, deviation):
     s = linear_schedule(1000)
     mean, square = Gaussian(s, 0.3, 0.25).ancestral_end(getattr(s, variance))
     assert round(math.sqrt(square), 5) == deviation
@@ -185,7 +185,7 @@ def subsequences(draw, T):
 
 @few
 @given(st.data(), gaussians(), st.sampled_from([0.0, 0.3, 0.5, 1.0]))
-def test_where_ddim_ends(draw, data, eta):
+def test_ddim_end_is_the_end_of_the_chain(draw, data, eta):
     """The recursion against the steps of Song et al.'s equation (12), run with no noise and with each unit of it."""
     s, steps = data.schedule, draw.draw(subsequences(data.schedule.T))
     x = np.zeros((len(steps) + 2, *data.mean.shape))
@@ -203,7 +203,7 @@ def test_where_ddim_ends(draw, data, eta):
 
 @few
 @given(st.data(), st.sampled_from([10, 100, 1000]), variances(0.0), st.floats(-2, 2))
-def test_ddim_without_noise_is_a_product_of_cosines(draw, T, variance, mean):
+def test_ddim_end_with_eta_0_is_a_product_of_cosines(draw, T, variance, mean):
     data = Gaussian(linear_schedule(T), mean, variance)
     steps = draw.draw(st.none() | subsequences(T) | st.integers(1, T).map(lambda n: list(range(T, 0, -n))))
     for got, want in zip(data.ddim_end(0.0, steps), data.ddim_closed_form(steps), strict=True):
@@ -213,7 +213,7 @@ def test_ddim_without_noise_is_a_product_of_cosines(draw, T, variance, mean):
 
 @few
 @given(gaussians())
-def test_ddim_with_all_its_noise_is_the_ancestral_chain(data):
+def test_ddim_end_with_eta_1_is_the_ancestral_end(data):
     """η = 1 over all steps is σ² = β̃."""
     for got, want in zip(data.ddim_end(1.0), data.ancestral_end(data.schedule.beta_tilde), strict=True):
         assert_close(got, want, 1e-11, scale=1)
@@ -221,7 +221,7 @@ def test_ddim_with_all_its_noise_is_the_ancestral_chain(data):
 
 # Samples.
 
-def test_samples():
+def test_samples_are_normal_and_depend_only_on_seed_and_number():
     """m + s·z, normal in every dimension; an image depends on the seed and its number alone."""
     for data, shape, whiten in (
             (Gaussian(SHORT, 0.3, 0.25), (5,), lambda x: (x - 0.3) / 0.5),
@@ -253,7 +253,7 @@ KINDS = [Gaussian(SHORT, 0.3, 0.25), Gaussian(SHORT, [0.1, 0.2, -0.3], [1.0, 0.5
 
 @pytest.mark.parametrize("data", KINDS)
 @pytest.mark.parametrize("name", ["eps", "x0", "score", "log_q"])
-def test_kinds_of_array(data, name):
+def test_oracle_functions_agree_on_every_kind_of_array(data, name):
     """float32 stays, and NumPy, array-api-strict and (a strict stand-in for) CuPy agree, as do Tensors."""
     f, t = getattr(data, name), np.array([1, 2, 4, 3])
     for shape in ((4, 3), (4, 1, 3)):
@@ -279,7 +279,7 @@ def test_kinds_of_array(data, name):
     assert_close(x.grad, data.score(x.data, t[:1]), 1e-13)
 
 
-def test_samples_on_a_device():
+def test_samples_on_a_gpu_equal_the_host():
     with fake_cupy.installed():
         for data in KINDS[1:]:
             got = data.sample(4, seed=1, dtype="float64", backend="cupy")
@@ -287,7 +287,7 @@ def test_samples_on_a_device():
 
 
 @pytest.mark.parametrize("data", KINDS)
-def test_far_from_the_data(data):
+def test_oracle_functions_are_finite_far_from_the_data(data):
     for far in (1e6, -1e100):
         x, t = np.full((4, 3), far), np.arange(1, 5)
         for name in ("eps", "x0", "score", "log_q"):
@@ -317,7 +317,7 @@ def test_far_from_the_data(data):
     (lambda: KINDS[0].ddim_end(0.0, [3.5, 1]), r"whole and descend within 4..1, got \[3.5, 1\]"),
     (lambda: KINDS[0].ddim_end(0.0, [2, 0]), r"timesteps must be whole and descend within 4..1, got \[2, 0\]"),
 ])
-def test_what_does_not_fit_is_refused(make, message):
+def test_invalid_arguments_are_refused(make, message):
     with pytest.raises(ValueError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)

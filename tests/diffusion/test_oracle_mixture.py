@@ -83,7 +83,7 @@ def by_50_digits(data, x, t):
 
 @few
 @given(mixtures(least=1e-4))
-def test_to_50_digits(data):
+def test_mixture_against_fifty_digits(data):
     x, t = everywhere(data, first=0)
     log_q, r, score = data.log_q(x, t), data.responsibilities(x, t), data.score(x, t)
     for i in sorted({0, 1, len(t) - 1}):
@@ -109,7 +109,7 @@ def test_the_score_is_the_derivative_of_the_density(data):
 
 @few
 @given(mixtures())
-def test_score_eps_and_x0_are_one(data):
+def test_score_eps_and_x0_are_consistent(data):
     """ε* = −√(1 − ᾱ)·score, and E[x₀ | x_t] is (15) of it, Tweedie's formula."""
     x, t = everywhere(data)
     s, eps, score = data.schedule, data.eps(x, t), data.score(x, t)
@@ -135,7 +135,7 @@ def test_one_component_is_a_gaussian(data, draw):
 
 @few
 @given(mixtures())
-def test_both_routes_agree(data):
+def test_isotropic_and_diagonal_variances_agree(data):
     """Products of matrices for one variance a component, differences for one in every dimension."""
     if data.variances.ndim != 1:
         return
@@ -165,7 +165,7 @@ def log_data(x):
         ONE_D.weights, ONE_D.means, ONE_D.variances, strict=True)], axis=0)
 
 
-def test_expectations_given_what_is_seen():
+def test_eps_and_x0_are_conditional_expectations():
     """E[ε | x_t] and E[x₀ | x_t] as integrals over x₀."""
     s, density = ONE_D.schedule, np.exp(log_data(GRID))
     assert_close(ONE_D.log_q(GRID, at(GRID, 0).astype(int)), log_data(GRID), 1e-13)
@@ -180,7 +180,7 @@ def test_expectations_given_what_is_seen():
 
 
 @pytest.mark.parametrize("shift", [np.cos, lambda x: x, lambda x: 0 * x + 1, np.tanh])
-def test_no_model_has_a_smaller_loss(shift):
+def test_eps_star_minimises_the_simple_loss(shift):
     """E (ε − ε* − δφ(x_t))² = E (ε − ε*)² + δ²·E φ², for any φ."""
     s = ONE_D.schedule
     x0, e = (a.ravel() for a in np.meshgrid(GRID, GRID))
@@ -194,7 +194,7 @@ def test_no_model_has_a_smaller_loss(shift):
                          1e-11)
 
 
-def test_the_bound():
+def test_equations_5_and_16_are_equal_and_bound_the_likelihood():
     """(5) and (16) are one number, and the exact likelihood by Chapman and Kolmogorov's integral is not above it."""
     s, sigma2 = ONE_D.schedule, np.array([np.nan, 0.3, 0.4, 0.6])
 
@@ -236,7 +236,7 @@ def test_the_bound():
 
 # Real images.
 
-def test_images_to_50_digits():
+def test_atoms_against_fifty_digits():
     """The softmax at t = 1, where 1 − ᾱ is 1e-4: near images, midway between two, and far from all."""
     data, rng = atoms(LINEAR, IMAGES[:16]), np.random.default_rng(0)
     for t in (1, 1000):
@@ -251,7 +251,7 @@ def test_images_to_50_digits():
             assert_close(got[2][i], want[2], 1e-10, scale=abs(want[2]).max() + 1 / LINEAR.one_minus_alpha_bar[t])
 
 
-def test_images_found_again():
+def test_atoms_recover_the_image_and_the_noise_at_t_1():
     """At t = 1, E[x₀ | x_t] is the image that noise was added to; ε* is that noise."""
     data, rng = atoms(LINEAR, IMAGES), np.random.default_rng(0)
     noise, t = rng.standard_normal(IMAGES.shape), np.ones(50, int)
@@ -266,7 +266,7 @@ def test_images_found_again():
     assert abs(late - IMAGES.mean(axis=0)).max() < 0.1
 
 
-def test_images_in_single_precision():
+def test_atoms_keep_their_digits_in_float32():
     """Only x_t is rounded: midway between two images at t = 1, single precision would not know the nearer one."""
     data, t = atoms(LINEAR, IMAGES), np.array([1])
     x = (LINEAR.sqrt_alpha_bar[1] * (0.50001 * IMAGES[3:4] + 0.49999 * IMAGES[4:5])).astype(np.float32)
@@ -277,7 +277,7 @@ def test_images_in_single_precision():
 
 
 @pytest.mark.parametrize("variance", ["small", "large"])
-def test_a_sampler_ends_on_real_images(variance):
+def test_algorithm_2_with_atoms_ends_on_real_images(variance):
     """Perfect memory: Algorithm 2 with ε* ends on the images, on more than one, and on nothing else."""
     s = Schedule.from_betas(np.geomspace(1e-4, 0.5, 60))
     noises = np.random.default_rng(0).standard_normal((61, 40, 8, 8, 1))
@@ -287,7 +287,7 @@ def test_a_sampler_ends_on_real_images(variance):
     assert len(set(distance.argmin(axis=1))) > 10
 
 
-def test_weights_of_images():
+def test_responsibilities_without_signal_are_the_weights():
     """Where nothing of x₀ is left to see, responsibilities are the weights."""
     s = Schedule.from_betas([0.9] * 40)
     got = atoms(s, IMAGES[:2], [0.25, 0.75]).responsibilities(0.1 * IMAGES[:1], np.array([40]))
@@ -298,7 +298,7 @@ def test_weights_of_images():
 # Samples.
 
 @pytest.mark.parametrize("variances", [[0.04, 0.25], [[0.04, 0.09], [0.25, 0.01]]])
-def test_samples(variances):
+def test_samples_follow_the_weights_and_the_components(variances):
     """Components by their weights, normal within; an image depends on the seed and its number alone."""
     means = np.array([[-10.0, 0.0], [10.0, 5.0]])
     data, n = Mixture(SHORT, [0.3, 0.7], means, variances), 20_000
@@ -316,7 +316,7 @@ def test_samples(variances):
     assert np.array_equal(data.sample(2), data.sample(2, seed=0, first=0, dtype="float32", backend="numpy"))
 
 
-def test_samples_of_images():
+def test_samples_of_atoms_follow_their_weights():
     x = atoms(SHORT, IMAGES[:5], [0.1, 0.1, 0.2, 0.2, 0.4]).sample(1000, dtype="float64")
     same = (x[:, None] == IMAGES[:5]).all(axis=(2, 3, 4))  # (1000, 5)
     assert np.all(same.sum(axis=1) == 1)
@@ -334,7 +334,7 @@ KINDS = [
 
 @pytest.mark.parametrize("data", KINDS)
 @pytest.mark.parametrize("name", NAMES)
-def test_kinds_of_array(data, name):
+def test_oracle_functions_agree_on_every_kind_of_array(data, name):
     """float32 stays, and NumPy, array-api-strict and (a strict stand-in for) CuPy agree, as do Tensors."""
     f, t = getattr(data, name), np.array([1, 2, 4, 3])
     x = np.random.default_rng(0).standard_normal((4, 1, 3)).astype(np.float32).astype(np.float64)
@@ -364,7 +364,7 @@ def test_kinds_of_array(data, name):
 
 
 @pytest.mark.parametrize("data", KINDS)
-def test_far_from_the_data(data):
+def test_oracle_functions_are_finite_far_from_the_data(data):
     for far in (1e6, -1e100):
         x, t = np.full((4, 1, 3), far), np.arange(1, 5)
         for name in NAMES:
@@ -372,7 +372,7 @@ def test_far_from_the_data(data):
     assert np.isfinite(data.eps(np.full((4, 1, 3), 1e6, np.float32), t)).all()
 
 
-def test_far_data():
+def test_log_q_of_data_far_from_zero_keeps_its_digits():
     """What is common to all components costs no digits: the same data, moved by 1,000."""
     x, t = np.random.default_rng(0).standard_normal((4, 1, 3)), np.arange(1, 5)
     for data in KINDS:
@@ -403,12 +403,12 @@ def mixture(weights=(0.5, 0.5), means=((0.0, 1.0), (2.0, 3.0)), variances=(1.0, 
     (lambda: KINDS[0].eps(np.zeros((2, 3)), np.array([1, 1])), ValueError, r"images of shape \(1, 3\), got \(3,\)"),
     (lambda: KINDS[2].log_q(np.zeros((2, 1, 3)), np.array([0, 1])), ValueError, "t counts from 1 to T = 4"),
 ])
-def test_what_does_not_fit_is_refused(make, error, message):
+def test_invalid_arguments_are_refused(make, error, message):
     with pytest.raises(error, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
 
 
-def test_weights_that_sum_to_1_but_for_rounding():
+def test_weights_that_sum_to_1_within_rounding_are_normalised():
     data = mixture(weights=[0.5, 0.5 + 1e-10])
     assert_close(data.weights.sum(), np.float64(1), 1e-15)

@@ -61,13 +61,13 @@ def check_coefficients(c, tolerance):
 
 @few
 @given(pythagorean(min_T=1))
-def test_every_conversion_in_fractions(c):
+def test_every_conversion_against_fractions(c):
     check_coefficients(c, 2e-14)
 
 
 @few
 @given(any_schedule(40))
-def test_every_conversion_in_fifty_digits(c):
+def test_every_conversion_against_fifty_digits(c):
     check_coefficients(c, 1e-11)
 
 
@@ -111,7 +111,7 @@ def amplified(b):
 
 @few
 @given(batches())
-def test_there_and_back_through_every_pair(b):
+def test_conversions_round_trip_through_every_pair(b):
     s, t = b.case.schedule, b.t
     x_t = q_sample(s, b.x, t, b.y)
     truth, scale = truths(s, b.x, x_t, t, b.y), amplified(b)
@@ -143,7 +143,7 @@ def test_the_velocity_is_the_other_leg_of_a_rotation(b):
     assert_close(noise * x_t + signal * v, b.y, 1e-12, scale=1.0)
 
 
-def test_the_velocity_is_the_derivative_by_the_angle():
+def test_the_velocity_is_the_derivative_with_respect_to_the_angle():
     """dx_t/dφ with cos φ = √ᾱ_t, by a neighbouring angle: β₁ = sin²φ of a schedule of one step."""
     phi, h = 0.7, 1e-6
     near = [case([float(np.sin(phi + d) ** 2)]).schedule for d in (-h, 0, h)]
@@ -166,7 +166,7 @@ def test_the_score_is_the_gradient_of_the_log_density(m, s, c):
 
 @few
 @given(batches())
-def test_a_net_of_any_kind_that_knows_the_truth_tells_it(b):
+def test_predict_recovers_eps_and_x0_from_every_prediction_type(b):
     s, t, scale = b.case.schedule, b.t, amplified(b)
     x_t = q_sample(s, b.x, t, b.y)
     assert set(PREDICTS) == {"eps", "x0", "mean", "v"}
@@ -194,7 +194,7 @@ def test_a_net_of_any_kind_that_knows_the_truth_tells_it(b):
 
 @few
 @given(batches(), st.data(), st.booleans())
-def test_the_noise_belongs_to_the_data_that_goes_with_it(b, data, clip):
+def test_predicted_eps_and_x0_are_consistent_with_x_t(b, data, clip):
     """x_t = √ᾱ_t·x̂₀ + √(1 − ᾱ_t)·ε̂ for any output of any kind, with x̂₀ held in [−1, 1] or not."""
     s, t, output = b.case.schedule, b.t, data.draw(images(b.x.shape))
     for predicts in PREDICTS:
@@ -209,7 +209,7 @@ def test_the_noise_belongs_to_the_data_that_goes_with_it(b, data, clip):
 
 @few
 @given(batches(), st.sampled_from(["small", "large"]), st.booleans())
-def test_one_net_in_four_guises_makes_the_same_step(b, variance, clip):
+def test_the_reverse_step_is_the_same_for_every_prediction_type(b, variance, clip):
     """A net that says x̂₀ = 0.4·x_t + t/8, by any of the four outputs, makes the same p_θ(x_{t−1} | x_t)."""
     s, scale = b.case.schedule, amplified(b)
 
@@ -231,7 +231,7 @@ def test_one_net_in_four_guises_makes_the_same_step(b, variance, clip):
         assert_close(guise("mean")[0], mean_from_eps(s, b.x, b.t, predict_eps(s, b.x, b.t, want[2])), 1e-11, scale**2)
 
 
-def test_without_signal_the_other_three_say_what_x0_is():
+def test_without_signal_x0_follows_from_every_prediction_but_eps():
     s, t = jsd_schedule(4), np.array([4, 4])
     x_0, noise = np.random.default_rng(0).standard_normal((2, 2, 3))
     for predicts, output in truths(s, x_0, noise, t, noise).items():
@@ -246,7 +246,7 @@ def test_without_signal_the_other_three_say_what_x0_is():
     assert_close(eps_from_velocity(s, noise, t, velocity(s, x_0, t, noise)), noise, 1e-14)
 
 
-def test_tensors_give_the_same_numbers_and_gradients():
+def test_conversions_of_tensors_and_their_gradients():
     """Each conversion is linear, so its gradients are its coefficients times the cotangent."""
     x, other, g = np.random.default_rng(3).standard_normal((3, 4, 2, 4))
     t = np.array([1, 5, 300, 1000])
@@ -262,7 +262,7 @@ def test_tensors_give_the_same_numbers_and_gradients():
 
 
 @pytest.mark.parametrize("predicts", PREDICTS)
-def test_the_gradient_of_the_mean_reaches_a_net_of_any_kind(predicts):
+def test_the_gradient_of_the_mean_for_every_prediction_type(predicts):
     x, g = np.random.default_rng(4).standard_normal((2, 4, 3))
     t, output = np.array([1, 5, 300, 1000]), Tensor(np.full((4, 3), 0.8), requires_grad=True)
     mean = p_mean_variance(LINEAR, lambda x, t: output, x, t, predicts=predicts)[0]
@@ -284,7 +284,7 @@ def test_every_conversion_keeps_the_dtype(dtype):
         assert got.x0.dtype == got.eps.dtype == dtype
 
 
-def test_what_a_net_cannot_predict():
+def test_unknown_predictions_and_wrong_shapes_are_refused():
     x, t = np.zeros((2, 3, 3, 1)), np.array([1, 2])
     for call in (predict, p_mean_variance):
         with pytest.raises(ValueError, match="predicts must be one of eps, x0, mean, v, got 'noise'"):

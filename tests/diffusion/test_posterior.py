@@ -32,7 +32,7 @@ def check_coefficients(c, tolerance):
         assert_close(got, column, tolerance)
 
 
-def test_the_example_of_the_book():
+def test_worked_example_of_two_steps():
     """k = 1/3, 1/2: β = (9/25, 7/16), μ̃₂ = 35/64·x₀ + 27/64·x₂, β̃₂ = 63/256."""
     c = from_ks([Fraction(1, 3), Fraction(1, 2)])
     assert c.exact.posterior(2) == (Fraction(35, 64), Fraction(27, 64), Fraction(63, 256))
@@ -43,7 +43,7 @@ def test_the_example_of_the_book():
 
 @few
 @given(pythagorean(min_T=1))
-def test_coefficients_in_fractions(c):
+def test_posterior_coefficients_against_fractions(c):
     for t in range(1, c.exact.T + 1):  # the tower identities hold without rounding
         x0, xt, variance = c.exact.posterior(t)
         (before, spread), (here, spread_here) = c.exact.marginal(t - 1), c.exact.marginal(t)
@@ -54,17 +54,17 @@ def test_coefficients_in_fractions(c):
 
 @few
 @given(any_schedule())
-def test_coefficients(c):
+def test_posterior_coefficients_against_fifty_digits(c):
     check_coefficients(c, 1e-11)
 
 
-def test_coefficients_of_the_papers_schedule():
+def test_posterior_coefficients_of_the_papers_schedule():
     check_coefficients(case(LINEAR.beta[1:]), 1e-14)
 
 
 @few
 @given(any_schedule())
-def test_towers(c):
+def test_posterior_satisfies_the_laws_of_total_expectation_and_variance(c):
     """Averaged over q(x_t | x₀), the posterior is q(x_{t−1} | x₀): in the mean and in the variance."""
     x0, xt, variance = coefficients(c.schedule)
     alpha_bar = np.array(c.exact.alpha_bar, float)
@@ -75,7 +75,7 @@ def test_towers(c):
 
 @few
 @given(any_schedule(60))
-def test_bayes_rule(c):
+def test_posterior_satisfies_bayes_rule(c):
     """ln q(x_t | x_{t−1}) + ln q(x_{t−1} | x₀) = ln q(x_t | x₀) + ln q(x_{t−1} | x_t, x₀), at five points for every t.
 
     Two normal densities that agree at three points are equal, so this pins the mean and the variance.
@@ -106,7 +106,7 @@ def test_bayes_rule(c):
 
 @few
 @given(batches())
-def test_every_image_has_its_own_t(b):
+def test_every_image_has_the_posterior_of_its_own_t(b):
     x0, xt, variance = (rows(v, b.x) for v in zip(*(b.case.exact.posterior(t) for t in b.t), strict=True))
     want = x0 * b.x + xt * b.y
     got = q_posterior(b.case.schedule, b.x, b.y, b.t)
@@ -117,13 +117,13 @@ def test_every_image_has_its_own_t(b):
 
 @few
 @given(batches())
-def test_at_one_it_is_the_data(b):
+def test_posterior_at_t_1_is_the_data(b):
     mean, variance = q_posterior(b.case.schedule, b.x, b.y, np.ones_like(b.t))
     assert np.array_equal(mean, b.x)  # to the last bit: a clipped image stays within [−1, 1]
     assert not variance.any()
 
 
-def test_the_papers_first_steps():
+def test_posterior_variance_in_the_papers_first_steps():
     """β̃_t/β_t is 0, 0.45, 0.61 at t = 1, 2, 3, and at t = 1000 β and β̃ can hardly be told apart."""
     variance = coefficients(LINEAR)[2]
     ratio = variance / LINEAR.beta[1:]
@@ -131,7 +131,7 @@ def test_the_papers_first_steps():
     assert float(f"{1 - ratio[999]:.1g}") == 8e-7
 
 
-def test_tensors_give_the_same_numbers_and_gradients():
+def test_posterior_of_tensors_and_its_gradients():
     rng = np.random.default_rng(0)
     x_0, x_t, g = rng.standard_normal((3, 4, 2))
     t = np.array([1, 2, 30, 1000])
@@ -146,7 +146,7 @@ def test_tensors_give_the_same_numbers_and_gradients():
     assert_close(b.grad, g * posterior_mean(LINEAR, zeros, ones, t), 1e-15)
 
 
-def test_what_does_not_fit_is_refused():
+def test_wrong_shapes_and_t_0_are_refused():
     schedule, t = Schedule.from_betas([0.1, 0.2]), np.array([1, 2])
     with pytest.raises(ValueError, match=r"expected x_0 of shape \(2, 3\), got \(2, 1\)"):
         q_posterior(schedule, np.zeros((2, 1)), np.zeros((2, 3)), t)

@@ -39,19 +39,19 @@ def check_coefficients(c, tolerance):
         assert_close(coefficients(function, c.schedule), np.array(want, float).T, tolerance)
 
 
-def test_coefficients_of_the_papers_schedule():
+def test_reverse_coefficients_of_the_papers_schedule():
     check_coefficients(case(LINEAR.beta[1:]), 1e-14)
 
 
 @few
 @given(pythagorean(min_T=1))
-def test_coefficients_in_fractions(c):
+def test_reverse_coefficients_against_fractions(c):
     check_coefficients(c, 1e-14)
 
 
 @few
 @given(any_schedule())
-def test_coefficients(c):
+def test_reverse_coefficients_against_fifty_digits(c):
     check_coefficients(c, 1e-11)
 
 
@@ -63,7 +63,7 @@ def weight(b):
 
 @few
 @given(batches())
-def test_there_and_back(b):
+def test_predict_x0_and_predict_eps_invert_q_sample(b):
     """(15) undoes (4), from the noise and from the data."""
     s = b.case.schedule
     x_t = q_sample(s, b.x, b.t, b.y)
@@ -74,7 +74,7 @@ def test_there_and_back(b):
 
 @few
 @given(batches(), st.booleans())
-def test_eleven_is_seven_after_fifteen(b, at_one):
+def test_mean_from_eps_equals_posterior_mean_at_predicted_x0(b, at_one):
     """For x_t and ε that have nothing to do with each other, t = 1 too."""
     s, t = b.case.schedule, np.ones_like(b.t) if at_one else b.t
     want = posterior_mean(s, predict_x0(s, b.x, t, b.y), b.x, t)
@@ -85,7 +85,7 @@ def test_eleven_is_seven_after_fifteen(b, at_one):
 
 @few
 @given(batches())
-def test_the_mean_is_eleven_and_the_model_is_asked_once(b):
+def test_p_mean_variance_is_equation_11_with_one_model_call(b):
     s, calls = b.case.schedule, []
 
     def model(x, t):
@@ -105,7 +105,7 @@ def test_the_mean_is_eleven_and_the_model_is_asked_once(b):
 
 @few
 @given(batches())
-def test_variances(b):
+def test_variance_is_beta_tilde_beta_or_a_table(b):
     """β̃_t and β_t, both β̃₂ at t = 1; or the numbers of a table, of which index 0 is not looked at."""
     s, e = b.case.schedule, b.case.exact
     table = np.array([np.nan, *np.linspace(0.1, 3, e.T)])
@@ -119,7 +119,7 @@ def test_variances(b):
     assert np.array_equal(default, p_mean_variance(s, lambda x, t: x, b.x, b.t, variance="small")[1])
 
 
-def test_variances_of_the_paper():
+def test_variances_of_the_papers_schedule():
     t = np.array([1, 2, 1000])
     small, large = (np.exp(log_variance(LINEAR, name, t, np.zeros(3))) for name in ("small", "large"))
     assert [f"{v:.5g}" for v in small] == ["5.4532e-05", "5.4532e-05", "0.02"]
@@ -127,7 +127,7 @@ def test_variances_of_the_paper():
     assert small[2] < large[2]
 
 
-def test_a_single_step_has_its_own_beta():
+def test_variance_of_a_single_step_is_its_beta():
     schedule, one = Schedule.from_betas([0.36]), np.ones((1, 1))
     for variance in ("small", "large"):
         mean, sigma2, _ = p_mean_variance(schedule, lambda x, t: x, one, np.array([1]), variance=variance)
@@ -137,7 +137,7 @@ def test_a_single_step_has_its_own_beta():
 
 @few
 @given(schedules(), st.sampled_from(["small", "large"]))
-def test_the_clip_acts_on_the_data_and_not_on_the_mean(c, variance):
+def test_clip_acts_on_x0_hat_and_not_on_the_mean(c, variance):
     """x̂₀ is held in [−1, 1], then goes into (7); x_t = 3 leaves the mean outside wherever that is right."""
     s, t = c.schedule, np.repeat(np.arange(1, c.exact.T + 1), 4)
     wanted_x0 = np.tile([-0.5, 0.9, 1.75, -40.0], c.exact.T)  # inside, inside, outside, far outside
@@ -159,7 +159,7 @@ def test_the_clip_acts_on_the_data_and_not_on_the_mean(c, variance):
     assert np.array_equal(sigma2, open_sigma2)
 
 
-def test_a_clipped_mean_may_lie_outside():
+def test_the_mean_with_clip_may_lie_out_of_range():
     mean, _, x0_hat = p_mean_variance(LINEAR, lambda x, t: 0 * x, np.full((1, 1), 3.0), np.array([1000]), clip=True)
     assert x0_hat[0, 0] == 1
     assert mean[0, 0] > 2.9
@@ -175,13 +175,13 @@ def test_a_clipped_mean_may_lie_outside():
     (np.array([1.0, 1.0, -0.5]), "every σ² must be positive, got -0.5 at t = 2"),
     (np.array([1.0, 0.0, 1.0]), "every σ² must be positive, got 0.0 at t = 1"),
 ])
-def test_what_is_no_variance(variance, words):
+def test_invalid_variances_are_refused(variance, words):
     schedule = Schedule.from_betas([0.1, 0.2])
     with pytest.raises(ValueError, match=words):
         p_mean_variance(schedule, lambda x, t: x, np.zeros((1, 2)), np.array([1]), variance=variance)
 
 
-def test_a_model_that_returns_another_shape_is_refused():
+def test_a_prediction_of_another_shape_is_refused():
     x, t = np.zeros((2, 3, 3, 1)), np.array([1, 2])
     for bad in (np.zeros((2, 3, 3, 3)), np.zeros((2, 3, 3)), np.zeros((2, 1, 1, 1))):
         words = r"prediction.* of shape \(2, 3, 3, 1\), got"
@@ -193,7 +193,7 @@ def test_a_model_that_returns_another_shape_is_refused():
         predict_eps(LINEAR, x, t, np.zeros((2, 3, 3, 2)))
 
 
-def test_tensors_give_the_same_numbers_and_gradients():
+def test_predictions_of_tensors_and_their_gradients():
     rng = np.random.default_rng(3)
     x, eps, g = rng.standard_normal((3, 4, 2, 4))
     t = np.array([1, 5, 300, 1000])
@@ -209,7 +209,7 @@ def test_tensors_give_the_same_numbers_and_gradients():
 
 @pytest.mark.parametrize("clip", [False, True])
 @pytest.mark.parametrize("x_too", [False, True])
-def test_gradients_of_the_mean(clip, x_too):
+def test_gradients_of_the_reverse_mean(clip, x_too):
     """∂μ_θ/∂ε is −β_t/(√α_t·√(1 − ᾱ_t)); through the clip, only where x̂₀ lies inside."""
     rng = np.random.default_rng(4)
     x, t, weights = rng.standard_normal((4, 3)), np.array([1, 5, 300, 1000]), Tensor(np.full((4, 3), 0.8), True)

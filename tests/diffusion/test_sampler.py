@@ -46,7 +46,7 @@ def affine(x, t):
 
 @few
 @given(batches(), st.sampled_from(["small", "large", "table"]))
-def test_the_noise_of_one_step(b, variance):
+def test_p_sample_adds_sigma_times_noise_except_at_t_1(b, variance):
     """step(x, z) − step(x, 0) = σ_t·z for t ≥ 2, and at t = 1 nothing; with z = 0 the step is the mean."""
     s, e = b.case.schedule, b.case.exact
     table = np.array([np.nan, *np.linspace(0.2, 2, e.T)])
@@ -67,7 +67,7 @@ def test_the_noise_of_one_step(b, variance):
 
 @few
 @given(batches())
-def test_the_clip_of_one_step(b):
+def test_p_sample_clips_x0_hat_and_not_the_sample(b):
     """The clip holds x̂₀, not x_{t−1}: with it, a step is the mean of `p_mean_variance` with it, and σ_t·z."""
     s = b.case.schedule
 
@@ -81,7 +81,7 @@ def test_the_clip_of_one_step(b):
     assert np.all(got[b.t == 1] == 1)
 
 
-def test_what_does_not_fit_is_refused():
+def test_p_sample_refuses_wrong_noise_and_variances():
     x, t = np.zeros((2, 3)), np.array([1, 2])
     with pytest.raises(ValueError, match=r"expected noise of shape \(2, 3\), got \(2, 1\)"):
         p_sample(LINEAR, affine, x, t, np.zeros((2, 1)))
@@ -93,7 +93,7 @@ def test_what_does_not_fit_is_refused():
 
 @few
 @given(schedules())
-def test_the_order_of_a_chain(c):
+def test_sampling_calls_the_model_once_per_step_from_T_to_1(c):
     """The model is asked once for every t, from T to 1; noise is drawn from T to 2; x_{T−1}..x₀ come out."""
     T, asked, drawn = c.exact.T, [], []
 
@@ -133,7 +133,7 @@ def response(c, sigma2):
 @few
 @given(any_schedule(12, 1e-3) | pythagorean(max_T=5).map(lambda c: case(c.schedule.beta[1:])),
        st.sampled_from(["small", "large", "table"]))
-def test_the_response_to_every_noise(c, variance):
+def test_response_of_the_chain_to_every_noise(c, variance):
     """For an affine model x₀ is affine in (x_T, z_T, …, z_2): unit vectors give each coefficient.
 
     Rows 0 and 1 of the noises are nan: nothing may touch them.
@@ -153,7 +153,7 @@ def test_the_response_to_every_noise(c, variance):
 
 @few
 @given(batches(pythagorean()), st.sampled_from(["small", "large"]), st.booleans())
-def test_a_chain_is_its_steps(b, variance, clip):
+def test_sample_with_is_p_sample_from_T_to_1(b, variance, clip):
     """Images of any rank: `sample_with` is p_sample from T to 1, with z = 0 in the last."""
     s, T, n = b.case.schedule, b.case.exact.T, len(b.x)
     noises = np.random.default_rng(0).standard_normal((T + 1, *b.x.shape))
@@ -165,7 +165,7 @@ def test_a_chain_is_its_steps(b, variance, clip):
     assert not clip or abs(x).max() <= 1
 
 
-def test_defaults():
+def test_defaults_of_p_sample_sample_with_and_draw():
     """Small and unclipped where noise is given, large and clipped where it is drawn: DDPM's own samples."""
     noises = np.random.default_rng(0).standard_normal((4, 2, 3))
     s, x = Schedule.from_betas([0.3, 0.4, 0.5]), noises[0]
@@ -179,7 +179,7 @@ def test_defaults():
 
 
 @pytest.mark.parametrize(("variance", "deviation"), [("large", 0.50075), ("small", 0.49611)])
-def test_gaussian_data_and_the_exact_prediction(variance, deviation):
+def test_chain_of_gaussian_data_follows_its_recursion(variance, deviation):
     """x₀ ~ N(0.3, 0.5²), T = 1000 and ε*: the chain's mean and variance follow a recursion in two numbers.
 
     ε*(x, t) = √(1 − ᾱ)·(x − √ᾱ·m)/v with v = ᾱ·s² + 1 − ᾱ. The variance of x₀ is the sum of the squares of what x_T
@@ -226,7 +226,7 @@ def last(*args, **options):
 SHORT = Schedule.from_betas([0.02, 0.1, 0.3, 0.5])
 
 
-def test_an_image_does_not_depend_on_its_batch():
+def test_an_image_drawn_does_not_depend_on_its_batch():
     shape = (2, 3, 1)
     whole = last(SHORT, affine, 7, shape, seed=3)
     assert whole.shape == (7, *shape)
@@ -237,7 +237,7 @@ def test_an_image_does_not_depend_on_its_batch():
     assert len({image.tobytes() for image in last(SHORT, affine, 7, shape, seed=3, clip=False)}) == 7
 
 
-def test_a_seed_and_a_step_have_noise_of_their_own():
+def test_every_seed_and_step_has_its_own_noise():
     """z_T..z_2 are read off the chain of ε_θ = 0; they, x_T and those of another seed differ, and all are normal."""
     found = {}
     for seed in (0, 1):
@@ -264,7 +264,7 @@ def test_a_seed_and_a_step_have_noise_of_their_own():
             assert abs(product) < stats.norm.isf(FALSE_ALARM / 2), (key, other)
 
 
-def test_what_is_drawn_comes_out_from_the_first_step_on():
+def test_draw_yields_every_step_and_clips_by_default():
     chain = list(draw(SHORT, affine, 2, (3,), clip=False))
     assert [t for t, _ in chain] == [3, 2, 1, 0]
     assert len({x.tobytes() for _, x in chain}) == 4

@@ -87,12 +87,12 @@ def test_every_table_of_any_schedule(c):
 
 @few
 @given(pythagorean(min_T=1))
-def test_tables_against_fractions(c):
+def test_every_table_against_fractions(c):
     errors = table_errors(c)
     assert max(errors.values()) < 1e-14, errors
 
 
-def test_index_zero_is_the_data():
+def test_index_0_of_every_table_is_the_data():
     for schedule in (LINEAR, linear_schedule(1), Schedule.from_betas([0.3, 0.999])):
         assert [schedule.beta[0], schedule.alpha[0], schedule.alpha_bar[0]] == [0, 1, 1]
         assert [schedule.one_minus_alpha_bar[0], schedule.sqrt_alpha_bar[0], schedule.sqrt_alpha[0]] == [0, 1, 1]
@@ -101,7 +101,7 @@ def test_index_zero_is_the_data():
             assert np.isnan(getattr(schedule, name)[0])
 
 
-def test_the_papers_schedule():
+def test_numbers_of_the_papers_schedule():
     assert LINEAR.T == 1000
     assert LINEAR.beta[1] == 1e-4
     assert LINEAR.beta[1000] == 0.02
@@ -114,7 +114,7 @@ def test_the_papers_schedule():
 
 
 @pytest.mark.parametrize("T", [1, 2, 3, 10, 1000])
-def test_linear_schedules(T):
+def test_linear_schedule_of_any_length(T):
     beta = linear_schedule(T).beta
     assert beta.shape == (T + 1,)
     assert beta[1] == 1e-4  # whatever T
@@ -125,7 +125,7 @@ def test_linear_schedules(T):
     assert T == 1 or other.beta[T] == 0.3
 
 
-def test_one_step():
+def test_schedule_of_a_single_step():
     schedule = Schedule.from_betas([0.36])
     assert schedule.T == 1
     assert schedule.beta_tilde.tolist() == [0, 0]
@@ -142,7 +142,7 @@ def test_one_step():
     ([[0.1, 0.2]], r"at least one number, got shape \(1, 2\)"),
     (0.1, r"at least one number, got shape \(\)"),
 ])
-def test_what_is_no_schedule(bad, words):
+def test_invalid_betas_are_refused(bad, words):
     for value in (bad, np.array(bad)):
         with pytest.raises(ValueError, match=words) as caught:
             Schedule.from_betas(value)
@@ -154,7 +154,7 @@ def test_a_schedule_has_at_least_one_step():
         linear_schedule(0)
 
 
-def test_nothing_changes_a_table():
+def test_tables_are_read_only():
     mine = np.array([0.1, 0.2])
     schedule = Schedule.from_betas(mine)
     mine[0] = 0.5
@@ -173,7 +173,7 @@ def test_nothing_changes_a_table():
 
 @few
 @given(st.data(), shapes(), st.sampled_from(["float32", "float64", "complex64", "complex128"]))
-def test_at_takes_rows_to_the_images(data, shape, dtype):
+def test_at_returns_rows_shaped_like_the_images(data, shape, dtype):
     t = data.draw(steps(1000, shape[0], first=0))
     x = data.draw(images(shape)).astype(dtype)
     for images_ in (x, Tensor(x)):
@@ -194,19 +194,19 @@ X = np.zeros((2, 3))
     ([[1], [2]], r"one t an image, shape \(2,\), got \(2, 1\)"),
     (1, r"one t an image, shape \(2,\), got \(\)"),
 ])
-def test_a_t_that_is_none(t, words):
+def test_t_out_of_range_is_refused(t, words):
     for function in (q_step, q_sample, mean_from_eps, predict_x0, predict_eps):
         with pytest.raises(ValueError, match=words):
             function(LINEAR, X, np.array(t), X)
 
 
-def test_a_t_of_another_kind():
+def test_t_of_another_type_or_shape_is_refused():
     for t in ([1, 2], np.array([1.0, 2.0]), np.array([True, False]), 1, None):
         with pytest.raises(TypeError, match=r"t must be an int array of shape \(2,\), got"):
             LINEAR.at(LINEAR.beta, t, X)
 
 
-def test_there_is_no_step_zero():
+def test_t_0_is_refused_where_an_equation_begins_at_1():
     t = np.array([3, 0])
     for call in (lambda: q_posterior(LINEAR, X, X, t), lambda: log_variance(LINEAR, "large", t, X),
                  lambda: p_mean_variance(LINEAR, lambda x, t: x, X, t)):
@@ -214,13 +214,13 @@ def test_there_is_no_step_zero():
             call()
 
 
-def test_images_of_whole_numbers_are_refused():
+def test_integer_images_are_refused():
     with pytest.raises(TypeError, match=r"images must be floating numbers, got dtype uint8: scale them to \[-1, 1\]"):
         q_sample(LINEAR, np.full((1, 2), 200, np.uint8), np.array([5]), np.zeros((1, 2)))
 
 
 @pytest.mark.parametrize("table", [np.zeros(1000), np.zeros((1001, 1)), np.float64(3.0)])
-def test_a_table_of_another_length(table):
+def test_a_table_of_another_length_is_refused(table):
     with pytest.raises(ValueError, match=r"table of T \+ 1 = 1001 numbers, got shape"):
         LINEAR.at(table, np.array([1, 2]), X)
 

@@ -69,14 +69,14 @@ def test_the_betas_of_every_name_are_those_of_its_definition(name, T):
                      1e-12 if name == "cosine" else 1e-14)
 
 
-def test_each_name_has_its_function():
+def test_every_name_is_that_of_its_function():
     assert set(SCHEDULES) == {"linear", "quadratic", "sigmoid", "constant", "jsd", "warmup10", "warmup50", "cosine"}
     for name, function in SCHEDULES.items():
         assert function is getattr(diffusion, f"{name}_schedule")
     assert np.array_equal(named_schedule("linear", 1000).beta, linear_schedule(1000).beta)
 
 
-def test_the_ends_of_the_sigmoid():
+def test_ends_of_the_sigmoid_schedule():
     """The way up from β₁ to β_T is σ(−6) = 0.25 % done at t = 1 and 99.75 % at T."""
     beta = named_schedule("sigmoid", 1000).beta
     place = (beta[[1, 1000]] - 1e-4) / (0.02 - 1e-4)
@@ -98,7 +98,7 @@ def test_the_cosine_schedule_in_fifty_digits(T):
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_what_is_no_number_of_steps(name):
+def test_invalid_numbers_of_steps_are_refused(name):
     for T in (0, -3):
         with pytest.raises(ValueError, match=f"T must be at least 1, got {T}"):
             named_schedule(name, T)
@@ -113,7 +113,7 @@ def test_what_is_no_number_of_steps(name):
     ("quad", "did you mean 'quadratic'"), ("const", "did you mean 'constant'"),
     ("xyz", "there are linear, quadratic, sigmoid, constant, jsd, warmup10, warmup50, cosine"), (7, "is called 7: "),
 ])
-def test_a_name_that_is_none(name, words):
+def test_unknown_schedules_are_refused(name, words):
     with pytest.raises(ValueError, match=words):
         named_schedule(name, 10)
 
@@ -122,7 +122,7 @@ def test_a_name_that_is_none(name, words):
 
 
 @pytest.mark.parametrize("T", TS)
-def test_every_table_of_jsd_is_finite_and_right(T):
+def test_every_table_of_jsd_against_fractions(T):
     s, t = jsd_schedule(T), np.arange(1, T + 1)
     signal = [Fraction(T - i, T) for i in range(T + 1)]
     assert_close(s.alpha_bar, np.array(signal, float), 1e-13)
@@ -138,7 +138,7 @@ def test_every_table_of_jsd_is_finite_and_right(T):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_at_the_end_of_jsd_there_is_noise_alone(dtype):
+def test_jsd_ends_in_pure_noise(dtype):
     s, t = jsd_schedule(4), np.array([4, 4])
     x_0, noise = np.random.default_rng(0).standard_normal((2, 2, 3)).astype(dtype)
     assert np.array_equal(q_sample(s, x_0, t, noise), noise)
@@ -168,7 +168,7 @@ def test_nets_sample_through_a_step_without_signal(T, predicts):
     assert np.isfinite(vlb(s, model, x_0, noises, predicts=predicts, levels=None)).all()
 
 
-def test_a_net_of_the_noise_is_refused_where_there_is_no_signal():
+def test_an_eps_model_is_refused_where_there_is_no_signal():
     s, x = jsd_schedule(4), np.ones((2, 3))
     for call in (predict_x0, mean_from_eps, lambda s, x, t, eps: sample_with(s, lambda x, t: x, x, np.ones((5, 2, 3)))):
         with pytest.raises(ValueError, match=r"ᾱ_t = 0 at t = 4: x_t is noise.* use a net that predicts x0 or v") as e:
@@ -178,7 +178,7 @@ def test_a_net_of_the_noise_is_refused_where_there_is_no_signal():
         assert np.isfinite(function(s, x, np.array([1, 3]), x)).all()
 
 
-def test_an_alpha_bar_below_every_float_is_refused_only_where_its_root_is_too():
+def test_an_underflowing_alpha_bar_is_refused_only_if_its_root_underflows_too():
     s, x = Schedule.from_betas([0.999] * 250), np.ones((2, 3))
     assert s.alpha_bar[150] == 0 < s.sqrt_alpha_bar[150]
     assert np.isfinite(predict_x0(s, x, np.array([1, 150]), 0 * x)).all()
@@ -226,19 +226,19 @@ def check_steps(T, n, spacing):
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
-def test_every_number_of_steps_of_every_length(spacing):
+def test_timesteps_of_every_number_for_T_up_to_40(spacing):
     for T in range(1, 41):
         for n in range(1, T + 1):
             assert check_steps(T, n, spacing)[::-1] == spaced(T, n, spacing), (T, n)
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
-def test_every_number_of_a_thousand_steps(spacing):
+def test_timesteps_of_every_number_for_T_1000(spacing):
     for n in range(1, 1001):
         check_steps(1000, n, spacing)
 
 
-def test_the_default_spacing_ends_with_noise():
+def test_the_default_spacing_is_trailing():
     assert timesteps(1000, 4) == timesteps(1000, 4, "trailing") == [1000, 750, 500, 250]
 
 
@@ -246,7 +246,7 @@ def test_the_default_spacing_ends_with_noise():
     ((10, 0), "from 1 to T = 10, got 0"), ((10, 11), "from 1 to T = 10, got 11"), ((10, -1), "got -1"),
     ((10, 3, "uniform"), "spacing must be one of leading, trailing, linspace, quadratic, got 'uniform'"),
 ])
-def test_what_is_no_spacing(arguments, words):
+def test_invalid_spacings_are_refused(arguments, words):
     with pytest.raises(ValueError, match=words):
         timesteps(*arguments)
 
@@ -278,12 +278,12 @@ def test_respacing_keeps_the_marginals(data, beta):
         assert_close(getattr(got, name), at, 1e-13 + lost, at)
 
 
-def test_all_steps_respaced_are_the_same_schedule():
+def test_respacing_to_all_steps_changes_nothing():
     for s in (*(named_schedule(name, 50) for name in SCHEDULES), Schedule.from_betas([0.999] * 20 + [1e-4] * 20)):
         assert_close(respace(s, None, range(1, s.T + 1))[0].beta[1:], s.beta[1:], 1e-15)
 
 
-def test_one_step_alone_and_the_last_of_jsd():
+def test_respacing_to_one_step_and_to_the_last_of_jsd():
     s = linear_schedule(1000)
     assert_close(respace(s, None, [1000])[0].beta, np.array([0, 1 - s.alpha_bar[1000]]), 1e-14)
     assert_close(respace(s, None, [1])[0].beta, s.beta[:2], 1e-15)
@@ -294,7 +294,7 @@ def test_one_step_alone_and_the_last_of_jsd():
     assert_close(respace(jsd_schedule(10), None, [3, 8])[0].alpha_bar, np.array([1, 0.7, 0.2]), 1e-14)
 
 
-def test_the_respaced_model_is_asked_at_the_old_steps():
+def test_the_respaced_model_is_called_at_the_original_steps():
     calls, x = [], np.arange(8.0).reshape(4, 2)
     _, model = respace(linear_schedule(10), lambda x, t: calls.append((x, t)) or x + rows(t, x), np.array([9, 2, 5]))
     got = model(x, np.array([3, 1, 1, 2]))
@@ -311,6 +311,6 @@ def test_the_respaced_model_is_asked_at_the_old_steps():
 @pytest.mark.parametrize(("steps", "got"), [
     ([], "none"), ([0, 3], "0"), ([3, 11], "11"), ([5, 3, 5], "5 twice"), ([1.5, 3], "1.5"), (np.array([3, -2]), "-2"),
 ])
-def test_what_cannot_be_respaced(steps, got):
+def test_invalid_respacings_are_refused(steps, got):
     with pytest.raises(ValueError, match=f"steps must be distinct ints from 1 to T = 10, got {got}$"):
         respace(linear_schedule(10), None, steps)

@@ -63,7 +63,7 @@ def magnitude(tr):
 
 @few
 @given(trajectories())
-def test_a_trajectory_is_its_steps(drawn):
+def test_a_trajectory_is_a_chain_of_q_steps(drawn):
     """x_t = √α_t·x_{t−1} + √β_t·z_t from x₀ on; row 0 of the noises is not used."""
     c, tr = drawn
     noises = np.random.default_rng(1).standard_normal(tr.x.shape)
@@ -78,7 +78,7 @@ def test_a_trajectory_is_its_steps(drawn):
 
 @few
 @given(trajectories())
-def test_the_densities_are_scipys(drawn):
+def test_log_densities_equal_scipys(drawn):
     """Each log density along a trajectory, summed over an image's dimensions; (1) and (2) are their sums."""
     c, tr = drawn
     e, x = c.exact, tr.x
@@ -110,7 +110,7 @@ def test_the_densities_are_scipys(drawn):
     assert_close(lines.log_q_joint(tr), sum(q), 1e-9, scale=1 + sum(map(abs, q)))
 
 
-def test_the_decoder_is_asked_only_where_there_are_levels():
+def test_the_decoder_is_used_only_at_t_1_and_with_levels():
     x = np.zeros((5, 2, 3))
     tight, density = (Trajectory(SHORT, model, x, levels=levels) for levels in (9, None))
     assert (tight.log_p(1) < density.log_p(1)).all()
@@ -122,7 +122,7 @@ def test_the_decoder_is_asked_only_where_there_are_levels():
 
 @few
 @given(trajectories())
-def test_the_first_derivation_holds_at_every_trajectory(drawn):
+def test_equations_17_to_21_equal_equation_3_on_every_trajectory(drawn):
     _, tr = drawn
     want, scale = lines.equation_3(tr), magnitude(tr)
     by_hand = -tr.log_prior() - sum(tr.log_p(t) for t in tr.steps) + sum(tr.log_q_step(t) for t in tr.steps)
@@ -134,7 +134,7 @@ def test_the_first_derivation_holds_at_every_trajectory(drawn):
 
 @few
 @given(trajectories(least_rank=2), st.sampled_from(["learned", "learned_range"]))
-def test_it_holds_for_learned_variances_and_other_predictions(drawn, variance):
+def test_equations_17_to_21_hold_for_learned_variances_and_every_prediction_type(drawn, variance):
     """And at T log p_θ is that of the net's own mean and variance."""
     _, tr = drawn
 
@@ -172,7 +172,7 @@ def affine_model(a, b):
 
 @few
 @given(affine_problems())
-def test_twenty_two_is_twenty_one_on_average(problem):
+def test_equation_22_equals_equation_21_in_expectation(problem):
     """E over x₀ and z₁..z_T by Gauss–Hermite, exact for quadratics: (3), (21), (22) and the closed form of (5)."""
     data, a, b, sigma2 = problem
     s, dims = data.schedule, data.schedule.T + 1
@@ -204,7 +204,7 @@ def test_twenty_two_is_twenty_one_on_average(problem):
 
 @few
 @given(trajectories())
-def test_twenty_two_is_five_at_every_trajectory(drawn):
+def test_equation_22_equals_equation_5_on_every_trajectory(drawn):
     """KL divergences, and the decoder as it is: `vlb_term` at each x_t, in nats and summed over an image.
 
     With σ² = β̃ and a model that knows x₀ only L_T and L₀ are left.
@@ -222,7 +222,7 @@ def test_twenty_two_is_five_at_every_trajectory(drawn):
     assert_close(lines.equation_22(knows), want, 1e-9, scale=1 + abs(want))
 
 
-def test_the_bound_touches_the_likelihood_only_for_the_exact_reverse():
+def test_the_bound_equals_the_likelihood_only_for_the_exact_reverse_process():
     """N(0, 1), ε* and σ² = β: L = −ln p_θ = the entropy; another variance of the data, and L is above."""
     for T in (3, 50):
         s = linear_schedule(T)
@@ -237,7 +237,7 @@ def test_the_bound_touches_the_likelihood_only_for_the_exact_reverse():
 
 @few
 @given(st.data(), st.booleans())
-def test_the_second_derivation_holds_at_every_trajectory(drawn, mixture):
+def test_equations_23_to_25_hold_on_every_trajectory(drawn, mixture):
     """With the exact log q of Gaussian data and of a mixture; ln q(x_{t−1} | x_t) is the density of the exact step."""
     data = drawn.draw(gaussians(least=1e-2))
     s, dims = data.schedule, data.mean.shape
@@ -262,7 +262,7 @@ def test_the_second_derivation_holds_at_every_trajectory(drawn, mixture):
 
 
 @pytest.mark.parametrize("t", [1, 2, 4])
-def test_the_reverse_step_of_a_mixture_is_a_density(t):
+def test_the_exact_reverse_step_of_a_mixture_is_a_density(t):
     """∫ q(x_{t−1} | x_t) dx_{t−1} = 1 by the trapezoid rule, which converges fast for what falls off so."""
     data = Mixture(SHORT, [0.3, 0.7], [[-0.5], [0.8]], [0.1, 0.2])
     grid = np.linspace(-6, 6, 4001)

@@ -35,7 +35,7 @@ def ends(b):
 
 @few
 @given(batches())
-def test_the_range_has_its_ends_its_middle_and_what_lies_between(b):
+def test_the_learned_range_interpolates_log_variances(b):
     low, high = ends(b)
     for v, want in ((1.0, high), (-1.0, low), (0.0, np.sqrt(low * high)), (0.4, high**0.7 * low**0.3)):
         got = learned_range_variance(b.case.schedule, np.full(b.x.shape, v), b.t)
@@ -48,7 +48,7 @@ def test_the_range_has_its_ends_its_middle_and_what_lies_between(b):
 
 @few
 @given(pythagorean())
-def test_the_ends_in_fractions(c):
+def test_ends_of_the_learned_range_against_fractions(c):
     t = np.arange(1, c.exact.T + 1)
     small, beta = [c.exact.sigma2("small", i) for i in t], c.exact.beta[1:]
     for v, want in ((-1.0, small), (1.0, beta)):
@@ -56,7 +56,7 @@ def test_the_ends_in_fractions(c):
         assert_close(got, np.array(want, float)[:, None], 1e-14)
 
 
-def test_by_hand():
+def test_the_learned_range_by_hand():
     """k = 1/3, 1/2: β = (9/25, 7/16) and β̃₂ = 63/256; half of the way from β̃₂ to β₂ is √(7/16·63/256) = 21/64."""
     s = from_ks([Fraction(1, 3), Fraction(1, 2)]).schedule
     got = learned_range_variance(s, np.array([[1.0, -1.0, 0.0]] * 2), np.array([2, 1]))
@@ -66,7 +66,7 @@ def test_by_hand():
 
 @few
 @given(batches(), st.data())
-def test_the_slope_is_half_the_logarithm_of_the_ratio(b, data):
+def test_the_gradient_is_half_the_log_ratio_of_the_ends(b, data):
     """∂ ln σ²/∂v = ½·ln(β_t/β̃_t), by the tape with random cotangents and by the complex step."""
     low, high = ends(b)
     slope = np.broadcast_to(0.5 * np.log(high / low), b.x.shape)
@@ -79,7 +79,7 @@ def test_the_slope_is_half_the_logarithm_of_the_ratio(b, data):
     assert_close(moved.imag / STEP, slope, 1e-12, scale=1.0)
 
 
-def test_both_ends_of_the_first_step():
+def test_ends_of_the_learned_range_at_t_1():
     """At t = 1, v = −1 is β̃₂ and v = 1 is β₁, as in Nichol & Dhariwal's code, where "large" is β̃₂ too."""
     v, t = np.array([[-1.0], [1.0]]), np.array([1, 1])
     assert_close(learned_range_variance(LINEAR, v, t), np.array([[LINEAR.beta_tilde[2]], [1e-4]]), 1e-14)
@@ -90,7 +90,7 @@ def test_both_ends_of_the_first_step():
 
 @few
 @given(batches(), st.data())
-def test_a_learned_variance_is_the_second_output(b, data):
+def test_the_learned_variance_is_the_second_output(b, data):
     """The net's first C channels are the prediction, its last C the logarithm of σ², or the place in the range."""
     if b.x.ndim == 1:
         return
@@ -118,7 +118,7 @@ def test_a_learned_variance_is_the_second_output(b, data):
     assert all(np.array_equal(a, b) for a, b in zip(small, plain, strict=True))
 
 
-def test_a_net_that_says_nothing_of_its_variance_is_refused():
+def test_a_net_without_a_second_output_is_refused():
     x, t = np.zeros((2, 3)), np.array([1, 2])
     for variance in ("learned", "learned_range"):
         words = rf"'{variance}' needs a net with two outputs an element, \(N, …, 2C\).* choose 'small' or 'large'"
@@ -151,7 +151,7 @@ def test_an_output_is_split_along_its_last_axis_alone(data, shape):
             split_output(wrap(np.concatenate((first, second, second), axis=-1)), x_t)
 
 
-def test_the_gradient_goes_to_the_half_that_was_used():
+def test_gradients_reach_each_half_of_the_output():
     both = Tensor(np.arange(12.0).reshape(2, 6), requires_grad=True)
     first, second = split_output(both, np.zeros((2, 3)))
     (first * 2.0 + second * 3.0).sum().backward()
@@ -159,7 +159,7 @@ def test_the_gradient_goes_to_the_half_that_was_used():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
-def test_the_dtype_is_that_of_the_net(dtype):
+def test_the_learned_variance_keeps_the_dtype_of_the_net(dtype):
     x = np.full((2, 3), 0.5, dtype)
     t = np.array([1, 1000])
     assert learned_range_log_variance(LINEAR, x, t).dtype == dtype

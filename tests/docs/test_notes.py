@@ -126,7 +126,7 @@ def test_the_verdicts_are_counted_right():
     assert [note for note, _ in wanted] == ["000", "001", "002", "003", "004"]
 
 
-def test_what_is_not_computed_is_given():
+def test_numbers_that_are_not_computed_are_inputs_or_the_papers():
     """Outside bold type and code a number with a point or an exponent is an input, or a figure of the paper."""
     given = {"1e-4", "0.02", "0.5", "0.3", "0.1", "0.01", "1e-5"}
     papers = {"1.97", "3.75", "3.70"}
@@ -318,7 +318,7 @@ def test_noise_that_is_only_added_makes_the_variance_grow():
 
 
 @finding(16)
-def test_a_gain_without_its_root():
+def test_a_step_without_the_square_root_on_its_gain():
     signal, variance = 1.0, 1.0
     for beta in LINEAR.beta[1:]:
         signal, variance = (1 - beta) * signal, (1 - beta) ** 2 * variance + beta
@@ -461,7 +461,7 @@ def test_what_a_latent_variable_knows_of_the_image():
 
 
 @finding(33)
-def test_it_is_the_size_of_a_step_that_counts():
+def test_the_size_of_a_step_decides_whether_its_reverse_is_gaussian():
     """β that reach ᾱ_T = ᾱ₁₀₀₀ of the paper in 10 and in 1000 equal steps; and a step of 1/2 in any number of them."""
     betas = [1 - LINEAR.alpha_bar[-1] ** (1 / T) for T in (10, 1000)]
     for T, beta in zip((10, 1000), betas, strict=True):
@@ -472,7 +472,7 @@ def test_it_is_the_size_of_a_step_that_counts():
 # Note 003.
 
 @finding(41)
-def test_an_image_is_related_to_all_before_it():
+def test_every_x_t_is_correlated_with_all_earlier_ones():
     """x_{t+1}, x_t, x_{t−1} of data N(0, 1): correlated, and not once x_t is known; x₁₀₀ and x₀ are correlated too."""
     gain = math.prod(all_coefficients(q_step, LINEAR)[:100, 0])
     assert_close(gain, LINEAR.sqrt_alpha_bar[100], 1e-12)
@@ -494,7 +494,7 @@ def test_two_noises_merge_where_they_are_independent():
 
 
 @finding(45)
-def test_noise_wins_only_if_the_betas_add_up_to_infinity():
+def test_the_signal_vanishes_only_if_the_betas_sum_to_infinity():
     """β_t = 1/(t + 1)²: ᾱ_t = (t + 2)/(2t + 2), which never falls below 1/2."""
     alpha_bar = Fraction(1)
     for t in range(1, 1001):
@@ -550,7 +550,7 @@ def trajectory(x_0, n_steps, betas, noise):
 
 
 @finding(60)
-def test_entry_zero_of_the_list_is_the_data():
+def test_entry_0_of_the_trajectory_is_the_data():
     betas = LINEAR.beta[1:]
     data, noise = trajectory(1.0, 1000, betas, 0.0), trajectory(0.0, 1000, betas, 1.0)
     assert (data[0], noise[0]) == (1, 0)
@@ -577,7 +577,7 @@ def pieces(size, axis):
 
 
 @finding(65)
-def test_two_is_the_size_of_a_piece_and_not_their_number():
+def test_torch_split_takes_the_size_of_a_chunk():
     assert pieces(2, 4) == 2
     return [str(pieces(2, width)) for width in (4, 32)] + [str(pieces(2, 6))]
 
@@ -649,7 +649,7 @@ def derivation(c, model, sigma2, x):
 
 
 @finding(69)
-def test_the_derivation_of_the_bound_line_by_line():
+def test_every_line_of_the_derivation_of_the_bound():
     """Lines 1 to 8 agree on any trajectory whatever, for a model that is not linear; the last only on average."""
     rng = np.random.default_rng(0)
     for _ in range(5):
@@ -726,7 +726,7 @@ def test_the_two_variances_of_the_paper():
 
 
 @finding(80)
-def test_the_posterior_by_fractions():
+def test_the_posterior_in_fractions():
     """Two normal densities, x₁ given x₀ and x₂ given x₁, multiplied: precisions add."""
     b1, b2 = THIRDS.exact.beta[1:]
     first, gain = map(root, THIRDS.exact.alpha[1:])
@@ -739,7 +739,7 @@ def test_the_posterior_by_fractions():
 
 
 @finding(81, 82)
-def test_eleven_and_twelve_by_fractions():
+def test_equations_11_and_12_in_fractions():
     """x₀ = ε = 1 and ε_θ = 0 at t = 2, σ² = β̃₂: both forms of μ_θ, and both sides of (12)."""
     e = THIRDS.exact
     signal, noise = e.marginal(2)
@@ -772,7 +772,7 @@ def test_a_step_of_algorithm_2_as_the_note_writes_it():
 
 
 @finding(84)
-def test_the_constant_of_eight():
+def test_the_constant_of_equation_8():
     """KL(q ‖ p) at t = 2 with equal means: ½·(ln σ²/β̃ + β̃/σ² − 1)."""
     found = []
     for variance in ("large", "small"):
@@ -805,7 +805,7 @@ def test_the_loss_of_algorithm_1_as_the_note_writes_it():
 
 
 @pytest.mark.peers
-def test_what_the_page_says_of_pytorch_itself():
+def test_findings_about_pytorch_itself():
     """Findings 8, 10, 55, 59 and 65, with the calls that the notes make."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

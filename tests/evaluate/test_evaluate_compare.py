@@ -22,7 +22,7 @@ def toy(n, name, seed=0):
     return Dataset(name, np.random.default_rng(seed).integers(0, 256, (n, 8, 8, 1), dtype=np.uint8), np.arange(n) % 3)
 
 
-def test_a_figure_says_what_it_depends_on():
+def test_a_figure_states_everything_it_depends_on():
     figure = Figure("KID", 0.00123456, 0.000234, "9 disjoint subsets of 10", "pixels", 12345, "digits train", 90, "ema")
     assert str(figure) == ("KID 0.00123 ± 0.00023 (standard error: 9 disjoint subsets of 10); features: pixels; "
                            "12,345 samples against 90 of digits train; EMA weights")
@@ -37,7 +37,7 @@ def test_a_figure_says_what_it_depends_on():
             dataclasses.replace(figure, **changed)
 
 
-def test_compare_gives_the_distances_of_the_features():
+def test_compare_computes_the_distances_of_the_features():
     made, data = untrained(), digits().scaled(slice(None))
     x, y = data[:300], data[300:700]
     figures = compare(x, y, made, reference_name="digits 300 to 699", weights="model", seed=3)
@@ -54,7 +54,7 @@ def test_compare_gives_the_distances_of_the_features():
     assert figures == compare(x, y, made, reference_name="digits 300 to 699", weights="model", seed=3)
 
 
-def test_what_cannot_be_compared():
+def test_incomparable_image_sets_are_refused():
     x = np.zeros((25, 8, 8, 1))
 
     class Broken:

@@ -43,7 +43,7 @@ def few_workers(request, monkeypatch):
 # The Fréchet distance.
 
 @pytest.mark.parametrize("f", [1, 2, 5, 30])
-def test_frechet_by_the_root_that_scipy_takes(f):
+def test_frechet_distance_equals_scipys_matrix_square_root(f):
     rng = generator("frechet", f)
     m_1, m_2 = rng.standard_normal((2, f))
     s_1, s_2 = np.atleast_2d(covariance(rng, f)), np.atleast_2d(covariance(rng, f))
@@ -55,7 +55,7 @@ def test_frechet_by_the_root_that_scipy_takes(f):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_frechet_of_diagonal_gaussians_turned(seed):
+def test_frechet_distance_of_rotated_diagonal_gaussians(seed):
     """|m₁ − m₂|² + Σ(σ₁ − σ₂)², in any basis; a third of the variances are 0, here and there."""
     rng = np.random.default_rng(seed)
     f = 12
@@ -69,7 +69,7 @@ def test_frechet_of_diagonal_gaussians_turned(seed):
     assert_close(got, expected, 1e-12)
 
 
-def test_frechet_of_a_gaussian_from_itself():
+def test_frechet_distance_of_a_gaussian_to_itself_is_zero():
     rng = generator("itself")
     for cov in (covariance(rng, 6), covariance(rng, 20, n=8)):  # the second of rank 7
         assert 0 <= frechet_distance(np.ones(len(cov)), cov, np.ones(len(cov)), cov) <= 1e-12 * np.trace(cov)
@@ -81,7 +81,7 @@ def test_frechet_of_a_gaussian_from_itself():
     ({"mean_1": [0.0, np.nan]}, "not finite: look for NaN"), ({"cov_1": [[1.0, 0.0], [0.0, np.inf]]}, "not finite"),
     ({"cov_1": [[1.0, 0.0], [0.0, -0.5]]}, "no negative eigenvalue, got one of -0.5: use numpy.cov"),
     ({"cov_2": [[1.0, 0.5], [0.0, 1.0]]}, "expected a covariance, symmetric")])
-def test_frechet_of_what_is_no_gaussian(change, message):
+def test_frechet_distance_refuses_invalid_gaussians(change, message):
     right = {"mean_1": [0.0, 1.0], "cov_1": np.eye(2), "mean_2": [0.0, 1.0], "cov_2": np.eye(2)}
     with pytest.raises(ValueError, match=message):
         frechet_distance(**{**right, **change})
@@ -89,7 +89,7 @@ def test_frechet_of_what_is_no_gaussian(change, message):
 
 # FID.
 
-def test_fid_takes_the_unbiased_covariance():
+def test_fid_uses_the_unbiased_covariance():
     """Means 2 and 5; deviations 2 and 1 where divided by n − 1 (as in the authors' numpy.cov)."""
     assert_close(fid([[0.0], [2.0], [4.0]], [[4.0], [5.0], [6.0]], generator()).value, 9 + 1)
 
@@ -107,14 +107,14 @@ def test_fid_is_the_frechet_distance_of_the_moments():
     assert fid(x, x, rng).value < 1e-12
 
 
-def test_the_error_of_fid_is_its_spread_over_data_drawn_anew():
+def test_fid_error_is_its_spread_over_redrawn_data():
     rng = generator("fid error")
     found = [fid(rng.standard_normal((80, 2)), 2 + rng.standard_normal((40, 2)), rng, resamples=20) for _ in range(150)]
     spread = np.std([e.value for e in found])
     assert 0.8 < np.sqrt(np.mean([e.error**2 for e in found])) / spread < 1.25
 
 
-def test_the_error_of_fid_comes_from_both_sets():
+def test_fid_error_includes_both_sets():
     same = np.tile([[0.0], [1.0]], (500, 1))
     small = np.array([[3.0], [4.0], [7.0]])
     assert fid(same, small, generator()).error > 10 * fid(same, np.tile(small, (500, 1)), generator()).error
@@ -136,7 +136,7 @@ def mmd2_by_loops(x, y):
 
 @pytest.mark.usefixtures("few_workers")
 @pytest.mark.parametrize(("n", "m", "f"), [(2, 2, 1), (14, 9, 3), (8, 23, 5)])
-def test_mmd2_pair_by_pair(n, m, f):
+def test_mmd2_equals_the_sum_over_all_pairs(n, m, f):
     rng = generator("mmd2", n, m, f)
     x, y = rng.standard_normal((n, f)), rng.standard_normal((m, f)) + 0.5
     expected = mmd2_by_loops(x.tolist(), y.tolist())
@@ -190,7 +190,7 @@ def test_kid_is_the_mean_over_disjoint_subsets():
 # The Inception Score.
 
 @pytest.mark.parametrize("k", [2, 10])
-def test_is_of_sure_and_of_clueless_classifiers(k):
+def test_inception_score_of_certain_and_of_uniform_classifiers(k):
     sure = np.tile(np.eye(k), (20, 1))
     assert_close(inception_score(sure, InOrder(), splits=4)[:2], (k, 0), 1e-12, scale=1.0)
     clueless = np.full((100, k), 1 / k)
@@ -198,7 +198,7 @@ def test_is_of_sure_and_of_clueless_classifiers(k):
     assert_close(inception_score(np.eye(k)[np.zeros(40, int)], generator())[:2], (1, 0), 1e-12, scale=1.0)  # collapse
 
 
-def test_is_by_its_definition():
+def test_inception_score_equals_its_definition():
     p = generator("is").dirichlet(np.full(4, 0.5), 31)
     each = []
     for part in (p[:11], p[11:21], p[21:]):
@@ -211,7 +211,7 @@ def test_is_by_its_definition():
     assert method == "3 splits"
 
 
-def test_is_of_images_in_the_order_of_their_classes():
+def test_inception_score_of_images_sorted_by_class():
     """A split of one class alone would score 1: the splits are random."""
     score = inception_score(np.repeat(np.eye(10), 200, axis=0), generator("order"))
     assert 9.5 < score.value < 10
@@ -228,7 +228,7 @@ def by_trees(x, y, k):
 
 @pytest.mark.usefixtures("few_workers")
 @pytest.mark.parametrize(("k", "n", "m"), [(1, 30, 19), (3, 25, 40), (3, 4, 4)])
-def test_precision_and_recall_by_trees(k, n, m):
+def test_precision_and_recall_against_kd_trees(k, n, m):
     rng = generator("precision", k, n, m)
     x, y = rng.standard_normal((n, 3)), 1.5 * rng.standard_normal((m, 3)) + 0.5
     precision, recall = precision_recall(x, y, k)
@@ -238,7 +238,7 @@ def test_precision_and_recall_by_trees(k, n, m):
 
 
 @pytest.mark.usefixtures("few_workers")
-def test_precision_and_recall_where_distances_are_equal():
+def test_precision_and_recall_with_equal_distances():
     """On a lattice, with vectors that are there twice: a ball holds its surface."""
     rng = generator("lattice")
     x, y = rng.integers(0, 4, (20, 2)).astype(float), rng.integers(1, 5, (17, 2)).astype(float)
@@ -247,7 +247,7 @@ def test_precision_and_recall_where_distances_are_equal():
     assert 0 < precision.value != recall.value < 1
 
 
-def test_precision_and_recall_tell_faults_apart():
+def test_precision_and_recall_distinguish_kinds_of_faults():
     rng = generator("faults")
     y = np.concatenate([rng.standard_normal((100, 2)), rng.standard_normal((100, 2)) + 50])
     dropped = precision_recall(rng.standard_normal((200, 2)), y)  # one of two modes
@@ -275,14 +275,14 @@ def all_of(x, y):
     (np.zeros((9, 3)), np.zeros((9, 4)), "x has 3 features and y 4: take both from the same net"),
     (np.array([[0.0], [1.0], [np.nan], [2.0]]), np.zeros((9, 1)), "row 2 of x is not finite: look at image 2"),
     (np.zeros((9, 1)), np.array([[0.0], [-np.inf], [np.nan], [2.0]]), "row 1 of y is not finite")])
-def test_sets_that_cannot_be_compared(x, y, message):
+def test_incomparable_feature_sets_are_refused(x, y, message):
     for call in all_of(x, y):
         with pytest.raises(ValueError, match=message) as caught:
             call()
         assert "\n" not in str(caught.value)
 
 
-def test_numbers_of_pieces_that_cannot_be():
+def test_invalid_numbers_of_subsets_are_refused():
     x = generator("pieces").standard_normal((12, 2))
     p = np.full((12, 2), 0.5)
     for call, message in [

@@ -54,7 +54,7 @@ def toy(n=30, name="toy", classes=3, shape=(8, 8, 1), seed=0):
 
 # Features.
 
-def test_pixels_are_the_pixels():
+def test_pixel_features_are_the_pixels():
     x = generator("pixels").uniform(-1, 1, (3, 4, 5, 2)).astype(np.float32)
     found = Pixels()(x)
     assert found.dtype == np.float64
@@ -63,7 +63,7 @@ def test_pixels_are_the_pixels():
     assert not isinstance(Pixels(), Classifies)
 
 
-def test_a_classifier_gives_what_its_net_gives():
+def test_classifier_features_are_those_of_its_net():
     made = untrained()
     x = generator("net").uniform(-1, 1, (11, 8, 8, 1))
     alike = x.astype(np.float32)
@@ -74,7 +74,7 @@ def test_a_classifier_gives_what_its_net_gives():
     assert isinstance(made, Classifies)
 
 
-def test_batches_and_workers_change_no_bit(monkeypatch):
+def test_batch_size_and_workers_change_no_bit(monkeypatch):
     made, x = untrained(), generator("batches").uniform(-1, 1, (11, 8, 8, 1))
     expected = made(x)
     monkeypatch.setattr(features, "_BATCH", 3)
@@ -89,13 +89,13 @@ def test_batches_and_workers_change_no_bit(monkeypatch):
     (np.arange(64).reshape(1, 8, 8, 1), r"images in \[-1, 1\], got numbers from 0 to 63: use a data set's scaled"),
     (np.full((1, 8, 8, 1), -1.1), "got numbers from -1.1 to -1.1"),
     (np.full((1, 8, 8, 1), np.nan), "got numbers from nan to nan")])
-def test_what_are_no_images(images, message):
+def test_arrays_that_are_not_images_are_refused(images, message):
     for made in (Pixels(), untrained()):
         with pytest.raises(ValueError, match=message):
             made(images)
 
 
-def test_a_name_says_what_the_numbers_depend_on():
+def test_the_name_of_features_states_their_training():
     assert untrained().name == (
         "classifier 1 of toy (data 0123abcd, 30 images, 7 steps of 5, seed 4, 90.00% right of 10 held out, weights "
         f"{untrained().sha256[:12]})")
@@ -162,7 +162,7 @@ def test_any_number_of_workers_trains_the_same_bits():
     assert train_classifier(toy(), steps=4, batch_size=9, seed=1).sha256 not in found
 
 
-def test_a_step_goes_down_the_mean_loss_of_the_batch():
+def test_a_training_step_follows_the_gradient_of_the_mean_loss():
     data = toy(13)
     net = Classifier(ClassifierConfig(8, 1, 3), dtype="float64")
     x, labels = data.scaled(slice(None)).astype(np.float64), data.labels
@@ -174,14 +174,14 @@ def test_a_step_goes_down_the_mean_loss_of_the_batch():
     assert cross_entropy(net(x), labels).mean().data < loss.data
 
 
-def test_the_rate_falls_to_zero_in_a_line(monkeypatch):
+def test_the_learning_rate_decays_linearly_to_zero(monkeypatch):
     rates = []
     monkeypatch.setattr(classifiers, "_step", lambda net, adam, *rest: rates.append(adam.lr))
     train_classifier(toy(), steps=4, learning_rate=0.4)
     assert_close(rates, [0.4, 0.3, 0.2, 0.1])
 
 
-def test_what_cannot_be_trained():
+def test_untrainable_data_is_refused():
     nothing = dataclasses.replace(toy(), labels=None)
     for call, kind, message in [
         (lambda: train_classifier(nothing), ValueError, "'toy' has no labels: a classifier learns from labels"),
@@ -216,7 +216,7 @@ def test_figures_tell_noise_from_digits(trained):
 
 # Kept in a file.
 
-def test_a_file_gives_the_classifier_back(trained, tmp_path):
+def test_a_saved_classifier_round_trips(trained, tmp_path):
     path = tmp_path / "new" / "c.safetensors"
     save_classifier(path, trained)
     again = load_classifier(path)
@@ -243,7 +243,7 @@ def test_a_damaged_file_is_refused_in_one_line(trained, tmp_path):
         assert "\n" not in str(caught.value)
 
 
-def test_what_is_no_classifier_of_this_version(trained, tmp_path):
+def test_incompatible_classifier_files_are_refused(trained, tmp_path):
     path = tmp_path / "c.safetensors"
 
     def write(tensors=None, **changed):

@@ -41,7 +41,7 @@ SCHEDULER = {"_class_name": "DDPMScheduler", "_diffusers_version": "0.1.1", "bet
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_there_and_back(name, dtype, tmp_path):
+def test_save_and_load_round_trip(name, dtype, tmp_path):
     net = net_of(CONFIGS[name], dtype)
     diffusers.save_unet(net, tmp_path)
     found = diffusers.load_unet(tmp_path, dtype=dtype)
@@ -104,7 +104,7 @@ def test_old_names_of_attention(folder):
     assert differing(diffusers.load_unet(folder), net_of(SMALL)) == []
 
 
-def test_several_files(folder):
+def test_sharded_files_take_precedence_and_are_replaced_on_save(folder):
     """Which are read before one that lies beside them, as diffusers does; what is saved there is in their place."""
     rewritten(folder, lambda w: w.update({"conv_in.bias": np.full(8, 7, "f4")}))
     seven = (folder / NAME).read_bytes()

@@ -23,7 +23,8 @@ from ddpm_np.interop import diffusers
 from ddpm_np.interop.tensors import NAME
 from ddpm_np.models import UNet
 from ddpm_np.runs import checkpoint
-from ddpm_np.sampling import samplers
+from ddpm_np.runs.sample import progressive_predictions
+from ddpm_np.sampling import Sampler, generator
 from ddpm_np.training.trainer import Trainer
 
 
@@ -120,7 +121,7 @@ def test_a_bad_pipeline_is_one_line(pipeline, spoil, words):
     assert "\n" not in str(found.value)
 
 
-def test_words_for_other_mistakes(folder, pipeline, tmp_path):
+def test_other_mistakes_are_named(folder, pipeline, tmp_path):
     """A part of a folder, one that is not whole, arguments of the wrong kind."""
     for name in ("config.json", NAME):
         with pytest.raises(ValueError, match="name the folder"):
@@ -178,38 +179,38 @@ def test_a_net_alone_has_the_papers_schedule(folder, tmp_path):
 
 def test_labels_of_a_published_net_are_all_labels(tmp_path):
     """None of them means "no label", as the last of a net that is trained here does."""
-    net, method = net_of(dataclasses.replace(CONFIGS["labels"], out_channels=2)), ddpm_np.runs.load.Method(steps=2)
+    net, sampler = net_of(dataclasses.replace(CONFIGS["labels"], out_channels=2)), Sampler(steps=2)
     diffusers.save_unet(net, tmp_path)
-    last = ddpm_np.sample(tmp_path, 1, labels=2, method=method)
-    assert last.tobytes() != ddpm_np.sample(tmp_path, 1, labels=0, method=method).tobytes()
+    last = ddpm_np.sample(tmp_path, 1, labels=2, sampler=sampler)
+    assert last.tobytes() != ddpm_np.sample(tmp_path, 1, labels=0, sampler=sampler).tobytes()
     with pytest.raises(ValueError, match="from 0 to 2, got 3"):
-        ddpm_np.sample(tmp_path, 1, labels=3, method=method)
+        ddpm_np.sample(tmp_path, 1, labels=3, sampler=sampler)
     for options in ({}, {"labels": 1, "guidance": 0.5}):
-        with pytest.raises(ValueError, match="give one from 0 to 2, and no guidance"):
-            ddpm_np.sample(tmp_path, 1, method=method, **options)
+        with pytest.raises(ValueError, match="pass a label from 0 to 2 and no guidance"):
+            ddpm_np.sample(tmp_path, 1, sampler=sampler, **options)
     assert main(["import", str(tmp_path), "--out", str(tmp_path / "run")]) == 2
 
 
 def test_many_large_images_are_drawn_a_few_at_a_time(monkeypatch):
     """And are the same."""
-    model, method = net_of(CONFIGS["digits"]), ddpm_np.runs.load.Method(steps=3)
-    images, seen = ddpm_np.sample(model, 5, method=method), ddpm_np.runs.load.estimates(model, 5, method=method)
-    monkeypatch.setattr(samplers, "_NUMBERS", 2 * 8 * 8 * 32)
-    assert samplers.at_a_time(model.config) == 2
+    model, sampler = net_of(CONFIGS["digits"]), Sampler(steps=3)
+    images, seen = ddpm_np.sample(model, 5, sampler=sampler), progressive_predictions(model, 5, sampler=sampler)
+    monkeypatch.setattr(generator, "_NUMBERS", 2 * 8 * 8 * 32)
+    assert generator.images_at_a_time(model.config) == 2
     counts = []
-    assert ddpm_np.sample(model, 5, method=method, on_step=counts.append).tobytes() == images.tobytes()
-    assert ddpm_np.runs.load.estimates(model, 5, method=method, on_step=counts.append).tobytes() == seen.tobytes()
+    assert ddpm_np.sample(model, 5, sampler=sampler, on_step=counts.append).tobytes() == images.tobytes()
+    assert progressive_predictions(model, 5, sampler=sampler, on_step=counts.append).tobytes() == seen.tobytes()
     assert counts == 2 * [2, 2, 2, 2, 2, 2, 1, 1, 1]
 
 
-def test_images_that_are_no_numbers_are_said(pipeline, tmp_path, capsys):
+def test_non_finite_images_are_reported(pipeline, tmp_path, capsys):
     rewritten(pipeline / "unet", lambda w: w.update({"conv_out.bias": np.full(1, np.nan, "f4")}))
     assert main(["sample", str(pipeline), "-n", "1", "--quiet", "--out", str(tmp_path / "s.png")]) == 1
     assert capsys.readouterr().err.startswith("ddpm-np: stopped: the images are not finite numbers")
     assert not (tmp_path / "s.png").exists()
 
 
-def test_what_nobody_knows_of_the_data(pipeline, tmp_path, capsys):
+def test_commands_that_need_the_data_set_are_refused(pipeline, tmp_path, capsys):
     for command in (["evaluate"], ["plot", "neighbours"]):
         assert main([*command, str(pipeline)]) == 2
         assert "import them with --dataset first" in capsys.readouterr().err
@@ -234,7 +235,7 @@ def test_no_key_is_in_two_tables():
     assert len({key for table in tables for key in table}) == sum(len(table) for table in tables)
 
 
-def test_whether_it_clips_is_the_schedulers_to_say(pipeline):
+def test_clipping_follows_the_scheduler_configuration(pipeline):
     clipped, free = ddpm_np.sample(pipeline, 2), ddpm_np.sample(pipeline, 2, clip=False)
     changed(pipeline / "scheduler" / "scheduler_config.json", clip_sample=False)
     assert ddpm_np.sample(pipeline, 2).tobytes() == free.tobytes() != clipped.tobytes()

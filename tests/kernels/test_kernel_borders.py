@@ -53,7 +53,7 @@ LARGE = [((3, 64, 72, 96), 6, 2, 2), ((3, 64, 72, 96), 6, 2, 8), ((2, 96, 96, 12
 
 @every_dtype
 @pytest.mark.parametrize(("shape", "run", "lots", "each"), [(*s, each) for s in SMALL for each in (1, 2, 4, 8)] + LARGE)
-def test_group_norm_in_all_its_ways(shape, run, lots, each, dtype):
+def test_group_norm_kernel_for_every_run_length_and_chunking(shape, run, lots, each, dtype):
     """Of `each` channels a group, `run` pixels to a run, in `lots` of images."""
     n, h, w, c = shape
     assert pixels_in_a_run(h * w, c) == run
@@ -120,7 +120,7 @@ def convolution(n, h, w, c, o, padding, dtype="float64"):
     ((8, 16), (32, 32), ONE, True), ((16, 14), (32, 32), ONE, False), ((8, 16), (32, 31), ONE, False),
     ((8, 32), (16, 200), ONE, False), ((8, 30), (18, 144), ONE, True), ((8, 28), (18, 144), ONE, False),
 ])
-def test_winograd_is_chosen_where_it_says_and_is_right_on_both_sides(size, channels, padding, chosen, dtype):
+def test_winograd_is_chosen_at_its_thresholds_and_equals_the_definition(size, channels, padding, chosen, dtype):
     example = convolution(2, *size, *channels, padding, dtype)
     assert (REGISTRY["conv2d"].choose(list(example.inputs), example.static) is winograd) == chosen
     assert_as_defined("conv2d", example)
@@ -134,7 +134,7 @@ def test_winograd_is_chosen_where_it_says_and_is_right_on_both_sides(size, chann
     ((0, 8, 8, 64), (3, 3, 64, 64), {"padding": ONE}),
     ((2, 8, 8, 64), (3, 3, 32, 128), {"padding": ONE}),
 ])
-def test_winograd_is_not_chosen(x, w, static):
+def test_winograd_is_not_chosen_for_unsupported_inputs(x, w, static):
     assert REGISTRY["conv2d"].choose([np.ones(x), np.ones(w)], static) is not winograd
     if x[3] == w[2]:
         for a, b in (("float32", "float64"), ("float64", "float32"), ("complex128", "complex128")):
@@ -151,7 +151,7 @@ def test_winograd_is_not_chosen(x, w, static):
                    "float64": 2 * [(1, 0, 6), (1, 6, 13), (1, 13, 20), (1, 20, 27)]}),
     (1, (8, 2400), {"float32": [(1, i, i + 1) for i in range(4)], "float64": [(1, i, i + 1) for i in range(4)]}),
 ])
-def test_winograd_in_several_lots(n, size, lots, dtype):
+def test_winograd_over_several_chunks_and_bands(n, size, lots, dtype):
     """More images than fit the budget of tiles, a last lot that is not full, images in bands, equal or not."""
     h, w = size
     work = numpy_winograd._Workspace(n, h // 2, w // 2, 48, 48, ONE, dtype)
@@ -165,7 +165,7 @@ def test_winograd_in_several_lots(n, size, lots, dtype):
 # Images together
 
 
-def test_rows_are_those_of_an_image_or_of_all():
+def test_rows_of_one_image_or_of_all_images_together():
     x = np.arange(2 * 3 * 4 * 5.0).reshape(2, 3, 4, 5)
     assert rows(x).shape == (2, 12, 5)
     with images_together():
@@ -189,7 +189,7 @@ def test_rows_are_those_of_an_image_or_of_all():
     (8, (9, 8), (64, 64), ((0, 0), (1, 1)), True), (8, (8, 8), (64, 64), ((1, 0), (0, 2)), True),
     (8, (10, 11), (64, 64), ((2, 0), (1, 2)), True),
 ])
-def test_winograd_together_is_chosen_where_it_says_and_is_right_on_both_sides(n, size, channels, padding, chosen,
+def test_winograd_together_is_chosen_at_its_thresholds_and_equals_the_definition(n, size, channels, padding, chosen,
                                                                              dtype):
     """Odd sizes among them, of the image, of the output or of both."""
     example = convolution(n, *size, *channels, padding, dtype)
@@ -201,7 +201,7 @@ def test_winograd_together_is_chosen_where_it_says_and_is_right_on_both_sides(n,
 
 
 @every_dtype
-def test_winograds_images_together(dtype):
+def test_winograd_with_images_together_equals_the_definition(dtype):
     """In one lot and in several."""
     for n in (2, 45):
         example = convolution(n, 8, 8, 48, 48, ONE, dtype)
@@ -213,7 +213,7 @@ def test_winograds_images_together(dtype):
         assert winograd(*example.inputs, **example.static)[0].tobytes() == apart.tobytes()
 
 
-def test_images_together_have_other_last_bits_and_no_more():
+def test_images_together_change_only_rounding():
     """Of the digits net, forward and back; outside the context an image's bits are those of any batch."""
     net, rng = UNet(UNetConfig.preset("digits")).eval(), generator("together")
     for name, p in net.named_parameters():

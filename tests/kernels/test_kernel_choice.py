@@ -16,7 +16,7 @@ from ddpm_np.training.trainer import Trainer
 
 
 @pytest.mark.parametrize(("dtype", "steps", "tolerance"), [("float64", 6, 1e-9), ("float32", 10, 2e-4)])
-def test_a_training_run_is_that_of_the_definitions(dtype, steps, tolerance):
+def test_training_with_kernels_equals_training_with_the_definitions(dtype, steps, tolerance):
     """Loss for loss and norm for norm; rounding grows as training goes on, in float64 from 1e-16."""
     config = UNetConfig(8, 1, 32, (1, 2), 1, (4,), dropout=0.1)
     batches, logs = Batches(digits(), 16), {}
@@ -30,7 +30,7 @@ def test_a_training_run_is_that_of_the_definitions(dtype, steps, tolerance):
     assert logs["fast"][-1, 0] < logs["fast"][0, 0]
 
 
-def test_the_command_line_takes_the_definitions(tmp_path, capsys):
+def test_the_command_line_can_train_with_the_definitions(tmp_path, capsys):
     losses = {}
     for choice in ("fast", "reference"):
         out = tmp_path / choice

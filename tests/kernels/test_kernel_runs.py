@@ -38,7 +38,7 @@ def unusual():
     assert np.getbufsize() != 4096
 
 
-def test_long_runs_have_short_buffers_and_then_those_that_were(unusual):
+def test_long_runs_sets_and_restores_the_buffer_size(unusual):
     for run, size in ((SHORTEST_RUN, SHORTEST_RUN), (RUN - 1, SHORTEST_RUN), (RUN, RUN), (RUN + 1, RUN), (10**9, RUN)):
         with long_runs(run):
             assert settings() == (size, unusual[1])
@@ -49,20 +49,20 @@ def test_long_runs_have_short_buffers_and_then_those_that_were(unusual):
 
 
 @pytest.mark.parametrize("run", [1, SHORTEST_RUN - 1])
-def test_short_runs_keep_their_buffers(unusual, run):
+def test_short_runs_keep_the_buffer_size(unusual, run):
     with long_runs(run):
         assert settings() == unusual
     assert settings() == unusual
 
 
-def test_after_an_error_too(unusual):
+def test_the_buffer_size_is_restored_after_an_error(unusual):
     for run in (RUN, 1):
         with pytest.raises(FloatingPointError), long_runs(run):
             np.divide(np.ones(3), 0.0)
         assert settings() == unusual
 
 
-def test_in_one_another_and_with_other_settings(unusual):
+def test_long_runs_nests_within_itself_and_errstate(unusual):
     with long_runs():
         with long_runs(), np.errstate(over="raise"):
             assert np.getbufsize() == RUN
@@ -76,7 +76,7 @@ def test_in_one_another_and_with_other_settings(unusual):
     assert settings() == unusual
 
 
-def test_other_threads_keep_theirs(unusual):
+def test_other_threads_keep_their_buffer_size(unusual):
     inside, seen = threading.Barrier(2, timeout=20), []
 
     def work():
@@ -114,7 +114,7 @@ OPERATIONS = {
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_operations_give_the_same_bits(layout, operation, dtype):
+def test_operations_inside_long_runs_give_the_same_bits(layout, operation, dtype):
     rng, compute = generator(layout, operation), OPERATIONS[operation]
     for shape in ((3, 7, 600), (2, 40, 512), (1, 3, 5), (9, 1, 2000)):
         a, b = (rng.standard_normal(shape).astype(dtype) for _ in range(2))
@@ -128,7 +128,7 @@ def test_operations_give_the_same_bits(layout, operation, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_outputs_that_overlap_their_inputs(dtype):
+def test_outputs_that_overlap_their_inputs_give_the_same_bits(dtype):
     a = generator("overlap").standard_normal((4, 3000)).astype(dtype)
     for first, second, out in (
         (np.s_[:, :-1], np.s_[:, 1:], np.s_[:, 1:]), (np.s_[:, 1:], np.s_[:, :-1], np.s_[:, 1:]),
@@ -178,7 +178,7 @@ def test_kernels_give_the_same_bits_with_numpys_own_buffers(name, kernel, layout
 
 @given(st.integers(1, 6000), st.integers(1, 600))
 @few
-def test_a_run_is_the_shortest_that_is_long_and_divides_the_pixels(pixels, channels):
+def test_pixels_in_a_run_is_the_smallest_divisor_that_is_long_enough(pixels, channels):
     r = pixels_in_a_run(pixels, channels)
     assert pixels % r == 0
     long_ones = [n for n in range(1, pixels // 4 + 1) if pixels % n == 0 and n * channels >= RUN]
@@ -207,7 +207,7 @@ def test_each_vector_is_repeated(dtype):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("pixels", [0, 1, 7, 64, 784, 20_000])
-def test_sums_as_products(pixels, layout, dtype):
+def test_pixel_sums_round_no_more_than_sequential_sums(pixels, layout, dtype):
     """Against sums of more digits: rounded a number at a time, errors grow as the root of how many there are."""
     x = LAYOUTS[layout]((10 + generator(pixels).standard_normal((3, pixels, 5))).astype(dtype))
     exact = x.astype(np.longdouble)
@@ -225,7 +225,7 @@ def test_sums_as_products(pixels, layout, dtype):
         assert (np.abs(found - exact.sum(axis=(0, 1))) <= allowed.sum(axis=(0, 1))).all()
 
 
-def test_sums_of_one_length_in_both_precisions():
+def test_pixel_sums_of_one_length_in_both_precisions():
     """One after the other: the row of ones of one precision is not the other's."""
     x = generator("both").standard_normal((2, 33, 4))
     for dtype in (np.float32, np.float64, np.float32):

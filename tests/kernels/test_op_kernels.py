@@ -54,7 +54,7 @@ def test_kernel_equals_its_definition(name, kernel, layout, dtype):
 
 
 @every_kernel
-def test_kernel_is_chosen(name, kernel):
+def test_every_kernel_is_chosen_for_some_example(name, kernel):
     """Some example gets this kernel, not one registered before it; and complex numbers get the definition."""
     op = REGISTRY[name]
     fast = op.kernels["numpy"][kernel]
@@ -69,7 +69,7 @@ def test_kernel_is_chosen(name, kernel):
 
 @given(st.sampled_from(KERNELS), st.integers(0, 2**32), st.data())
 @few
-def test_cotangents_of_any_layout(which, seed, data):
+def test_kernels_accept_cotangents_of_any_layout(which, seed, data):
     """A vjp is handed what the tape has: a view, a broadcast number, a transposed array; not always C order."""
     (name, number), rng = which, np.random.default_rng(seed)
     op = REGISTRY[name]

@@ -25,7 +25,7 @@ ORDER = [
 ]
 NAMESPACE_ONLY = {"autograd", "nn", "models", "diffusion", "training", "sampling"}
 HOST_CODE = {  # inputs for tests; the memory of a host
-    "autograd.ops.examples", "training.memory", "sampling.samplers",
+    "autograd.ops.examples", "training.memory",
 }
 UPWARD = {("autograd.tensor", "autograd.ops")}  # the table of ops is filled when a Tensor first needs one
 
@@ -65,7 +65,7 @@ def own(name):
     return {part for part in found if part in modules() and (name, part) not in UPWARD}
 
 
-def test_every_part_has_its_place():
+def test_every_package_has_a_place_in_the_order():
     parts = {name.partition(".")[0] for name in modules()} - {""}
     assert parts <= set(ORDER), f"give {sorted(parts - set(ORDER))} a place in ORDER and in {DOCUMENTED.name}"
 
@@ -78,7 +78,7 @@ def test_imports_run_downward():
             assert ORDER.index(part) <= place, f"{name or 'ddpm_np'} imports {other}, which stands after it"
 
 
-def test_imports_within_a_part_run_in_no_circle():
+def test_imports_within_a_package_have_no_cycle():
     seen, open_ = set(), []
 
     def visit(name):
@@ -93,7 +93,7 @@ def test_imports_within_a_part_run_in_no_circle():
         visit(name)
 
 
-def test_the_order_is_the_one_that_readers_are_shown():
+def test_the_documented_order_is_the_tested_one():
     text = DOCUMENTED.read_text("utf-8")
     rows = re.findall(r"^\| (`.*?`) \|", text, re.MULTILINE)
     shown = [re.sub(r"(\.py|/)$", "", name) for row in rows for name in re.findall(r"`([^`]+)`", row)]
@@ -101,20 +101,20 @@ def test_the_order_is_the_one_that_readers_are_shown():
     assert set(ORDER) - set(shown) == {"__main__"}
 
 
-def test_what_computes_through_a_namespace_imports_no_array_library():
+def test_namespace_only_packages_import_no_array_library():
     for name in modules():
         if name.partition(".")[0] in NAMESPACE_ONLY and name not in HOST_CODE:
             heavy = {full.partition(".")[0] for full in imported(name)} & {"numpy", "cupy", "scipy", "cupyx"}
             assert not heavy, f"{name} imports {heavy}"
 
 
-def test_diffusion_knows_nothing_of_nets():
+def test_diffusion_imports_only_the_backend():
     for name in modules():
         if name.partition(".")[0] == "diffusion":
             assert {other.partition(".")[0] for other in own(name)} <= {"backend", "diffusion"}, name
 
 
-def test_nothing_unpickles_but_the_reader_of_cifar():
+def test_only_the_cifar_reader_unpickles():
     """Which CIFAR-10's python form needs, and which looks up nothing but arrays."""
     for name in modules():
         found = {full.partition(".")[0] for full in imported(name)} & {"pickle", "shelve", "marshal", "dill"}
@@ -131,7 +131,7 @@ HEAVY = ("scipy", "matplotlib", "cupy", "PIL", "tqdm", "hypothesis", "mpmath", "
 
 
 @pytest.mark.parametrize("statement", ["import ddpm_np", "from ddpm_np import Tensor, Trainer, load, no_grad, sample"])
-def test_nothing_heavy_is_imported_at_the_start(statement):
+def test_importing_the_package_imports_nothing_heavy(statement):
     loaded = run(f"{statement}; import sys; print(*{{name.partition('.')[0] for name in sys.modules}})").split()
     assert not set(loaded) & set(HEAVY)
 
@@ -153,19 +153,19 @@ except BackendError as error:
     assert "needs CuPy, which is not installed: pip install" in run(code)
 
 
-def test_a_tensor_alone_knows_its_ops():
+def test_tensor_imported_alone_finds_its_ops():
     """`ddpm_np.Tensor` brings only its own module; the ops come when they are first asked for."""
     assert run("from ddpm_np import Tensor; print((Tensor([1.0]) * 2).data[0])").strip() == "2.0"
 
 
-def test_names_that_do_not_exist():
+def test_unknown_attributes_raise():
     with pytest.raises(AttributeError, match="module 'ddpm_np' has no attribute 'tensors'"):
         _ = ddpm_np.tensors
 
 
 @pytest.mark.parametrize(("statement", "seconds"), [
     ("import ddpm_np", 0.1), ("from ddpm_np import Tensor, Trainer, load, no_grad, sample", 0.3)])
-def test_importing_costs_little(statement, seconds):
+def test_import_time_is_small(statement, seconds):
     """Beyond `import numpy`, of several processes: what else the machine does only adds to it."""
     code = f"import numpy, time; start = time.perf_counter(); {statement}; print(time.perf_counter() - start)"
     times = [float(run(code)) for _ in range(5)]

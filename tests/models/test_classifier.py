@@ -71,12 +71,12 @@ def test_an_image_gets_the_same_bits_in_any_batch():
     ({"image_size": (8, 8, 1)}, "one side or"), ({"classes": 1}, "classes must be at least 2, got 1"),
     ({"in_channels": 0}, "in_channels must be at least 1"), ({"channels": 12}, "12 channels do not divide into 8"),
     ({"features": 60}, "60 channels do not divide into 8 groups: change"), ({"groups": 0}, "groups must be")])
-def test_shapes_that_cannot_be(change, message):
+def test_invalid_configurations_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         ClassifierConfig(**{"image_size": 8, "in_channels": 1, "classes": 10, **change})
 
 
-def test_images_of_another_shape():
+def test_images_of_another_shape_are_refused():
     model = Classifier(ClassifierConfig(8, 1, 10))
     with pytest.raises(ValueError, match=r"expected images of shape \(N, 8, 8, 1\), got \(2, 8, 8, 3\): use a classif"):
         model(np.zeros((2, 8, 8, 3), np.float32))
@@ -114,7 +114,7 @@ def test_the_gradient_of_the_loss_is_p_minus_one_hot():
     assert np.abs(found - (special.softmax(x, axis=1) - np.eye(4)[labels])).max() < 1e-13
 
 
-def test_labels_that_cannot_be():
+def test_invalid_labels_are_refused():
     with pytest.raises(ValueError, match="labels must be from 0 to 3 for logits of 4 classes"):
         cross_entropy(np.zeros((2, 4)), np.array([0, 4]))
     with pytest.raises(ValueError, match="labels must be from 0 to 3"):

@@ -32,7 +32,7 @@ def case(request):
     return net, rng.standard_normal((4, config.dim)), np.array([1, 2, 50, 1000])
 
 
-def test_the_net_is_what_it_says(case):
+def test_the_mlp_equals_its_equation(case):
     """SiLU(h W + b + e V + c) of every layer, e the embedding of t − 1, and a dense layer."""
     net, x, t = case
     embedding = time_embedding(t - 1, net.config.time_dim)
@@ -84,7 +84,7 @@ def test_a_point_gets_the_same_bits_in_any_batch():
         assert predictor(model, workers=workers)(x, t).tobytes() == whole.tobytes()
 
 
-def test_it_begins_next_to_zero_and_depends_on_the_seed():
+def test_the_initial_output_is_small_and_depends_on_the_seed():
     x, t = np.ones((1, 2), np.float32), np.array([7])
     first, again, other = (MLP(MLPConfig(), seed=seed) for seed in (3, 3, 4))
     assert 0 < np.abs(first(x, t).data).max() < 1e-3
@@ -94,7 +94,7 @@ def test_it_begins_next_to_zero_and_depends_on_the_seed():
     assert abs(first.layers[0].linear.weight.data.std() - (100 * 2 / 66) ** 0.5) < 0.15
 
 
-def test_it_trains_and_any_number_of_workers_gives_the_same_bits():
+def test_training_lowers_the_loss_with_the_same_bits_for_any_workers():
     """Data that is one point: the loss falls, and the average is what `predictor` takes."""
     x_0 = np.broadcast_to(np.float32([0.5, -1.0]), (64, 2))
     weights, losses = [], []
@@ -108,7 +108,7 @@ def test_it_trains_and_any_number_of_workers_gives_the_same_bits():
     assert predictor(trainer)(x_0, np.full(64, 3)).shape == (64, 2)
 
 
-def test_on_a_device_it_computes_the_hosts_numbers(case):
+def test_output_and_gradients_on_a_gpu_equal_the_host(case):
     net, x, t = case
     want = gradients(net(x, t), net.parameters(), np.ones((4, net(x, t).shape[1])))
     with fake_cupy.installed(), ops.kernels("reference"):
@@ -130,12 +130,12 @@ def test_on_a_device_it_computes_the_hosts_numbers(case):
     ({"depth": -1}, "depth must be at least 1, got -1"), ({"outputs": 0}, "outputs must be at least 1"),
     ({"time_dim": 5}, "time_dim must be even and at least 4, got 5"), ({"time_dim": 2}, "even and at least 4, got 2"),
     ({"input_scale": 0.0}, r"input_scale must be positive, got 0\.0")])
-def test_shapes_that_cannot_be(change, message):
+def test_invalid_configurations_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         MLPConfig(**change)
 
 
-def test_points_that_do_not_fit():
+def test_points_of_the_wrong_shape_are_refused():
     model = MLP(MLPConfig())
     with pytest.raises(ValueError, match=r"expected points of shape \(N, 2\), got \(4, 3\)"):
         model(np.zeros((4, 3), np.float32), np.ones(4, int))

@@ -71,14 +71,14 @@ def expected_names(levels, blocks, attended, changes_width):
     ("ho256", 113_673_219, expected_names(6, 2, {4}, {2, 4})),
     ("digits", 701_345, expected_names(2, 1, {1}, {1})),
 ])
-def test_parameters_of_the_published_nets(unfilled, preset, numbers, names):
+def test_parameter_counts_and_names_of_the_published_nets(unfilled, preset, numbers, names):
     found = unfilled(UNetConfig.preset(preset))
     assert sum(map(math.prod, found.values())) == numbers
     assert set(found) == names
     assert preset != "cifar10" or len(found) == 328
 
 
-def test_shapes_of_the_paper(unfilled):
+def test_skip_connection_widths_of_the_papers_net(unfilled):
     """The skips: what each block on the way up takes in (reference: 512×3, 512×3, 512/512/384, 384/256/256)."""
     shapes = unfilled(UNetConfig.preset("cifar10"))
     widths = [[shapes[f"up_blocks.{i}.resnets.{j}.conv1.weight"][2] for j in range(3)] for i in range(4)]
@@ -93,7 +93,7 @@ def test_shapes_of_the_paper(unfilled):
 
 
 @pytest.mark.parametrize("groups", [1, 8, 32])
-def test_groups_change_no_parameter(groups):
+def test_the_parameter_count_does_not_depend_on_groups(groups):
     config = UNetConfig(8, 1, 32, (1, 2), 1, (4,), groups=groups)
     assert count_parameters(UNet(config))[0] == 701_345
 
@@ -103,7 +103,7 @@ def test_groups_change_no_parameter(groups):
 
 @pytest.mark.parametrize("dim", [4, 8, 128])
 @pytest.mark.parametrize("options", [{}, {"flip_sin_to_cos": True, "freq_shift": 0}])
-def test_time_embedding(dim, options):
+def test_time_embedding_against_forty_digits(dim, options):
     t = np.array([0, 1, 7, 999])
     half, shift = dim // 2, options.get("freq_shift", 1)
     with mpmath.workdps(40):
@@ -124,7 +124,7 @@ def test_time_embedding_at_0_and_its_last_frequency():
 
 
 @pytest.mark.parametrize("dim", [0, 1, 2, 3, 7, 129])
-def test_time_embeddings_that_do_not_exist(dim):
+def test_invalid_embedding_dimensions_are_refused(dim):
     with pytest.raises(ValueError, match=f"must be even and at least 4, got {dim}"):
         time_embedding(np.array([1]), dim)
 
@@ -166,7 +166,7 @@ def test_the_net_embeds_t_minus_1():
     ({"heads": 3}, "16 channels do not divide into 3 heads: change heads"),
     ({"heads": 0}, "heads must be at least 1, got 0"),
 ])
-def test_configurations(changes, words):
+def test_configurations_are_built_or_refused_in_one_line(changes, words):
     if words is None:
         UNet(small(**changes))
         return
@@ -175,7 +175,7 @@ def test_configurations(changes, words):
     assert "\n" not in str(caught.value)
 
 
-def test_presets_of_other_names():
+def test_unknown_presets_are_refused():
     with pytest.raises(ValueError, match="no preset is called 'cifar': did you mean 'cifar10'"):
         UNetConfig.preset("cifar")
 
@@ -188,13 +188,13 @@ def test_presets_of_other_names():
     ((2, 8, 8, 2), (), None, r"expected one t an image, shape \(2,\), got \(\)"),
     ((2, 8, 8, 2), (2,), (2,), "this net has num_classes=None: it takes no labels y"),
 ])
-def test_inputs_of_the_wrong_shape(x, t, y, words):
+def test_inputs_of_the_wrong_shape_are_refused(x, t, y, words):
     net = UNet(small())
     with pytest.raises(ValueError, match=words):
         net(np.zeros(x, np.float32), np.ones(t, np.int64), y if y is None else np.zeros(y, np.int64))
 
 
-def test_labels():
+def test_labels_select_a_row_of_the_class_embedding():
     """A net with labels needs them; it adds the label's own row to the time embedding."""
     net = UNet(small(num_classes=3), dtype="float64")
     x, t = generator("labels").standard_normal((2, 8, 8, 2)), np.array([3, 4])
@@ -216,7 +216,7 @@ def test_labels():
     {}, {"image_size": (16, 8), "attention_resolutions": (16, 8)}, {"out_channels": 5, "num_classes": 2},
     {"channel_multipliers": (1,), "attention_resolutions": ()}, {"image_size": (2, 4), "attention_resolutions": (1,)},
 ])
-def test_the_dtype_and_shape_given_are_kept(dtype, changes):
+def test_output_keeps_the_dtype_and_shape_of_the_input(dtype, changes):
     config = small(**changes)
     net = UNet(config, dtype=dtype)
     x = np.zeros((3, *config.size, 2), dtype)
@@ -249,7 +249,7 @@ def test_state_dict_round_trip():
     (lambda s: s.update(extra=np.zeros(1)), r"0 missing \[\], 1 unknown \['extra'\]; build the net from the config"),
     (lambda s: s.update({"conv_out.bias": np.zeros(3)}), r"conv_out.bias: expected shape \(2,\), got \(3,\)"),
 ])
-def test_states_of_another_net(change, words):
+def test_state_dicts_of_another_net_are_refused(change, words):
     net = UNet(small())
     before = {name: array.tobytes() for name, array in net.state_dict().items()}
     state = {name: np.ones(array.shape, np.float32) for name, array in net.state_dict().items()}
@@ -261,7 +261,7 @@ def test_states_of_another_net(change, words):
 
 
 @pytest.mark.parametrize("labels", [[0, 3], [-1, 0]])
-def test_labels_outside_are_refused(labels):
+def test_labels_out_of_range_are_refused(labels):
     model = UNet(UNetConfig(8, 1, 8, (1,), 1, (), groups=4, num_classes=3))
     with pytest.raises(ValueError, match="labels must be from 0 to 2, got"):
         model(np.zeros((2, 8, 8, 1), np.float32), np.array([1, 2]), np.array(labels))

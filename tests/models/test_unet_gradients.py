@@ -72,7 +72,7 @@ def assert_paired(case, grads, gx, directions, dx, what, tolerance=ALL, floor=0.
 
 
 @pytest.mark.parametrize("choice", ["reference", "fast"])
-def test_along_random_directions(case, choice):
+def test_directional_derivatives_against_the_complex_step(case, choice):
     with kernels(choice):
         grads, gx = case.pull()
     for p, g in zip(case.net.parameters(), grads, strict=True):
@@ -83,7 +83,7 @@ def test_along_random_directions(case, choice):
         assert_paired(case, grads, gx, directions, case.rng.standard_normal(case.x.shape), f"direction {i}")
 
 
-def test_of_each_parameter_and_of_the_input(case):
+def test_gradient_of_each_parameter_and_of_the_input(case):
     grads, gx = case.pull()
     shapes = [p.shape for p in case.net.parameters()]
     nothing = np.zeros_like(case.x)

@@ -50,7 +50,7 @@ def normalised(x, weight, bias, groups, eps):
 # What they compute
 
 
-def test_linear():
+def test_linear_equals_its_equation():
     layer = random_layer(Linear(3, 5))
     x = generator("x").standard_normal((2, 4, 3))
     expected = np.array([[[sum(x[n, m, i] * layer.weight.data[i, j] for i in range(3)) + layer.bias.data[j]
@@ -61,7 +61,7 @@ def test_linear():
 @pytest.mark.parametrize(("kernel", "stride", "padding", "offset"), [
     (3, 1, None, -1), (1, 1, None, 0), (3, 2, ((0, 1), (0, 1)), 0), (3, 2, None, -1), (5, 1, None, -2),
 ])
-def test_convolution(kernel, stride, padding, offset):
+def test_convolution_equals_its_equation_pixel_by_pixel(kernel, stride, padding, offset):
     """At one output pixel in the middle and one in the corner; pixels outside the image count as 0."""
     layer = random_layer(Conv2d(2, 3, kernel, stride=stride, padding=padding))
     x = generator("x").standard_normal((2, 8, 6, 2))
@@ -78,7 +78,7 @@ def test_convolution(kernel, stride, padding, offset):
 
 
 @pytest.mark.parametrize("silu", [False, True])
-def test_group_norm(silu):
+def test_group_norm_equals_its_equation(silu):
     layer = random_layer(GroupNorm(6, groups=3, eps=1e-2, silu=silu))
     x = generator("x").standard_normal((2, 3, 4, 6)) * 2 + 1
     expected = normalised(x, layer.weight.data, layer.bias.data, 3, 1e-2)
@@ -86,7 +86,7 @@ def test_group_norm(silu):
 
 
 @pytest.mark.parametrize("heads", [1, 2, 4])
-def test_attention(heads):
+def test_attention_equals_its_equation_pixel_by_pixel(heads):
     """Pixel by pixel, head by head."""
     layer = random_layer(Attention(8, groups=2, eps=1e-3, heads=heads))
     x = generator("x").standard_normal((2, 3, 2, 8))
@@ -104,7 +104,7 @@ def test_attention(heads):
     assert error(layer(x).data, expected) <= 1e-14
 
 
-def test_residual_block():
+def test_a_residual_block_applies_its_layers_in_order():
     """From its parts, in the order that its equation says; with and without a shortcut."""
     config = UNetConfig(8, 1, 4, (1, 2), 1, (), groups=2)
     for c_out in (4, 6):
@@ -156,7 +156,7 @@ def test_upsampling_repeats_pixels():
     (lambda: Attention(6, groups=2, heads=4), "6 channels do not divide into 4 heads: choose heads that divide them"),
     (lambda: Dropout(1.0), r"dropout must be in \[0, 1\), got 1.0"),
 ])
-def test_layers_that_do_not_exist(make, words):
+def test_invalid_layer_arguments_are_refused(make, words):
     with pytest.raises(ValueError, match=words):
         make()
 
@@ -186,7 +186,7 @@ def test_parameters_in_the_order_of_assignment():
         pair(1)
 
 
-def test_training_and_evaluation_reach_every_part():
+def test_train_and_eval_reach_every_submodule():
     net = UNet(UNetConfig(4, 1, 4, (1,), 1, (), groups=1))
     assert net.eval() is net
     assert not any(module.training for module in net.modules())
@@ -266,7 +266,7 @@ def test_dropout_drops_and_scales():
     assert abs(neighbours) <= 5 / math.sqrt(y.size)
 
 
-def test_dropout_draws_by_image():
+def test_dropout_draws_depend_on_seed_step_call_and_image():
     """A shard sees the rows of the whole batch; another seed, step or call sees others."""
     (whole,) = masks(n=8)
     (shard,) = masks(n=3, first=4)

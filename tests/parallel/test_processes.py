@@ -99,7 +99,7 @@ def test_workers_end_with_the_object_and_with_the_parent():
         assert all(gone(process) for process in processes)
 
 
-def test_what_may_keep_things_is_not_forked():
+def test_objectives_that_may_store_values_run_in_threads():
     class Objective:
         def __call__(self, *arguments):
             return simple_loss(*arguments)

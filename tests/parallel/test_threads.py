@@ -58,7 +58,7 @@ def test_the_callers_context_holds(workers):
 
 
 @WORKERS
-def test_what_a_piece_sets_stays_in_it(workers):
+def test_context_variables_set_in_a_task_stay_in_it(workers):
     own = contextvars.ContextVar("own", default=0)
 
     def work(i):
@@ -84,7 +84,7 @@ def test_an_error_is_raised_when_its_turn_comes(workers):
     assert list(map_in_order(lambda i: i, range(3), workers)) == [0, 1, 2]  # the threads are there still
 
 
-def test_pieces_that_cut_their_work_again_do_not_wait_for_each_other():
+def test_nested_calls_do_not_deadlock():
     """In a process of its own, which could wait for ever."""
     code = """
 from ddpm_np.parallel.threads import map_in_order

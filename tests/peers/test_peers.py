@@ -89,7 +89,7 @@ THEIRS = {
 @pytest.mark.parametrize("choice", ["reference", "fast"])
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("name", sorted(THEIRS))
-def test_ops(name, dtype, choice):
+def test_ops_equal_pytorch(name, dtype, choice):
     """Values and gradients, on the examples; errors in units of the largest element."""
     rng, tolerance = generator("peers", name), TOLERANCE_OF.get((name, dtype), TOLERANCE[dtype])
     for example in examples(name, rng):
@@ -112,7 +112,7 @@ def test_ops(name, dtype, choice):
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("padding", [((0, 0), (0, 0)), ((1, 1), (1, 1)), ((0, 1), (0, 1)), ((2, 0), (1, 3))])
 @pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 3)])
-def test_convolutions(stride, padding, kernel):
+def test_convolutions_equal_pytorch(stride, padding, kernel):
     rng = generator("convolutions", stride, padding, kernel)
     arrays = (rng.standard_normal((2, 7, 6, 3)), rng.standard_normal((*kernel, 3, 4)), rng.standard_normal(4))
     static = {"stride": stride, "padding": padding}
@@ -136,7 +136,7 @@ class Weights(Module):
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize(("lr", "betas", "eps"), [(2e-4, (0.9, 0.999), 1e-8), (3e-2, (0.5, 0.9), 1e-3)])
-def test_fifty_steps_of_adam_clip_and_average(dtype, lr, betas, eps):
+def test_fifty_steps_of_adam_clip_and_ema_equal_pytorch(dtype, lr, betas, eps):
     rng = generator("adam", lr)
     arrays = [rng.standard_normal(shape).astype(dtype) for shape in [(5, 4), (3, 7)]]
     weights = [Tensor(a.copy(), requires_grad=True) for a in arrays]
@@ -203,7 +203,7 @@ def our_layout(array):
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
 
 
-def test_layouts_there_and_back():
+def test_weight_layouts_round_trip():
     for shape in [(3, 2, 4, 5), (4, 5), (6,)]:
         a = generator("layout", shape).standard_normal(shape)
         np.testing.assert_array_equal(our_layout(their_layout(a)), a)
@@ -222,7 +222,7 @@ class Given(torch.nn.Module):
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_the_whole_net(name):
+def test_unet_output_and_gradients_equal_diffusers(name):
     """Their forward at timestep t − 1 is ours at t; the same weights have the same gradients, and so has the image.
 
     Their embedding of time is in float32 always; it is compared by itself, and theirs is then given ours.

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ddpm_np.runs import checkpoint
-from ddpm_np.runs.checkpoint import CheckpointError
 from ddpm_np.config import Config
 from ddpm_np.models import UNet, UNetConfig
+from ddpm_np.runs import checkpoint
+from ddpm_np.runs.checkpoint import CheckpointError
 from ddpm_np.training.trainer import Trainer
 
 DAMAGED = int(os.environ.get("DDPM_NP_DAMAGED", "500"))  # files; more are tried by hand, see docs/design

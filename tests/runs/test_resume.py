@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from ddpm_np import load
-from ddpm_np.runs import checkpoint
 from ddpm_np.cli import main
 from ddpm_np.config import Config, differences
 from ddpm_np.data import Batches, digits
 from ddpm_np.diffusion import simple_loss
 from ddpm_np.models import UNet, UNetConfig
+from ddpm_np.runs import checkpoint
 from ddpm_np.training.trainer import Trainer, TrainingDiverged
 
 KILLS = int(os.environ.get("DDPM_NP_KILLS", "2"))  # of each signal; more are tried by hand, see docs/design
@@ -178,7 +178,7 @@ def test_a_run_is_not_overwritten(uninterrupted, capsys):
     assert "holds a run already: --resume goes on with it" in capsys.readouterr().err
 
 
-def test_nothing_to_go_on_from(tmp_path, capsys):
+def test_resume_without_a_checkpoint_is_refused(tmp_path, capsys):
     assert main(["train", "--resume", "--out", str(tmp_path)]) == 2
     assert "no checkpoint in" in capsys.readouterr().err
 
@@ -191,7 +191,7 @@ def test_only_the_last_ones_are_kept(tmp_path):
                                                                 "checkpoint-00000100.safetensors"]
 
 
-def test_differences_leave_out_the_length():
+def test_configuration_differences_ignore_the_number_of_steps():
     ours = Config.preset("digits")
     assert differences(ours, ours.replace(steps=7)) == []
     assert differences(ours, ours.replace(seed=7)) == ["training.seed: 0 -> 7"]

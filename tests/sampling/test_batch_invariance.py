@@ -39,7 +39,7 @@ def whole(request):
     return net, x, t, y
 
 
-def test_any_size_and_place(whole):
+def test_the_prediction_does_not_depend_on_batch_size_or_position(whole):
     """Of the net itself, with as many BLAS threads as there are; and with one, as the predictor has."""
     net, x, t, y = whole
     order = generator("order").permutation(N)
@@ -55,7 +55,7 @@ def test_any_size_and_place(whole):
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
-def test_any_number_of_workers(whole, workers):
+def test_the_prediction_does_not_depend_on_the_number_of_workers(whole, workers):
     net, x, t, y = whole
     eps = predictor(net, workers=workers)
     for part in (slice(None), slice(2, 5), slice(6, 7), slice(0, 0)):
@@ -64,7 +64,7 @@ def test_any_number_of_workers(whole, workers):
         assert found.tobytes() == y[part].tobytes(), str(part)
 
 
-def test_a_predictor_leaves_the_net_as_it_was(whole):
+def test_a_predictor_leaves_the_mode_and_weights_of_the_net(whole):
     """It computes in evaluation mode, whatever the net is in, which stays in it."""
     net, x, t, y = whole
     net.train()
@@ -78,7 +78,7 @@ def test_a_predictor_leaves_the_net_as_it_was(whole):
         net.eval()
 
 
-def test_a_predictor_sees_the_weights_of_the_moment(whole):
+def test_a_predictor_uses_the_current_weights(whole):
     net, x, t, y = whole
     eps = predictor(net, workers=1)
     bias = net.conv_out.bias
@@ -89,7 +89,7 @@ def test_a_predictor_sees_the_weights_of_the_moment(whole):
     assert eps(x[:2], t[:2]).tobytes() == y[:2].tobytes()
 
 
-def test_weights_of_what_holds_two_nets(whole):
+def test_the_predictor_takes_the_weights_of_the_model_or_the_average(whole):
     class Holder:
         model, ema = whole[0], type("EMA", (), {"model": UNet(whole[0].config, seed=1).eval()})
 
@@ -118,7 +118,7 @@ def test_a_convolution_by_winograd_is_the_same_bits_alone(dtype):
     np.testing.assert_allclose(together, y, rtol=0, atol=np.abs(y).max() * (1e-6 if dtype == "float32" else 1e-14))
 
 
-def test_together_on_request(whole):
+def test_images_together_change_only_rounding_and_only_on_request(whole):
     """Other last bits and no more, by threads and by processes; and not from then on."""
     net, x, t, y = whole
     x, t = np.concatenate([x] * 4), np.concatenate([t] * 4)  # enough for the kernels that are for such batches alone

@@ -1,4 +1,4 @@
-"""A trained net and its samplers: the same image in any batch, labels, guidance, estimates, figures, likelihood."""
+"""Samplers of a trained net: the same image in any batch, labels, guidance, predictions along the chain."""
 
 from __future__ import annotations
 
@@ -6,32 +6,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from random_net import SCHEDULE, net
 
 from ddpm_np import diffusion
-from ddpm_np.config import Config, DiffusionConfig
-from ddpm_np.data import digits
-from ddpm_np.evaluate import paper_figures
-from ddpm_np.evaluate.likelihood import Likelihood, likelihood
 from ddpm_np.models import UNet, UNetConfig
-from ddpm_np.runs.load import estimates, sample
-from ddpm_np.sampling.predictor import predictor
-from ddpm_np.sampling.samplers import Drawer, Method
+from ddpm_np.runs.sample import progressive_predictions, sample
+from ddpm_np.sampling import ImageGenerator, Sampler, predictor
 from ddpm_np.training.trainer import Trainer
 
-T = 12
-SCHEDULE = diffusion.linear_schedule(T, 0.01, 0.4)
-METHODS = (Method(), Method(steps=5), Method("ddim", 4), Method("ddim", 5, "quadratic", eta=0.5),
-           Method("langevin", 4, per_level=2))
-
-
-def net(**config):
-    """A small net with random weights everywhere, the layers that begin at zero too."""
-    model = UNet(UNetConfig(8, 1, 8, (1, 2), 1, (4,), groups=4, **config), seed=3)
-    rng = np.random.default_rng(3)
-    for p in model.parameters():
-        if p.ndim > 1:
-            p.data = (rng.standard_normal(p.shape) * (p.size / p.shape[-1]) ** -0.5).astype(np.float32)
-    return model.eval()
+SAMPLERS = (Sampler(), Sampler(steps=5), Sampler("ddim", 4), Sampler("ddim", 5, "quadratic", eta=0.5),
+           Sampler("langevin", 4, per_level=2))
 
 
 @pytest.fixture(scope="module")
@@ -44,42 +28,41 @@ def labelled():
     return net(num_classes=4)
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda m: f"{m.sampler} {m.steps}")
-def test_an_image_is_its_seed_and_its_number(model, method):
-    options = {"schedule": SCHEDULE, "method": method, "seed": 5}
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda m: f"{m.name} {m.steps}")
+def test_an_image_depends_only_on_its_seed_and_number(model, sampler):
+    options = {"schedule": SCHEDULE, "sampler": sampler, "seed": 5}
     whole = sample(model, 5, **options)
     assert whole.shape == (5, 8, 8, 1)
     assert np.array_equal(sample(model, 5, batch_size=2, workers=1, **options), whole)
     assert np.array_equal(sample(model, 2, first=3, **options), whole[3:])
     assert len({image.tobytes() for image in whole}) == 5
-    assert not np.array_equal(sample(model, 5, schedule=SCHEDULE, method=method, seed=6), whole)
+    assert not np.array_equal(sample(model, 5, schedule=SCHEDULE, sampler=sampler, seed=6), whole)
 
 
-def test_a_method_is_the_sampler_of_its_name(model):
-    drawer = Drawer(model, schedule=SCHEDULE, clip=False)
-    numbers, eps = drawer.numbers(7, 2, 3), predictor(model)
-    x_T = diffusion.first_noise(drawer.backend, 7, SCHEDULE, 2, 3, (8, 8, 1))
-    noise = diffusion.step_noise(drawer.backend, 7, 2, 3, (8, 8, 1))
+def test_a_sampler_is_the_chain_of_its_name(model):
+    generator = ImageGenerator(model, schedule=SCHEDULE, clip=False)
+    images, eps = generator.noise(7, 2, 3), predictor(model)
+    x_T = diffusion.first_noise(generator.backend, 7, SCHEDULE, 2, 3, (8, 8, 1))
+    noise = diffusion.step_noise(generator.backend, 7, 2, 3, (8, 8, 1))
 
-    def ends(method):
-        return diffusion.last(drawer.chain(method, numbers))
+    def ends(sampler):
+        return diffusion.last(generator.chain(sampler, images))
 
-    ddim = diffusion.ddim(SCHEDULE, eps, x_T, [12, 9, 6, 3], noise, eta=0.5)
-    assert np.array_equal(ends(Method("ddim", 4, eta=0.5)), diffusion.last(ddim))
-    assert np.array_equal(ends(Method()), diffusion.last(diffusion.ancestral(SCHEDULE, eps, x_T, noise,
-                                                                             variance="large")))
-    fewer = diffusion.respace(SCHEDULE, eps, [4, 8, 12])
-    assert np.array_equal(ends(Method(steps=3)), diffusion.last(diffusion.ancestral(*fewer, x_T, noise,
-                                                                                    variance="large")))
-    assert Method("ddim").visits(1000) == diffusion.timesteps(1000, 50)
-    assert Method("ddim").visits(7) == [7, 6, 5, 4, 3, 2, 1]
+    reverse = diffusion.Reverse(SCHEDULE, eps, variance="large")
+    ddim = diffusion.ddim(reverse, x_T, [12, 9, 6, 3], noise, eta=0.5)
+    assert np.array_equal(ends(Sampler("ddim", 4, eta=0.5)), diffusion.last(ddim))
+    assert np.array_equal(ends(Sampler()), diffusion.last(diffusion.ancestral(reverse, x_T, noise)))
+    fewer = diffusion.respace(reverse, [4, 8, 12])
+    assert np.array_equal(ends(Sampler(steps=3)), diffusion.last(diffusion.ancestral(fewer, x_T, noise)))
+    assert Sampler("ddim").visits(1000) == diffusion.timesteps(1000, 50)
+    assert Sampler("ddim").visits(7) == [7, 6, 5, 4, 3, 2, 1]
 
 
 def test_langevin_has_noise_of_its_own_in_every_step(model):
-    drawer, asked = Drawer(model, schedule=SCHEDULE), []
-    numbers = SimpleNamespace(first=drawer.numbers(0, 0, 2).first, n=2,
-                              noise_at=lambda k: asked.append(k) or np.zeros((2, 8, 8, 1), np.float32))
-    list(drawer.chain(Method("langevin", 4, per_level=3), numbers))
+    generator, asked = ImageGenerator(model, schedule=SCHEDULE), []
+    noise = SimpleNamespace(x_T=generator.noise(0, 0, 2).x_T, n=2,
+                            at_step=lambda k: asked.append(k) or np.zeros((2, 8, 8, 1), np.float32))
+    list(generator.chain(Sampler("langevin", 4, per_level=3), noise))
     assert len(asked) == len(set(asked)) == 12
 
 
@@ -90,13 +73,13 @@ def test_labels_and_guidance(labelled):
     with_label, without = eps(x, t, y), eps(x, t, np.full(3, 3))
     assert np.abs(with_label - without).min(axis=(1, 2, 3)).max() > 0
 
-    def said(**options):
-        return Drawer(labelled, schedule=SCHEDULE, **options).said(0, 3)(x, t)
+    def predicted(**options):
+        return ImageGenerator(labelled, schedule=SCHEDULE, **options).reverse_of(3).model(x, t)
 
-    assert np.array_equal(said(labels=y), with_label)
-    assert np.array_equal(said(), without)
-    assert np.allclose(said(labels=y, guidance=1.5), 2.5 * with_label - 1.5 * without, atol=1e-5)
-    assert np.array_equal(said(labels=2), eps(x, t, np.full(3, 2)))
+    assert np.array_equal(predicted(labels=y), with_label)
+    assert np.array_equal(predicted(), without)
+    assert np.allclose(predicted(labels=y, guidance=1.5), 2.5 * with_label - 1.5 * without, atol=1e-5)
+    assert np.array_equal(predicted(labels=2), eps(x, t, np.full(3, 2)))
     one = sample(labelled, 4, schedule=SCHEDULE, labels=[0, 1, 2, 0], guidance=0.5)
     assert np.array_equal(sample(labelled, 4, schedule=SCHEDULE, labels=[0, 1, 2, 0], guidance=0.5, batch_size=3), one)
 
@@ -105,23 +88,23 @@ def test_labels_and_guidance(labelled):
     ({"labels": 3}, "labels must be from 0 to 2, got 3 to 3"),
     ({"labels": [-1, 0]}, "labels must be from 0 to 2, got -1 to 0"),
     ({"labels": [0, 1]}, "one an image, got 2 for at least 3"),
-    ({"method": Method(steps=13)}, "from 1 to T = 12, got 13"),
+    ({"sampler": Sampler(steps=13)}, "from 1 to T = 12, got 13"),
     ({"n": 0}, "at least 1, got 0"),
 ])
-def test_what_cannot_be_drawn(labelled, options, words):
+def test_invalid_sampling_arguments_are_refused(labelled, options, words):
     with pytest.raises(ValueError, match=words):
         sample(labelled, **{"n": 3, "schedule": SCHEDULE, **options})
 
 
-def test_a_net_without_labels_takes_none(model):
+def test_an_unlabelled_net_refuses_labels_and_guidance(model):
     for options in ({"labels": 1}, {"guidance": 1.0}):
         with pytest.raises(ValueError, match="trained without labels"):
             sample(model, 1, schedule=SCHEDULE, **options)
     with pytest.raises(ValueError, match="one of ddpm, ddim, langevin, got 'euler'"):
-        Method("euler")
+        Sampler("euler")
 
 
-def test_training_with_labels_shows_each_image_its_own_or_none():
+def test_training_drops_labels_at_the_stated_rate():
     """∅ in the stated share, a function of seed, step and place; the net is asked with the labels of its shard."""
     seen = []
 
@@ -146,103 +129,14 @@ def test_training_with_labels_shows_each_image_its_own_or_none():
             trainer.step(np.zeros((400, 8, 8, 1), np.float32), bad)
 
 
-def test_estimates_are_what_the_net_says_of_the_image_along_the_chain(model):
-    seen = estimates(model, 2, places=4, schedule=SCHEDULE, seed=1, clip=False)
+def test_progressive_predictions_are_x0_hat_along_the_chain(model):
+    seen = progressive_predictions(model, 2, places=4, schedule=SCHEDULE, seed=1, clip=False)
     assert seen.shape == (2, 4, 8, 8, 1)
     assert np.array_equal(seen[:, -1], sample(model, 2, schedule=SCHEDULE, seed=1, clip=False))
-    drawer = Drawer(model, schedule=SCHEDULE, clip=False)
-    numbers = drawer.numbers(1, 0, 2)
-    chain = diffusion.progressive(SCHEDULE, predictor(model), numbers.first(SCHEDULE), numbers.noise_at,
-                                  variance="large")
+    generator = ImageGenerator(model, schedule=SCHEDULE, clip=False)
+    noise = generator.noise(1, 0, 2)
+    reverse = diffusion.Reverse(SCHEDULE, predictor(model), variance="large")
+    chain = diffusion.ancestral(reverse, noise.x_T(SCHEDULE), noise.at_step)
     hats = [np.clip(x0, -1, 1) for _, _, x0 in chain]
     for got, want in zip(seen.swapaxes(0, 1), (hats[0], hats[6], hats[11]), strict=False):
         assert np.allclose(got, want, atol=1e-6)
-
-
-# Likelihood
-
-@pytest.fixture(scope="module")
-def result(model):
-    pretrained = SimpleNamespace(model=model, ema=SimpleNamespace(model=model), schedule=SCHEDULE,
-                                 config=Config(model.config, DiffusionConfig(variance="small")))
-    drawer = Drawer(pretrained)
-    return drawer, likelihood(drawer, digits(), 7, split="train", batch_size=3, step=9)
-
-
-def test_the_terms_are_those_of_the_bound(result):
-    drawer, found = result
-    index = np.random.default_rng(0).permutation(1797)[:7]
-    parts = []
-    for first in range(0, 7, 3):
-        rows = np.sort(index[first:first + 3])
-        x_0 = digits().scaled(rows)
-        noises = np.stack([drawer.backend.normal(0, "evaluate", t, first, len(rows), (8, 8, 1), "float32")
-                           for t in range(T + 1)])
-        parts.append({clip: diffusion.vlb(SCHEDULE, drawer.eps, x_0, noises, variance="small", clip=clip, levels=17)
-                      for clip in (False, True)})
-    for clip, curve in ((False, found.unclipped), (True, found.clipped)):
-        bits = np.concatenate([part[clip] for part in parts]).astype(np.float64)
-        assert abs(curve.bits - bits.mean()) < 1e-4 * abs(bits.mean())
-        assert abs(curve.error - bits.std(ddof=1) / 7**0.5) < 1e-3 * curve.error
-        assert abs(sum(curve.terms) - curve.bits) < 1e-9 * abs(curve.bits)
-        assert abs(sum(curve.parts.values()) - curve.bits) < 1e-9 * abs(curve.bits)
-        assert len(curve.terms) == len(curve.rate) == len(curve.distortion) == T + 1
-        assert curve.distortion[0] == 0
-        assert curve.terms[-1] == curve.rate[T]
-    assert found.unclipped.bits != found.clipped.bits
-
-
-def test_a_result_says_all_it_depends_on_and_survives_json(result):
-    import json
-
-    found = result[1]
-    again = Likelihood.from_dict(json.loads(json.dumps(found.to_dict())))
-    assert again == found
-    for word in ("7 images of digits train", "17 levels", "T = 12", "variance small", "ema weights after 9 steps",
-                 "not clipped", "L_T", "L_0", "±"):
-        assert word in str(found)
-
-
-@pytest.mark.parametrize("count", [0, 1798])
-def test_more_images_than_there_are(result, count):
-    with pytest.raises(ValueError, match=f"1,797 images to evaluate on, asked for {count}"):
-        likelihood(result[0], digits(), count)
-
-
-# Figures
-
-def test_shared_latents_share_them(model):
-    drawer = Drawer(model, schedule=SCHEDULE, clip=False)
-    depths, images = paper_figures.shared_latents(drawer, parts=3, each=4)
-    assert depths == [4, 8, 12]
-    assert images.shape == (3, 5, 8, 8, 1)
-    numbers = drawer.numbers(0, 0, 1)
-    chain = dict(diffusion.ancestral(SCHEDULE, drawer.eps, numbers.first(SCHEDULE), numbers.noise_at, variance="large"))
-    assert np.array_equal(images[0, 0], np.clip(chain[4][0], -1, 1))
-    assert np.array_equal(images[2, 0], np.clip(numbers.first(SCHEDULE)[0], -1, 1))
-    spread = images[:, 1:].std(axis=1).mean(axis=(1, 2, 3))
-    assert len({image.tobytes() for image in images[0, 1:]}) == 4
-    assert spread[0] < spread[2]
-
-
-def test_interpolations_end_in_the_images(model):
-    drawer, (x, y) = Drawer(model, schedule=SCHEDULE), digits().scaled([0, 1])
-    depths, images = paper_figures.interpolations(drawer, x, y, parts=2, columns=5, steps=6)
-    assert depths == [0, 3, 6]
-    assert images.shape == (3, 7, 8, 8, 1)
-    assert all(np.array_equal(row[0], x) and np.array_equal(row[-1], y) for row in images)
-    assert np.allclose(images[0, 1:-1], [(1 - s) * x + s * y for s in np.linspace(0, 1, 5)], atol=1e-6)
-
-
-def test_the_nearest_images_are_the_nearest():
-    data = digits()
-    images = data.scaled([5, 700]) + np.float32(0.01)
-    near = paper_figures.nearest(images, data, count=4, block=500)
-    everything = data.scaled(slice(None)).reshape(1797, -1).astype(np.float64)
-    square = ((images.reshape(2, 1, -1) - everything) ** 2).sum(-1)
-    assert np.array_equal(near, np.argsort(square, axis=1, kind="stable")[:, :4])
-    assert near[:, 0].tolist() == [5, 700]
-    by_sum = paper_figures.nearest(images, data, count=2,
-                                   features=lambda x: x.reshape(len(x), -1).sum(1, keepdims=True))
-    sums = everything.sum(1)
-    assert np.array_equal(by_sum[0], np.argsort((images[0].sum() - sums) ** 2, kind="stable")[:2])

@@ -31,7 +31,7 @@ def mutants(operator, source):
 
 
 @pytest.mark.parametrize("operator", OWN, ids=lambda operator: operator.__name__)
-def test_each_operator_does_what_its_example_says(operator):
+def test_each_operator_produces_its_documented_example(operator):
     assert operator.after in mutants(operator.__name__, operator.before)
     assert operator.examples()[0].pre_mutation_code == operator.before
 
@@ -77,7 +77,7 @@ def test_each_operator_does_what_its_example_says(operator):
     ("ReplaceComparisonOperator_Gt_GtE", "x = a > 0", ["x = a >= 0"]),
     ("ReplaceTrueWithFalse", "x = True", ["x = False"]),
 ])
-def test_operators(operator, source, expected):
+def test_mutants_of_each_operator(operator, source, expected):
     assert [" ".join(text.split()) for text in mutants(operator, source)] == [" ".join(e.split()) for e in expected]
 
 
@@ -86,7 +86,7 @@ def test_operators(operator, source, expected):
     "def f(x: g(a - b)) -> a[t]: ...",
     "@f(1, True)\ndef g(): ...", "__all__ = [a - 1, True]", "from a import beta", '"""Small."""',
 ])
-def test_what_is_no_mathematics_is_left_out(source):
+def test_code_without_mathematics_is_not_mutated(source):
     assert not [text for name in OPERATORS for text in mutants(name, source)]
 
 
@@ -176,7 +176,7 @@ def cells(out):
     return dict(zip(*([cell.strip() for cell in line.strip("|").split("|")] for line in (head, row)), strict=True))
 
 
-def test_a_tiny_project(tiny):
+def test_survey_of_a_tiny_project(tiny):
     """Killed, surviving and untested mutants; a second run does the rest; what is explained is no failure."""
     _, out, err = finish(start(tiny, "formula.py", "--limit", "3"))
     first = cells(out)
@@ -221,7 +221,7 @@ def test_a_tiny_project(tiny):
     assert "x - 2" not in report
 
 
-def test_stopping_and_going_on(tiny):
+def test_ctrl_c_stops_a_survey_and_the_next_run_resumes_it(tiny):
     """Ctrl-C at a mutant that hangs ends it and what it started; what was found is kept, the next run has the rest."""
     hangs, ticks = tiny / "hangs", tiny / "ticks"
     (tiny / "tests" / "test_formula.py").write_text(
@@ -251,7 +251,7 @@ def test_stopping_and_going_on(tiny):
     assert ticks.stat().st_size == written > 0
 
 
-def test_modules(tiny):
+def test_modules_are_found_by_name_and_pattern(tiny):
     project = Project(tiny, "tiny", tiny)
     assert project.modules(["formula.py"]) == project.modules(["tiny/form*"]) == ["formula"]
     with pytest.raises(ValueError, match=r"tiny has no module 'formulas\.py'"):
@@ -264,7 +264,7 @@ def test_a_docstring_or_a_comment_is_no_change():
     assert code(source) != code(source.replace("+ 1", "+ 2"))
 
 
-def test_the_lines_that_differ():
+def test_changed_returns_the_differing_lines():
     assert changed("a\nb\n  c\nd", "a\nB\nC\nd") == ("b c", "B C")
 
 

@@ -14,7 +14,7 @@ from ddpm_np import toys
 from ddpm_np.autograd.tensor import Tensor, gradients
 from ddpm_np.cli import main
 from ddpm_np.cli import toy as command
-from ddpm_np.diffusion import bound_loss, linear_schedule, p_mean_variance, q_sample, vlb
+from ddpm_np.diffusion import Reverse, bound_loss, linear_schedule, p_mean_variance, q_sample, vlb
 from ddpm_np.diffusion.oracle import Gaussian
 from ddpm_np.models import MLP, MLPConfig
 from ddpm_np.toys import plots
@@ -144,7 +144,7 @@ def test_a_net_on_gaussian_data_reaches_the_floor_within_its_standard_error(blob
     assert found.loss > floor - SIGMAS * found.loss_error
 
 
-def test_a_net_that_has_not_learned_is_seen_not_to_reach_the_floor():
+def test_an_undertrained_net_is_measurably_above_the_floor():
     young = toys.train(Blob(), toys.Settings(T=25, steps=40, ema=0.9, model=SMALL))
     found, floor = toys.judge(young, 5000, 10), Blob().oracle(young.schedule).simple_loss_floor()
     assert found.excess > 0.05 * floor
@@ -158,7 +158,7 @@ def test_the_learned_variance_is_that_of_the_exact_step(blob):
     x_0, noise = fresh(blob.toy, 2000, 3)
     for t in (1, 2, 3, 5, 8, 12):
         steps = np.full(2000, t)
-        sigma2 = p_mean_variance(s, blob.says, q_sample(s, x_0, steps, noise), steps, variance="learned_range")[1]
+        sigma2 = p_mean_variance(blob.reverse, q_sample(s, x_0, steps, noise), steps)[1]
         assert np.all(abs(np.log(sigma2).mean(axis=0) - np.log(r[t])) < 0.125), t
         both = blob.variances(t)
         assert both[0] == pytest.approx(sigma2.mean(), rel=0.1)
@@ -241,7 +241,8 @@ def test_learned_forward_variances_lower_the_bound():
     exact = []
     for run in (fixed, learned):  # σ_t²: the best for each schedule
         sigma2 = np.array([np.nan, *(run.variances(t)[1] for t in range(1, 9))])
-        exact.append(vlb(run.schedule, toy.oracle(run.schedule).eps, x_0, noises, variance=sigma2, levels=None))
+        reverse = Reverse(run.schedule, toy.oracle(run.schedule).eps, variance=sigma2)
+        exact.append(vlb(reverse, x_0, noises, levels=None))
     difference = exact[0] - exact[1]
     assert difference.mean() > SIGMAS * standard_error(difference)
     assert difference.mean() > 0.05
@@ -264,7 +265,7 @@ def test_the_command_writes_every_picture(folder):
             assert len(picture.convert("RGB").resize((300, 200)).getcolors(1 << 16)) > 20  # something is drawn on it
 
 
-def test_the_animation_has_the_frames_it_says(folder, mixture, tmp_path):
+def test_the_animation_has_the_stated_number_of_frames(folder, mixture, tmp_path):
     with Image.open(folder / "flow.gif") as gif:
         assert gif.n_frames == len(plots.frames(4)) == 5
         assert gif.info["loop"] == 0

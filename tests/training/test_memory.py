@@ -22,7 +22,7 @@ from ddpm_np.training.trainer import Trainer
 @pytest.mark.parametrize(("preset", "batch", "shards", "workers", "recompute"), [
     ("digits", 64, 4, 2, False), ("mnist", 16, 2, 2, False), ("mnist", 16, 4, 1, False), ("mnist", 9, 1, 3, False),
     ("mnist", 16, 2, 2, True), ("mnist", 32, 2, 1, True)])
-def test_the_estimate_is_what_a_step_takes(monkeypatch, preset, batch, shards, workers, recompute):
+def test_the_memory_estimate_matches_a_real_step(monkeypatch, preset, batch, shards, workers, recompute):
     monkeypatch.setattr(flat, "shared", np.zeros)  # memory shared with processes is not among Python's allocations
     config = UNetConfig.preset(preset)
     needed = step_memory(config, recompute)

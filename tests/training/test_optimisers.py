@@ -62,7 +62,7 @@ def test_a_constant_gradient_moves_by_the_rate():
     (2e-4, (0.9, 0.999), 1e-8, 0), (1e-2, (0.9, 0.999), 1e-8, 20), (0.3, (0.5, 0.9), 1e-2, 80), (1e-3, (0, 0.99), 1, 1),
 ])
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-5)])
-def test_fifty_steps(lr, betas, eps, warmup, dtype, tolerance):
+def test_fifty_adam_steps_equal_the_equations(lr, betas, eps, warmup, dtype, tolerance):
     parameters = leaves(dtype)
     start = np.concatenate([p.data.ravel() for p in parameters])
     adam, seen = Adam(parameters, lr, betas, eps, warmup), []

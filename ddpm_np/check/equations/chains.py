@@ -110,29 +110,22 @@ def chains() -> tuple[Chain, ...]:
     return tuple(found)
 
 
-def _compare(check: Check, c: Chain, name: str, got: Any, want: list[tuple[int, np.ndarray]]) -> None:
-    """A chain of (t, x_t): the steps it is at, and each x."""
-    steps = [int(item[0]) for item in got]
-    check.true(steps == [t for t, _ in want], f"{c.case!r}: {name} yields t = {steps}, expected {[t for t, _ in want]}")
-    for item, (t, x) in zip(got, want, strict=True):
+def _compare(check: Check, c: Chain, name: str, got: Any, want: list[tuple[Any, ...]]) -> None:
+    """A chain of (t, x_t) or (t, x_t, x̂₀): the steps it is at, each x, and the estimate from which it was drawn."""
+    steps, wanted = [int(item[0]) for item in got], [item[0] for item in want]
+    check.true(steps == wanted, f"{c.case!r}: {name} yields t = {steps}, expected {wanted}")
+    for item, (t, x, *estimate) in zip(got, want, strict=True):
         check.equal(f"x_{t} of {name}", item[1], x, case=c.case, scale=c.scale)
+        for x0 in estimate:
+            check.equal(f"the x̂₀ from which x_{t} of {name} was drawn", item[2], x0, case=c.case, scale=c.scale)
 
 
 @checks("1", first=chains, needs=["ancestral"], aspect="response", method="closed form")
 def ancestral_step_by_step(check: Check, c: Chain) -> None:
+    """From T and from one step below, with the x̂₀ of each step."""
     for start in (None, c.case.T - 1):
         got = check(c.case).call("ancestral", c.model, c.x, lambda t: c.noises[t], start=start, **c.options)
-        _compare(check, c, "Algorithm 2", got, [(t, x) for t, x, _ in _algorithm_2(c, start or c.case.T)])
-
-
-@checks("1", first=chains, needs=["progressive"], aspect="response", method="closed form")
-def progressive_step_by_step(check: Check, c: Chain) -> None:
-    """With the x̂₀ of each step."""
-    want = _algorithm_2(c, c.case.T)
-    got = check(c.case).call("progressive", c.model, c.x, lambda t: c.noises[t], **c.options)
-    _compare(check, c, "Algorithm 2", got, [(t, x) for t, x, _ in want])
-    for item, (t, _, x0) in zip(got, want, strict=True):
-        check.equal(f"x̂₀ of x_{t + 1}", item[2], x0, case=c.case, scale=c.scale)
+        _compare(check, c, "Algorithm 2", got, _algorithm_2(c, start or c.case.T))
 
 
 def _algorithm_2(c: Chain, start: int) -> list[tuple[int, np.ndarray, np.ndarray]]:
@@ -153,9 +146,10 @@ def ddim_step_by_step(check: Check, c: Chain) -> None:
             for t, s in pairwise([*steps, 0]):
                 left = 1 - k.alpha_bar[t] / k.alpha_bar[s]
                 sigma = eta * np.sqrt(k.one_minus_alpha_bar[s] / k.one_minus_alpha_bar[t] * left)
-                x = k.sqrt_alpha_bar[s] * c.x0(x, t) + np.sqrt(k.one_minus_alpha_bar[s] - sigma**2) * c.eps(x, t) + (
+                x0, eps = c.x0(x, t), c.eps(x, t)
+                x = k.sqrt_alpha_bar[s] * x0 + np.sqrt(k.one_minus_alpha_bar[s] - sigma**2) * eps + (
                     sigma * c.noises[t])
-                want.append((s, x))
+                want.append((s, x, x0))
             got = check(c.case).call("ddim", c.model, c.x, steps, lambda t: c.noises[t], eta=eta, **c.says)
             _compare(check, c, f"DDIM, η = {eta}", got, want)
 
@@ -216,10 +210,10 @@ def annealed_langevin_step_by_step(check: Check, c: Chain) -> None:
     for before, t in pairwise([c.case.T, *steps]):
         x = x * k.sqrt_alpha_bar[t] / k.sqrt_alpha_bar[before]
         for z in (c.noises[t], c.noises[1] / 2):
-            delta = size * k.one_minus_alpha_bar[t]
+            delta, x0 = size * k.one_minus_alpha_bar[t], c.x0(x, t)
             x = x - delta / 2 * c.eps(x, t) / k.sqrt_one_minus_alpha_bar[t] + np.sqrt(delta) * z
-        want.append((t, x))
-    want.append((0, c.x0(x, steps[-1])))
+        want.append((t, x, x0))
+    want.append((0, c.x0(x, steps[-1]), c.x0(x, steps[-1])))
 
     def noise_at(t: int, i: int) -> np.ndarray:
         return c.noises[1] / 2 if i else c.noises[t]
@@ -236,12 +230,14 @@ def interpolation_mixes_and_decodes(check: Check, c: Chain) -> None:
     column = share.reshape((3,) + (1,) * first.ndim)
     for depth in (c.case.T, 1, 0):
         mixed = (1 - column) * c.sampled(first, depth, z_first) + column * c.sampled(second, depth, z_second)
-        want = [(depth, mixed)]
+        want: list[tuple[Any, ...]] = [(depth, mixed)]
         for t in range(depth, 0, -1):
-            want.append((t - 1, c.down(want[-1][1], t, c.noises[t][:1])))
+            x = want[-1][1]
+            want.append((t - 1, c.down(x, t, c.noises[t][:1]), c.x0(x, t)))
         got = check(c.case).call("interpolate", c.model, first, second, depth, share, z_first, z_second,
                                  lambda t: np.concatenate([c.noises[t][:1]] * 3), **c.options)
         _compare(check, c, f"interpolation from t = {depth}", got, want)
+        check.true(got[0][2] is None, f"{c.case!r}: interpolation yields an x̂₀ with the mix, which was drawn from none")
 
 
 @checks("inpainting", first=chains, needs=["inpaint"], method="closed form")
@@ -260,11 +256,11 @@ def filling_in_step_by_step(check: Check, c: Chain) -> None:
 
     for t in range(c.case.T, 0, -1):
         for i in range(2 if t > 1 else 1):
-            kept = c.sampled(image, t - 1, noise_at("known", t, i))
+            kept, x0 = c.sampled(image, t - 1, noise_at("known", t, i)), c.x0(x, t)
             x = lower = np.where(mask, kept, c.down(x, t, noise_at("step", t, i)))
             if t > 1 and i == 0:
                 x = k.sqrt_alpha[t] * lower + k.sqrt_beta[t] * noise_at("back", t, i)
-        want.append((t - 1, lower))
+        want.append((t - 1, lower, x0))
     by_hand = sorted(asked)
     asked.clear()
     known = np.where(mask, image, np.nan)

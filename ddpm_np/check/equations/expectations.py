@@ -19,7 +19,7 @@ from ddpm_np.check.exact import Case, from_ks
 from ddpm_np.check.registry import checks, equation
 from ddpm_np.check.strategies import plain_cases
 
-AFFINE = "diffusion.oracle_affine."
+AFFINE = "diffusion.oracle.affine."
 equation("16", "the bound by exact reverse steps",
          r"L = D_{KL}(q(x_T)\,\Vert\,p(x_T))+\mathbb{E}_q\left[\sum_{t\geq1}D_{KL}(q(x_{t-1}\mid x_t)\,\Vert\,"
          r"p_\theta(x_{t-1}\mid x_t))\right]+H(x_0)",

@@ -39,7 +39,7 @@ equation("named-schedules", "the other schedules",
 equation("respacing", "fewer steps of a schedule",
          r"\beta'_i = 1-\bar\alpha_{\tau_i}/\bar\alpha_{\tau_{i-1}},\quad "
          r"\epsilon'_\theta(x,i) = \epsilon_\theta(x,\tau_i)",
-         "Nichol & Dhariwal 2021, section 4", SCHEDULES + "respace")
+         "Nichol & Dhariwal 2021, section 4", "diffusion.respacing.respace")
 equation("guidance", "classifier-free guidance",
          r"\tilde\epsilon = (1+w)\,\epsilon_\theta(x,t,y)-w\,\epsilon_\theta(x,t,\varnothing)",
          "Ho & Salimans 2022, (6)", "diffusion.editing.guided")

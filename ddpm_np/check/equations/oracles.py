@@ -19,12 +19,12 @@ from ddpm_np.check.strategies import plain_cases
 equation("oracle-gaussian", "all that is known of x₀ ~ N(m, s²)",
          r"\epsilon^*(x_t,t) = -\sqrt{1-\bar\alpha_t}\,\nabla\log q(x_t),\quad "
          r"q(x_t) = \mathcal{N}(\sqrt{\bar\alpha_t}\,m,\,\bar\alpha_ts^2+1-\bar\alpha_t)",
-         "Pierret & Galerne 2024", "diffusion.oracle.Gaussian")
+         "Pierret & Galerne 2024", "diffusion.oracle.gaussian.Gaussian")
 equation("oracle-mixture", "all that is known of a mixture, or of a few images",
          r"q(x_t) = \sum_kw_k\,\mathcal{N}(\sqrt{\bar\alpha_t}\,m_k,\,\bar\alpha_tS_k+1-\bar\alpha_t),\quad "
          r"\mathbb{E}[x_0\mid x_t] = \frac{x_t+(1-\bar\alpha_t)\nabla\log q(x_t)}{\sqrt{\bar\alpha_t}}",
-         "Efron 2011; Ho et al. 2020, section 3.2", "diffusion.oracle_mixture.Mixture",
-         "diffusion.oracle_mixture.atoms")
+         "Efron 2011; Ho et al. 2020, section 3.2", "diffusion.oracle.mixture.Mixture",
+         "diffusion.oracle.mixture.atoms")
 
 
 @dataclass(frozen=True, eq=False)

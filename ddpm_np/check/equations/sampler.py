@@ -17,8 +17,7 @@ from ddpm_np.check.strategies import Batch, batches, plain_batches, plain_cases,
 equation("1", "the reverse process, from x_T down",
          r"p_\theta(x_{0:T}) = p(x_T)\prod_{t=1}^T p_\theta(x_{t-1}\mid x_t),\quad "
          r"p_\theta(x_{t-1}\mid x_t) = \mathcal{N}(\mu_\theta(x_t,t),\,\Sigma_\theta(x_t,t))",
-         "Ho et al. 2020, (1)", "diffusion.sampler.sample_with", "diffusion.sampler.ancestral",
-         "diffusion.sampler.progressive")
+         "Ho et al. 2020, (1)", "diffusion.sampler.sample_with", "diffusion.sampler.ancestral")
 equation("algorithm-2", "a step of Algorithm 2",
          r"x_{t-1} = \frac{1}{\sqrt{\alpha_t}}\left(x_t-\frac{1-\alpha_t}{\sqrt{1-\bar\alpha_t}}"
          r"\epsilon_\theta(x_t,t)\right)+\sigma_t z,\quad z = 0\ \mathrm{at}\ t = 1",
@@ -31,7 +30,7 @@ equation("ddim-16", "σ_t of DDIM",
          r"\sqrt{1-\frac{\bar\alpha_t}{\bar\alpha_s}}",
          "Song, Meng & Ermon 2021, (16)", "diffusion.ddim.ddim_sigma")
 equation("timesteps", "n of the T steps", r"T \geq \tau_n > \dots > \tau_1 \geq 1",
-         "Song, Meng & Ermon 2021, section 4.2", "diffusion.schedules.timesteps")
+         "Song, Meng & Ermon 2021, section 4.2", "diffusion.respacing.timesteps")
 
 
 @checks("algorithm-2", draws=batches(), first=plain_batches, needs=["p_sample"])

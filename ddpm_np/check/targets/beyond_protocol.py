@@ -1,7 +1,8 @@
 """What this package has beyond the protocol of a check target, so that the checker reaches every equation in it.
 
-Most functions are there under their own names, as ``function(schedule, …)`` is in `ddpm_np.diffusion`; chains come as
-lists. Here are those that ask for more than that. t is the paper's t, and numbers are in this package's units.
+Most functions are there under their own names: those of (schedule, …) in `ddpm_np.diffusion` as they are, those of
+(reverse, …) with a model and the options that a `Reverse` is made of. Chains come as lists. Here are those that ask
+for more than that. t is the paper's t, and numbers are in this package's units.
 """
 
 from __future__ import annotations
@@ -14,16 +15,19 @@ import numpy as np
 from ddpm_np import diffusion
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.backend import Backend, to_host
-from ddpm_np.diffusion import Schedule, Trajectory, trajectory
+from ddpm_np.diffusion import Reverse, Schedule, Trajectory, trajectory
 from ddpm_np.nn import Module
 from ddpm_np.training.trainer import Trainer
 
-FUNCTIONS = (
-    "ancestral", "annealed_langevin", "bound_loss", "ddim", "ddim_invert", "ddim_sigma", "eps_from_mean",
-    "eps_from_score", "hybrid_loss", "inpaint", "interpolate", "learned_range_log_variance", "mean_mismatch",
-    "mean_mismatch_from_noise", "mean_mismatch_simplified", "min_snr_weight", "mismatch_constant",
-    "p_mean_log_variance", "posterior_mean", "predict", "progressive", "q_trajectory", "score_matching_loss", "send",
-    "target", "weighted_noise_loss", "x0_from_mean",
+OF_SCHEDULE = (
+    "bound_loss", "ddim_sigma", "eps_from_mean", "eps_from_score", "hybrid_loss", "learned_range_log_variance",
+    "min_snr_weight", "mismatch_constant", "posterior_mean", "q_trajectory", "score_matching_loss", "target",
+    "x0_from_mean",
+)
+OF_REVERSE = (
+    "ancestral", "annealed_langevin", "ddim", "ddim_invert", "inpaint", "interpolate", "mean_mismatch",
+    "mean_mismatch_from_noise", "mean_mismatch_simplified", "p_mean_log_variance", "predict", "send",
+    "weighted_noise_loss",
 )
 LINES = ("log_p_joint", "log_q_joint", *(f"equation_{i}" for i in (3, *range(17, 26))))
 
@@ -35,7 +39,7 @@ class Zero(Module):
         self.weight = Tensor(zeros, requires_grad=True)
 
 
-class Further:
+class BeyondProtocol:
     """The methods of `Ours` that no other target has."""
 
     backend: Backend
@@ -43,6 +47,7 @@ class Further:
     _schedule: Schedule
     _carry: Callable[[Any], Any]
     _back: Callable[[Any], Any]
+    _reverse: Callable[[Callable, dict[str, Any]], tuple[Reverse, dict[str, Any]]]
 
     def _drawn(self, rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """t (N,) and ε (N, …) as a step of `Trainer` draws them for a batch, with a seed of the generator's."""
@@ -58,7 +63,8 @@ class Further:
 
     def _line(self, name: str, model: Callable, x: np.ndarray, *log_q: Callable, **options: Any) -> Any:
         """A line of appendix A on a trajectory (T + 1, N, …); (24) and (25) take ln q(x_t) = log_q(x_t, t) too."""
-        drawn = Trajectory(self._schedule, self._carry(model), self._carry(x), **options)
+        reverse, rest = self._reverse(model, options)
+        drawn = Trajectory(reverse, self._carry(x), **rest)
         return self._back(getattr(trajectory, name)(drawn, *map(self._carry, log_q)))
 
     def _without_schedule(self, function: Callable, *args: Any, **options: Any) -> Any:
@@ -84,8 +90,9 @@ class Further:
 
     def respace(self, model: Callable, steps: list[int]) -> tuple[np.ndarray, np.ndarray, Callable]:
         """β'₁..β'_n, ᾱ'₀..ᾱ'_n, and the model asked at i."""
-        schedule, at_tau = diffusion.respace(self._schedule, self._carry(model), steps)
-        return schedule.beta[1:], schedule.alpha_bar, lambda x, i: self._back(at_tau(self._carry(x), self._carry(i)))
+        fewer = diffusion.respace(Reverse(self._schedule, self._carry(model)), steps)
+        betas, alpha_bar = fewer.schedule.beta[1:], fewer.schedule.alpha_bar
+        return betas, alpha_bar, lambda x, i: self._back(fewer.model(self._carry(x), self._carry(i)))
 
     def hybrid_gradient(self, output: np.ndarray, *args: np.ndarray, **options: Any) -> Any:
         """The gradient of Σ `hybrid_loss` of (x_0, t, noise) by what the net says, (N, …, 2C)."""

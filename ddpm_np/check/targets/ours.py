@@ -10,12 +10,12 @@ import numpy as np
 
 from ddpm_np import diffusion
 from ddpm_np.backend import get_backend, to_host
-from ddpm_np.check.targets.beyond_protocol import FUNCTIONS, LINES, Further
-from ddpm_np.diffusion import Schedule
+from ddpm_np.check.targets.beyond_protocol import LINES, OF_REVERSE, OF_SCHEDULE, BeyondProtocol
+from ddpm_np.diffusion import Reverse, Schedule
 from ddpm_np.models.unet import time_embedding
 
 
-class Ours(Further):
+class Ours(BeyondProtocol):
     """The functions of `ddpm_np.diffusion` for one schedule: the factory ``betas -> target`` itself.
 
     Parameters
@@ -35,6 +35,17 @@ class Ours(Further):
         """What a function of (schedule, …) gives for arrays carried to the backend, carried back."""
         return self._back(function(self._schedule, *map(self._carry, args), **options))
 
+    def _ask_reverse(self, function: Callable, model: Callable, *args: Any, **options: Any) -> Any:
+        """The same of a function of (reverse, …), the reverse process being made of a model and its options."""
+        reverse, rest = self._reverse(model, options)
+        return self._back(function(reverse, *map(self._carry, args), **rest))
+
+    def _reverse(self, model: Callable, options: dict[str, Any]) -> tuple[Reverse, dict[str, Any]]:
+        """The reverse process with this model, and the options that are not its own."""
+        own = {name: options[name] for name in ("predicts", "variance", "clip") if name in options}
+        rest = {name: value for name, value in options.items() if name not in own}
+        return Reverse(self._schedule, self._carry(model), **own), rest
+
     def _carry(self, value: Any) -> Any:
         if callable(value):
             return lambda *args: self._carry(value(*(to_host(a) if hasattr(a, "shape") else a for a in args)))
@@ -53,18 +64,20 @@ class Ours(Further):
         return self._schedule.alpha_bar
 
     def posterior_log_variance_clipped(self, t: np.ndarray) -> np.ndarray:
-        return self._ask(lambda s, t, x: s.at(s.posterior_log_variance_clipped, t, x), t, np.zeros(len(t)))
+        return self._ask(lambda s, t: s.at(t, like=t, dtype=self.dtype).posterior_log_variance_clipped, t)
 
     def __getattr__(self, name: str) -> Any:
-        """Every function of (schedule, arrays …) is there under its own name."""
+        """Every function of (schedule, …) and of (reverse, …) is there under its own name."""
         if name in LINES:
             return partial(self._line, name)
-        if name not in _PLAIN and name not in FUNCTIONS:
-            raise AttributeError(name)
-        return partial(self._ask, getattr(diffusion, name))
+        if name in _OF_SCHEDULE or name in OF_SCHEDULE:
+            return partial(self._ask, getattr(diffusion, name))
+        if name in _OF_REVERSE or name in OF_REVERSE:
+            return partial(self._ask_reverse, getattr(diffusion, name))
+        raise AttributeError(name)
 
     def sample(self, model: Callable, x_T: np.ndarray, noises: np.ndarray, **options: Any) -> np.ndarray:
-        return self._ask(diffusion.sample_with, model, x_T, noises, **options)
+        return self._ask_reverse(diffusion.sample_with, model, x_T, noises, **options)
 
     def timesteps(self, n: int) -> list[int]:
         return diffusion.timesteps(self._schedule.T, n)
@@ -91,6 +104,8 @@ class Ours(Further):
         return diffusion.named_schedule(name, T).beta[1:]
 
 
-_PLAIN = ("q_step", "q_sample", "q_posterior", "predict_x0", "predict_eps", "mean_from_eps", "score_from_eps",
-          "velocity", "x0_from_velocity", "eps_from_velocity", "p_mean_variance", "learned_range_variance", "p_sample",
-          "ddim_step", "prior_kl", "vlb_term", "vlb", "simple_loss")
+_OF_SCHEDULE = (
+    "eps_from_velocity", "learned_range_variance", "mean_from_eps", "predict_eps", "predict_x0", "prior_kl",
+    "q_posterior", "q_sample", "q_step", "score_from_eps", "simple_loss", "velocity", "x0_from_velocity",
+)
+_OF_REVERSE = ("ddim_step", "p_mean_variance", "p_sample", "vlb", "vlb_term")

@@ -10,10 +10,10 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from ddpm_np.backend import Backend, get_backend, of
-from ddpm_np.diffusion.oracle import Oracle
-from ddpm_np.diffusion.oracle_affine import host_numbers, not_negative
-from ddpm_np.diffusion.schedule import Schedule
+from ddpm_np.backend import Array, Backend, Ints, get_backend, of, plain
+from ddpm_np.diffusion.oracle.affine import host_numbers, not_negative
+from ddpm_np.diffusion.oracle.base import Oracle
+from ddpm_np.diffusion.schedule import Coefficients, Schedule
 
 _host = get_backend("numpy").xp
 
@@ -79,43 +79,47 @@ class Mixture(Oracle):
         self._squares = (self._about**2).sum(axis=1)  # (K,)
         self._below_largest = self._spread.max() - self._spread  # (K,) or (K, D)
 
-    def responsibilities(self, x_t: Any, t: Any) -> Any:
+    def responsibilities(self, x_t: Array, t: Ints) -> Array:
         """r_k(x_t) = w_k·N(x_t; √ᾱ_t·m_k, C_k)/q(x_t), the chance that x_t comes from component k; (N, K)."""
-        return _narrow(self._posterior(self._rows(x_t), t)[0], x_t)
+        x = self._rows(x_t)
+        return _narrow(self._posterior(x, self.schedule.at(t, like=x))[0], x_t)
 
-    def log_q(self, x_t: Any, t: Any) -> Any:
+    def log_q(self, x_t: Array, t: Ints) -> Array:
         """ln q(x_t) = ln Σ_k w_k·N(x_t; √ᾱ_t·m_k, C_k), summed over an image's dimensions, in nats; (N,)."""
-        return _narrow(self._posterior(self._rows(x_t), t)[1], x_t)
+        x = self._rows(x_t)
+        return _narrow(self._posterior(x, self.schedule.at(t, like=x))[1], x_t)
 
-    def score(self, x_t: Any, t: Any) -> Any:
+    def score(self, x_t: Array, t: Ints) -> Array:
         """∇ log q(x_t) = −Σ_k r_k·C_k⁻¹·(x_t − √ᾱ_t·m_k); (N, …)."""
         x = self._rows(x_t)
-        r, _ = self._posterior(x, t)
-        xp, signal = of(r), self._at("sqrt_alpha_bar", t, x)
+        k = self.schedule.at(t, like=x)
+        r, _ = self._posterior(x, k)
+        xp, signal = of(r), k.sqrt_alpha_bar
         if self._spread.ndim == 1:
-            share = r / self._marginal(t, x)  # (N, K)
+            share = r / self._marginal(k, x)  # (N, K)
             y = x - signal * self._like("_centre", x)  # (N, D)
             towards = xp.matmul(share, self._like("_about", x))  # (N, D)
             score = signal * towards - xp.sum(share, axis=1, keepdims=True) * y
         else:
-            score = sum(r[:, k:k + 1] * (signal * mean - x) / C for k, mean, C in self._components(t, x))
+            score = sum(r[:, j:j + 1] * (signal * mean - x) / C for j, mean, C in self._components(k, x))
         return _narrow(xp.reshape(score, x_t.shape), x_t)
 
-    def x0(self, x_t: Any, t: Any) -> Any:
+    def x0(self, x_t: Array, t: Ints) -> Array:
         """E[x₀ | x_t] = Σ_k r_k·C_k⁻¹·((1 − ᾱ_t)·m_k + √ᾱ_t·S_k·x_t); (N, …).
 
         Each part is m_k + √ᾱ_t·S_k·C_k⁻¹·(x_t − √ᾱ_t·m_k), as for one Gaussian, without the difference.
         """
         x = self._rows(x_t)
-        r, _ = self._posterior(x, t)
-        xp, signal, noise = of(r), self._at("sqrt_alpha_bar", t, x), self.schedule.at(self._noise, t, x)
+        k = self.schedule.at(t, like=x)
+        r, _ = self._posterior(x, k)
+        xp, signal, noise = of(r), k.sqrt_alpha_bar, k.rows(self._noise)
         S = self._like("_spread", x)
         if self._spread.ndim == 1:
-            share = r / self._marginal(t, x)  # (N, K)
+            share = r / self._marginal(k, x)  # (N, K)
             kept = xp.sum(share * S, axis=1, keepdims=True) * signal  # (N, 1)
             x0 = noise * xp.matmul(share, self._like("_flat", x)) + kept * x
         else:
-            x0 = sum(r[:, k:k + 1] * (noise * mean + signal * S[k, :] * x) / C for k, mean, C in self._components(t, x))
+            x0 = sum(r[:, j:j + 1] * (noise * mean + signal * S[j, :] * x) / C for j, mean, C in self._components(k, x))
         return _narrow(xp.reshape(x0, x_t.shape), x_t)
 
     def sample(self, n: int, *, seed: int = 0, first: int = 0, dtype: str = "float32",
@@ -135,7 +139,7 @@ class Mixture(Oracle):
             S = xp.reshape(S, (n, *[1] * len(shape)))
         return xp.take(self._like("means", z), k, axis=0) + xp.sqrt(S) * z
 
-    def _rows(self, x_t: Any) -> Any:
+    def _rows(self, x_t: Array) -> Array:
         """x_t in double precision as (N, D)."""
         if tuple(x_t.shape[1:]) != self.means.shape[1:]:
             raise ValueError(f"expected images of shape {self.means.shape[1:]}, got {tuple(x_t.shape[1:])}")
@@ -144,37 +148,34 @@ class Mixture(Oracle):
             x_t = xp.astype(x_t, of(x_t.data).float64 if xp.name == "tensor" else xp.float64)
         return xp.reshape(x_t, (x_t.shape[0], self._centre.size))
 
-    def _at(self, name: str, t: Any, x: Any) -> Any:
-        return self.schedule.at(getattr(self.schedule, name), t, x)  # (N, 1)
-
-    def _marginal(self, t: Any, x: Any) -> Any:
+    def _marginal(self, k: Coefficients, x: Array) -> Array:
         """C_k = ᾱ_t·S_k + 1 − ᾱ_t for one number a component; (N, K)."""
-        return self._at("alpha_bar", t, x) * self._like("_spread", x) + self.schedule.at(self._noise, t, x)
+        return k.alpha_bar * self._like("_spread", x) + k.rows(self._noise)
 
-    def _components(self, t: Any, x: Any) -> Iterator[tuple[int, Any, Any]]:
-        """k, m_k (D,) and C_k (N, D), one component after the other."""
-        alpha_bar, noise = self._at("alpha_bar", t, x), self.schedule.at(self._noise, t, x)  # (N, 1) each
+    def _components(self, k: Coefficients, x: Array) -> Iterator[tuple[int, Array, Array]]:
+        """j, m_j (D,) and C_j (N, D), one component after the other."""
+        alpha_bar, noise = k.alpha_bar, k.rows(self._noise)  # (N, 1) each
         S, means = self._like("_spread", x), self._like("_flat", x)  # (K, D) each
-        for k in range(len(self.weights)):
-            yield k, means[k, :], alpha_bar * S[k, :] + noise
+        for j in range(len(self.weights)):
+            yield j, means[j, :], alpha_bar * S[j, :] + noise
 
-    def _posterior(self, x: Any, t: Any) -> tuple[Any, Any]:
+    def _posterior(self, x: Array, k: Coefficients) -> tuple[Array, Array]:
         """Responsibilities (N, K) and ln q (N,) of x (N, D): the softmax and the log of the sum of exponentials."""
-        logits, common = self._by_products(x, t) if self._spread.ndim == 1 else (self._by_differences(x, t), 0.0)
+        logits, common = self._by_products(x, k) if self._spread.ndim == 1 else (self._by_differences(x, k), 0.0)
         xp, largest = of(logits), _largest(logits)  # (N, 1)
         powers = xp.exp(logits - largest)  # (N, K)
         total = xp.sum(powers, axis=1, keepdims=True)  # (N, 1)
         return powers / total, xp.reshape(largest + xp.log(total) + common, (x.shape[0],))
 
-    def _by_products(self, x: Any, t: Any) -> tuple[Any, Any]:
+    def _by_products(self, x: Array, k: Coefficients) -> tuple[Array, Array]:
         """ln w_k·N(x; √ᾱ·m_k, C_k) = logits (N, K) + what is common to all k (N, 1), for one C_k a component.
 
         About the centre, −½|y − √ᾱ·m_k|²/C_k = (√ᾱ·y·m_k − ½ᾱ·|m_k|²)/C_k − ½|y|²/C_k. With C the largest C_k, the last
         is −½|y|²/C, common to all, and −½|y|²/C·(C − C_k)/C_k: where all C_k are one, a far x does not drown the rest.
         """
-        signal, alpha_bar = self._at("sqrt_alpha_bar", t, x), self._at("alpha_bar", t, x)  # (N, 1) each
-        C, about = self._marginal(t, x), self._like("_about", x)  # (N, K), (K, D)
-        largest = alpha_bar * float(self._spread.max()) + self.schedule.at(self._noise, t, x)  # (N, 1)
+        signal, alpha_bar = k.sqrt_alpha_bar, k.alpha_bar  # (N, 1) each
+        C, about = self._marginal(k, x), self._like("_about", x)  # (N, K), (K, D)
+        largest = alpha_bar * float(self._spread.max()) + k.rows(self._noise)  # (N, 1)
         y = x - signal * self._like("_centre", x)  # (N, D)
         xp = of(y)
         common = -0.5 * xp.sum(y * y, axis=1, keepdims=True) / largest  # (N, 1)
@@ -183,24 +184,24 @@ class Mixture(Oracle):
         exponent = exponent + common * (alpha_bar * self._like("_below_largest", x) / C)
         return self._like("_log_weights", x) - 0.5 * x.shape[1] * of(C).log(2 * math.pi * C) + exponent, common
 
-    def _by_differences(self, x: Any, t: Any) -> Any:
+    def _by_differences(self, x: Array, k: Coefficients) -> Array:
         """ln w_k·N(x; √ᾱ·m_k, C_k), with a C_k in every dimension; (N, K)."""
-        xp, signal = of(x), self._at("sqrt_alpha_bar", t, x)
+        xp, signal = of(x), k.sqrt_alpha_bar
         parts = []
-        for _, mean, C in self._components(t, x):
+        for _, mean, C in self._components(k, x):
             each = (x - signal * mean) * (x - signal * mean) / C + of(C).log(2 * math.pi * C)  # (N, D)
             parts.append(-0.5 * xp.sum(each, axis=1, keepdims=True))  # (N, 1)
         return self._like("_log_weights", x) + xp.concat(parts, axis=1)
 
 
-def _largest(logits: Any) -> Any:
+def _largest(logits: Array) -> Array:
     """The largest real part in each row, a constant; (N, 1)."""
-    data = logits.data if of(logits).name == "tensor" else logits
+    data = plain(logits)
     xp = of(data)
     return xp.max(xp.real(data) if "complex" in str(data.dtype) else data, axis=1, keepdims=True)
 
 
-def _narrow(y: Any, x: Any) -> Any:
+def _narrow(y: Array, x: Array) -> Array:
     """y in x's dtype."""
     return y if y.dtype == x.dtype else of(y).astype(y, x.dtype)
 

@@ -2,19 +2,18 @@
 
 With x₀ ~ N(m, s²) in each dimension every marginal, the best prediction ε*, the exact reverse step, the end of every
 chain and both forms of the bound are short formulas (Pierret & Galerne, arXiv:2405.14250). They say what the code
-of the paper's equations has to give. Mixtures and small sets of images are in `oracle_mixture`.
+of the paper's equations has to give. Mixtures and small sets of images are in `mixture`.
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from ddpm_np.backend import Backend, get_backend, of, real_dtype
-from ddpm_np.diffusion.oracle_affine import (
+from ddpm_np.backend import Array, Backend, Ints, get_backend, of
+from ddpm_np.diffusion.oracle.affine import (
     chain_end,
     columns,
     entropy,
@@ -28,51 +27,10 @@ from ddpm_np.diffusion.oracle_affine import (
     rows,
     terms_of_5,
 )
+from ddpm_np.diffusion.oracle.base import Oracle
 from ddpm_np.diffusion.schedule import Schedule
 
 _host = get_backend("numpy").xp
-
-
-class Oracle(ABC):
-    """Data x₀ of which everything is known: what each class of this kind offers.
-
-    ``x_t`` is (N, …), an array or a Tensor, and `t` an int array (N,), 1..T; at t = 0 all is defined too, where the
-    data has a density. Results have x_t's dtype, and images x_t's shape. `eps` is a model for any sampler, bound or
-    loss: the best that there can be. ``sample(n, seed=…, first=…, dtype=…, backend=…)`` draws x₀.
-    """
-
-    def __init__(self, schedule: Schedule, variance: Any):
-        self.schedule = schedule
-        noise = schedule.one_minus_alpha_bar.copy()  # (T+1,): 1 − ᾱ_t
-        if not variance.all():
-            noise[0] = math.nan  # a point has no density: `Schedule.at` refuses t = 0
-        noise.setflags(write=False)
-        self._noise = noise
-        self._copies: dict[tuple[str, str, str], Any] = {}
-
-    def eps(self, x_t: Any, t: Any) -> Any:
-        """ε*(x_t, t) = E[ε | x_t] = −√(1 − ᾱ_t)·∇ log q(x_t), which minimises L_simple (14); (N, …)."""
-        return -self.schedule.at(self.schedule.sqrt_one_minus_alpha_bar, t, x_t) * self.score(x_t, t)
-
-    @abstractmethod
-    def x0(self, x_t: Any, t: Any) -> Any:
-        """E[x₀ | x_t]; (N, …)."""
-
-    @abstractmethod
-    def score(self, x_t: Any, t: Any) -> Any:
-        """∇ log q(x_t), by x_t; (N, …)."""
-
-    @abstractmethod
-    def log_q(self, x_t: Any, t: Any) -> Any:
-        """ln q(x_t), summed over the dimensions, in nats; (N,)."""
-
-    def _like(self, name: str, x: Any) -> Any:
-        """One of this object's host arrays on x's device, in x's real dtype; copied there once."""
-        x = x.data if of(x).name == "tensor" else x
-        key = (name, of(x).name, str(real_dtype(x)))
-        if key not in self._copies:
-            self._copies[key] = of(x).asarray(getattr(self, name), dtype=real_dtype(x))
-        return self._copies[key]
 
 
 class Gaussian(Oracle):
@@ -153,7 +111,7 @@ class Gaussian(Oracle):
         if not fits:
             raise ValueError(f"expected images that go with parameters of shape {dims}, got images of shape {shape}")
 
-    def _into(self, x: Any) -> Any:
+    def _into(self, x: Array) -> Array:
         """x as the parameters see it: itself, or (N, d) along the eigenvectors."""
         self._fits(tuple(x.shape[1:]))
         if self.basis is None:
@@ -162,7 +120,7 @@ class Gaussian(Oracle):
         stack = xp.reshape(x, (n, 1, d))  # (N, 1, d): one product an image, so the same bits in any batch
         return xp.reshape(xp.matmul(stack, self._like("basis", x)), (n, d))
 
-    def _back(self, y: Any, shape: tuple[int, ...]) -> Any:
+    def _back(self, y: Array, shape: tuple[int, ...]) -> Array:
         """The way back from `_into`."""
         if self.basis is None:
             return y
@@ -170,24 +128,25 @@ class Gaussian(Oracle):
         stack = xp.reshape(y, (y.shape[0], 1, self.mean.size))  # (N, 1, d)
         return xp.reshape(xp.matmul(stack, of(basis).permute_dims(basis, (1, 0))), shape)
 
-    def _deviation(self, x_t: Any, t: Any) -> tuple[Any, Any]:
+    def _deviation(self, x_t: Array, t: Ints) -> tuple[Array, Array]:
         """x_t − √ᾱ_t·m and v_t, both (N, …) along the parameters' dimensions."""
-        y, s = self._into(x_t), self.schedule
-        v = s.at(s.alpha_bar, t, y) * self._like("variance", y) + s.at(self._noise, t, y)  # (N, …)
-        return y - s.at(s.sqrt_alpha_bar, t, y) * self._like("mean", y), v
+        y = self._into(x_t)
+        k = self.schedule.at(t, like=y)
+        v = k.alpha_bar * self._like("variance", y) + k.rows(self._noise)  # (N, …)
+        return y - k.sqrt_alpha_bar * self._like("mean", y), v
 
-    def score(self, x_t: Any, t: Any) -> Any:
+    def score(self, x_t: Array, t: Ints) -> Array:
         """∇ log q(x_t) = −(x_t − √ᾱ_t·m)/v_t; (N, …)."""
         y, v = self._deviation(x_t, t)
         return self._back(-y / v, x_t.shape)
 
-    def x0(self, x_t: Any, t: Any) -> Any:
+    def x0(self, x_t: Array, t: Ints) -> Array:
         """E[x₀ | x_t] = m + √ᾱ_t·s²/v_t·(x_t − √ᾱ_t·m); (N, …)."""
         y, v = self._deviation(x_t, t)
-        gain = self.schedule.at(self.schedule.sqrt_alpha_bar, t, y) * self._like("variance", y) / v  # (N, …)
+        gain = self.schedule.at(t, like=y).sqrt_alpha_bar * self._like("variance", y) / v  # (N, …)
         return self._back(self._like("mean", y) + gain * y, x_t.shape)
 
-    def log_q(self, x_t: Any, t: Any) -> Any:
+    def log_q(self, x_t: Array, t: Ints) -> Array:
         """ln q(x_t) = −½·Σ [(x_t − √ᾱ_t·m)²/v_t + ln 2πv_t], summed over an image's dimensions, in nats; (N,)."""
         y, v = self._deviation(x_t, t)
         each = y * y / v + of(v).log(2 * math.pi * v)  # (N, …)

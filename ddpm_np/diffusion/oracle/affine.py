@@ -1,7 +1,7 @@
 """Gaussian data x₀ ~ N(m, s²) and a model whose step is affine: chains, bound and likelihood in closed form.
 
 All of a model's steps are Gaussian and affine, p_θ(x_{t−1} | x_t) = N(A_t·x_t + B_t, σ_t²), if its ε_θ is
-a_t·x + b_t; the best one, ε*, is (see `oracle`). Everything here is per dimension, in nats, in float64 on the host.
+a_t·x + b_t; the best one, ε*, is (see `gaussian`). Everything here is per dimension, in nats, in float64 on the host.
 m and s² are numbers or arrays (*dims); tables are (T + 1,) or (T + 1, *dims), index 0 the data.
 """
 
@@ -103,8 +103,8 @@ def terms_of_5(schedule: Schedule, mean: Any, variance: Any, gain: Any, shift: A
     Checked as: 16.
     """
     alpha_bar, signal, noise, tilde, on_x0, on_xt = columns(
-        schedule, mean, "alpha_bar", "sqrt_alpha_bar", "one_minus_alpha_bar", "beta_tilde", "posterior_mean_x0",
-        "posterior_mean_xt")
+        schedule, mean, "alpha_bar", "sqrt_alpha_bar", "one_minus_alpha_bar", "beta_tilde", "posterior_x0",
+        "posterior_xt")
     sigma2 = _positive(rows(schedule, mean, "σ²", sigma2))
     # μ̃_t − μ_θ = c·x₀ + c'·x_t − A·x_t − B, and x_t = √ᾱ·x₀ + √(1 − ᾱ)·ε
     x0, eps2 = on_x0 + (on_xt - gain) * signal, (on_xt - gain) ** 2 * noise

@@ -1,0 +1,111 @@
+"""Fewer steps than a schedule has: which of them a sampler visits, and the reverse process over those alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+from ddpm_np.backend import Array, Ints, get_backend, of, to_host
+from ddpm_np.diffusion.reverse import Reverse
+from ddpm_np.diffusion.schedule import Schedule
+
+_host = get_backend("numpy").xp
+SPACINGS = ("leading", "trailing", "linspace", "quadratic")
+
+
+def timesteps(T: int, n: int, spacing: str = "trailing") -> list[int]:
+    """n distinct steps of 1..T, descending, for a sampler that takes fewer than T.
+
+    Checked as: timesteps.
+
+    Parameters
+    ----------
+    spacing
+        ``"trailing"``: T·i/n for i = n..1, rounded: from T down. ``"leading"``: 1 + i·⌊T/n⌋ for i = n−1..0: down to 1,
+        and for small n far from T. ``"linspace"``: from T to 1 in equal steps, rounded. ``"quadratic"``: from T to 1,
+        1 + (T − 1)·(i/(n − 1))² rounded, more of them at small t; where two would be equal the larger moves up.
+        One step alone is T, except of ``"leading"``, where it is 1.
+
+    Examples
+    --------
+    >>> timesteps(1000, 4), timesteps(1000, 4, "leading")
+    ([1000, 750, 500, 250], [751, 501, 251, 1])
+    >>> timesteps(1000, 4, "linspace"), timesteps(1000, 4, "quadratic")
+    ([1000, 667, 334, 1], [1000, 445, 112, 1])
+    """
+    if spacing not in SPACINGS:
+        raise ValueError(f"spacing must be one of {', '.join(SPACINGS)}, got {spacing!r}")
+    if not 1 <= n <= T:
+        raise ValueError(f"the number of steps must be from 1 to T = {T}, got {n}")
+    if spacing == "leading":
+        return [1 + i * (T // n) for i in reversed(range(n))]
+    if spacing == "trailing":
+        return [_nearest(i * T, n) for i in range(n, 0, -1)]
+    if n == 1:
+        return [T]
+    power = 1 if spacing == "linspace" else 2
+    rising: list[int] = []
+    for i in range(n):
+        t = 1 + _nearest((T - 1) * i**power, (n - 1) ** power)
+        rising.append(max(t, rising[-1] + 1) if rising else t)
+    return rising[::-1]
+
+
+def _nearest(a: int, b: int) -> int:
+    """a/b rounded to the nearest integer, halves up, without a floating number."""
+    return (2 * a + b) // (2 * b)
+
+
+def respace(reverse: Reverse, steps: Sequence[int]) -> Reverse:
+    """The reverse process that visits only some steps τ: β'_i = 1 − ᾱ_τi/ᾱ_τ(i−1), τ_0 = 0.
+
+    Checked as: respacing.
+
+    Parameters
+    ----------
+    reverse
+        The reverse process over all steps.
+    steps
+        Distinct ints in 1..T, in any order: τ₁ < … < τ_n once sorted.
+
+    Returns
+    -------
+    Reverse
+        Its schedule has n steps, with the marginals of the old one at τ; its model at i is the old one at τ_i; the
+        other options stay.
+
+    Raises
+    ------
+    ValueError
+        Where `steps` are not such, or the variance is a table, whose T + 1 rows do not fit n steps.
+
+    Examples
+    --------
+    >>> from ddpm_np.diffusion import linear_schedule
+    >>> fewer = respace(Reverse(linear_schedule(1000), lambda x_t, t: x_t), timesteps(1000, 50))
+    >>> fewer.schedule.T
+    50
+    """
+    schedule, model = reverse.schedule, reverse.model
+    if not isinstance(reverse.variance, str):
+        raise ValueError(f"a variance given as a table of T + 1 = {schedule.T + 1} numbers cannot be respaced: respace "
+                         "with variance='small' or 'large', then replace it by a table for the new steps")
+    tau = sorted(steps)
+    bad: list[Any] = [t for t in tau if not (hasattr(t, "__index__") and 1 <= t <= schedule.T)]
+    bad += [f"{t} twice" for t, after in pairwise(tau) if t == after]
+    if bad or not tau:
+        raise ValueError(f"steps must be distinct ints from 1 to T = {schedule.T}, got {bad[0] if bad else 'none'}")
+    index = _host.asarray([0, *tau])  # (n+1,)
+    beta = to_host(schedule.beta) if of(schedule.beta).name == "tensor" else schedule.beta
+    xp = of(beta)
+    with _host.errstate(divide="ignore"):
+        log_alpha = xp.log1p(-beta)  # (T+1,)
+    gaps = xp.asarray([0.0, *(log_alpha[a + 1 : b + 1].sum() for a, b in pairwise(index))])  # (n+1,): ln α'_i
+
+    def at_tau(x: Array, i: Ints) -> Array:
+        """The model at t = τ_i."""
+        return model(x, of(i).take(of(i).asarray(index), i, axis=0))
+
+    return replace(reverse, schedule=Schedule(-xp.expm1(gaps), gaps), model=at_tau)

@@ -1,0 +1,126 @@
+"""Images from a trained net: `sample`, and the predictions of them along the chain.
+
+>>> from ddpm_np import load, sample                  # doctest: +SKIP
+>>> images = sample(load("runs/digits"), n=16)        # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ddpm_np.backend import to_host
+from ddpm_np.diffusion import Schedule
+from ddpm_np.runs.load import load
+from ddpm_np.sampling import ImageGenerator, Sampler
+
+
+def sample(model: Any, n: int, *, seed: int = 0, first: int = 0, sampler: Sampler | None = None,
+           batch_size: int | None = None, weights: str = "ema", workers: int | None = None,
+           schedule: Schedule | None = None, predicts: str | None = None, variance: Any = None,
+           clip: bool | None = None, labels: Any = None, guidance: float = 0.0,
+           on_step: Callable[[int], Any] = lambda images: None) -> np.ndarray:
+    """Sample images from a net, by Algorithm 2 unless told otherwise.
+
+    Parameters
+    ----------
+    model : UNet, Trainer, path or what `load` returns
+        A UNet needs a `schedule` too, unless it is the paper's.
+    n : int
+        Number of images: those numbered `first` .. `first + n − 1` of the seed. An image is a function of its number
+        alone: it comes out the same for any `n`, `batch_size` and `workers`.
+    seed, first : int
+    sampler : Sampler or None
+        The chain and its steps; None for Algorithm 2 with all of them.
+    batch_size : int or None
+        Images at a time; None for as many as need the memory of 250 of the paper's CIFAR-10 net, at most 250.
+    weights : str
+        ``"ema"`` (the average) or ``"model"`` (after the last step), if the model has both.
+    workers : int or None
+        Number of CPUs to use; None for all.
+    schedule : Schedule or None
+        None for the model's own.
+    predicts, variance, clip
+        As in `diffusion.Reverse`; None for the configuration's, which is the paper's if the model has none.
+    labels : int, int array (n,) or None
+        The classes, for a net with labels; None for the unconditional class.
+    guidance : float
+        The weight w of classifier-free guidance, see `diffusion.guided`.
+    on_step : callable
+        Called after each step of a batch, with the number of its images.
+
+    Returns
+    -------
+    array (n, H, W, C)
+        In [−1, 1], in the net's dtype, on the host. `ddpm_np.data.to_levels` converts it to bytes.
+
+    Raises
+    ------
+    ValueError
+        For a number out of range, or labels that do not belong to the net.
+
+    Examples
+    --------
+    >>> from ddpm_np.models import UNet, UNetConfig
+    >>> images = sample(UNet(UNetConfig.preset("digits")), n=2, sampler=Sampler("ddim", steps=2))
+    >>> images.shape
+    (2, 8, 8, 1)
+    """
+    if n < 1 or (batch_size is not None and batch_size < 1):
+        raise ValueError(f"n and batch_size must be at least 1, got {n} and {batch_size}")
+    generator = ImageGenerator(_opened(model), weights=weights, workers=workers, schedule=schedule, predicts=predicts,
+                               variance=variance, clip=clip, labels=labels, guidance=guidance)
+    images, batch_size, sampler = [], batch_size or generator.at_a_time, sampler or Sampler()
+    for start in range(0, n, batch_size):
+        count = min(batch_size, n - start)
+        for _, x, _ in generator.chain(sampler, generator.noise(seed, first + start, count), start):
+            on_step(count)
+            x_0 = x
+        images.append(np.clip(to_host(x_0), -1, 1))
+    return np.concatenate(images)
+
+
+def progressive_predictions(model: Any, n: int, *, places: int = 10, seed: int = 0, sampler: Sampler | None = None,
+                            on_step: Callable[[int], Any] = lambda images: None, **options: Any) -> np.ndarray:
+    """Return x̂₀ of each image at evenly spaced places of its chain: progressive generation.
+
+    Parameters
+    ----------
+    model, n, seed, sampler, on_step
+        As in `sample`.
+    places : int
+        Number of predictions; the last is the image itself.
+    **options
+        Those of `ImageGenerator`.
+
+    Returns
+    -------
+    array (n, places, H, W, C)
+        In [−1, 1].
+
+    Notes
+    -----
+    Section 4.3 and figure 6 of Ho et al. (2020).
+    """
+    generator, sampler = ImageGenerator(_opened(model), **options), sampler or Sampler()
+    count = len(sampler.visits(generator.schedule.T))
+    wanted = set(np.linspace(0, count - 1, min(places - 1, count)).round().astype(int).tolist())
+    batches = []
+    for start in range(0, n, generator.at_a_time):
+        size = min(generator.at_a_time, n - start)
+        seen = []
+        for i, (_, x, x0_hat) in enumerate(generator.chain(sampler, generator.noise(seed, start, size), start)):
+            on_step(size)
+            image = x
+            if i in wanted:
+                seen.append(np.clip(to_host(x0_hat), -1, 1))
+        batches.append(np.stack([*seen, np.clip(to_host(image), -1, 1)], axis=1))
+    return np.concatenate(batches)
+
+
+def _opened(model: Any) -> Any:
+    """What a path names; anything else as it is."""
+    return load(model) if isinstance(model, (str, Path)) else model

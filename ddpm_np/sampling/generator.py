@@ -1,0 +1,171 @@
+"""A trained net that generates images: its reverse process, its labels, and the sizes that a sampler has to know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ddpm_np.backend import Array, backend_of, get_backend
+from ddpm_np.config import DiffusionConfig
+from ddpm_np.diffusion import Denoiser, Reverse, Schedule, guided, linear_schedule
+from ddpm_np.models import UNetConfig
+from ddpm_np.nn import Module
+from ddpm_np.sampling.predictor import predictor
+from ddpm_np.sampling.samplers import ImageNoise, Sampler
+
+_host = get_backend("numpy").xp
+_MOST, _NUMBERS = 250, 250 * 32 * 32 * 128  # images at a time, and numbers of one array of them at a net's first level
+
+
+def images_at_a_time(config: UNetConfig) -> int:
+    """Return how many images of a net to generate at a time.
+
+    Parameters
+    ----------
+    config : UNetConfig
+        The net's shape.
+
+    Returns
+    -------
+    int
+        As many as need the memory of 250 images of the paper's CIFAR-10 net; at most 250.
+
+    Examples
+    --------
+    >>> images_at_a_time(UNetConfig.preset("cifar10")), images_at_a_time(UNetConfig.preset("ho256"))
+    (250, 3)
+    """
+    height, width = config.size
+    return min(_MOST, max(1, _NUMBERS // (height * width * config.channels)))
+
+
+class ImageGenerator:
+    """A trained net with its schedule, how its output is read, and its labels.
+
+    Parameters
+    ----------
+    model : Module, Trainer or what `load` returns
+        A net; or an object with a net as ``.model`` and its average as ``.ema.model``, and perhaps a ``.schedule``, a
+        ``.config`` and a ``.no_label``.
+    weights : str
+        ``"ema"`` or ``"model"``, as in `predictor`.
+    workers : int or None
+        As in `predictor`.
+    schedule : Schedule or None
+        None for the model's own, or the paper's if it has none.
+    predicts, variance, clip
+        As in `diffusion.Reverse`; None for those of the model's configuration.
+    labels : int, int array (n,) or None
+        The classes of the images, for a net with labels; None for the unconditional class.
+    guidance : float
+        The weight w of classifier-free guidance, see `diffusion.guided`.
+
+    Attributes
+    ----------
+    schedule : Schedule
+    predicts, variance, clip
+        As given, or as configured.
+    shape : tuple of int
+        (H, W, C) of an image.
+    at_a_time : int
+        See `images_at_a_time`.
+    backend : Backend
+    dtype : str
+        Of the weights.
+
+    Raises
+    ------
+    ValueError
+        If labels or guidance are given that the net does not support, or a label is out of range.
+    """
+
+    def __init__(self, model: Any, *, weights: str = "ema", workers: int | None = None,
+                 schedule: Schedule | None = None, predicts: str | None = None, variance: Any = None,
+                 clip: bool | None = None, labels: Any = None, guidance: float = 0.0):
+        net: Any = model if isinstance(model, Module) else model.model
+        settings = getattr(getattr(model, "config", None), "diffusion", None) or DiffusionConfig()
+        self._predictor: Any = predictor(model, weights, workers, fixed=True)
+        self.schedule = schedule or getattr(model, "schedule", None) or linear_schedule(1000)
+        self.predicts = predicts or settings.predicts
+        self.variance = settings.variance if variance is None else variance
+        self.clip = settings.clip_sample if clip is None else clip
+        self.shape = (*net.config.size, net.config.in_channels)
+        self.at_a_time = images_at_a_time(net.config)
+        self.dtype = str(net.parameters()[0].dtype)
+        self.backend = backend_of(net.parameters()[0].data)
+        self._classes = net.config.num_classes
+        self._labels, self._guidance = labels, guidance
+        if self._classes is None and (labels is not None or guidance):
+            raise ValueError("this net was trained without labels: leave labels and guidance out")
+        self._no_label = getattr(model, "no_label", None if self._classes is None else self._classes - 1)
+        if self._classes is not None and self._no_label is None and (labels is None or guidance):
+            raise ValueError(f"this net has no unconditional class: pass a label from 0 to {self._classes - 1} and no "
+                             "guidance")
+        given = _host.asarray([] if labels is None else labels)
+        last = (self._classes or 0) - 1 - (self._no_label is not None)
+        if given.size and not (given.min() >= 0 and given.max() <= last):
+            raise ValueError(f"labels must be from 0 to {last}, got {given.min()} to {given.max()}")
+
+    def noise(self, seed: int, first: int, n: int) -> ImageNoise:
+        """Return the random numbers of some images.
+
+        Parameters
+        ----------
+        seed : int
+        first, n : int
+            The number of the first image of the seed, and the number of images.
+
+        Returns
+        -------
+        ImageNoise
+        """
+        return ImageNoise(self.backend, seed, first, n, self.shape, self.dtype)
+
+    def reverse_of(self, n: int, start: int = 0) -> Reverse:
+        """Return the reverse process of some images: labels and guidance are in its model (x, t) → ε.
+
+        Parameters
+        ----------
+        n : int
+            The number of images.
+        start : int
+            The place of the first of them among the labels.
+
+        Returns
+        -------
+        Reverse
+
+        Raises
+        ------
+        ValueError
+            If there are fewer labels than images.
+        """
+        model = self._predictor if self._classes is None else self._conditional(n, start)
+        return Reverse(self.schedule, model, self.predicts, self.variance, self.clip)
+
+    def _conditional(self, n: int, start: int) -> Denoiser:
+        """The net as a function of (x, t) for the classes of n images."""
+        own = _host.asarray(self._no_label if self._labels is None else self._labels, _host.int64)
+        rows = _host.broadcast_to(own, (n,)) if own.ndim == 0 else own[start:start + n]
+        if rows.shape != (n,):
+            raise ValueError(f"labels must be one an image, got {own.shape[0]} for at least {start + n}")
+        y, net = self.backend.to_device(rows), self._predictor  # (n,)
+        return (lambda x, t: net(x, t, y)) if self._no_label is None else guided(net, y, self._no_label, self._guidance)
+
+    def chain(self, sampler: Sampler, noise: ImageNoise, start: int = 0) -> Iterator[tuple[int, Array, Array]]:
+        """Run the chain of some images, see `Sampler.chain`.
+
+        Parameters
+        ----------
+        sampler : Sampler
+        noise : ImageNoise
+            The images' random numbers.
+        start : int
+            The place of the first image among the labels.
+
+        Returns
+        -------
+        iterator of (t, x_t, x0_hat)
+            Down to t = 0.
+        """
+        return sampler.chain(self.reverse_of(noise.n, start), noise)

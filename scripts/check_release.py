@@ -1,0 +1,62 @@
+"""Build the package and use it as a stranger would: ``python scripts/check_release.py``.
+
+Builds the sdist and the wheel, lets ``twine check`` read both, installs the wheel into a fresh virtual environment, and
+there runs the commands and the Python that the README prints. Needs the ``dev`` extra, and a network for the
+dependencies.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMANDS = (  # a short run stands for the demo's, whose folder the README's lines go on from
+    ("train", "--steps", "50", "--set", "ema=0.9", "--out", "runs/demo", "--quiet"),
+    ("sample", "runs/demo", "-n", "4", "--quiet"),
+    ("check",),
+)
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        run(sys.executable, "-m", "build", "--outdir", place / "dist", ROOT)
+        files = sorted((place / "dist").iterdir())
+        run(sys.executable, "-m", "twine", "check", "--strict", *files)
+        venv.create(place / "venv", with_pip=True)
+        binaries = place / "venv" / ("Scripts" if os.name == "nt" else "bin")
+        run(binaries / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", files[-1])
+        work = place / "elsewhere"  # away from the checkout, so that only the wheel can be imported
+        work.mkdir()
+        for command in COMMANDS:
+            run(binaries / "ddpm-np", *command, cwd=work)
+        for block in python_blocks((ROOT / "README.md").read_text(encoding="utf-8")):
+            print(f"README:\n{block}", flush=True)
+            run(binaries / "python", "-c", block, cwd=work)
+    return 0
+
+
+def run(*command: str | Path, cwd: Path = ROOT) -> None:
+    """Run a command; end the script where it fails."""
+    print("$", " ".join(map(str, command[:6])), flush=True)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    if subprocess.run(command, cwd=cwd, env=environment, check=False).returncode:
+        sys.exit(f"error: {' '.join(map(str, command))} failed")
+
+
+def python_blocks(text: str) -> list[str]:
+    """The blocks of a Markdown page that are marked as Python."""
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    if not blocks:
+        sys.exit("error: the README has no block of Python to run")
+    return blocks
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,8 +1,8 @@
 """One namespace for every array: NumPy on the CPU, CuPy on the GPU.
 
 Functions of this package begin with ``xp = of(x)`` and compute through ``xp``; there is no global current backend.
-Arrays leave the device through `to_host` alone. Random numbers come from a counter, so a shard of a batch, a position in
-a batch, a resumed run and another backend all see the same words.
+Arrays leave the device through `to_host` alone. Random numbers come from a counter, so a shard of a batch, a position
+in a batch, a resumed run and another backend all see the same words.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def watching(stopwatch: Stopwatch | None = None, key_of: Callable[..., Any] = la
     def timed(key: Any, run: Callable[[], Any]) -> Any:
         return run() if stopwatch is None else stopwatch.add(key, run)
 
-    def watched(self: Op, arrays: list[Any], static: dict[str, Any]) -> Definition:
+    def watched(self: Op, arrays: Sequence[Any], static: dict[str, Any]) -> Definition:
         forward, key = choose(self, arrays, static), key_of(self.name, arrays, static)
         if getattr(here, "inside", False):
             return forward

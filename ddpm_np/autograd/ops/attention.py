@@ -45,7 +45,7 @@ def through_softmax(g: Array, p: Array) -> Array:
 
 @op(saves=("p",))
 def softmax(x: Array) -> Forward:
-    """p = e^x/Σ e^x over the last axis;   its gradient g becomes p·(g − Σ g·p)."""
+    """p = e^x/Σ e^x over the last axis;   a gradient g becomes p·(g − Σ g·p)."""
     p = softmax_of(x)
     return p, lambda g: (through_softmax(g, p),)
 

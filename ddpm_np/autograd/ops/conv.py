@@ -11,7 +11,7 @@ from ddpm_np.autograd.ops.shape import upsample_nearest
 from ddpm_np.autograd.tape import Gradients
 from ddpm_np.backend import Array, of
 
-Padding = tuple[tuple[int, int], tuple[int, int]]  # zeros around an image: ((top, bottom), (left, right))
+Padding = tuple[tuple[int, int], ...]  # zeros around an image: ((top, bottom), (left, right))
 
 
 def output_size(size: int, kernel: int, stride: int, padding: tuple[int, int]) -> int:

@@ -107,7 +107,7 @@ def test_a_coefficient_that_begins_at_1_is_refused_at_t_0(t):
     (lambda t: LINEAR.at(t, like=X).rows([1.0, 2.0]), ValueError, r"numbers, got \[1.0, 2.0\]$"),
     (lambda t: LINEAR.at(t, like=X).rows(None), ValueError, r"numbers, got None$"),
 ])
-def test_at_and_rows_name_what_was_expected(call, error, words):
+def test_errors_of_at_and_rows_name_what_was_expected(call, error, words):
     with pytest.raises(error, match=words) as caught:
         call(np.array([1, 2]))
     assert "\n" not in str(caught.value)

@@ -44,6 +44,23 @@ def toy_schedule(T: int = 100) -> Schedule:
 
     With fewer steps, β₁..β_T must be larger for x_T to be noise; respacing fixes them for any T from 2 to 1,000.
 
+    Parameters
+    ----------
+    T : int
+        Number of steps.
+
+    Returns
+    -------
+    Schedule
+        The schedule.
+
+    Raises
+    ------
+    ValueError
+        If T is not from 2 to 1,000.
+
+    Examples
+    --------
     >>> s = toy_schedule(100)
     >>> bool(abs(s.alpha_bar[50] - linear_schedule(1000).alpha_bar[500]) < 1e-15)
     True
@@ -113,25 +130,65 @@ class LearnedForward(Module):
         return self.net(x, t)
 
     def schedule(self) -> Schedule:
-        """Return the schedule as Tensors, with gradients to the logits w."""
+        """Return the schedule as Tensors, with gradients to the logits w.
+
+        Returns
+        -------
+        Schedule
+            The schedule.
+        """
         return Schedule.learned(self.logits)
 
     def numbers(self) -> Schedule:
-        """Return the schedule as plain arrays, for evaluation and sampling."""
+        """Return the schedule as plain arrays, for evaluation and sampling.
+
+        Returns
+        -------
+        Schedule
+            The schedule.
+        """
         return Schedule.from_betas(to_host(self.schedule().beta)[1:])
 
 
 def learned_forward_loss(schedule: Schedule, model: LearnedForward, x_0: Any, t: Any, noise: Any) -> Any:
-    """Return the bound (5), including L_T, at the model's own schedule; (N,) bits per dimension.
+    """Return the bound (5), including L_T, at the model's own schedule.
 
-    `schedule` is ignored. x_t is drawn with the learned ᾱ_t, so the gradient by w is that of all of (5): of x_t, of the
-    posteriors that the net is compared with, of the range of σ², and of L_T.
+    x_t is drawn with the learned ᾱ_t, so the gradient by w is that of all of (5): of x_t, of the posteriors that the
+    net is compared with, of the range of σ², and of L_T.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        Ignored: the loss uses the model's schedule.
+    model : LearnedForward
+        The net and its forward variances.
+    x_0 : array of shape (N, D)
+        The data.
+    t : int array of shape (N,)
+        The steps.
+    noise : array of shape (N, D)
+        The noise ε.
+
+    Returns
+    -------
+    Tensor of shape (N,)
+        The bound in bits per dimension.
     """
     return bound_loss(model.schedule(), model, x_0, t, noise, variance="learned_range", levels=None)
 
 
 class Draws(Sequence[Any]):
-    """Batches of fresh points: batch k holds the points k·size .. (k + 1)·size − 1 of a seed."""
+    """Batches of fresh points: batch k holds the points k·size .. (k + 1)·size − 1 of a seed.
+
+    Parameters
+    ----------
+    toy : Toy
+        The toy.
+    size : int
+        Points in a batch.
+    seed : int
+        The seed.
+    """
 
     def __init__(self, toy: Toy, size: int, seed: int):
         self.toy, self.size, self.seed = toy, size, seed
@@ -176,7 +233,20 @@ class Trained:
         return Reverse(self.schedule, self.predict, variance="learned_range")
 
     def chain(self, n: int, seed: int = 0) -> np.ndarray:
-        """Sample by Algorithm 2 with the learned variance; return x₀, x₁, …, x_T, (T + 1, n, 2), row t being x_t."""
+        """Sample by Algorithm 2 with the learned variance.
+
+        Parameters
+        ----------
+        n : int
+            Number of points.
+        seed : int
+            Seed of the noise.
+
+        Returns
+        -------
+        array of shape (T + 1, n, 2)
+            The chain x₀, x₁, …, x_T; row t is x_t.
+        """
         device = get_backend()
         x_T = first_noise(device, seed, self.schedule, 0, n, (2,))
         noise_at = step_noise(device, seed, 0, n, (2,))
@@ -187,6 +257,22 @@ class Trained:
 
         The optimal one is E[Var(x_{t−1} | x_t)] = β̃_t + E(μ̃_t(x₀, x_t) − μ*(x_t))², where μ* is (7) at E[x₀ | x_t],
         estimated from draws of (x₀, x_t) with the exact posterior.
+
+        Parameters
+        ----------
+        t : int
+            The step.
+        n : int
+            Number of draws.
+        seed : int
+            Seed of the draws.
+
+        Returns
+        -------
+        learned : float
+            The mean of the learned σ_t².
+        best : float
+            The mean of the optimal one.
         """
         s, (x_0, noise) = self.schedule, fresh(self.toy, n, seed)
         steps = np.full(n, t)
@@ -199,7 +285,24 @@ class Trained:
 
 
 def fresh(toy: Toy, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return x₀ and ε for an evaluation, (n, 2) each: draws that training did not see."""
+    """Draw x₀ and ε for an evaluation, which training has not seen.
+
+    Parameters
+    ----------
+    toy : Toy
+        The toy.
+    n : int
+        Number of points.
+    seed : int
+        The seed.
+
+    Returns
+    -------
+    x_0 : array of shape (n, 2)
+        The points.
+    noise : array of shape (n, 2)
+        The noise.
+    """
     noise = get_backend().normal(seed, "toy/evaluation", 0, 0, n, (2,), "float32")
     return toy.sample(n, seed, first=2**48), noise
 
@@ -281,7 +384,24 @@ class Judgement:
 
 
 def judge(trained: Trained, n: int = 5000, points: int = 500, seed: int = 2) -> Judgement:
-    """Compute a trained net's losses on `n` fresh draws of (x₀, t, ε), and the bound on `points` fresh x₀."""
+    """Compute a trained net's losses on `n` fresh draws of (x₀, t, ε), and the bound on `points` fresh x₀.
+
+    Parameters
+    ----------
+    trained : Trained
+        The trained net.
+    n : int
+        Draws for the losses.
+    points : int
+        Points for the bound.
+    seed : int
+        Seed of the draws.
+
+    Returns
+    -------
+    Judgement
+        The losses and the bound, beside the optimal ones.
+    """
     s, oracle = trained.schedule, trained.toy.oracle(trained.schedule, 400)
     x_0, noise = fresh(trained.toy, n, seed)
     t = get_backend().integers(seed, "toy/t", 0, 0, n, 1, s.T)  # (n,)
@@ -299,7 +419,22 @@ def judge(trained: Trained, n: int = 5000, points: int = 500, seed: int = 2) -> 
 
 
 def bound_terms(trained: Trained, n: int, seed: int) -> list[tuple[int, np.ndarray]]:
-    """Return the terms (T + 1, L_T), …, (1, L₀) of the bound of n fresh points, (n,) each, in nats per dimension."""
+    """Compute the terms of the bound on fresh points.
+
+    Parameters
+    ----------
+    trained : Trained
+        The trained net.
+    n : int
+        Number of points.
+    seed : int
+        Seed of the points and the noise.
+
+    Returns
+    -------
+    list of (int, array of shape (n,))
+        The terms (T + 1, L_T), …, (1, L₀) in nats per dimension.
+    """
     device, x_0 = get_backend(), fresh(trained.toy, n, seed)[0]
     found = vlb_terms(trained.reverse, x_0, lambda t: device.normal(seed, "toy/bound", t, 0, n, (2,), "float32"),
                       levels=None)
@@ -307,5 +442,16 @@ def bound_terms(trained: Trained, n: int, seed: int) -> list[tuple[int, np.ndarr
 
 
 def standard_error(values: np.ndarray) -> float:
-    """Return the standard error s/√n of the mean of independent draws (n,)."""
+    """Return the standard error s/√n of the mean of independent draws.
+
+    Parameters
+    ----------
+    values : array of shape (n,)
+        The draws.
+
+    Returns
+    -------
+    float
+        The standard error.
+    """
     return float(values.std(ddof=1) / math.sqrt(len(values)))

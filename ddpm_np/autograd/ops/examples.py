@@ -6,7 +6,7 @@ This is host code in NumPy: examples are made once and copied to the namespace u
     for example in examples("conv2d", rng):
         y = REGISTRY["conv2d"](*example.inputs, **example.static)
 
-Each array is float64 (a condition is bool), contiguous, and the caller's own. The last example of an op has no elements.
+Each array is float64 (a condition is bool), contiguous, and the caller's own. An op's last example has no elements.
 """
 
 from __future__ import annotations

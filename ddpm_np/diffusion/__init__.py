@@ -1,4 +1,4 @@
-"""The mathematics of diffusion, on arrays (or Tensors) and a callable ε_θ(x, t): no layers, no nets."""
+"""The mathematics of diffusion, on arrays (or Tensors) and a callable ε_θ(x, t), independent of layers and nets."""
 
 from ddpm_np.diffusion.bound import (
     decoder_log_likelihood,

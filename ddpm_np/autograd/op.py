@@ -50,7 +50,13 @@ def kernels(choice: str) -> Iterator[None]:
 
 
 def chosen_kernels() -> str:
-    """Return what `kernels` chose for this context: ``"fast"`` or ``"reference"``."""
+    """Return what `kernels` chose for this context.
+
+    Returns
+    -------
+    str
+        ``"fast"`` or ``"reference"``.
+    """
     return _kernels.get()
 
 

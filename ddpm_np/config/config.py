@@ -23,7 +23,7 @@ _UNKNOWN = "unknown"  # the data set of published weights
 class Config:
     """The configuration of a run: net, diffusion and training.
 
-    Parameters
+    Attributes
     ----------
     model : UNetConfig
         The net.
@@ -81,6 +81,11 @@ class Config:
     def trained_on(self) -> str:
         """Return the name of the data set.
 
+        Returns
+        -------
+        str
+            The name, as `open_dataset` takes it.
+
         Raises
         ------
         ValueError
@@ -93,7 +98,13 @@ class Config:
 
     @property
     def no_label(self) -> int | None:
-        """Return the unconditional class of a net with labels, the last of its `num_classes`; None without labels."""
+        """Return the unconditional class of a net with labels, the last of its `num_classes`.
+
+        Returns
+        -------
+        int or None
+            The class; None for a net without labels.
+        """
         return None if self.model.num_classes is None else self.model.num_classes - 1
 
     @classmethod

@@ -191,12 +191,24 @@ class Run:
 
     @property
     def step(self) -> int:
-        """Return the number of training steps taken."""
+        """Return the number of training steps taken.
+
+        Returns
+        -------
+        int
+            The number of steps; the next one has this number.
+        """
         return self.trainer.steps
 
     @property
     def net(self) -> TrainedNet:
-        """Return the net as `load` would, with the weights and their average as they are now (shared, not copied)."""
+        """Return the net as `load` would, with the weights and their average as they are now (shared, not copied).
+
+        Returns
+        -------
+        TrainedNet
+            The net, its average and its configuration.
+        """
         return TrainedNet(self.config, self.trainer.schedule, self._model, self.trainer.ema, self.step,
                           self.config.no_label)
 

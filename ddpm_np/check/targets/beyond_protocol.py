@@ -15,7 +15,7 @@ import numpy as np
 from ddpm_np import diffusion
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.backend import Backend, to_host
-from ddpm_np.diffusion import Reverse, Schedule, Trajectory, trajectory
+from ddpm_np.diffusion import Reverse, Schedule, Trajectory, appendix_a
 from ddpm_np.nn import Module
 from ddpm_np.training.trainer import Trainer
 
@@ -65,7 +65,7 @@ class BeyondProtocol:
         """Compute a line of appendix A on a trajectory (T + 1, N, …); (24) and (25) also take log_q(x_t, t)."""
         reverse, rest = self._reverse(model, options)
         drawn = Trajectory(reverse, self._carry(x), **rest)
-        return self._back(getattr(trajectory, name)(drawn, *map(self._carry, log_q)))
+        return self._back(getattr(appendix_a, name)(drawn, *map(self._carry, log_q)))
 
     def _without_schedule(self, function: Callable, *args: Any, **options: Any) -> Any:
         return self._back(function(*map(self._carry, args), **options))

@@ -12,20 +12,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from ddpm_np.backend import Array, Backend, Ints, get_backend, of
-from ddpm_np.diffusion.oracle.affine import (
-    chain_end,
-    columns,
-    entropy,
-    exact_step,
-    expected_nll,
-    from_one,
-    host_numbers,
-    marginal_variance,
-    not_negative,
-    parameters,
-    rows,
-    terms_of_5,
-)
+from ddpm_np.diffusion.oracle.affine import chain_end, entropy, exact_step, expected_nll, marginal_variance, terms_of_5
+from ddpm_np.diffusion.oracle.arguments import columns, from_one, host_numbers, not_negative, parameters, rows
 from ddpm_np.diffusion.oracle.base import Oracle
 from ddpm_np.diffusion.schedule import Schedule
 

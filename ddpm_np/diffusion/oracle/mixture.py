@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 
 from ddpm_np.backend import Array, Backend, Ints, get_backend, of, plain
-from ddpm_np.diffusion.oracle.affine import host_numbers, not_negative
+from ddpm_np.diffusion.oracle.arguments import host_numbers, not_negative
 from ddpm_np.diffusion.oracle.base import Oracle
 from ddpm_np.diffusion.schedule import Coefficients, Schedule
 

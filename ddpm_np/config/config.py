@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -205,6 +204,8 @@ class Config:
         ValueError
             If a key is unknown or a value has a wrong type or is out of range.
         """
+        import tomllib
+
         tables = self.to_dict()
         for assignment in assignments:
             name, sign, text = assignment.partition("=")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from difflib import get_close_matches
 
 from ddpm_np.backend import get_backend
 from ddpm_np.diffusion.schedule import Schedule
@@ -402,6 +401,8 @@ def named_schedule(name: str, T: int, start: float = 1e-4, end: float = 0.02) ->
     array([1.  , 0.75, 0.5 , 0.25, 0.  ])
     """
     if name not in SCHEDULES:
+        from difflib import get_close_matches
+
         close = get_close_matches(str(name), SCHEDULES, 1)
         raise ValueError(f"no schedule is called {name!r}: "
                          + (f"did you mean {close[0]!r}?" if close else f"there are {', '.join(SCHEDULES)}"))

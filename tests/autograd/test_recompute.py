@@ -70,6 +70,7 @@ def test_parameter_and_image_gradients_are_the_same_bits(dtype):
     assert equal(*found)
 
 
+@pytest.mark.usefixtures("one_blas_thread")
 def test_recomputation_on_a_gpu_transfers_nothing_to_the_host():
     """On the strict fake of CuPy, which counts transfers."""
     with fake_cupy.installed(), kernels("reference"):
@@ -233,6 +234,7 @@ def test_peak_memory_is_the_segment_inputs_and_one_segment():
     assert 32 * array < peak(lambda: work(True)) < 42 * array
 
 
+@pytest.mark.usefixtures("one_blas_thread")
 def test_a_deep_unet_needs_less_than_half_the_memory():
     config = UNetConfig(16, 1, 16, (1, 1), 4, (16,), dropout=0.1, groups=4)
     model = UNet(config).train()

@@ -89,7 +89,24 @@ def run(factory: Callable[[np.ndarray], Any], equations: Iterable[Any] | None = 
 
 
 def verify(entry: Equation, check: Check, seed: int, examples: int) -> Result:
-    """Check one equation and return its result."""
+    """Check one equation.
+
+    Parameters
+    ----------
+    entry : Equation
+        The equation.
+    check : Check
+        The target.
+    seed : int
+        Seed of the random cases.
+    examples : int
+        Random cases for each property.
+
+    Returns
+    -------
+    Result
+        The verdict.
+    """
     started = time.perf_counter()
     missing: dict[str, str] = {}
     verified: set[str] = set()
@@ -223,7 +240,18 @@ def _search(prop: Property, check: Check, seed: int, examples: int, known: Excep
 
 
 def false_alarm(equations: Iterable[Any] | None = None) -> float:
-    """Return an upper bound on the probability that a run on correct code fails a statistical property."""
+    """Return an upper bound on the probability that a run on correct code fails a statistical property.
+
+    Parameters
+    ----------
+    equations : iterable of str or None
+        Ids; None: all.
+
+    Returns
+    -------
+    float
+        The sum of the properties' probabilities.
+    """
     import ddpm_np.check.equations  # noqa: F401 - fills the registry
 
     return sum(prop.false_alarm for entry in chosen(equations) for prop in entry.properties)

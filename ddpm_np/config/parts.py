@@ -15,7 +15,7 @@ OBJECTIVES = ("simple", "hybrid", "bound")
 class DiffusionConfig:
     """The schedule, the net's output, and the options of the reverse process.
 
-    Parameters
+    Attributes
     ----------
     schedule : str
         A name in `diffusion.SCHEDULES`. ``"linear"`` goes from `beta_start` to `beta_end` in T steps.
@@ -75,7 +75,7 @@ class DiffusionConfig:
 class TrainingConfig:
     """The recipe of a run: data, optimiser, objective, and how often to log, sample and save.
 
-    Parameters
+    Attributes
     ----------
     dataset : str
         As in `data.open_dataset`.

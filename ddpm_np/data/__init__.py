@@ -5,14 +5,15 @@ from __future__ import annotations
 from difflib import get_close_matches
 from pathlib import Path
 
-from ddpm_np.data.dataset import Ahead, Batches, DataError, Dataset, Images, to_levels
+from ddpm_np.data.dataset import Batches, DataError, Dataset, Images, Prefetched, to_levels
 from ddpm_np.data.digits import digits
 from ddpm_np.data.files import read_file
 from ddpm_np.data.folder import ImageFolder
 from ddpm_np.data.known import KNOWN, open_known
 
 __all__ = [
-    "Ahead", "Batches", "DataError", "Dataset", "ImageFolder", "Images", "digits", "names", "open_dataset", "to_levels",
+    "Batches", "DataError", "Dataset", "ImageFolder", "Images", "Prefetched", "digits", "names", "open_dataset",
+    "to_levels",
 ]
 
 

@@ -66,8 +66,14 @@ class Trainer:
         β₁..β_T.
     objective : callable
         ``(schedule, model, x_0, t, noise) -> losses``, one for each image, (N,); L_simple if not given.
-    lr, betas, eps, warmup
-        As in `Adam`; the defaults are the paper's, for 800,000 steps.
+    lr : float
+        Learning rate of `Adam`; the defaults of all options are the paper's, for 800,000 steps.
+    betas : (float, float)
+        β₁ and β₂ of `Adam`.
+    eps : float
+        ε of `Adam`.
+    warmup : int
+        Updates until the full learning rate.
     clip : float or None
         The largest global norm of the gradient; None: no clip.
     ema : float

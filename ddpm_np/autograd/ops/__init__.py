@@ -33,7 +33,7 @@ from ddpm_np.autograd.ops.reduce import mean, sum_
 from ddpm_np.autograd.ops.shape import broadcast_to, concat, getitem, permute_dims, reshape, upsample_nearest
 from ddpm_np.autograd.tensor import OPS
 
-OPS.concat = lambda arrays, axis=0: concat(*arrays, axis=axis)
+OPS.concat = lambda arrays, axis=0: concat(*arrays, axis=axis)  # a sequence, and its default axis, as in the array API
 
 __all__ = [
     "REGISTRY", "Op", "add", "astype", "attention", "broadcast_to", "clip", "concat", "conv2d", "cos", "divide",

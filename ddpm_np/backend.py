@@ -1,20 +1,19 @@
 """One namespace for every array: NumPy on the CPU, CuPy on the GPU.
 
-Functions of this package begin with ``xp = of(x)`` and compute through ``xp``; there is no global current
-backend. What has to leave the device leaves through `to_host`, and nowhere else. Random numbers come from a
-counter, so that a shard of a batch, a batch position, a resumed run and another backend all see the same words.
+Functions of this package begin with ``xp = of(x)`` and compute through ``xp``; there is no global current backend.
+Arrays leave the device through `to_host` alone. Random numbers come from a counter, so a shard of a batch, a position
+in a batch, a resumed run and another backend all see the same words.
 """
 
 from __future__ import annotations
 
 import importlib
-import math
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from ddpm_np.philox import philox, philox_key
+from ddpm_np.philox import RandomNumbers
 
 Array = Any  # an array of NumPy or CuPy, or a Tensor; images are (N, …)
 Ints = Any  # an int array (N,): the paper's t, one an image
@@ -31,15 +30,15 @@ class Namespace:
 
     Parameters
     ----------
-    name
-        ``"numpy"``, ``"cupy"`` or the module's name; kernels are registered by it.
-    module
-        The array module; every attribute that is not an extra is looked up there.
-    special
-        The module that has `log_ndtr` (ln Φ) and `ndtri` (Φ⁻¹), or None where there is none.
+    name : str
+        ``"numpy"``, ``"cupy"`` or the module's name. Kernels are registered by it.
+    module : module
+        The array module. Every attribute but the extras is looked up there.
+    special : str, optional
+        The name of the module with `log_ndtr` (ln Φ) and `ndtri` (Φ⁻¹).
     """
 
-    def __init__(self, name: str, module: Any, special: str | None = None):
+    def __init__(self, name: str, module: Any, special: str | None = None) -> None:
         self.name = name
         self.module = module
         self._special = special
@@ -53,8 +52,17 @@ class Namespace:
         return value
 
     @staticmethod
-    def stop_gradient(x: Any) -> Any:
-        """The identity: an array carries no gradient. The Tensor table's own version cuts the tape."""
+    def stop_gradient(x: Array) -> Array:
+        """Return `x`: an array carries no gradient. For Tensors, the op table's own version cuts the tape.
+
+        Parameters
+        ----------
+        x : array
+
+        Returns
+        -------
+        array
+        """
         return x
 
     def __repr__(self) -> str:
@@ -67,7 +75,7 @@ _SCALARS = (int, float, complex, bool, type(None))
 
 
 def _space_of(x: Any) -> Namespace | None:
-    """The namespace of one operand; None for a Python scalar, which goes along with any."""
+    """Return the namespace of one operand, or None for a Python scalar, which any namespace takes."""
     kind = type(x)
     if kind in _SPACES:
         return _SPACES[kind]
@@ -87,11 +95,27 @@ def _space_of(x: Any) -> Namespace | None:
 
 
 def of(*xs: Any) -> Namespace:
-    """The namespace to compute in: NumPy, CuPy, the Tensor op table, or what ``__array_namespace__`` says.
+    """Return the namespace to compute in: NumPy, CuPy, the Tensor op table, or what ``__array_namespace__`` gives.
 
-    A Tensor among arrays wins, since an op of arrays and Tensors is a Tensor; Python scalars go along with
-    anything, and alone they mean NumPy.
+    A Tensor among arrays decides, since an op of arrays and Tensors gives a Tensor. Python scalars fit any namespace;
+    alone they mean NumPy.
 
+    Parameters
+    ----------
+    *xs : array, Tensor or number
+        The operands.
+
+    Returns
+    -------
+    Namespace
+
+    Raises
+    ------
+    TypeError
+        If an operand is none of these, such as a list.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> of(np.zeros(3)).name
     'numpy'
@@ -109,8 +133,18 @@ def of(*xs: Any) -> Namespace:
 
 
 def plain(x: Array) -> Array:
-    """The array that a Tensor holds; an array as it is.
+    """Return the array that a Tensor holds, or an array as it is.
 
+    Parameters
+    ----------
+    x : array or Tensor
+
+    Returns
+    -------
+    array
+
+    Examples
+    --------
     >>> import numpy as np
     >>> plain(np.ones(2))
     array([1., 1.])
@@ -118,94 +152,50 @@ def plain(x: Array) -> Array:
     return x.data if of(x).name == "tensor" else x
 
 
-class Backend:
-    """Where arrays live: `xp` to compute with, ways in and out, and random numbers.
+class Backend(RandomNumbers):
+    """A device with its namespace `xp`, transfers to it, and random numbers on it. Get one with `get_backend`.
 
-    Get one with `get_backend`. All methods that make arrays make them on this backend's device.
+    Parameters
+    ----------
+    xp : Namespace
+        The namespace whose arrays live on the device.
     """
 
-    def __init__(self, xp: Namespace):
+    def __init__(self, xp: Namespace) -> None:
         self.xp = xp
         self.name = xp.name
 
     def __repr__(self) -> str:
         return f"<backend {self.name}>"
 
-    def to_device(self, x: Any, dtype: Any = None) -> Any:
-        """`x` (a host array, a list or an array of this backend) on this device, in `dtype` if given."""
-        return self.xp.asarray(x, dtype=dtype)
+    def to_device(self, x: Any, dtype: Any = None) -> Array:
+        """Return `x` as an array on this device.
 
-    def random(self, seed: int, purpose: str, step: int, first: int, n: int, shape: tuple[int, ...]) -> Any:
-        """Random words for the images `first` .. `first + n - 1`: a function of its arguments alone.
-
-        Philox 4×64-10 (Salmon et al. 2011) with key (`seed`, hash of `purpose`) and counter
-        (image · blocks + block, `step`, 0, 0): image i owns a fixed range of counters.
+        Parameters
+        ----------
+        x : host array, list, or array of this backend
+        dtype : dtype, optional
+            The dtype to convert to; by default x keeps its own.
 
         Returns
         -------
-        uint64 array (n, *shape)
-            The same words on every backend.
+        array
         """
-        key = philox_key(seed, purpose)
-        for name, value in (("step", step), ("first", first), ("n", n), *(("shape", size) for size in shape)):
-            if not (isinstance(value, (int, np.integer)) and 0 <= value < 2**64):
-                raise ValueError(f"{name} must be an int from 0 to 2**64 - 1, got {value!r}")
-        step, first, n = int(step), int(first), int(n)  # a NumPy int would make the counters floating numbers
-        count = math.prod(map(int, shape))
-        blocks = -(-count // 4)  # a Philox block is four words
-        if (first + n) * blocks > 2**64:
-            raise ValueError(f"first={first} is too large: images of {count} numbers end at {2**64 // blocks}")
-        if self.name == "numpy":
-            counter = (((step << 64) + first * blocks) - 1) % (1 << 256)  # NumPy adds 1 before it draws
-            bits = np.random.Philox(counter=counter, key=np.array(key, dtype=np.uint64))
-            words = bits.random_raw(n * blocks * 4)  # (n·blocks·4,)
-        else:
-            words = philox(self.xp, key, step, first * blocks, n * blocks)  # (n·blocks·4,)
-        return self.xp.reshape(self.xp.reshape(words, (n, blocks * 4))[:, :count], (n, *shape))
-
-    def uniform(self, seed: int, purpose: str, step: int, first: int, n: int, shape: tuple[int, ...],
-                dtype: Any = "float64") -> Any:
-        """Uniform numbers in the open interval (0, 1): (k + ½)·2⁻ᵇ, k the word's upper b bits; (n, *shape).
-
-        b is 52, and 23 for float32: one more, and the largest number would round to 1.
-        """
-        xp, bits = self.xp, 23 if "float32" in str(dtype) else 52
-        words = self.random(seed, purpose, step, first, n, shape)
-        u = (xp.astype(words >> (64 - bits), xp.float64) + 0.5) * 2.0**-bits  # (n, *shape)
-        return xp.astype(u, dtype_of(xp, dtype), copy=False)
-
-    def bernoulli(self, seed: int, purpose: str, step: int, first: int, n: int, shape: tuple[int, ...],
-                  p: float) -> Any:
-        """True with probability p, to 2⁻³²: two to a random word, the lower half first; (n, *shape) bool."""
-        xp, count = self.xp, math.prod(map(int, shape))
-        words = self.random(seed, purpose, step, first, n, (-(-count // 2),))  # (n, ⌈count/2⌉)
-        if self.name == "numpy":
-            halves = words.astype("<u8", copy=False).view("<u4")  # (n, 2·⌈count/2⌉)
-        else:
-            halves = xp.reshape(xp.stack([words & 0xFFFFFFFF, words >> 32], axis=-1), (n, 2 * words.shape[1]))
-        threshold = round(p * 2**32)
-        if threshold == 2**32:
-            return xp.ones((n, *shape), dtype=xp.bool)
-        return xp.reshape(halves[:, :count] < threshold, (n, *shape))
-
-    def normal(self, seed: int, purpose: str, step: int, first: int, n: int, shape: tuple[int, ...],
-               dtype: Any = "float64") -> Any:
-        """Standard normal numbers by the inverse CDF, Φ⁻¹(u), of `uniform`; (n, *shape)."""
-        xp = self.xp
-        z = xp.ndtri(self.uniform(seed, purpose, step, first, n, shape))  # (n, *shape)
-        return xp.astype(z, dtype_of(xp, dtype), copy=False)
-
-    def integers(self, seed: int, purpose: str, step: int, first: int, n: int, low: int, high: int) -> Any:
-        """Integers uniform on {low, …, high}, both ends included; (n,) int64."""
-        xp = self.xp
-        if not 0 <= high - low < 2**52:
-            raise ValueError(f"integers are drawn from low to high, both included: got low={low}, high={high}")
-        u = self.uniform(seed, purpose, step, first, n, ())  # (n,) in (0, 1)
-        return xp.astype(xp.floor(u * (high - low + 1)), xp.int64) + low
+        return self.xp.asarray(x, dtype=dtype)
 
 
 def dtype_of(xp: Namespace, dtype: Any) -> Any:
-    """The namespace's own dtype object for a name such as ``"float32"``; dtype objects pass through."""
+    """Return the namespace's own dtype object for a name such as ``"float32"``; a dtype object is returned as it is.
+
+    Parameters
+    ----------
+    xp : Namespace
+    dtype : str or dtype
+
+    Returns
+    -------
+    dtype
+    """
     return getattr(xp, dtype) if isinstance(dtype, str) else dtype
 
 
@@ -213,12 +203,21 @@ _BACKENDS: dict[str, Backend] = {"numpy": Backend(_NUMPY)}
 
 
 def get_backend(name: str | Backend = "numpy") -> Backend:
-    """The backend ``"numpy"`` or ``"cupy"``.
+    """Return a backend by its name.
+
+    Parameters
+    ----------
+    name : str or Backend
+        ``"numpy"`` or ``"cupy"``; a Backend is returned as it is.
+
+    Returns
+    -------
+    Backend
 
     Raises
     ------
     BackendError
-        For another name, or where CuPy or a GPU is absent.
+        If the name is another one, or CuPy or a GPU is absent.
 
     Examples
     --------
@@ -235,6 +234,7 @@ def get_backend(name: str | Backend = "numpy") -> Backend:
 
 
 def _import_cupy() -> ModuleType:
+    """Return CuPy, or raise BackendError where it is not installed or finds no GPU."""
     try:
         cupy = importlib.import_module("cupy")
     except ImportError as error:
@@ -248,13 +248,32 @@ def _import_cupy() -> ModuleType:
     return cupy
 
 
-def backend_of(x: Any) -> Backend:
-    """The backend whose device holds the array `x`."""
+def backend_of(x: Array) -> Backend:
+    """Return the backend whose device holds an array.
+
+    Parameters
+    ----------
+    x : array
+
+    Returns
+    -------
+    Backend
+    """
     return get_backend(of(x).name)
 
 
 def to_host(x: Any) -> np.ndarray:
-    """A NumPy array with the contents of `x` (an array of any backend, or a Tensor): the one way back."""
+    """Return the contents of `x` as a NumPy array: the only way from a device to the host.
+
+    Parameters
+    ----------
+    x : array of any backend, Tensor, list or number
+
+    Returns
+    -------
+    numpy.ndarray
+        `x` itself where it is one already.
+    """
     data = plain(x) if hasattr(x, "__array_namespace__") else x  # a list has none
     if isinstance(data, np.ndarray):
         return data
@@ -263,24 +282,60 @@ def to_host(x: Any) -> np.ndarray:
     return np.asarray(data)
 
 
-def freeze(x: Any) -> Any:
-    """`x` made read-only where the backend knows such a thing (NumPy; CuPy has no such flag)."""
+def freeze(x: Array) -> Array:
+    """Make `x` read-only where its library can (NumPy; CuPy has no such flag), and return it.
+
+    Parameters
+    ----------
+    x : array
+
+    Returns
+    -------
+    array
+    """
     if isinstance(x, np.ndarray):
         x.setflags(write=False)
     return x
 
 
-def asarray(x: Any) -> Any:
-    """`x` itself, except that NumPy's scalars, which its reductions return, become 0-d arrays."""
+def asarray(x: Array) -> Array:
+    """Return a NumPy scalar, such as a reduction gives, as a 0-d array; any other `x` as it is.
+
+    Parameters
+    ----------
+    x : array or NumPy scalar
+
+    Returns
+    -------
+    array
+    """
     return np.asarray(x) if isinstance(x, np.generic) else x
 
 
-def real_dtype(x: Any) -> Any:
-    """The real dtype of the floating or complex array (or Tensor) `x`: complex128 gives float64."""
+def real_dtype(x: Array) -> Any:
+    """Return the real dtype of a floating or complex array: complex128 gives float64.
+
+    Parameters
+    ----------
+    x : array or Tensor
+
+    Returns
+    -------
+    dtype
+    """
     data = plain(x)
     return of(data).real(data).dtype if "complex" in str(data.dtype) else data.dtype
 
 
-def is_floating(x: Any) -> bool:
-    """Whether the array's elements are real or complex floating numbers."""
+def is_floating(x: Array) -> bool:
+    """Return whether the elements of `x` are real or complex floating-point numbers.
+
+    Parameters
+    ----------
+    x : array or Tensor
+
+    Returns
+    -------
+    bool
+    """
     return any(word in str(x.dtype) for word in ("float", "complex"))

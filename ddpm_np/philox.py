@@ -1,9 +1,10 @@
-"""Philox 4×64-10: counter-based random words, in array operations."""
+"""Philox 4×64-10 (Salmon et al. 2011): counter-based random words, in array operations."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,24 @@ import numpy as np
 
 @functools.cache
 def philox_key(seed: int, purpose: str) -> tuple[int, int]:
-    """The 2×64-bit Philox key of a seed and a purpose: (seed, first 8 bytes of the purpose's BLAKE2b)."""
+    """Return the 2×64-bit Philox key of a seed and a purpose.
+
+    Parameters
+    ----------
+    seed : int
+        From 0 to 2⁶⁴ − 1.
+    purpose : str
+
+    Returns
+    -------
+    tuple of int
+        (seed, the first 8 bytes of the purpose's BLAKE2b).
+
+    Raises
+    ------
+    ValueError
+        If the seed is not such an int.
+    """
     if not (isinstance(seed, (int, np.integer)) and 0 <= seed < 2**64):
         raise ValueError(f"seed must be an int from 0 to 2**64 - 1, got {seed!r}")
     return int(seed), int.from_bytes(hashlib.blake2b(purpose.encode(), digest_size=8).digest(), "little")
@@ -22,13 +40,26 @@ _PHILOX_W = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
 
 
 def philox(xp: Any, key: tuple[int, int], step: int, first_block: int, blocks: int) -> Any:
-    """Philox 4×64-10 in array operations: `blocks`·4 words for the counters (first_block + i, step, 0, 0).
+    """Return the words of the counters (first_block + i, step, 0, 0), four to a counter.
 
-    Each of ten rounds maps (c₀, c₁, c₂, c₃) to (hi(M₁c₂)⊕c₁⊕k₀, lo(M₁c₂), hi(M₀c₀)⊕c₃⊕k₁, lo(M₀c₀)) and
-    adds the Weyl constants to the key. Equal to ``numpy.random.Philox``, which the host uses; this runs where
-    NumPy's does not.
+    Each of ten rounds maps (c₀, c₁, c₂, c₃) to (hi(M₁c₂)⊕c₁⊕k₀, lo(M₁c₂), hi(M₀c₀)⊕c₃⊕k₁, lo(M₀c₀)) and adds the Weyl
+    constants to the key. The words are those of ``numpy.random.Philox``, which the host uses; this runs on any device.
+
+    Parameters
+    ----------
+    xp : namespace
+        Where the words are computed.
+    key : tuple of int
+        Two 64-bit words, as `philox_key` gives them.
+    step : int
+        The counter's second word.
+    first_block, blocks : int
+        The first counter, and how many.
+
+    Returns
+    -------
+    uint64 array of shape (blocks · 4,)
     """
-
     low32 = 0xFFFFFFFF  # the constants stay Python ints, arguments of the device's kernels: nothing is copied to it
 
     def multiply(a: Any, m: int) -> tuple[Any, Any]:
@@ -49,3 +80,149 @@ def philox(xp: Any, key: tuple[int, int], step: int, first_block: int, blocks: i
         c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
         k0, k1 = (k0 + _PHILOX_W[0]) % 2**64, (k1 + _PHILOX_W[1]) % 2**64
     return xp.reshape(xp.stack([c0, c1, c2, c3], axis=1), (-1,))
+
+
+class RandomNumbers:
+    """Random numbers from a counter, in the namespace `xp` of a device: what a `Backend` draws.
+
+    Every number is a function of the arguments alone; an image's numbers are the same in any batch.
+    """
+
+    name: str
+    xp: Any
+
+    def random(self, seed: int, purpose: str, step: int, first: int, n: int, shape: tuple[int, ...]) -> Any:
+        """Return random words for the images `first` .. `first + n - 1`, a function of the arguments alone.
+
+        Parameters
+        ----------
+        seed : int
+            The seed, from 0 to 2⁶⁴ − 1.
+        purpose : str
+            A name for what the numbers are used for; another purpose gives independent numbers.
+        step : int
+            The training step, the paper's t, or 0 where there is no such count.
+        first : int
+            The number of the first image.
+        n : int
+            How many images.
+        shape : tuple of int
+            The shape of one image's numbers.
+
+        Returns
+        -------
+        uint64 array of shape (n, *shape)
+            The same words on every backend, and for an image the same in any batch.
+
+        Raises
+        ------
+        ValueError
+            If a number is not an int from 0 to 2⁶⁴ − 1, or the counter would exceed it.
+
+        Notes
+        -----
+        Philox 4×64-10 (Salmon et al. 2011) with key (`seed`, hash of `purpose`) and counter
+        (image · blocks + block, `step`, 0, 0): image i owns a fixed range of counters.
+        """
+        key = philox_key(seed, purpose)
+        for name, value in (("step", step), ("first", first), ("n", n), *(("shape", size) for size in shape)):
+            if not (isinstance(value, (int, np.integer)) and 0 <= value < 2**64):
+                raise ValueError(f"{name} must be an int from 0 to 2**64 - 1, got {value!r}")
+        step, first, n = int(step), int(first), int(n)  # a NumPy int would make the counters floating numbers
+        count = math.prod(map(int, shape))
+        blocks = -(-count // 4)  # a Philox block is four words
+        if (first + n) * blocks > 2**64:
+            raise ValueError(f"first={first} is too large: images of {count} numbers end at {2**64 // blocks}")
+        if self.name == "numpy":
+            counter = (((step << 64) + first * blocks) - 1) % (1 << 256)  # NumPy adds 1 before it draws
+            bits = np.random.Philox(counter=counter, key=np.array(key, dtype=np.uint64))
+            words = bits.random_raw(n * blocks * 4)  # (n·blocks·4,)
+        else:
+            words = philox(self.xp, key, step, first * blocks, n * blocks)  # (n·blocks·4,)
+        return self.xp.reshape(self.xp.reshape(words, (n, blocks * 4))[:, :count], (n, *shape))
+
+    def uniform(self, seed: int, purpose: str, step: int, first: int, n: int, shape: tuple[int, ...],
+                dtype: Any = "float64") -> Any:
+        """Return uniform numbers in the open interval (0, 1): (k + ½)·2⁻ᵇ, k the upper b bits of a word.
+
+        b is 52, and 23 for float32: with one bit more, the largest number would round to 1.
+
+        Parameters
+        ----------
+        seed, purpose, step, first, n, shape : as in `random`
+        dtype : dtype
+
+        Returns
+        -------
+        array of shape (n, *shape)
+        """
+        xp, bits = self.xp, 23 if "float32" in str(dtype) else 52
+        words = self.random(seed, purpose, step, first, n, shape)
+        u = (xp.astype(words >> (64 - bits), xp.float64) + 0.5) * 2.0**-bits  # (n, *shape)
+        return xp.astype(u, dtype, copy=False)
+
+    def bernoulli(self, seed: int, purpose: str, step: int, first: int, n: int, shape: tuple[int, ...],
+                  p: float) -> Any:
+        """Return booleans that are True with probability `p`, to within 2⁻³².
+
+        Each random word gives two of them, its lower half the first.
+
+        Parameters
+        ----------
+        seed, purpose, step, first, n, shape : as in `random`
+        p : float
+
+        Returns
+        -------
+        bool array of shape (n, *shape)
+        """
+        xp, count = self.xp, math.prod(map(int, shape))
+        words = self.random(seed, purpose, step, first, n, (-(-count // 2),))  # (n, ⌈count/2⌉)
+        if self.name == "numpy":
+            halves = words.astype("<u8", copy=False).view("<u4")  # (n, 2·⌈count/2⌉)
+        else:
+            halves = xp.reshape(xp.stack([words & 0xFFFFFFFF, words >> 32], axis=-1), (n, 2 * words.shape[1]))
+        threshold = round(p * 2**32)
+        if threshold == 2**32:
+            return xp.ones((n, *shape), dtype=xp.bool)
+        return xp.reshape(halves[:, :count] < threshold, (n, *shape))
+
+    def normal(self, seed: int, purpose: str, step: int, first: int, n: int, shape: tuple[int, ...],
+               dtype: Any = "float64") -> Any:
+        """Return standard normal numbers by the inverse CDF: Φ⁻¹(u) of `uniform`'s float64 u.
+
+        Parameters
+        ----------
+        seed, purpose, step, first, n, shape : as in `random`
+        dtype : dtype
+
+        Returns
+        -------
+        array of shape (n, *shape)
+        """
+        xp = self.xp
+        z = xp.ndtri(self.uniform(seed, purpose, step, first, n, shape))  # (n, *shape)
+        return xp.astype(z, dtype, copy=False)
+
+    def integers(self, seed: int, purpose: str, step: int, first: int, n: int, low: int, high: int) -> Any:
+        """Return integers uniform on {low, …, high}, both ends included.
+
+        Parameters
+        ----------
+        seed, purpose, step, first, n : as in `random`
+        low, high : int
+
+        Returns
+        -------
+        int64 array of shape (n,)
+
+        Raises
+        ------
+        ValueError
+            If high < low, or the range holds more than 2⁵² integers.
+        """
+        xp = self.xp
+        if not 0 <= high - low < 2**52:
+            raise ValueError(f"integers are drawn from low to high, both included: got low={low}, high={high}")
+        u = self.uniform(seed, purpose, step, first, n, ())  # (n,) in (0, 1)
+        return xp.astype(xp.floor(u * (high - low + 1)), xp.int64) + low

@@ -1,32 +1,45 @@
-"""The record behind ``@op``: a forward with its vjp, and what the checker, the docs and the tests ask about it.
+"""The record behind ``@op``: a definition with its vjp, and its properties for the checker, the docs and the tests.
 
-An op is written as one function of arrays that returns ``(y, vjp)``. Its positional parameters are the arrays
-and, after them, what the array API passes by position (a shape, a dtype, a number); the keyword-only ones are the
-rest. ``vjp(g)`` returns one entry for each positional parameter: the gradient, a function of no arguments that
-computes it when it is wanted, or None for an input that has none. An op mutates none of its inputs. That definition
-is the specification; `Op.kernel` registers fast twins.
+An op is defined by one function of arrays that returns ``(y, vjp)``. Its positional parameters are the arrays, followed
+by what the array API passes by position (a shape, a dtype, a number); all other parameters are keyword-only. ``vjp(g)``
+returns one entry for each positional parameter: the gradient, a function of no arguments that computes it when it is
+wanted, or None for an input that has none. An op mutates none of its inputs. The definition is the specification;
+`Op.kernel` registers fast twins.
 """
 
 from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ddpm_np import backend
-from ddpm_np.autograd.tensor import OPS, Node, Tensor, is_recording
-from ddpm_np.backend import of
+from ddpm_np.autograd.tape import Node, Vjp
+from ddpm_np.autograd.tensor import OPS, Tensor, edge_of, is_recording
+from ddpm_np.backend import Array, of
 
-Forward = Callable[..., tuple[Any, Callable[[Any], tuple]]]
+Forward = tuple[Array, Vjp]  # what the definition of an op, or a kernel, returns: y and its vjp
+Definition = Callable[..., Forward]
 
 _kernels: contextvars.ContextVar[str] = contextvars.ContextVar("kernels", default="fast")
 
 
 @contextlib.contextmanager
 def kernels(choice: str) -> Iterator[None]:
-    """A context in which ops run their ``"fast"`` kernels (the default) or their ``"reference"`` definitions."""
+    """Provide a context in which ops run their fast kernels (as they do by default) or their definitions.
+
+    Parameters
+    ----------
+    choice : str
+        ``"fast"`` or ``"reference"``.
+
+    Raises
+    ------
+    ValueError
+        If `choice` is neither.
+    """
     if choice not in ("fast", "reference"):
         raise ValueError(f"kernels must be 'fast' or 'reference', got {choice!r}")
     token = _kernels.set(choice)
@@ -37,7 +50,13 @@ def kernels(choice: str) -> Iterator[None]:
 
 
 def chosen_kernels() -> str:
-    """Return what `kernels` chose for this context: ``"fast"`` or ``"reference"``."""
+    """Return what `kernels` chose for this context.
+
+    Returns
+    -------
+    str
+        ``"fast"`` or ``"reference"``.
+    """
     return _kernels.get()
 
 
@@ -46,7 +65,10 @@ _together: contextvars.ContextVar[bool] = contextvars.ContextVar("images_togethe
 
 @contextlib.contextmanager
 def images_together() -> Iterator[None]:
-    """A context in which all images of a batch may be multiplied as one matrix: faster, with other last bits."""
+    """Provide a context in which the images of a batch may be multiplied as one matrix.
+
+    That is faster, but an image's last bits then depend on its batch.
+    """
     token = _together.set(True)
     try:
         yield
@@ -55,12 +77,24 @@ def images_together() -> Iterator[None]:
 
 
 def are_images_together() -> bool:
-    """Whether this is such a context."""
+    """Return whether this is a context of `images_together`.
+
+    Returns
+    -------
+    bool
+    """
     return _together.get()
 
 
 class Domain(NamedTuple):
-    """Where an op is defined and smooth: the open interval (low, high), without the neighbourhood of `kinks`."""
+    """Where an op is defined and smooth: the open interval (low, high) without neighbourhoods of the `kinks`.
+
+    Attributes
+    ----------
+    name : str
+    low, high : float
+    kinks : tuple of float
+    """
 
     name: str
     low: float
@@ -75,9 +109,21 @@ above_minus_one = Domain("above -1", -1.0, float("inf"))
 
 
 class Kernel(NamedTuple):
-    """A fast twin of an op on one backend, for the inputs for which `when` is true; some only of images together."""
+    """A fast twin of an op on one backend.
 
-    forward: Forward
+    Attributes
+    ----------
+    forward : callable
+        The twin: the definition's signature and results.
+    when : callable
+        ``when(*arrays, **static)`` is whether it takes these inputs.
+    saves : tuple of str
+        The arrays and closures that its vjp keeps alive.
+    together : bool
+        Whether it is for `images_together` only.
+    """
+
+    forward: Definition
     when: Callable[..., bool]
     saves: tuple[str, ...]
     together: bool
@@ -85,7 +131,7 @@ class Kernel(NamedTuple):
 
 @dataclass(eq=False)
 class Op:
-    """One op: call it with arrays for an array, or with any Tensor among them for a Tensor.
+    """One op: called with arrays it returns an array, with a Tensor among them a Tensor.
 
     Attributes
     ----------
@@ -94,17 +140,19 @@ class Op:
     define : callable
         The definition: ``define(*arrays, **static) -> (y, vjp)``.
     domain : Domain
-        Where its inputs may be for the gradient to exist.
+        Where the gradient exists.
     linear : bool
         Whether it is linear in all its array inputs together, so that ⟨g, op(x)⟩ = ⟨vjp(g), x⟩.
     analytic : bool
-        Whether its forward takes complex numbers as the analytic function it is (for the complex step).
+        Whether its forward is an analytic function of complex inputs, so that the complex step applies.
     saves : tuple of str
         The arrays and closures that the vjp of the definition keeps alive.
+    kernels : dict
+        The fast twins of each backend, in the order of their registration.
     """
 
     name: str
-    define: Forward
+    define: Definition
     domain: Domain
     linear: bool
     analytic: bool
@@ -126,10 +174,23 @@ class Op:
         if not any(isinstance(x, Tensor) for x in inputs):
             return y
         wanted = is_recording() and any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
-        return Tensor.from_op(y, Node(self.name, inputs, vjp, y) if wanted else None)
+        return Tensor.from_op(y, Node(self.name, map(edge_of, inputs), vjp, y) if wanted else None)
 
-    def choose(self, arrays: list[Any], static: dict[str, Any]) -> Forward:
-        """The kernel for these inputs, or the definition."""
+    def choose(self, arrays: Sequence[Any], static: dict[str, Any]) -> Definition:
+        """Return the kernel for these inputs, or the definition where no kernel takes them.
+
+        Parameters
+        ----------
+        arrays : sequence
+            The positional inputs, with arrays in place of Tensors.
+        static : dict
+            The keyword-only inputs.
+
+        Returns
+        -------
+        callable
+            With the definition's signature and results.
+        """
         if self.kernels and _kernels.get() == "fast":
             for kernel in reversed(self.kernels.get(of(*arrays).name, ())):
                 if (not kernel.together or are_images_together()) and kernel.when(*arrays, **static):
@@ -137,15 +198,30 @@ class Op:
         return self.define
 
     def kernel(self, backend_name: str, when: Callable[..., bool] = lambda *arrays, **static: True,
-               saves: tuple[str, ...] = (), together: bool = False) -> Callable[[Forward], Forward]:
-        """Register the decorated function as this op's fast twin on a backend, where ``when(*inputs)`` holds.
+               saves: tuple[str, ...] = (), together: bool = False) -> Callable[[Definition], Definition]:
+        """Register the decorated function as this op's fast twin on a backend.
 
-        The twin has the definition's signature and is tested equal to it. Of several that hold, the last one registered
-        is chosen: special kernels come after general ones. One whose images' bits depend on their batch says
-        `together`: it is chosen inside `images_together` alone.
+        The twin has the definition's signature and is tested equal to it. Of several that take the same inputs, the one
+        registered last is chosen: special kernels come after general ones.
+
+        Parameters
+        ----------
+        backend_name : str
+            The backend's name, such as ``"numpy"``.
+        when : callable
+            ``when(*arrays, **static)`` is whether the twin takes these inputs; by default it takes all.
+        saves : tuple of str
+            The arrays and closures that its vjp keeps alive.
+        together : bool
+            Whether an image's bits depend on its batch. The twin is then chosen only inside `images_together`.
+
+        Returns
+        -------
+        callable
+            The decorator, which returns the function as it is.
         """
 
-        def register(forward: Forward) -> Forward:
+        def register(forward: Definition) -> Definition:
             self.kernels.setdefault(backend_name, []).append(Kernel(forward, when, tuple(saves), together))
             return forward
 
@@ -156,13 +232,35 @@ REGISTRY: dict[str, Op] = {}
 
 
 def op(domain: Domain = reals, *, linear: bool = False, analytic: bool = True,
-       saves: tuple[str, ...] = ()) -> Callable[[Forward], Op]:
-    """Make the decorated definition an `Op`, enter it in `REGISTRY` and in the Tensor op table.
+       saves: tuple[str, ...] = ()) -> Callable[[Definition], Op]:
+    """Make the decorated definition an `Op` and enter it in `REGISTRY` and in the Tensor op table.
 
     A trailing underscore in the function's name is dropped: ``sum_`` is the op ``sum``.
+
+    Parameters
+    ----------
+    domain : Domain
+        Where the gradient exists.
+    linear, analytic, saves : as the attributes of `Op`
+
+    Returns
+    -------
+    callable
+        The decorator.
+
+    Examples
+    --------
+    An op with its derivative, called with a Tensor::
+
+        @op(saves=("x",))
+        def cube(x: Array) -> Forward:
+            return x * x * x, lambda g: (g * (3 * x * x),)
+
+        x = Tensor([2.0], requires_grad=True)
+        cube(x).backward()  # x.grad is [12.]
     """
 
-    def record(define: Forward) -> Op:
+    def record(define: Definition) -> Op:
         name = define.__name__.rstrip("_")
         new = Op(name, define, domain, linear, analytic, tuple(saves))
         REGISTRY[name] = new

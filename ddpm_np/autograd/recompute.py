@@ -1,8 +1,8 @@
-"""Activation recomputation (Chen, Xu, Zhang & Guestrin 2016): activations made twice, and kept for less long.
+"""Activation recomputation (Chen, Xu, Zhang & Guestrin 2016): less memory for the activations, for more time.
 
-A net is cut into segments. Each keeps what went into it and forgets what was computed inside; when the backward pass
-comes to a segment, it is run again, and the pass goes on over the ops of that second run. They hang on the tape where
-those of the first run did, so every gradient is added up in the same order: the same bits, for more time.
+A net is cut into segments. A segment keeps its inputs and forgets its activations; when the backward pass comes to it,
+the segment runs again, and the pass goes on over the ops of that second run. They hang on the tape where those of the
+first run did, so gradients are added in the same order and have the same bits.
 """
 
 from __future__ import annotations
@@ -14,16 +14,22 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ddpm_np.autograd.randomness import restart_draws
-from ddpm_np.autograd.tensor import Node, Tensor, is_recording
+from ddpm_np.autograd.tape import Edge, Node, Vjp
+from ddpm_np.autograd.tensor import Tensor, is_recording
 
 _watch: contextvars.ContextVar[Callable[[], Any] | None] = contextvars.ContextVar("watch", default=None)  # None: off
 
 
 @contextlib.contextmanager
 def recomputing(on: bool = True, watch: Callable[[], Any] = lambda: None) -> Iterator[None]:
-    """A context in which `recomputed` segments forget what they computed, or (`on` false) keep it, as elsewhere.
+    """Provide a context in which `recomputed` segments forget their activations.
 
-    `watch` is called after a segment's first run, while all that its backward pass will need is there.
+    Parameters
+    ----------
+    on : bool
+        False: segments keep their activations, as outside of any such context.
+    watch : callable
+        Called after each segment's first run, while the activations that its backward pass will need are in memory.
     """
     token = _watch.set(watch if on else None)
     try:
@@ -33,14 +39,18 @@ def recomputing(on: bool = True, watch: Callable[[], Any] = lambda: None) -> Ite
 
 
 def recomputed(segment: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The same function, but inside `recomputing` the backward pass runs it a second time instead of keeping its tape.
+    """Return the function as a segment: inside `recomputing`, its tape is dropped and the backward pass runs it again.
 
     Parameters
     ----------
-    segment
-        A function or method that gives one Tensor, and the same one each time: of what changes between its two runs it
-        may use only the numbers that dropout draws, which are those of the first run again. What it is called with is
-        kept for the second run. Segments within it are part of it.
+    segment : callable
+        A function or method that returns one Tensor, the same in both runs. Of random numbers it may draw dropout's,
+        which are the same in the second run. Its arguments are kept for that run. Segments within it are part of it.
+
+    Returns
+    -------
+    callable
+        With the signature and results of `segment`.
 
     Examples
     --------
@@ -59,7 +69,7 @@ def recomputed(segment: Callable[..., Tensor]) -> Callable[..., Tensor]:
         if watch is None or not is_recording():
             return segment(*inputs, **options)
         with recomputing(False):
-            context = contextvars.copy_context()  # the second run's: the same kernels, and the same draws
+            context = contextvars.copy_context()  # for the second run: the same kernels, and the same draws
             restart_draws(context)
             y = segment(*inputs, **options)
             watch()
@@ -71,27 +81,27 @@ def recomputed(segment: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 class _Segment(Node):
-    """A whole segment in the place of its last op, as deep as that: the backward pass takes it when it would take that.
+    """A whole segment in the place of its last op, at the same depth, so that the backward pass takes it in its turn.
 
-    The first run has a tape too, for its depth and for whether anybody wants a gradient, but it is dropped at once.
+    The first run has a tape too, which tells the depth and whether a gradient is wanted; it is dropped at once.
     """
 
     __slots__ = ("again",)
 
-    def __init__(self, last: Node, again: Callable[[], Tensor]):
+    def __init__(self, last: Node, again: Callable[[], Tensor]) -> None:
         self.name, self.shape, self.dtype, self.depth = last.name, last.shape, last.dtype, last.depth
         self.vjp = self.edges = None
         self.again: Callable[[], Tensor] | None = again
 
-    def release(self) -> tuple[Callable[[Any], tuple], tuple[Node | Tensor | None, ...]]:
-        """What the last op of the second run lets go of."""
+    def release(self) -> tuple[Vjp, tuple[Edge, ...]]:
+        """Run the segment again and return the vjp and edges of its last op."""
         if self.again is None:
-            return super().release()  # which says that this is the second time
+            return super().release()  # raises: the segment has been released before
         again, self.again = self.again, None
         last = again().node
         if last is None or (last.name, last.depth) != (self.name, self.depth):
             raise RuntimeError(
-                f"a recomputed segment that ended in {self.name!r} did something else in its second run: leave the net "
-                "as it is (such as its mode, train or eval) until the backward pass is done"
+                f"a recomputed segment that ended in {self.name!r} did something else in its second run: do not change "
+                "the net (such as its mode, train or eval) until the backward pass is done"
             )
         return last.release()

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ddpm_np.autograd.op import Forward, Op
-from ddpm_np.backend import Backend
+from ddpm_np.autograd.op import Definition, Forward, Op
+from ddpm_np.philox import RandomNumbers
 
 OnForward = Callable[[Any, str, Sequence[Any], Any], Any]
 
@@ -63,18 +63,18 @@ def instrumented(stopwatch: Stopwatch | None = None, key_of: Callable[..., Any] 
         Called after each forward with its key, the op's name, its arrays and its result.
     """
     choose, here = Op.choose, threading.local()
-    draws = {name: method for name, method in vars(Backend).items()
+    draws = {name: method for name, method in vars(RandomNumbers).items()
              if inspect.isfunction(method) and "purpose" in inspect.signature(method).parameters}
 
     def timed(key: Any, run: Callable[[], Any]) -> Any:
         return run() if stopwatch is None else stopwatch.add(key, run)
 
-    def watched(self: Op, arrays: list[Any], static: dict[str, Any]) -> Forward:
+    def watched(self: Op, arrays: Sequence[Any], static: dict[str, Any]) -> Definition:
         forward, key = choose(self, arrays, static), key_of(self.name, arrays, static)
         if getattr(here, "inside", False):
             return forward
 
-        def run(*inputs: Any, **options: Any) -> tuple[Any, Callable[[Any], tuple]]:
+        def run(*inputs: Any, **options: Any) -> Forward:
             here.inside = True
             try:
                 result, vjp = timed((key, "forward"), lambda: forward(*inputs, **options))
@@ -82,7 +82,7 @@ def instrumented(stopwatch: Stopwatch | None = None, key_of: Callable[..., Any] 
                 here.inside = False
             on_forward(key, self.name, inputs, result)
 
-            def back(g: Any) -> tuple:
+            def back(g: Any) -> tuple[Any, ...]:
                 parts = timed((key, "backward"), lambda: vjp(g))
                 return tuple(_later(part) if callable(part) else part for part in parts)
 
@@ -100,9 +100,9 @@ def instrumented(stopwatch: Stopwatch | None = None, key_of: Callable[..., Any] 
     try:
         Op.choose = watched  # type: ignore[method-assign]
         for name, method in draws.items():
-            setattr(Backend, name, drawing(method))
+            setattr(RandomNumbers, name, drawing(method))
         yield
     finally:
         Op.choose = choose  # type: ignore[method-assign]
         for name, method in draws.items():
-            setattr(Backend, name, method)
+            setattr(RandomNumbers, name, method)

@@ -99,7 +99,7 @@ class Record:
     complete: bool = False
 
     def of(self, what: str) -> list[Result]:
-        """The results of one part of the benchmark."""
+        """Return the results of one part of the benchmark."""
         return [result for result in self.results if result.what == what]
 
     def to_json(self) -> dict[str, Any]:

@@ -17,7 +17,17 @@ Mistakes = Callable[[], dict[str, Any]] | dict[str, Any] | None
 
 
 class Failed(Exception):
-    """A wrong number, with a counterexample and perhaps the likely mistake."""
+    """A wrong number, with a counterexample and perhaps the likely mistake.
+
+    Parameters
+    ----------
+    counterexample : str
+        The smallest numbers that show it.
+    hint : str
+        The likely mistake; empty if unknown.
+    error : float
+        The relative error.
+    """
 
     def __init__(self, counterexample: str, hint: str = "", error: float = np.inf):
         super().__init__(counterexample)
@@ -53,7 +63,18 @@ class Check:
         self.declared: Declared | None = None
 
     def __call__(self, case: Case) -> Target:
-        """Return the target for a case, made once and cached."""
+        """Return the target for a case, made once and cached.
+
+        Parameters
+        ----------
+        case : Case
+            The schedule.
+
+        Returns
+        -------
+        Target
+            The target.
+        """
         target = self.targets.get(id(case))
         if target is None:
             target = Target(self.factory, case)
@@ -116,7 +137,17 @@ class Check:
             self.single = failed
 
     def true(self, condition: Any, counterexample: str, hint: str = "") -> None:
-        """Raise `Failed` unless the condition holds."""
+        """Raise `Failed` unless the condition holds.
+
+        Parameters
+        ----------
+        condition : bool
+            The condition.
+        counterexample : str
+            The numbers that violate it.
+        hint : str
+            The likely mistake.
+        """
         if np.isnan(self.worst):
             self.worst = 0.0
         if not condition:
@@ -137,14 +168,45 @@ class Check:
 
 
 def relative(got: np.ndarray, want: np.ndarray, scale: Any = None) -> np.ndarray:
-    """Return |got − want|/scale elementwise: 0 where both are equal, else inf where the scale is 0."""
+    """Return |got − want|/scale elementwise: 0 where both are equal, else inf where the scale is 0.
+
+    Parameters
+    ----------
+    got : array
+        The target's result.
+    want : array
+        The expected numbers, of the same shape.
+    scale : array or None
+        Unit of the errors; None: |want|.
+
+    Returns
+    -------
+    array
+        The relative errors.
+    """
     difference = np.abs(got - want)
     scale = np.broadcast_to(np.abs(want if scale is None else np.asarray(scale)), want.shape)
     return np.divide(difference, scale, out=np.where(difference > 0, np.inf, 0.0), where=scale > 0)
 
 
 def nice(value: Any) -> str:
-    """Format a number as a person would: a fraction with a small denominator, or ten digits."""
+    """Format a number as a person would: a fraction with a small denominator, or ten digits.
+
+    Parameters
+    ----------
+    value : number
+        The number.
+
+    Returns
+    -------
+    str
+        The text.
+
+    Examples
+    --------
+    >>> nice(0.4375), nice(3.14159265358979)
+    ('7/16', '3.141592654')
+    """
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, (int, str)):
         return str(value)

@@ -26,7 +26,23 @@ LONG = 40  # longer schedules get their tables from sums of logarithms, which is
 
 
 def root(x: Any) -> Any:
-    """Return √x: exactly for the square of a Fraction, to 50 digits for anything else."""
+    """Return √x: exactly for the square of a Fraction, to 50 digits for anything else.
+
+    Parameters
+    ----------
+    x : Fraction, int or mpmath number
+        The number.
+
+    Returns
+    -------
+    Fraction or mpmath number
+        The root.
+
+    Examples
+    --------
+    >>> root(Fraction(9, 16))
+    Fraction(3, 4)
+    """
     if isinstance(x, (Fraction, int)):
         x = Fraction(x)
         y = Fraction(math.isqrt(x.numerator), math.isqrt(x.denominator))
@@ -142,7 +158,13 @@ class Rows:
 
 
 class Case:
-    """A schedule to check a target on: β₁..β_T and all numbers derived from it."""
+    """A schedule to check a target on: β₁..β_T and all numbers derived from it.
+
+    Parameters
+    ----------
+    betas : sequence of Fraction or float
+        β₁..β_T.
+    """
 
     def __init__(self, betas: Sequence[Any]):
         self.given = tuple(betas)
@@ -160,7 +182,20 @@ class Case:
         return Table(self)
 
     def rows(self, t: np.ndarray, x: np.ndarray) -> Rows:
-        """Return the tables' rows t as columns that multiply x."""
+        """Return the tables' rows t as columns that multiply x.
+
+        Parameters
+        ----------
+        t : int array of shape (N,)
+            The steps.
+        x : array of shape (N, …)
+            The images.
+
+        Returns
+        -------
+        Rows
+            The rows, by the tables' names.
+        """
         return Rows(self.table, t, x)
 
     def __repr__(self) -> str:
@@ -169,8 +204,20 @@ class Case:
 
 
 def from_ks(ks: Sequence[Fraction]) -> Case:
-    """Return the Pythagorean schedule of rational k₁ < k₂ < …
+    """Return the Pythagorean schedule of rational k₁, k₂, … in ascending order.
 
+    Parameters
+    ----------
+    ks : sequence of Fraction
+        Numbers between 0 and 1.
+
+    Returns
+    -------
+    Case
+        The schedule.
+
+    Examples
+    --------
     >>> from_ks([Fraction(1, 3), Fraction(1, 2)])
     T=2, β=(9/25, 7/16)
     """

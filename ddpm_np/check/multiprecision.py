@@ -264,12 +264,34 @@ def _schedule_50(betas: tuple[Any, ...]) -> Schedule:
 
 
 def fifty(x: Any) -> Any:
-    """Convert a floating NumPy array to an MpArray of the same numbers; return ints and bools unchanged."""
+    """Convert a floating NumPy array to an MpArray of the same numbers; return ints and bools unchanged.
+
+    Parameters
+    ----------
+    x : array
+        The array.
+
+    Returns
+    -------
+    MpArray or array
+        The 50-digit numbers, or `x`.
+    """
     return MpArray(x) if np.issubdtype(np.asarray(x).dtype, np.floating) else x
 
 
 def rounded(x: MpArray) -> np.ndarray:
-    """Round an MpArray to the nearest float64 numbers."""
+    """Round an MpArray to the nearest float64 numbers.
+
+    Parameters
+    ----------
+    x : MpArray
+        The 50-digit numbers.
+
+    Returns
+    -------
+    float64 array
+        The rounded numbers.
+    """
     return x.values.astype(np.float64)
 
 
@@ -320,7 +342,25 @@ def _parts(result: Any) -> Sequence[Any]:
 
 
 def difference(found: Any, exact: MpArray) -> float:
-    """Return the largest |found − exact| in a row over the largest |exact| in that row (over 1 if that is 0)."""
+    """Return the largest |found − exact| in a row over the largest |exact| in that row (over 1 if that is 0).
+
+    Parameters
+    ----------
+    found : array
+        Results in floating point; a row is an index of the first axis.
+    exact : MpArray
+        Results in 50 digits, of the same shape.
+
+    Returns
+    -------
+    float
+        The rounding error; inf if a result is nan.
+
+    Raises
+    ------
+    TypeError
+        If `exact` is not an MpArray of that shape.
+    """
     if not isinstance(exact, MpArray) or exact.shape != found.shape:
         raise TypeError(f"expected 50 digits of shape {found.shape}, got {type(exact).__name__} of {exact.shape}")
     rows = (len(exact), -1) if exact.ndim else (1, 1)

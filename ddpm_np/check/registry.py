@@ -84,7 +84,26 @@ EQUATIONS: dict[str, Equation] = {}
 
 
 def equation(id: str, title: str, latex: str, source: str, *functions: str) -> None:
-    """Register an equation; the arguments are those of `Equation`."""
+    """Register an equation.
+
+    Parameters
+    ----------
+    id : str
+        ``"4"`` for the paper's (4), a name for an equation that the paper does not number.
+    title : str
+        A short title.
+    latex : str
+        The equation in LaTeX.
+    source : str
+        Where it is published.
+    *functions : str
+        The functions of this package that implement it, as ``module.name`` below ``ddpm_np``.
+
+    Raises
+    ------
+    ValueError
+        If the id is already registered.
+    """
     if id in EQUATIONS:
         raise ValueError(f"equation {id!r} is already registered")
     EQUATIONS[id] = Equation(id, title, latex, source, functions)
@@ -93,7 +112,30 @@ def equation(id: str, title: str, latex: str, source: str, *functions: str) -> N
 def checks(equation: str, *, needs: Iterable[str], draws: Any = None,
            first: Callable[[], Iterable[Any]] = lambda: (), aspect: str | None = None, method: str = "exact fractions",
            false_alarm: float = 0.0) -> Callable:
-    """Register the decorated function as a property of an equation; see `Property`."""
+    """Register the decorated function as a property of an equation.
+
+    Parameters
+    ----------
+    equation : str
+        Id of the equation.
+    needs : iterable of str
+        Methods that the target must have.
+    draws : Hypothesis strategy or None
+        Random cases.
+    first : callable
+        Returns the fixed cases.
+    aspect : str or None
+        Aspect of the equation; None: the function's name. See `Property`.
+    method : str
+        Method by which the expected numbers are computed.
+    false_alarm : float
+        Probability that a statistical property fails on correct code.
+
+    Returns
+    -------
+    callable
+        The decorator, which returns the function unchanged.
+    """
 
     def register(test: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
         EQUATIONS[equation].properties.append(Property(
@@ -104,9 +146,22 @@ def checks(equation: str, *, needs: Iterable[str], draws: Any = None,
 
 
 def chosen(ids: Iterable[Any] | None) -> list[Equation]:
-    """Return the equations with the given ids (None: all), the paper's numbers first.
+    """Return the equations with the given ids, the paper's numbers first.
 
-    ``7`` and ``"(7)"`` stand for ``"7"``. Raises `ValueError` for an unknown id.
+    Parameters
+    ----------
+    ids : iterable or None
+        Ids; ``7`` and ``"(7)"`` stand for ``"7"``. None: all.
+
+    Returns
+    -------
+    list of Equation
+        The equations.
+
+    Raises
+    ------
+    ValueError
+        If an id is unknown.
     """
     ordered = sorted(EQUATIONS.values(), key=lambda entry: int(entry.id) if entry.id.isdigit() else 1000)
     if ids is None:

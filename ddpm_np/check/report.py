@@ -11,7 +11,20 @@ HEADER = f"{'equation':25} {'verdict':10} {'worst error':>11} {'tolerance':>9} {
 
 
 def line(result: Result, colour: bool = False) -> str:
-    """Format a result as a row of the table, with counterexample and hint below it."""
+    """Format a result as a row of the table, with counterexample and hint below it.
+
+    Parameters
+    ----------
+    result : Result
+        The result.
+    colour : bool
+        Colour the verdict with terminal codes.
+
+    Returns
+    -------
+    str
+        One to three lines.
+    """
     verdict = f"{result.verdict:10}"
     if colour:
         verdict = f"\x1b[{_COLOURS[result.verdict]}m{verdict}\x1b[0m"
@@ -24,7 +37,18 @@ def line(result: Result, colour: bool = False) -> str:
 
 
 def summary(report: Report) -> str:
-    """Format the number of each verdict, and the time."""
+    """Format the number of each verdict, and the time.
+
+    Parameters
+    ----------
+    report : Report
+        The report.
+
+    Returns
+    -------
+    str
+        One line.
+    """
     counts = ", ".join(f"{report.count(verdict)} {verdict}" for verdict in VERDICTS if report.count(verdict))
     return f"{report.target}: {counts or 'nothing checked'}; {report.seconds:.1f} s, seed {report.seed}"
 
@@ -32,6 +56,20 @@ def summary(report: Report) -> str:
 def table(report: Report, colour: bool = False) -> str:
     """Format the whole report.
 
+    Parameters
+    ----------
+    report : Report
+        The report.
+    colour : bool
+        Colour the verdicts with terminal codes.
+
+    Returns
+    -------
+    str
+        The table and the summary.
+
+    Examples
+    --------
     >>> from ddpm_np.check import run
     >>> from ddpm_np.check.targets import ddpm_np
     >>> print(table(run(ddpm_np, ["4"])))  # doctest: +ELLIPSIS

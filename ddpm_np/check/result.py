@@ -52,7 +52,13 @@ class Result:
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
-        """Return JSON values; an error that is not finite becomes None (nothing compared) or the string "inf"."""
+        """Return JSON values; an error that is not finite becomes None (nothing compared) or the string "inf".
+
+        Returns
+        -------
+        dict
+            The attributes by name.
+        """
         error = None if math.isnan(self.error) else "inf" if math.isinf(self.error) else self.error
         return {**asdict(self), "error": error}
 
@@ -88,7 +94,13 @@ class Report:
 
     @property
     def failed(self) -> bool:
-        """Whether the verdict on any equation is FAIL."""
+        """Whether the verdict on any equation is FAIL.
+
+        Returns
+        -------
+        bool
+            True if an equation failed.
+        """
         return any(result.verdict == FAIL for result in self.results)
 
     def __getitem__(self, equation: str) -> Result:
@@ -98,11 +110,28 @@ class Report:
         raise KeyError(f"the run has no result for equation {equation!r}")
 
     def count(self, verdict: str) -> int:
-        """Return the number of equations with the given verdict."""
+        """Return the number of equations with the given verdict.
+
+        Parameters
+        ----------
+        verdict : str
+            The verdict.
+
+        Returns
+        -------
+        int
+            The number of equations.
+        """
         return sum(result.verdict == verdict for result in self.results)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report as JSON values."""
+        """Return the report as JSON values.
+
+        Returns
+        -------
+        dict
+            Target, seed, time, numbers of verdicts and results.
+        """
         return {"target": self.target, "failed": self.failed, "seed": self.seed, "seconds": round(self.seconds, 3),
                 "verdicts": {verdict: self.count(verdict) for verdict in VERDICTS},
                 "results": [result.as_dict() for result in self.results]}

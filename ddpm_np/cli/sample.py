@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"),
                         help="array backend (default: numpy)")
     parser.add_argument("--kernels", default="fast", choices=("fast", "reference"),
-                        help="fast kernels, or the ops' definitions: equal up to rounding, and slower (default: fast)")
+                        help="fast kernels, or the ops' definitions: slower, and equal up to rounding (default: fast)")
     parser.add_argument("--weights", default="ema", choices=("ema", "model"),
                         help="moving average or last weights (default: ema)")
     parser.add_argument("--sampler", default="ddpm", choices=("ddpm", "ddim", "langevin"),
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="ddim: 0 is deterministic, 1 has the noise of Algorithm 2 with β̃ (default: 0)")
     parser.add_argument("--variance", choices=("small", "large"), help="σ² of a step: β̃ or β (default: as trained)")
     parser.add_argument("--label", type=int, metavar="CLASS",
-                        help="class to sample, for a net trained with labels (default: any)")
+                        help="class to sample, for a net trained with labels (default: unconditional)")
     parser.add_argument("--guidance", type=float, default=0.0, metavar="W",
                         help="weight of classifier-free guidance (default: 0)")
     parser.add_argument("--progressive", action="store_true",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,7 +22,7 @@ _UNKNOWN = "unknown"  # the data set of published weights
 class Config:
     """The configuration of a run: net, diffusion and training.
 
-    Parameters
+    Attributes
     ----------
     model : UNetConfig
         The net.
@@ -81,6 +80,11 @@ class Config:
     def trained_on(self) -> str:
         """Return the name of the data set.
 
+        Returns
+        -------
+        str
+            The name, as `open_dataset` takes it.
+
         Raises
         ------
         ValueError
@@ -93,7 +97,13 @@ class Config:
 
     @property
     def no_label(self) -> int | None:
-        """Return the unconditional class of a net with labels, the last of its `num_classes`; None without labels."""
+        """Return the unconditional class of a net with labels, the last of its `num_classes`.
+
+        Returns
+        -------
+        int or None
+            The class; None for a net without labels.
+        """
         return None if self.model.num_classes is None else self.model.num_classes - 1
 
     @classmethod
@@ -194,6 +204,8 @@ class Config:
         ValueError
             If a key is unknown or a value has a wrong type or is out of range.
         """
+        import tomllib
+
         tables = self.to_dict()
         for assignment in assignments:
             name, sign, text = assignment.partition("=")

@@ -15,14 +15,15 @@ OBJECTIVES = ("simple", "hybrid", "bound")
 class DiffusionConfig:
     """The schedule, the net's output, and the options of the reverse process.
 
-    Parameters
+    Attributes
     ----------
     schedule : str
         A name in `diffusion.SCHEDULES`. ``"linear"`` goes from `beta_start` to `beta_end` in T steps.
     T : int
         Number of diffusion steps; 1000 in the paper.
     beta_start, beta_end : float
-        The linear schedule's β₁ and β_T; 1e-4 and 0.02 in the paper.
+        β₁ and β_T of the schedules that run between two values (cosine and jsd ignore them); the
+        paper's are 1e-4 and 0.02.
     variance : str
         The reverse process's σ_t²: ``"large"`` (β_t, the paper's CIFAR-10) or ``"small"`` (β̃_t); ``"learned"`` or
         ``"learned_range"`` for a net with twice as many outputs.
@@ -75,7 +76,7 @@ class DiffusionConfig:
 class TrainingConfig:
     """The recipe of a run: data, optimiser, objective, and how often to log, sample and save.
 
-    Parameters
+    Attributes
     ----------
     dataset : str
         As in `data.open_dataset`.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any, get_args, get_origin, get_type_hints
 
 _LARGE = 2**53  # below it, ints and floats are the same numbers; no setting is meaningful above it
@@ -79,6 +78,8 @@ def known(given: Iterable[str], names: Collection[str], what: str) -> None:
     """
     for key in given:
         if key not in names:
+            from difflib import get_close_matches
+
             close = get_close_matches(key, list(names), 1)
             hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names)}"
             raise ValueError(f"no {what} is called {key!r}: {hint}")

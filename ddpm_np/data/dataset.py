@@ -195,10 +195,10 @@ class Batches:
         return self._orders[epoch]
 
 
-class Ahead:
+class Prefetched:
     """Batches read one ahead: a thread reads the next batch while the current one is in use.
 
-    ``Ahead(batches)[k]`` is ``batches[k]``. A batch that cannot be read raises when it is indexed, not before.
+    ``Prefetched(batches)[k]`` is ``batches[k]``. A batch that cannot be read raises when it is indexed, not before.
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ class Ahead:
 
     def __init__(self, batches: Any):
         self.batches = batches
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="ahead")
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
         self._next: tuple[int, Future] | None = None
 
     def __getitem__(self, k: int) -> Any:

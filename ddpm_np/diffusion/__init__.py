@@ -1,42 +1,27 @@
-"""The mathematics of diffusion, on arrays (or Tensors) and a callable ε_θ(x, t): no layers, no nets."""
+"""The mathematics of diffusion, on arrays (or Tensors) and a callable ε_θ(x, t), independent of layers and nets."""
 
-from ddpm_np.diffusion.bound import (
-    decoder_log_likelihood,
-    eq12_weight,
-    kl,
-    log_normal,
-    mean_mismatch,
-    mean_mismatch_from_noise,
-    mean_mismatch_simplified,
-    mismatch_constant,
-    prior_kl,
-    vlb,
-    vlb_term,
-    vlb_terms,
-    weighted_noise_loss,
-)
+from ddpm_np.diffusion.bound import prior_kl, vlb, vlb_term, vlb_terms
 from ddpm_np.diffusion.compression import Received, distortion, send
 from ddpm_np.diffusion.ddim import ddim, ddim_invert, ddim_sigma, ddim_step
+from ddpm_np.diffusion.decoder import decoder_log_likelihood
 from ddpm_np.diffusion.editing import guided, inpaint, interpolate
 from ddpm_np.diffusion.forward import q_sample, q_step
 from ddpm_np.diffusion.langevin import annealed_langevin, langevin_step
 from ddpm_np.diffusion.loss import bound_loss, hybrid_loss, min_snr_weight, simple_loss, target
+from ddpm_np.diffusion.mean_mismatch import (
+    eq12_weight,
+    mean_mismatch,
+    mean_mismatch_from_noise,
+    mean_mismatch_simplified,
+    mismatch_constant,
+    weighted_noise_loss,
+)
+from ddpm_np.diffusion.normal import kl, log_normal
 from ddpm_np.diffusion.oracle import Gaussian, Mixture, affine_bound_16, affine_nll, affine_vlb, atoms
+from ddpm_np.diffusion.parameterisation import eps_from_mean, mean_from_eps, predict_eps, predict_x0, x0_from_mean
 from ddpm_np.diffusion.posterior import posterior_mean, q_posterior
 from ddpm_np.diffusion.respacing import SPACINGS, respace, timesteps
-from ddpm_np.diffusion.reverse import (
-    PREDICTS,
-    Denoiser,
-    Reverse,
-    eps_from_mean,
-    mean_from_eps,
-    p_mean_log_variance,
-    p_mean_variance,
-    predict,
-    predict_eps,
-    predict_x0,
-    x0_from_mean,
-)
+from ddpm_np.diffusion.reverse import PREDICTS, Denoiser, Reverse, p_mean_log_variance, p_mean_variance, predict
 from ddpm_np.diffusion.sampler import ancestral, draw, first_noise, last, p_sample, sample_with, step_noise
 from ddpm_np.diffusion.schedule import Coefficients, Schedule
 from ddpm_np.diffusion.schedules import (

@@ -1,111 +1,70 @@
-"""The variational bound (equations 3, 5, 8–10, 12, 13): what the net is judged by, in bits per dimension.
+"""The variational bound (equations 3, 5, 8–10, 12, 13): the quality of a model, in bits per dimension.
 
-A KL divergence and a decoder's log likelihood are elementwise, in nats. What is called a term or a bound is a mean over
-an image's dimensions, in bits; `vlb` sums such terms. The bound clips x̂₀ only where the reverse process does: the
-authors' evaluation clips, and then it is no bound of the model that was trained.
+KL divergences and log likelihoods are elementwise, in nats. A term of the bound is a mean over an image's dimensions,
+in bits, and `vlb` sums the terms. x̂₀ is clipped only if `Reverse.clip` is set. The authors' evaluation clips it; the
+result is then not a bound on the likelihood of the model that was trained.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
 
-from ddpm_np.backend import Array, Ints, of, plain, real_dtype
+from ddpm_np.backend import Array, Ints, of, real_dtype
+from ddpm_np.diffusion.decoder import decoder_log_likelihood
 from ddpm_np.diffusion.forward import q_sample
 from ddpm_np.diffusion.images import mean_over_image, same_shape, times
+from ddpm_np.diffusion.normal import kl, log_normal
 from ddpm_np.diffusion.posterior import posterior_mean
-from ddpm_np.diffusion.reverse import Reverse, p_mean_log_variance, predict
+from ddpm_np.diffusion.reverse import Reverse, p_mean_log_variance
 from ddpm_np.diffusion.schedule import Schedule
-from ddpm_np.diffusion.variance import log_variance_at
 
 BITS = 1 / math.log(2)  # nats to bits
 
 
-def kl(mean1: Array, logvar1: Array, mean2: Array, logvar2: Array) -> Array:
-    """KL(N(μ₁, σ₁²) ‖ N(μ₂, σ₂²)) = ½·(ln σ₂²/σ₁² + (σ₁² + (μ₁ − μ₂)²)/σ₂² − 1), elementwise, in nats.
-
-    σ₁²/σ₂² − 1 − ln σ₁²/σ₂² is `exp_excess` of ln σ₁²/σ₂²: variances that are nearly equal cost no digits.
-
-    Checked as: kl.
-
-    >>> import numpy as np
-    >>> kl(np.array(0.0), np.array(0.0), np.array(1.0), np.array(0.0))
-    np.float64(0.5)
-    """
-    xp = of(mean1, mean2, logvar1, logvar2)
-    return 0.5 * (exp_excess(logvar1 - logvar2) + xp.square(mean1 - mean2) * xp.exp(-logvar2))
-
-
-def exp_excess(d: Array) -> Array:
-    """eᵈ − 1 − d ≥ 0: expm1(d) − d, and for |d| < 0.01, where that cancels, its series up to d⁷/7!."""
-    xp, data = of(d), plain(d)
-    real = of(data).real(data) if "complex" in str(data.dtype) else data
-    near = (real < 0.01) & (real > -0.01)
-    e = xp.where(near, d, 0.0)
-    series = e * e * (1 / 2 + e * (1 / 6 + e * (1 / 24 + e * (1 / 120 + e * (1 / 720 + e / 5040)))))
-    return xp.where(near, series, xp.expm1(d) - d)
-
-
-def log_normal(x: Array, mean: Array, logvar: Array) -> Array:
-    """ln N(x; μ, σ²) = −½·(ln 2π + ln σ² + (x − μ)²/σ²), elementwise.
-
-    Checked as: log-normal.
-    """
-    xp = of(x, mean, logvar)
-    return -0.5 * (math.log(2 * math.pi) + logvar + xp.square(x - mean) * xp.exp(-logvar))
-
-
-def decoder_log_likelihood(x_0: Array, mean: Array, log_scale: Array | float, levels: int = 256) -> Array:
-    """Equation (13): the log probability of each element's level under N(μ, σ²), elementwise, in nats.
-
-    ∫ from δ₋(x) to δ₊(x): half a level to either side of x, and to infinity beyond the first and the last level, so
-    that the probabilities of all levels add up to 1. With a = (δ₋ − μ)/σ and b = (δ₊ − μ)/σ, Φ(b) − Φ(a) is computed
-    on the side where both are small, as ln Φ(b) + ln(1 − exp(ln Φ(a) − ln Φ(b))): exact however far out in the tails,
-    where Φ itself would be 0 or 1.
-
-    Checked as: 13.
+def per_dimension(x: Array) -> Array:
+    """Mean over each image, from nats to bits per dimension.
 
     Parameters
     ----------
-    x_0
-        (N, …), on the grid of `levels` values from −1 to 1.
-    mean
-        μ (N, …).
-    log_scale
-        ln σ, broadcast to x_0.
-    levels
-        256 for bytes, 17 for the digits: a bin is 2/(levels − 1) wide.
+    x : array of shape (N, …)
+        Elementwise values, in nats.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> x = np.linspace(-1, 1, 256)
-    >>> round(float(np.exp(decoder_log_likelihood(x, np.full(256, 0.3), -2.0)).sum()), 12)
-    1.0
+    Returns
+    -------
+    array of shape (N,)
+        Bits per dimension.
     """
-    xp = of(x_0, mean, log_scale)
-    half = 1 / (levels - 1)
-    inverse = xp.exp(-log_scale) if hasattr(log_scale, "dtype") else math.exp(-log_scale)
-    low, high = (x_0 - half - mean) * inverse, (x_0 + half - mean) * inverse  # (N, …): a and b
-    first, last = plain(x_0) < -1 + half, plain(x_0) > 1 - half
-    right = plain(low + high) > 0  # Φ(b) − Φ(a) = Φ(−a) − Φ(−b)
-    near = xp.where(right, -low, high)
-    far = xp.where(right, -high, low)
-    upper = xp.log_ndtr(near)
-    inside = upper + xp.log(-xp.expm1(xp.log_ndtr(far) - upper))
-    return xp.where(first, xp.log_ndtr(high), xp.where(last, xp.log_ndtr(-low), inside))
-
-
-def per_dimension(x: Array) -> Array:
-    """The mean over each image, in bits: (N, …) nats -> (N,) bits per dimension."""
     return mean_over_image(x) * BITS
 
 
 def prior_kl(schedule: Schedule, x_0: Array) -> Array:
-    """L_T of (5): KL(q(x_T | x₀) ‖ N(0, I)), (N,) bits per dimension.
+    """Prior term of the bound (5): L_T = KL(q(x_T | x₀) ‖ N(0, I)).
 
     Checked as: L_T.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        The schedule β₁..β_T.
+    x_0 : array of shape (N, …)
+        Data.
+
+    Returns
+    -------
+    array of shape (N,)
+        L_T, in bits per dimension.
+
+    Notes
+    -----
+    Equation (5) of Ho et al. (2020). Verified by ``ddpm-np check --equation L_T``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ddpm_np.diffusion import Schedule
+    >>> prior_kl(Schedule.from_betas([1.0]), np.array([[0.5]]))  # ᾱ_T = 0: x_T is pure noise
+    array([0.])
     """
     t = times(x_0, schedule.T)  # (N,)
     mean = schedule.at(t, like=x_0).sqrt_alpha_bar * x_0  # (N, …)
@@ -115,25 +74,38 @@ def prior_kl(schedule: Schedule, x_0: Array) -> Array:
 
 
 def vlb_term(reverse: Reverse, x_0: Array, x_t: Array, t: Ints, *, levels: int | None = 256) -> Array:
-    """A term of (5) at each image's t: L_{t−1} = KL(q(x_{t−1} | x_t, x₀) ‖ p_θ(x_{t−1} | x_t)); L₀ at t = 1.
+    """Term t of the bound (5): L_{t−1} = KL(q(x_{t−1} | x_t, x₀) ‖ p_θ(x_{t−1} | x_t)), and L₀ = −ln p_θ(x₀ | x₁).
+
+    Images at t ≥ 2 give L_{t−1}, images at t = 1 give L₀.
 
     Checked as: 8, L_0.
 
     Parameters
     ----------
-    reverse
+    reverse : Reverse
         The reverse process p_θ(x_{t−1} | x_t).
-    x_0, x_t
-        (N, …); x_t a sample of q(x_t | x₀).
-    t
-        Int (N,), 1..T.
-    levels
-        Of the decoder (13): L₀ = −log p_θ(x₀ | x₁). None: x₀ is continuous, and L₀ is minus the log density.
+    x_0 : array of shape (N, …)
+        Data.
+    x_t : array of shape (N, …)
+        A sample of q(x_t | x₀).
+    t : int array of shape (N,)
+        Steps, 1..T.
+    levels : int or None
+        Data levels of the decoder (13); None if x₀ is continuous, with L₀ minus the log density.
 
     Returns
     -------
-    (N,)
-        Bits per dimension.
+    array of shape (N,)
+        Terms, in bits per dimension.
+
+    Raises
+    ------
+    ValueError
+        If `x_t` has another shape than `x_0`, or a t is out of range (not checked on CuPy).
+
+    Notes
+    -----
+    Equations (5) and (8) of Ho et al. (2020). Verified by ``ddpm-np check --equation 8 --equation L_0``.
     """
     same_shape("x_t", x_t, x_0)
     mean, log_sigma2, _ = p_mean_log_variance(reverse, x_t, t)
@@ -149,20 +121,31 @@ def vlb_term(reverse: Reverse, x_0: Array, x_t: Array, t: Ints, *, levels: int |
 
 def vlb_terms(reverse: Reverse, x_0: Array, noise_at: Callable[[int], Array], *,
               levels: int | None = 256) -> Iterator[tuple[int, Array]]:
-    """All terms of (5) as they come: yields (T + 1, L_T), (T, L_{T−1}), …, (1, L₀), each (N,) bits per dimension.
+    """All terms of the bound (5), one by one: L_T, L_{T−1}, …, L₀.
 
     Checked as: 5.
 
     Parameters
     ----------
-    reverse
-        The reverse process.
-    x_0
-        (N, …).
-    noise_at
-        t -> ε (N, …), from which x_t is drawn.
-    levels
-        As in `vlb_term`.
+    reverse : Reverse
+        The reverse process p_θ(x_{t−1} | x_t).
+    x_0 : array of shape (N, …)
+        Data.
+    noise_at : callable
+        Maps t to the noise ε of shape (N, …) of x_t.
+    levels : int or None
+        Data levels, as in `vlb_term`.
+
+    Yields
+    ------
+    t : int
+        T + 1 for the prior term L_T, then T, …, 1 for L_{t−1}.
+    term : array of shape (N,)
+        The term, in bits per dimension.
+
+    Notes
+    -----
+    Equation (5) of Ho et al. (2020). Verified by ``ddpm-np check --equation 5``.
     """
     schedule = reverse.schedule
     yield schedule.T + 1, prior_kl(schedule, x_0)
@@ -173,84 +156,40 @@ def vlb_terms(reverse: Reverse, x_0: Array, noise_at: Callable[[int], Array], *,
 
 
 def vlb(reverse: Reverse, x_0: Array, noises: Array, *, levels: int | None = 256) -> Array:
-    """Equation (5): L = L_T + Σ_{t>1} L_{t−1} + L₀, an upper bound of −log p_θ(x₀); (N,) bits per dimension.
-
-    `noises` is (T + 1, N, …): row t draws x_t; row 0 is unused.
+    """Variational bound (5): L = L_T + Σ_{t>1} L_{t−1} + L₀, whose mean over the noise bounds −log p_θ(x₀) from above.
 
     Checked as: 5.
+
+    Parameters
+    ----------
+    reverse : Reverse
+        The reverse process p_θ(x_{t−1} | x_t).
+    x_0 : array of shape (N, …)
+        Data.
+    noises : array of shape (T + 1, N, …)
+        Standard normal noise: row t draws x_t, row 0 is unused.
+    levels : int or None
+        Data levels, as in `vlb_term`.
+
+    Returns
+    -------
+    array of shape (N,)
+        The bound, in bits per dimension.
+
+    Notes
+    -----
+    Equation (5) of Ho et al. (2020). Verified by ``ddpm-np check --equation 5``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ddpm_np.diffusion import Schedule
+    >>> reverse = Reverse(Schedule.from_betas([1.0]), lambda x_t, t: 0 * x_t, predicts="x0", variance=np.ones(2))
+    >>> zero = np.zeros((1, 1))  # L₁ = 0 as ᾱ₁ = 0; L₀ = −log₂ N(0; 0, 1) = ½·log₂ 2π
+    >>> vlb(reverse, zero, np.stack([zero, zero]), levels=None).round(4), round(0.5 * math.log2(2 * math.pi), 4)
+    (array([1.3257]), 1.3257)
     """
     total = 0.0
     for _, term in vlb_terms(reverse, x_0, lambda t: noises[t, ...], levels=levels):
         total = term + total
     return total
-
-
-def mean_mismatch(reverse: Reverse, x_0: Array, x_t: Array, t: Ints) -> Array:
-    """Equation (8) without its constant: ‖μ̃_t(x_t, x₀) − μ_θ(x_t, t)‖²/(2σ_t²), a mean over dimensions; (N,) nats.
-
-    L_{t−1} is this and C = ½·(ln σ_t²/β̃_t + β̃_t/σ_t² − 1) (`mismatch_constant`).
-
-    Checked as: 8.
-    """
-    mean, log_sigma2, _ = p_mean_log_variance(reverse, x_t, t)
-    return _half_weighted_square(posterior_mean(reverse.schedule, x_0, x_t, t) - mean, log_sigma2)
-
-
-def mismatch_constant(schedule: Schedule, t: Ints, x: Array, variance: Any = "small") -> Array:
-    """C of (8), per dimension: ½·(ln σ_t²/β̃_t + β̃_t/σ_t² − 1), t ≥ 2; (N, 1, …) nats.
-
-    Checked as: 8.
-    """
-    k = schedule.at(t, like=x)
-    return 0.5 * exp_excess(k.posterior_log_variance_clipped - log_variance_at(k, variance))
-
-
-def mean_mismatch_from_noise(reverse: Reverse, x_0: Array, t: Ints, noise: Array) -> Array:
-    """Equation (9): (8) at x_t(x₀, ε), with x₀ written as (x_t − √(1 − ᾱ_t)·ε)/√ᾱ_t; (N,) nats.
-
-    Checked as: 9.
-    """
-    x_t = q_sample(reverse.schedule, x_0, t, noise)  # (N, …)
-    k = reverse.schedule.at(t, like=x_t)
-    x_0_again = (x_t - k.sqrt_one_minus_alpha_bar * noise) / k.sqrt_alpha_bar  # (N, …)
-    return mean_mismatch(reverse, x_0_again, x_t, t)
-
-
-def mean_mismatch_simplified(reverse: Reverse, x_0: Array, t: Ints, noise: Array) -> Array:
-    """Equation (10): ‖(x_t − β_t/√(1 − ᾱ_t)·ε)/√α_t − μ_θ(x_t, t)‖²/(2σ_t²), a mean over dimensions; (N,) nats.
-
-    Checked as: 10.
-    """
-    x_t = q_sample(reverse.schedule, x_0, t, noise)  # (N, …)
-    mean, log_sigma2, _ = p_mean_log_variance(reverse, x_t, t)
-    k = reverse.schedule.at(t, like=x_t)
-    target = (x_t - k.beta / k.sqrt_one_minus_alpha_bar * noise) / k.sqrt_alpha  # (N, …)
-    return _half_weighted_square(target - mean, log_sigma2)
-
-
-def _half_weighted_square(difference: Array, log_sigma2: Array) -> Array:
-    """The mean over dimensions of d²/(2σ²); (N,)."""
-    xp = of(difference, log_sigma2)
-    return mean_over_image(0.5 * xp.square(difference) * xp.exp(-log_sigma2))
-
-
-def eq12_weight(schedule: Schedule, t: Ints, variance: Any = "small", dtype: Any = "float64") -> Array:
-    """The weight of (12): β_t²/(2σ_t²·α_t·(1 − ᾱ_t)), (N,), for t ≥ 2.
-
-    Checked as: 12.
-    """
-    k = schedule.at(t, like=t, dtype=dtype)  # (N,) each
-    log_sigma2 = log_variance_at(k, variance)
-    scale = k.beta**2 * of(log_sigma2).exp(-log_sigma2)
-    return scale / (2 * k.alpha * k.one_minus_alpha_bar)
-
-
-def weighted_noise_loss(reverse: Reverse, x_0: Array, t: Ints, noise: Array) -> Array:
-    """Equation (12): (8) as a weighted error of ε_θ, weight·‖ε − ε_θ(x_t, t)‖², a mean over dimensions; (N,) nats.
-
-    Checked as: 12.
-    """
-    x_t = q_sample(reverse.schedule, x_0, t, noise)  # (N, …)
-    difference = noise - predict(reverse, x_t, t).eps
-    weight = eq12_weight(reverse.schedule, t, reverse.variance, real_dtype(x_t))  # (N,)
-    return weight * mean_over_image(of(difference).square(difference))

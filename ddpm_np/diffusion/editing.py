@@ -1,4 +1,4 @@
-"""What can be done with a trained chain besides drawing: guide it, mix two images, fill in a part of one."""
+"""Image editing with a trained model: guidance by a class, interpolation of two images, and inpainting."""
 
 from __future__ import annotations
 
@@ -13,26 +13,38 @@ from ddpm_np.diffusion.variance import split_output
 
 
 def guided(model: Callable[[Array, Ints, Ints], Array], label: Ints, none: int, weight: float) -> Denoiser:
-    """Classifier-free guidance (Ho & Salimans 2022, equation 6): ε̃ = (1 + w)·ε_θ(x, t, y) − w·ε_θ(x, t, ∅).
+    """Classifier-free guidance: ε̃ = (1 + w)·ε_θ(x, t, y) − w·ε_θ(x, t, ∅).
 
     Checked as: guidance.
 
     Parameters
     ----------
-    model
-        (x (N, …), t (N,), y (N,)) -> (N, …).
-    label
-        y, int (N,).
-    none
-        The label ∅, which the net was shown in place of the right one now and then in training.
-    weight
-        w; 0 is the conditional net itself, −1 the unconditional one.
+    model : callable
+        Maps x of shape (N, …), t of shape (N,) and labels y of shape (N,) to ε_θ of shape (N, …).
+    label : int array of shape (N,)
+        Labels y.
+    none : int
+        The label ∅ of the unconditional class, which replaced some labels in training.
+    weight : float
+        Guidance weight w: 0 is the conditional net, −1 the unconditional one.
 
     Returns
     -------
-    callable
-        (x, t) -> ε̃, for batches of as many images as there are labels. Of a net with a second output, for the
-        variance, that is passed on as it is for y: only predictions are extrapolated.
+    Denoiser
+        Maps (x, t) to ε̃, for batches of N images. A second output, for the variance, is the conditional net's own: only
+        predictions are extrapolated.
+
+    Notes
+    -----
+    Equation (6) of Ho & Salimans (2022). Verified by ``ddpm-np check --equation guidance``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def net(x, t, y):  # ε_θ(x, t, y) = y, so that ε̃ = (1 + w)·y for ∅ = 0
+    ...     return 0 * x + y[:, None]
+    >>> guided(net, np.array([3]), 0, 0.5)(np.zeros((1, 1)), np.array([1]))
+    array([[4.5]])
     """
 
     def eps(x: Array, t: Ints) -> Array:
@@ -49,31 +61,59 @@ def guided(model: Callable[[Array, Ints, Ints], Array], label: Ints, none: int, 
 
 def interpolate(reverse: Reverse, x_0: Array, y_0: Array, t: int, fractions: Array, noise_x: Array, noise_y: Array,
                 noise_at: NoiseAt) -> Iterator[tuple[int, Array, Array | None]]:
-    """Interpolation in latent space (section 4.3, figure 8): decode (1 − λ)·x_t + λ·y_t.
+    """Interpolation in latent space (figure 8): decode (1 − λ)·x_t + λ·y_t by Algorithm 2 from t on.
 
-    x_t ~ q(x_t | x₀) and y_t ~ q(y_t | y₀) by fixed noise, the same for every λ; then Algorithm 2 from t on. At t = 0
-    it is the mix of the images themselves; at large t, new images.
+    x_t ~ q(x_t | x₀) and y_t ~ q(y_t | y₀) use fixed noise, the same for every λ. t = 0 gives a mix of the two images;
+    large t gives new images.
 
     Checked as: interpolation.
 
     Parameters
     ----------
-    reverse
-        The reverse process.
-    x_0, y_0, noise_x, noise_y
-        (H, W, C): one image each.
-    t
+    reverse : Reverse
+        The reverse process p_θ(x_{t−1} | x_t).
+    x_0 : array of shape (H, W, C)
+        The image at λ = 0.
+    y_0 : array of shape (H, W, C)
+        The image at λ = 1.
+    t : int
         The depth, 0..T.
-    fractions
-        λ, an array (n,).
-    noise_at
-        t -> z (n, H, W, C). To see λ alone at work, the same z for every row.
+    fractions : array of shape (n,)
+        The λ, one per result.
+    noise_x : array of shape (H, W, C)
+        Noise of x_t.
+    noise_y : array of shape (H, W, C)
+        Noise of y_t.
+    noise_at : callable
+        Maps t to the noise z of shape (n, H, W, C); equal rows show the effect of λ alone.
 
     Yields
     ------
-    (s, x_s, x0_hat)
-        s = t, t − 1, …, 0; x_s and the estimate x̂₀ from which it was drawn, each (n, H, W, C). The first is
-        (t, x_t, None): the mix was drawn from no estimate.
+    s : int
+        The step: t, t − 1, …, 0.
+    x_s : array of shape (n, H, W, C)
+        Images at that step.
+    x0_hat : array of shape (n, H, W, C) or None
+        Estimate x̂₀ from which they were drawn; None at s = t, where the mix comes from no estimate.
+
+    Raises
+    ------
+    ValueError
+        If t is out of range or the images differ in shape.
+
+    Notes
+    -----
+    Section 4.3 of Ho et al. (2020). Verified by ``ddpm-np check --equation interpolation``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ddpm_np.diffusion import Schedule
+    >>> reverse = Reverse(Schedule.from_betas([9 / 25, 7 / 16]), lambda x_t, t: 0 * x_t)
+    >>> zero, one = np.zeros((1, 1, 1)), np.ones((1, 1, 1))
+    >>> chain = interpolate(reverse, zero, one, 1, np.array([0.25]), zero, zero, lambda t: np.zeros((1, 1, 1, 1)))
+    >>> [(s, x.ravel().round(12)) for s, x, _ in chain]  # √ᾱ₁ = 4/5: the mix λ·4/5, then λ
+    [(1, array([0.2])), (0, array([0.25]))]
     """
     T, xp = reverse.schedule.T, of(x_0)
     if not 0 <= t <= T:
@@ -89,31 +129,57 @@ def interpolate(reverse: Reverse, x_0: Array, y_0: Array, t: int, fractions: Arr
 
 def inpaint(reverse: Reverse, known: Array, mask: Array, x_T: Array, noise_at: Callable[[str, int, int], Array], *,
             repeats: int = 10) -> Iterator[tuple[int, Array, Array]]:
-    """Fill in what is unknown of an image, with resampling (Lugmayr et al. 2022, RePaint, algorithm 1).
+    """Inpainting with resampling (RePaint): fill in the unknown part of an image.
 
-    At each t the unknown part comes from a step of Algorithm 2 and the known part from q(x_{t−1} | x₀); then a step of
-    q takes both back to t and they are drawn anew, `repeats` times in all, so that the parts come to agree.
+    At each t, a step of Algorithm 2 draws the unknown part of x_{t−1}, and q(x_{t−1} | x₀) the known part. A forward
+    step then takes both back to t and they are drawn again, `repeats` times in all, so that the two parts come to
+    agree.
 
     Checked as: inpainting.
 
     Parameters
     ----------
-    reverse
-        The reverse process.
-    known
-        x₀ (N, …); ignored where the mask is False.
-    mask
-        Bool (N, …), True where x₀ is known.
-    x_T
-        (N, …), standard normal.
-    noise_at
-        (what, t, k) -> z (N, …) for what = "step", "known", "back", k = 0..repeats − 1.
+    reverse : Reverse
+        The reverse process p_θ(x_{t−1} | x_t).
+    known : array of shape (N, …)
+        Images x₀; ignored where the mask is False.
+    mask : bool array of shape (N, …)
+        True where x₀ is known.
+    x_T : array of shape (N, …)
+        Standard normal noise.
+    noise_at : callable
+        Maps (purpose, t, k) to noise of shape (N, …), for the purposes ``"step"``, ``"known"`` and ``"back"`` and the
+        repeats k = 0..repeats − 1.
+    repeats : int
+        How often each step is drawn.
 
     Yields
     ------
-    (t, x_t, x0_hat)
-        For t = T − 1, …, 0: x_t and the estimate x̂₀ from which its unknown part was drawn, each (N, …). At t = 0 the
-        known part is the given one.
+    t : int
+        The step reached: T − 1, …, 0.
+    x_t : array of shape (N, …)
+        Images at that step; at t = 0 their known part is the given one.
+    x0_hat : array of shape (N, …)
+        Estimate x̂₀ from which the unknown part was drawn.
+
+    Raises
+    ------
+    ValueError
+        If `repeats` is less than 1 or the mask has another shape than `known`.
+
+    Notes
+    -----
+    Algorithm 1 of Lugmayr et al. (2022). Verified by ``ddpm-np check --equation inpainting``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ddpm_np.diffusion import Schedule
+    >>> reverse = Reverse(Schedule.from_betas([9 / 25, 7 / 16]), lambda x_t, t: 0 * x_t)
+    >>> known, mask = np.array([[0.5, np.nan]]), np.array([[True, False]])
+    >>> chain = inpaint(reverse, known, mask, np.array([[0.3, 0.6]]), lambda purpose, t, k: np.zeros((1, 2)), repeats=1)
+    >>> [(t, x.round(12)) for t, x, _ in chain]  # known: 4/5·x₀, then x₀; unknown: 0.6/(3/4), then 0.8/(4/5)
+    [(1, array([[0.4, 0.8]])), (0, array([[0.5, 1. ]]))]
     """
     if repeats < 1:
         raise ValueError(f"repeats must be at least 1, got {repeats}")

@@ -1,9 +1,8 @@
-"""Training objectives: numbers per image, whose mean over a batch is minimised."""
+"""Training objectives: one number per image, whose mean over a batch is minimised."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from ddpm_np.backend import Array, Ints, of
 from ddpm_np.diffusion.bound import prior_kl, vlb_term
@@ -18,27 +17,50 @@ from ddpm_np.diffusion.velocity import velocity
 
 def simple_loss(schedule: Schedule, model: Denoiser, x_0: Array, t: Ints, noise: Array, *,
                 predicts: str = "eps") -> Array:
-    """Equation (14), L_simple: ‖ε − ε_θ(√ᾱ_t·x₀ + √(1 − ᾱ_t)·ε, t)‖², as the mean over an image's dimensions.
+    """Simplified objective (14): L_simple = ‖ε − ε_θ(√ᾱ_t·x₀ + √(1 − ᾱ_t)·ε, t)‖², averaged over dimensions.
 
     Checked as: 14, prediction.
 
     Parameters
     ----------
-    schedule
-        β₁..β_T.
-    model
-        ε_θ(x_t, t), returning an array or a Tensor (N, …).
-    x_0, noise
-        (N, …): data and ε.
-    t
-        Int array (N,), 1..T.
-    predicts
-        What the net is asked for instead of the noise: ``"x0"``, ``"mean"`` (μ̃, the paper's ablation) or ``"v"``.
+    schedule : Schedule
+        The schedule β₁..β_T.
+    model : Denoiser
+        The net ε_θ(x_t, t).
+    x_0 : array of shape (N, …)
+        Data.
+    t : int array of shape (N,)
+        Steps, 1..T.
+    noise : array of shape (N, …)
+        Noise ε ~ N(0, I).
+    predicts : str
+        What the net predicts: ``"eps"``, ``"x0"``, ``"mean"`` (μ̃, the paper's ablation) or ``"v"``; the loss is the
+        squared error of that prediction.
 
     Returns
     -------
-    (N,)
-        One loss an image; of the kind that `model` returns.
+    array or Tensor of shape (N,)
+        One loss per image, of the type that `model` returns.
+
+    Raises
+    ------
+    ValueError
+        If `noise` or the prediction has another shape than `x_0`, `predicts` is unknown, or a t is out of range (not
+        checked on CuPy).
+
+    Notes
+    -----
+    Equation (14) of Ho et al. (2020). Verified by ``ddpm-np check --equation 14 --equation prediction``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ddpm_np.diffusion import Schedule
+    >>> schedule = Schedule.from_betas([9 / 25, 7 / 16])
+    >>> def net(x_t, t):
+    ...     return 0 * x_t
+    >>> simple_loss(schedule, net, np.array([[5.0, 5.0]]), np.array([2]), np.array([[1.0, 3.0]]))  # (1² + 3²)/2
+    array([5.])
     """
     x_t = q_sample(schedule, x_0, t, noise)  # (N, …)
     output = model(x_t, t)
@@ -48,9 +70,38 @@ def simple_loss(schedule: Schedule, model: Denoiser, x_0: Array, t: Ints, noise:
 
 
 def target(schedule: Schedule, x_0: Array, x_t: Array, t: Ints, noise: Array, predicts: str) -> Array:
-    """What a net that predicts ``"eps"``, ``"x0"``, ``"mean"`` or ``"v"`` should say at x_t; (N, …).
+    """Return the target of a net's prediction at x_t: ε, x₀, μ̃_t(x_t, x₀) or v.
 
     Checked as: prediction.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        The schedule β₁..β_T.
+    x_0 : array of shape (N, …)
+        Data.
+    x_t : array of shape (N, …)
+        Noisy images.
+    t : int array of shape (N,)
+        Steps, 1..T.
+    noise : array of shape (N, …)
+        Noise ε of x_t.
+    predicts : str
+        ``"eps"``, ``"x0"``, ``"mean"`` or ``"v"``.
+
+    Returns
+    -------
+    array of shape (N, …)
+        Targets.
+
+    Raises
+    ------
+    ValueError
+        If `predicts` is unknown or the shapes differ.
+
+    Notes
+    -----
+    Section 3.2 of Ho et al. (2020); Salimans & Ho (2022). Verified by ``ddpm-np check --equation prediction``.
     """
     if predicts == "eps":
         same_shape("noise", noise, x_0)
@@ -65,12 +116,40 @@ def target(schedule: Schedule, x_0: Array, x_t: Array, t: Ints, noise: Array, pr
 
 
 def bound_loss(schedule: Schedule, model: Denoiser, x_0: Array, t: Ints, noise: Array, *, predicts: str = "eps",
-               variance: Any = "small", levels: int | None = 256) -> Array:
-    """The whole bound (5) by one term of it: L_T + T·(the term at t), t uniform on 1..T; (N,) bits per dimension.
+               variance: str | Array = "small", levels: int | None = 256) -> Array:
+    """Unbiased estimate of the bound (5) by one term: L_T + T·(term t), for t uniform on 1..T.
 
-    Its mean over t is the bound itself. L_T has a gradient only where the schedule is learned.
+    Its mean over t is the bound. L_T has a gradient only if the schedule is learned.
 
     Checked as: bound-loss.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        The schedule β₁..β_T.
+    model : Denoiser
+        The net.
+    x_0 : array of shape (N, …)
+        Data.
+    t : int array of shape (N,)
+        Steps, 1..T.
+    noise : array of shape (N, …)
+        Noise ε ~ N(0, I).
+    predicts : str
+        What the net predicts, as in `Reverse`.
+    variance : str or array of shape (T + 1,)
+        The variance σ_t², as in `Reverse`.
+    levels : int or None
+        Data levels, as in `vlb_term`.
+
+    Returns
+    -------
+    array or Tensor of shape (N,)
+        One loss per image, in bits per dimension.
+
+    Notes
+    -----
+    Section 3.3 of Nichol & Dhariwal (2021). Verified by ``ddpm-np check --equation bound-loss``.
     """
     x_t = q_sample(schedule, x_0, t, noise)  # (N, …)
     term = vlb_term(Reverse(schedule, model, predicts, variance), x_0, x_t, t, levels=levels)  # (N,)
@@ -79,24 +158,52 @@ def bound_loss(schedule: Schedule, model: Denoiser, x_0: Array, t: Ints, noise: 
 
 def hybrid_loss(schedule: Schedule, model: Denoiser, x_0: Array, t: Ints, noise: Array, *, predicts: str = "eps",
                 variance: str = "learned_range", weight: float = 0.001, levels: int | None = 256) -> Array:
-    """L_simple + λ·L_vlb (Nichol & Dhariwal 2021, equation 16): L_vlb teaches the variance alone.
+    """Hybrid objective L_simple + λ·L_vlb, in which L_vlb trains the variance alone.
 
-    L_vlb is T·(the term at t) in bits per dimension, and the gradient does not pass from it through the mean μ_θ.
+    L_vlb is T·(term t) in bits per dimension, and its gradient does not pass through the mean μ_θ.
 
     Checked as: hybrid.
 
     Parameters
     ----------
-    model
-        With two outputs an element, (N, …, 2C): a prediction, and what `variance` makes σ² of.
-    weight
-        λ.
+    schedule : Schedule
+        The schedule β₁..β_T.
+    model : Denoiser
+        A net with two outputs per element, (N, …, 2C): the prediction, and the one from which `variance` makes σ².
+    x_0 : array of shape (N, …)
+        Data.
+    t : int array of shape (N,)
+        Steps, 1..T.
+    noise : array of shape (N, …)
+        Noise ε ~ N(0, I).
+    predicts : str
+        What the net predicts, as in `Reverse`.
+    variance : str
+        ``"learned_range"`` or ``"learned"``.
+    weight : float
+        The weight λ.
+    levels : int or None
+        Data levels, as in `vlb_term`.
+
+    Returns
+    -------
+    array or Tensor of shape (N,)
+        One loss per image.
+
+    Raises
+    ------
+    ValueError
+        If the net has one output per element.
+
+    Notes
+    -----
+    Equation (16) of Nichol & Dhariwal (2021). Verified by ``ddpm-np check --equation hybrid``.
     """
     x_t = q_sample(schedule, x_0, t, noise)  # (N, …)
     output = model(x_t, t)
     prediction, second = split_output(output, x_t)
     if second is None:
-        raise ValueError(f"the hybrid loss needs a net with two outputs an element, (N, …, {2 * x_t.shape[-1]}), got "
+        raise ValueError(f"the hybrid loss needs a net with two outputs per element, (N, …, {2 * x_t.shape[-1]}), got "
                          f"{tuple(output.shape)}: set out_channels to twice in_channels")
     xp = of(output)
     held = xp.concat((xp.stop_gradient(prediction), second), axis=x_t.ndim - 1)  # (N, …, 2C)
@@ -107,13 +214,47 @@ def hybrid_loss(schedule: Schedule, model: Denoiser, x_0: Array, t: Ints, noise:
 
 
 def min_snr_weight(schedule: Schedule, t: Ints, x: Array, gamma: float = 5.0, predicts: str = "eps") -> Array:
-    """The min-SNR-γ weight (Hang et al. 2023) of a loss in ε, x₀ or v; (N,).
+    """Min-SNR-γ weight of a loss: min(SNR, γ)/SNR in ε, min(SNR, γ) in x₀, min(SNR, γ)/(SNR + 1) in v.
 
-    With SNR = ᾱ_t/(1 − ᾱ_t): min(SNR, γ)/SNR, min(SNR, γ) and min(SNR, γ)/(SNR + 1). The three weighted losses are
-    equal, for ‖ε − ε̂‖² = SNR·‖x₀ − x̂₀‖² and ‖v − v̂‖² = (SNR + 1)·‖x₀ − x̂₀‖². The first is computed as
-    1/max(1, SNR/γ), which is 1 where SNR = 0.
+    SNR = ᾱ_t/(1 − ᾱ_t). The three weighted losses are equal, since ‖ε − ε̂‖² = SNR·‖x₀ − x̂₀‖² and
+    ‖v − v̂‖² = (SNR + 1)·‖x₀ − x̂₀‖². The first weight is computed as 1/max(1, SNR/γ), which is 1 where SNR = 0.
 
     Checked as: min-snr.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        The schedule β₁..β_T.
+    t : int array of shape (N,)
+        Steps, 1..T.
+    x : array of shape (N, …)
+        Images, whose dtype and device the result takes.
+    gamma : float
+        The bound γ of the SNR.
+    predicts : str
+        The loss's variable: ``"eps"``, ``"x0"`` or ``"v"``.
+
+    Returns
+    -------
+    array of shape (N,)
+        Weights.
+
+    Raises
+    ------
+    ValueError
+        If `predicts` is none of these, or a t is out of range (not checked on CuPy).
+
+    Notes
+    -----
+    Section 3.4 of Hang et al. (2023). Verified by ``ddpm-np check --equation min-snr``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ddpm_np.diffusion import Schedule
+    >>> schedule = Schedule.from_betas([1 / 10, 4 / 9])  # ᾱ = 9/10 and 1/2: SNR = 9 and 1
+    >>> min_snr_weight(schedule, np.array([1, 2]), np.zeros((2, 1)), gamma=3.0).round(6)
+    array([0.333333, 1.      ])
     """
     k = schedule.at(t, like=x)
     ratio = k.alpha_bar / k.one_minus_alpha_bar  # (N, 1, …)

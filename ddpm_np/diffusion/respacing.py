@@ -1,4 +1,4 @@
-"""Fewer steps than a schedule has: which of them a sampler visits, and the reverse process over those alone."""
+"""Fewer steps than a schedule has: which steps a sampler visits, and the reverse process over those steps."""
 
 from __future__ import annotations
 
@@ -16,17 +16,38 @@ SPACINGS = ("leading", "trailing", "linspace", "quadratic")
 
 
 def timesteps(T: int, n: int, spacing: str = "trailing") -> list[int]:
-    """n distinct steps of 1..T, descending, for a sampler that takes fewer than T.
+    """Return n distinct steps of 1..T, descending, for a sampler that takes fewer than T.
 
     Checked as: timesteps.
 
     Parameters
     ----------
-    spacing
-        ``"trailing"``: T·i/n for i = n..1, rounded: from T down. ``"leading"``: 1 + i·⌊T/n⌋ for i = n−1..0: down to 1,
-        and for small n far from T. ``"linspace"``: from T to 1 in equal steps, rounded. ``"quadratic"``: from T to 1,
-        1 + (T − 1)·(i/(n − 1))² rounded, more of them at small t; where two would be equal the larger moves up.
-        One step alone is T, except of ``"leading"``, where it is 1.
+    T : int
+        Number of steps of the schedule.
+    n : int
+        Number of steps to take, 1..T.
+    spacing : str
+        - ``"trailing"``: T·i/n for i = n..1, rounded: from T down.
+        - ``"leading"``: 1 + i·⌊T/n⌋ for i = n − 1..0: down to 1, and for small n far from T.
+        - ``"linspace"``: from T to 1 in equal steps, rounded.
+        - ``"quadratic"``: 1 + (T − 1)·(i/(n − 1))² for i = n − 1..0, rounded, denser at small t; where two would be
+          equal the larger moves up.
+
+        A single step is T; for ``"leading"`` it is 1.
+
+    Returns
+    -------
+    list of int
+        The steps, from the largest to the smallest.
+
+    Raises
+    ------
+    ValueError
+        If `spacing` is unknown or n is out of range.
+
+    Notes
+    -----
+    Section 4.2 of Song, Meng & Ermon (2021). Verified by ``ddpm-np check --equation timesteps``.
 
     Examples
     --------
@@ -54,32 +75,36 @@ def timesteps(T: int, n: int, spacing: str = "trailing") -> list[int]:
 
 
 def _nearest(a: int, b: int) -> int:
-    """a/b rounded to the nearest integer, halves up, without a floating number."""
+    """Return a/b rounded to the nearest integer, halves up, in integer arithmetic."""
     return (2 * a + b) // (2 * b)
 
 
 def respace(reverse: Reverse, steps: Sequence[int]) -> Reverse:
-    """The reverse process that visits only some steps τ: β'_i = 1 − ᾱ_τi/ᾱ_τ(i−1), τ_0 = 0.
+    """Reverse process that visits only the steps τ₁ < … < τ_n: β'_i = 1 − ᾱ_{τ_i}/ᾱ_{τ_{i−1}}, τ₀ = 0.
 
     Checked as: respacing.
 
     Parameters
     ----------
-    reverse
+    reverse : Reverse
         The reverse process over all steps.
-    steps
-        Distinct ints in 1..T, in any order: τ₁ < … < τ_n once sorted.
+    steps : sequence of int
+        Distinct steps τ in 1..T, in any order.
 
     Returns
     -------
     Reverse
-        Its schedule has n steps, with the marginals of the old one at τ; its model at i is the old one at τ_i; the
-        other options stay.
+        A reverse process of n steps: its schedule has the old marginals at τ, its model at i is the old one at τ_i, and
+        its other options are the old ones.
 
     Raises
     ------
     ValueError
-        Where `steps` are not such, or the variance is a table, whose T + 1 rows do not fit n steps.
+        If the steps are not distinct ints of 1..T, or if the variance is a table, whose T + 1 rows do not fit n steps.
+
+    Notes
+    -----
+    Section 4 of Nichol & Dhariwal (2021). Verified by ``ddpm-np check --equation respacing``.
 
     Examples
     --------
@@ -105,7 +130,7 @@ def respace(reverse: Reverse, steps: Sequence[int]) -> Reverse:
     gaps = xp.asarray([0.0, *(log_alpha[a + 1 : b + 1].sum() for a, b in pairwise(index))])  # (n+1,): ln α'_i
 
     def at_tau(x: Array, i: Ints) -> Array:
-        """The model at t = τ_i."""
+        """Evaluate the model at t = τ_i."""
         return model(x, of(i).take(of(i).asarray(index), i, axis=0))
 
     return replace(reverse, schedule=Schedule(-xp.expm1(gaps), gaps), model=at_tau)

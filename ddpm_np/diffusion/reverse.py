@@ -1,50 +1,51 @@
-"""The reverse process: what a net's prediction says about x₀, the noise and x_{t−1} (equations 1, 11, 15).
+"""The reverse process p_θ(x_{t−1} | x_t): from a net's prediction to x̂₀, ε̂ and x_{t−1} (equations 1, 11, 15).
 
-A net may predict the noise ε (the paper), x₀, the posterior's mean μ̃, or the velocity v; each follows from any other.
+A net may predict the noise ε (the paper), x₀, the posterior mean μ̃, or the velocity v; each determines the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ddpm_np.backend import Array, Ints, of, plain
-from ddpm_np.diffusion.images import same_shape
+from ddpm_np.diffusion.parameterisation import predict_eps, predict_x0, x0_from_mean
 from ddpm_np.diffusion.posterior import posterior_mean
 from ddpm_np.diffusion.schedule import Schedule
 from ddpm_np.diffusion.variance import log_variance, split_output
 from ddpm_np.diffusion.velocity import x0_from_velocity
 
-Denoiser = Callable[[Array, Ints], Array]  # (x_t (N, …), t (N,)) -> (N, …), ε_θ unless said otherwise
+Denoiser = Callable[[Array, Ints], Array]  # (x_t (N, …), t (N,)) -> (N, …): ε_θ unless stated otherwise
 PREDICTS = ("eps", "x0", "mean", "v")
 
 
 @dataclass(frozen=True, eq=False)
 class Reverse:
-    """The reverse process p_θ(x_{t−1} | x_t) of equation (1): a schedule, a net, and how the net's output is read.
+    """The reverse process p_θ(x_{t−1} | x_t) of equation (1): a schedule, a net, and how to read the net's output.
 
-    Every sampler and every term of the bound takes one. `dataclasses.replace` makes another with other options.
+    Every sampler and every term of the bound takes one. `dataclasses.replace` makes a copy with other options.
 
-    Parameters
+    Attributes
     ----------
     schedule : Schedule
-        β₁..β_T.
-    model : callable
-        (x_t (N, …), t (N,)) -> (N, …), or (N, …, 2C) with a second output for a learned variance.
+        The schedule β₁..β_T.
+    model : Denoiser
+        Maps x_t of shape (N, …) and t of shape (N,) to a prediction of shape (N, …); or to (N, …, 2C), with a second
+        output for a learned variance.
     predicts : str
-        What the first output is: the noise ``"eps"``, ``"x0"``, the posterior's mean ``"mean"`` (μ̃) or the velocity
-        ``"v"``.
-    variance : str or array (T + 1,)
-        σ_t²: ``"small"`` (β̃_t), ``"large"`` (β_t), ``"learned"``, ``"learned_range"`` or a table; see `log_variance`.
+        The prediction: ``"eps"`` (the noise), ``"x0"``, ``"mean"`` (the posterior mean μ̃) or ``"v"`` (the velocity).
+    variance : str or array of shape (T + 1,)
+        The variance σ_t²: ``"small"`` (β̃_t), ``"large"`` (β_t), ``"learned"``, ``"learned_range"`` or a table; see
+        `log_variance`.
     clip : bool
-        Whether x̂₀ is clipped to [−1, 1]. The paper does not say so, its code does, and the quality of samples depends
-        on it.
+        Whether x̂₀ is clipped to [−1, 1]. The paper does not mention it, but the authors' code does it, and the quality
+        of samples depends on it.
 
     Raises
     ------
     ValueError
-        Where `predicts` is none of these.
+        If `predicts` is none of these.
 
     Examples
     --------
@@ -58,76 +59,12 @@ class Reverse:
     schedule: Schedule
     model: Denoiser
     predicts: str = "eps"
-    variance: Any = "small"
+    variance: str | Array = "small"
     clip: bool = False
 
     def __post_init__(self) -> None:
         if self.predicts not in PREDICTS:
             raise ValueError(f"predicts must be one of {', '.join(PREDICTS)}, got {self.predicts!r}")
-
-
-def predict_x0(schedule: Schedule, x_t: Array, t: Ints, eps: Array) -> Array:
-    """Equation (15): x̂₀ = (x_t − √(1 − ᾱ_t)·ε)/√ᾱ_t, equation (4) solved for x₀; (N, …).
-
-    Where ᾱ_t = 0 there is no such x̂₀ and ValueError is raised (on the host; a device is not asked).
-
-    Checked as: 15.
-    """
-    same_shape("a prediction of the noise", eps, x_t)
-    k = schedule.at(t, like=x_t)
-    _need_signal(schedule.sqrt_alpha_bar, t)
-    return (x_t - k.sqrt_one_minus_alpha_bar * eps) / k.sqrt_alpha_bar  # (N, …)
-
-
-def _need_signal(root: Array, t: Ints) -> None:
-    """Raise where √ᾱ_t, or √α_t, is 0 (at T where β_T = 1; or ᾱ_t is less than any float): x_t holds nothing of x₀."""
-    on_host = of(root).name == of(t).name == "numpy"
-    if on_host and root[-1] == 0 and (root[t] == 0).any():
-        raise ValueError(f"ᾱ_t = 0 at t = {t[root[t] == 0][0]}: x_t is noise, and x̂₀ does not follow from a prediction "
-                         "of the noise: use a net that predicts x0 or v")
-
-
-def predict_eps(schedule: Schedule, x_t: Array, t: Ints, x_0: Array) -> Array:
-    """ε = (x_t − √ᾱ_t·x₀)/√(1 − ᾱ_t), equation (4) solved for ε; (N, …), t ≥ 1.
-
-    Checked as: eps.
-    """
-    same_shape("x_0", x_0, x_t)
-    k = schedule.at(t, like=x_t)
-    return (x_t - k.sqrt_alpha_bar * x_0) / k.sqrt_one_minus_alpha_bar  # (N, …)
-
-
-def mean_from_eps(schedule: Schedule, x_t: Array, t: Ints, eps: Array) -> Array:
-    """Equation (11): μ_θ = (x_t − β_t/√(1 − ᾱ_t)·ε_θ)/√α_t; (N, …).
-
-    Equal to `posterior_mean` at x̂₀ = `predict_x0`, without the clip.
-
-    Checked as: 11.
-    """
-    same_shape("a prediction of the noise", eps, x_t)
-    k = schedule.at(t, like=x_t)
-    _need_signal(schedule.sqrt_alpha, t)
-    return (x_t - k.beta / k.sqrt_one_minus_alpha_bar * eps) / k.sqrt_alpha  # (N, …)
-
-
-def eps_from_mean(schedule: Schedule, x_t: Array, t: Ints, mean: Array) -> Array:
-    """ε = (x_t − √α_t·μ)·√(1 − ᾱ_t)/β_t, equation (11) solved for ε; (N, …).
-
-    Checked as: 11.
-    """
-    same_shape("a prediction of the mean", mean, x_t)
-    k = schedule.at(t, like=x_t)
-    return (x_t - k.sqrt_alpha * mean) / (k.beta / k.sqrt_one_minus_alpha_bar)  # (N, …)
-
-
-def x0_from_mean(schedule: Schedule, x_t: Array, t: Ints, mean: Array) -> Array:
-    """x̂₀ = (μ − c_t·x_t)/c₀, equation (7) solved for x₀; c₀, c_t its coefficients; (N, …).
-
-    Checked as: 15.
-    """
-    same_shape("a prediction of the mean", mean, x_t)
-    k = schedule.at(t, like=x_t)
-    return (mean - k.posterior_xt * x_t) / k.posterior_x0  # (N, …)
 
 
 _TO_X0: dict[str, Callable[[Schedule, Array, Ints, Array], Array]] = {
@@ -136,14 +73,16 @@ _TO_X0: dict[str, Callable[[Schedule, Array, Ints, Array], Array]] = {
 
 
 class Prediction(NamedTuple):
-    """What a net predicts at x_t.
+    """Predictions of a net at x_t.
 
     Attributes
     ----------
-    x0, eps : (N, …)
-        x̂₀ and the noise ε̂ that goes with it.
-    variance : (N, …) or None
-        The net's second output, from which a learned σ_t² is made.
+    x0 : array of shape (N, …)
+        The estimate x̂₀.
+    eps : array of shape (N, …)
+        The noise ε̂ that belongs to it: x_t = √ᾱ_t·x̂₀ + √(1 − ᾱ_t)·ε̂.
+    variance : array of shape (N, …) or None
+        The net's second output, for a learned σ_t².
     """
 
     x0: Array
@@ -152,24 +91,45 @@ class Prediction(NamedTuple):
 
 
 def predict(reverse: Reverse, x_t: Array, t: Ints) -> Prediction:
-    """Evaluate the net once, and turn its output into x̂₀ and ε̂.
+    """Evaluate the net once and convert its output to x̂₀ and ε̂, with x_t = √ᾱ_t·x̂₀ + √(1 − ᾱ_t)·ε̂.
 
-    Where x̂₀ is clipped, ε̂ belongs to the clipped one: x_t = √ᾱ_t·x̂₀ + √(1 − ᾱ_t)·ε̂ always.
+    If x̂₀ is clipped, ε̂ belongs to the clipped x̂₀.
 
     Checked as: 15, clip, prediction.
 
     Parameters
     ----------
-    reverse
-        The reverse process, of which the variance is not used.
-    x_t
-        (N, …).
-    t
-        Int (N,), 1..T.
+    reverse : Reverse
+        The reverse process; its variance is not used.
+    x_t : array of shape (N, …)
+        Noisy images.
+    t : int array of shape (N,)
+        Steps, 1..T.
 
     Returns
     -------
     Prediction
+        The estimate x̂₀, the noise ε̂ and the net's second output.
+
+    Raises
+    ------
+    ValueError
+        If the net's output has a wrong shape, a t is out of range, or ᾱ_t = 0 where the net predicts ε (the last two
+        are not checked on CuPy, to avoid a device sync).
+
+    Notes
+    -----
+    Equation (15) of Ho et al. (2020) and the authors' code.
+    Verified by ``ddpm-np check --equation 15 --equation clip --equation prediction``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ddpm_np.diffusion import Schedule
+    >>> reverse = Reverse(Schedule.from_betas([9 / 25, 7 / 16]), lambda x_t, t: 0 * x_t, predicts="v")
+    >>> x0, eps, _ = predict(reverse, np.array([[1.0]]), np.array([2]))  # v = 0: x̂₀ = 3/5·x_t, ε̂ = 4/5·x_t
+    >>> x0.round(12), eps.round(12)
+    (array([[0.6]]), array([[0.8]]))
     """
     output, second = split_output(reverse.model(x_t, t), x_t)
     x0 = _TO_X0[reverse.predicts](reverse.schedule, x_t, t, output)  # (N, …)
@@ -181,14 +141,31 @@ def predict(reverse: Reverse, x_t: Array, t: Ints) -> Prediction:
 
 
 def p_mean_log_variance(reverse: Reverse, x_t: Array, t: Ints) -> tuple[Array, Array, Array]:
-    """μ_θ(x_t, t), ln σ_t² and x̂₀: `p_mean_variance` in logarithms.
+    """Mean, log variance and x̂₀ of the reverse step: `p_mean_variance` in logarithms.
 
     Checked as: 11.
 
+    Parameters
+    ----------
+    reverse : Reverse
+        The reverse process; its net is evaluated once.
+    x_t : array of shape (N, …)
+        Noisy images.
+    t : int array of shape (N,)
+        Steps, 1..T.
+
     Returns
     -------
-    mean, log_sigma2, x0_hat
-        (N, …); (N, 1, …), or (N, …) where it is learned; (N, …).
+    mean : array of shape (N, …)
+        Mean μ_θ(x_t, t).
+    log_sigma2 : array of shape (N, 1, …), or (N, …) if learned
+        Log variance ln σ_t².
+    x0_hat : array of shape (N, …)
+        Estimate x̂₀.
+
+    Notes
+    -----
+    Equation (11) of Ho et al. (2020). Verified by ``ddpm-np check --equation 11``.
     """
     x0_hat, _, second = predict(reverse, x_t, t)
     mean = posterior_mean(reverse.schedule, x0_hat, x_t, t)  # (N, …)
@@ -196,22 +173,43 @@ def p_mean_log_variance(reverse: Reverse, x_t: Array, t: Ints) -> tuple[Array, A
 
 
 def p_mean_variance(reverse: Reverse, x_t: Array, t: Ints) -> tuple[Array, Array, Array]:
-    """p_θ(x_{t−1} | x_t) = N(μ_θ(x_t, t), σ_t²·I) of equation (1).
+    """Reverse step (1): p_θ(x_{t−1} | x_t) = N(μ_θ(x_t, t), σ_t²·I).
 
-    μ_θ is the posterior mean (7) at x̂₀ of (15), which is (11) where nothing is clipped.
+    μ_θ is the posterior mean (7) at x̂₀ of (15), which equals (11) if nothing is clipped.
 
     Checked as: 11, sigma, clip.
 
     Parameters
     ----------
-    reverse
+    reverse : Reverse
         The reverse process; its net is evaluated once.
-    x_t, t
-        (N, …) and int (N,), 1..T.
+    x_t : array of shape (N, …)
+        Noisy images.
+    t : int array of shape (N,)
+        Steps, 1..T.
 
     Returns
     -------
-    mean, variance, x0_hat : (N, …) each
+    mean : array of shape (N, …)
+        Mean μ_θ(x_t, t).
+    variance : array of shape (N, …)
+        Variance σ_t² of each element.
+    x0_hat : array of shape (N, …)
+        Estimate x̂₀.
+
+    Notes
+    -----
+    Equations (1) and (11) and section 3.2 of Ho et al. (2020); the clip is the authors' code.
+    Verified by ``ddpm-np check --equation 11 --equation sigma --equation clip``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ddpm_np.diffusion import Schedule
+    >>> reverse = Reverse(Schedule.from_betas([9 / 25, 7 / 16]), lambda x_t, t: 0 * x_t)
+    >>> mean, variance, _ = p_mean_variance(reverse, np.array([[3.0]]), np.array([2]))
+    >>> mean.round(12), (variance * 256).round(12)  # x_t/√α₂ = 3/(3/4) and β̃₂ = 63/256
+    (array([[4.]]), array([[63.]]))
     """
     mean, log_sigma2, x0_hat = p_mean_log_variance(reverse, x_t, t)
     data = plain(x_t)

@@ -1,4 +1,4 @@
-"""Algorithm 2, ancestral sampling: from noise to images, from any step on, with x̂₀ as it goes."""
+"""Algorithm 2, ancestral sampling: from noise to images, from any step on, with the estimate x̂₀ at each step."""
 
 from __future__ import annotations
 
@@ -15,29 +15,73 @@ NoiseAt = Callable[[int], Array]  # t -> standard normal numbers (N, …)
 
 
 def p_sample(reverse: Reverse, x_t: Array, t: Ints, noise: Array) -> Array:
-    """Draw x_{t−1} = μ_θ(x_t, t) + σ_t·z, one step of Algorithm 2, with z = 0 at t = 1.
+    """Step of Algorithm 2: x_{t−1} = μ_θ(x_t, t) + σ_t·z, with z = 0 at t = 1.
 
     Checked as: algorithm-2.
 
     Parameters
     ----------
-    reverse
+    reverse : Reverse
         The reverse process p_θ(x_{t−1} | x_t).
-    x_t, noise
-        Arrays (N, …); `noise` is z, ignored for images at t = 1.
-    t
-        Int array (N,), 1..T.
+    x_t : array of shape (N, …)
+        Noisy images.
+    t : int array of shape (N,)
+        Steps, 1..T.
+    noise : array of shape (N, …)
+        Noise z ~ N(0, I), ignored at t = 1.
 
     Returns
     -------
-    (N, …)
-        x_{t−1}.
+    array of shape (N, …)
+        Images x_{t−1}.
+
+    Raises
+    ------
+    ValueError
+        If `noise` has another shape than `x_t`, or a t is out of range (not checked on CuPy).
+
+    Notes
+    -----
+    Algorithm 2 of Ho et al. (2020). Verified by ``ddpm-np check --equation algorithm-2``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ddpm_np.diffusion import Schedule
+    >>> schedule = Schedule.from_betas([9 / 25, 7 / 16])  # √α₂ = 3/4
+    >>> reverse = Reverse(schedule, lambda x_t, t: 0 * x_t, variance=np.array([1.0, 1.0, 4.0]))
+    >>> p_sample(reverse, np.array([[3.0]]), np.array([2]), np.array([[0.5]])).round(12)  # 3/(3/4) + 2·0.5
+    array([[5.]])
     """
     return step(reverse, x_t, t, noise)[0]
 
 
 def step(reverse: Reverse, x_t: Array, t: Ints, noise: Array) -> tuple[Array, Array]:
-    """`p_sample`, with the x̂₀ from which x_{t−1} was drawn; (N, …) each."""
+    """Step of Algorithm 2, as `p_sample`, together with its estimate x̂₀.
+
+    Parameters
+    ----------
+    reverse : Reverse
+        The reverse process p_θ(x_{t−1} | x_t).
+    x_t : array of shape (N, …)
+        Noisy images.
+    t : int array of shape (N,)
+        Steps, 1..T.
+    noise : array of shape (N, …)
+        Noise z ~ N(0, I), ignored at t = 1.
+
+    Returns
+    -------
+    x : array of shape (N, …)
+        Images x_{t−1}.
+    x0_hat : array of shape (N, …)
+        Estimate x̂₀ from which x_{t−1} was drawn.
+
+    Raises
+    ------
+    ValueError
+        If `noise` has another shape than `x_t`, or a t is out of range (not checked on CuPy).
+    """
     same_shape("noise", noise, x_t)
     mean, log_sigma2, x0_hat = p_mean_log_variance(reverse, x_t, t)
     space, xp = of(log_sigma2), of(x_t)
@@ -49,27 +93,50 @@ def step(reverse: Reverse, x_t: Array, t: Ints, noise: Array) -> tuple[Array, Ar
 
 def ancestral(reverse: Reverse, x_T: Array, noise_at: NoiseAt, *,
               start: int | None = None) -> Iterator[tuple[int, Array, Array]]:
-    """Algorithm 2, from T or any other step: yields (t − 1, x_{t−1}, x̂₀(x_t)) for t = start, …, 1.
+    """Algorithm 2: x_{t−1} = μ_θ(x_t, t) + σ_t·z for t = T, …, 1, or from any other step on.
 
-    The last x is x₀. The x̂₀ of each step are what the paper calls progressive generation (section 4.3, figure 6).
+    The last x is x₀. The estimates x̂₀ are the paper's progressive generation (section 4.3, figure 6).
 
     Checked as: 1.
 
     Parameters
     ----------
-    reverse
-        The reverse process.
-    x_T
-        (N, …), x at `start`: standard normal at T.
-    noise_at
-        t -> z (N, …); called once for each t from `start` to 2: there is no noise in the last step.
-    start
-        The first t, 0..T; None for T.
+    reverse : Reverse
+        The reverse process p_θ(x_{t−1} | x_t).
+    x_T : array of shape (N, …)
+        The images at `start`: standard normal noise at T.
+    noise_at : callable
+        Maps t to the noise z of shape (N, …); called once for each t from `start` to 2.
+    start : int, optional
+        The first t, 0..T; T by default.
 
     Yields
     ------
-    (t, x_t, x0_hat)
-        x_t (N, …) and the estimate x̂₀ (N, …) from which it was drawn.
+    t : int
+        The step reached: start − 1, …, 0.
+    x_t : array of shape (N, …)
+        Images at that step.
+    x0_hat : array of shape (N, …)
+        Estimate x̂₀ from which they were drawn.
+
+    Raises
+    ------
+    ValueError
+        If `start` is out of range.
+
+    Notes
+    -----
+    Equation (1) and Algorithm 2 of Ho et al. (2020). Verified by ``ddpm-np check --equation 1``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ddpm_np.diffusion import Schedule
+    >>> reverse = Reverse(Schedule.from_betas([9 / 25, 7 / 16]), lambda x_t, t: 0 * x_t)
+    >>> for t, x, x0_hat in ancestral(reverse, np.array([[0.6]]), lambda t: np.zeros((1, 1))):
+    ...     print(t, x.round(12), x0_hat.round(12))  # ε_θ = 0 and z = 0: x₁ = x₂/(3/4), x₀ = x₁/(4/5)
+    1 [[0.8]] [[1.]]
+    0 [[1.]] [[1.]]
     """
     T, x = reverse.schedule.T, x_T
     start = T if start is None else start
@@ -82,44 +149,146 @@ def ancestral(reverse: Reverse, x_T: Array, noise_at: NoiseAt, *,
 
 
 def last(chain: Iterator[tuple[Any, ...]]) -> Array:
-    """The last x of a chain of (t, x_t, …): x₀ of a sampler."""
+    """Return the last x of a sampler's chain: x₀.
+
+    Parameters
+    ----------
+    chain : iterator of tuples
+        The tuples (t, x_t, …) that a sampler yields.
+
+    Returns
+    -------
+    array of shape (N, …)
+        The images of the last tuple.
+
+    Examples
+    --------
+    >>> last(iter([(1, "x_1"), (0, "x_0")]))
+    'x_0'
+    """
     return deque(chain, maxlen=1)[0][1]
 
 
 def sample_with(reverse: Reverse, x_T: Array, noises: Array) -> Array:
-    """Algorithm 2 with given noise: `noises` (T + 1, N, …), row t used at step t, rows 0 and 1 unused; x₀ (N, …).
+    """Algorithm 2 with given noise: x₀ as a function of x_T and z_T, …, z₂.
 
     Checked as: 1.
+
+    Parameters
+    ----------
+    reverse : Reverse
+        The reverse process p_θ(x_{t−1} | x_t).
+    x_T : array of shape (N, …)
+        Standard normal noise.
+    noises : array of shape (T + 1, N, …)
+        Standard normal noise: row t is z at step t, rows 0 and 1 are unused.
+
+    Returns
+    -------
+    array of shape (N, …)
+        Images x₀.
+
+    Notes
+    -----
+    Equation (1) and Algorithm 2 of Ho et al. (2020). Verified by ``ddpm-np check --equation 1``.
     """
     return last(ancestral(reverse, x_T, lambda t: noises[t, ...]))
 
 
 def first_noise(backend: Backend, seed: int, schedule: Schedule, first: int, n: int, shape: tuple[int, ...],
                 dtype: str = "float32") -> Array:
-    """x_T of the images `first` .. `first + n − 1` of a seed, (n, *shape): the same in any batch, for any sampler."""
+    """Return x_T of the images `first` .. `first + n − 1` of a seed: the same in any batch and for any sampler.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where to make the array.
+    seed : int
+        The seed.
+    schedule : Schedule
+        The schedule, for its T.
+    first : int
+        Number of the first image.
+    n : int
+        How many images.
+    shape : tuple of int
+        Shape of one image, (H, W, C).
+    dtype : str
+        Floating dtype.
+
+    Returns
+    -------
+    array of shape (n, *shape)
+        Standard normal noise.
+    """
     return backend.normal(seed, "sample/x_T", schedule.T, first, n, shape, dtype)
 
 
 def step_noise(backend: Backend, seed: int, first: int, n: int, shape: tuple[int, ...], dtype: str = "float32",
                purpose: str = "sample") -> NoiseAt:
-    """t -> z of step t of those images, (n, *shape)."""
+    """Return a function from t to the noise z of that step, for the images `first` .. `first + n − 1` of a seed.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where to make the arrays.
+    seed : int
+        The seed.
+    first : int
+        Number of the first image.
+    n : int
+        How many images.
+    shape : tuple of int
+        Shape of one image, (H, W, C).
+    dtype : str
+        Floating dtype.
+    purpose : str
+        Name of the random stream; streams of different names are independent.
+
+    Returns
+    -------
+    callable
+        Maps t to standard normal noise of shape (n, *shape).
+    """
     return lambda t: backend.normal(seed, purpose, t, first, n, shape, dtype)
 
 
 def draw(reverse: Reverse, n: int, shape: tuple[int, ...], *, seed: int = 0, first: int = 0, dtype: str = "float32",
          backend: str | Backend = "numpy") -> Iterator[tuple[int, Array, Array]]:
-    """Algorithm 2 for the images `first` .. `first + n − 1` of a seed, as `ancestral` yields them.
+    """Sample images by Algorithm 2, as `ancestral`, with the noise of a seed.
 
-    Image i's noise is a function of (seed, i, t) alone: it comes out the same in whatever batch it is drawn.
+    The noise of image i is a function of (seed, i, t) alone, so that the image is the same in any batch.
 
     Parameters
     ----------
-    reverse
-        The reverse process.
-    n
-        Number of images.
-    shape
-        Of one image, (H, W, C).
+    reverse : Reverse
+        The reverse process p_θ(x_{t−1} | x_t).
+    n : int
+        How many images.
+    shape : tuple of int
+        Shape of one image, (H, W, C).
+    seed : int
+        The seed.
+    first : int
+        Number of the first image: `first` .. `first + n − 1` are drawn.
+    dtype : str
+        Floating dtype.
+    backend : str or Backend
+        Where to compute.
+
+    Returns
+    -------
+    iterator of (int, array, array)
+        The triples (t, x_t, x̂₀) for t = T − 1, …, 0.
+
+    Examples
+    --------
+    >>> from ddpm_np.diffusion import Gaussian, linear_schedule
+    >>> schedule = linear_schedule(50, end=0.4)
+    >>> reverse = Reverse(schedule, Gaussian(schedule, 0.0, 0.25).eps)  # the exact net of data N(0, 0.25)
+    >>> pair, second = last(draw(reverse, 2, (8, 8, 1))), last(draw(reverse, 1, (8, 8, 1), first=1))
+    >>> bool((pair[1] == second[0]).all())
+    True
     """
     device = get_backend(backend)
     x_T = first_noise(device, seed, reverse.schedule, first, n, shape, dtype)  # (n, *shape)

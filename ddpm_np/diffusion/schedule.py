@@ -1,11 +1,12 @@
-"""The variance schedule β₁..β_T, every table that follows from it, and a step's coefficients by name.
+"""The variance schedule β₁..β_T, the tables that follow from it, and a step's coefficients by name.
 
 t is the paper's t, 1..T. Tables have T + 1 entries, float64, on the host; entry 0 is the data: β₀ = 0,
-α₀ = ᾱ₀ = 1. `Schedule.at` brings their rows t to the images; nobody else indexes one inside arithmetic.
+α₀ = ᾱ₀ = 1. `Schedule.at` brings their rows t to the images; no other code indexes a table inside arithmetic.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ddpm_np.backend import Array, Ints, Namespace, dtype_of, get_backend, of, plain, real_dtype, to_host
@@ -18,15 +19,15 @@ TABLES = (  # the tables of a schedule, (T + 1,) each
 )
 
 
-def _table(values: Any) -> Any:
-    """A float64 host table that nothing can change."""
+def _table(values: Array) -> Array:
+    """Return a read-only float64 table on the host."""
     array = _host.array(values, dtype=_host.float64)
     array.setflags(write=False)
     return array
 
 
-def _running_sum(x: Any) -> Any:
-    """Σ_{s≤t} x_s of a table or of a Tensor (T+1,)."""
+def _running_sum(x: Array) -> Array:
+    """Return Σ_{s≤t} x_s of a table, an array or a Tensor; (T + 1,)."""
     if of(x).name != "tensor":
         return of(x).cumsum(x)
     xp = of(x.data)
@@ -34,44 +35,63 @@ def _running_sum(x: Any) -> Any:
     return of(x).reshape(lower @ of(x).reshape(x, (-1, 1)), x.shape)
 
 
-def _sqrt_after_zero(x: Any) -> Any:
-    """√ of a table whose entry 0 is 0, where √ has no derivative."""
+def _sqrt_after_zero(x: Array) -> Array:
+    """Return √ of a table whose entry 0 is 0, without the infinite derivative of √ there."""
     return of(x).concat((_like(x, 0.0), of(x).sqrt(x[1:])))
 
 
-def _like(x: Any, value: float) -> Any:
-    """An array of one number, where x is; (1,)."""
+def _like(x: Array, value: float) -> Array:
+    """Return an array of one number on the device of `x`; (1,)."""
     return of(plain(x)).full((1,), value)
 
 
 class Schedule:
-    """β₁..β_T and what follows: α_t = 1 − β_t, ᾱ_t = Π_{s≤t} α_s, β̃_t = β_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t).
+    """The schedule β₁..β_T with α_t = 1 − β_t, ᾱ_t = Π_{s≤t} α_s and β̃_t = β_t·(1 − ᾱ_{t−1})/(1 − ᾱ_t).
 
-    Make one with `from_betas`, by name (schedules.py), or with β that are `learned`.
+    Make one by `from_betas`, by a function of ``schedules.py`` such as `linear_schedule`, or by `learned`.
 
     Checked as: alpha-bar, 7, log-variance, learned-schedule.
+
+    Parameters
+    ----------
+    beta : float64 array or Tensor of shape (T + 1,)
+        The table β₀..β_T, β₀ = 0.
+    log_alpha : array of shape (T + 1,), optional
+        The table ln α_t, if it is known more precisely than 1 − β_t gives it (`respace`).
 
     Attributes
     ----------
     T : int
         Number of steps.
-    beta, alpha, alpha_bar, beta_tilde : float64 array (T + 1,)
-        Indexed by the paper's t; index 0 is the data. β̃₁ = 0.  (Tensors where β is `learned`.)
-    one_minus_alpha_bar : float64 array (T + 1,)
-        1 − ᾱ_t, computed as −expm1(Σ log1p(−β)): the difference itself would lose digits at small t.
-    posterior_log_variance_clipped : float64 array (T + 1,)
-        ln β̃_t, with ln β̃₂ at t = 1, where β̃₁ = 0 has no logarithm (Ho et al.'s code). Index 0 is not used: nan.
+    beta, alpha, alpha_bar, beta_tilde : float64 arrays of shape (T + 1,)
+        Indexed by the paper's t; index 0 is the data. β̃₁ = 0. All tables are Tensors if β is learned.
+    one_minus_alpha_bar : float64 array of shape (T + 1,)
+        1 − ᾱ_t as −expm1(Σ log1p(−β)): the plain difference would lose digits at small t.
+    sqrt_alpha, sqrt_beta, sqrt_alpha_bar, sqrt_one_minus_alpha_bar : float64 arrays of shape (T + 1,)
+        Square roots.
+    posterior_x0, posterior_xt : float64 arrays of shape (T + 1,)
+        The coefficients of x₀ and x_t in (7); nan at index 0.
+    posterior_log_variance_clipped : float64 array of shape (T + 1,)
+        ln β̃_t, with ln β̃₂ at t = 1, where β̃₁ = 0 has no logarithm (the authors' code); nan at index 0.
+    log_beta, log_beta_clipped : float64 arrays of shape (T + 1,)
+        ln β_t, and the same with ln β̃₂ at t = 1; nan at index 0.
+
+    Notes
+    -----
+    Section 2 of Ho et al. (2020). Verified by
+    ``ddpm-np check --equation alpha-bar --equation 7 --equation log-variance --equation learned-schedule``.
 
     Examples
     --------
-    >>> from ddpm_np.diffusion import linear_schedule
-    >>> schedule = linear_schedule(1000)
-    >>> round(float(schedule.alpha_bar[1000]), 9)
-    4.0358e-05
+    >>> schedule = Schedule.from_betas([9 / 25, 7 / 16])
+    >>> (schedule.alpha_bar * 25).round(12)  # ᾱ₁ = 16/25 and ᾱ₂ = 16/25·9/16 = 9/25
+    array([25., 16., 9.])
+    >>> round(float(schedule.beta_tilde[2]) * 256, 12)  # 7/16·(9/25)/(16/25) = 63/256
+    63.0
     """
 
-    def __init__(self, beta: Any, log_alpha: Any = None):
-        """β₀..β_T; and ln α_t, where it is known to more digits than 1 − β_t has (`respace`)."""
+    def __init__(self, beta: Array, log_alpha: Array = None):
+        """Make all tables from β₀..β_T, and from ln α_t if it is known to more digits than 1 − β_t."""
         xp, table = of(beta), _table if of(beta).name == "numpy" else lambda values: values
         zero, nan = _like(beta, 0.0), _like(beta, float("nan"))  # entry 0; nan where t = 0 has no step
         self.T = beta.shape[0] - 1
@@ -98,13 +118,28 @@ class Schedule:
         self.copies: dict[tuple, tuple[Array, Array]] = {}  # tables on a device, and the tables themselves
 
     @classmethod
-    def from_betas(cls, betas: Any) -> Schedule:
-        """The schedule of any β₁..β_T, each strictly between 0 and 1; β_T may be 1, and then ᾱ_T = 0.
+    def from_betas(cls, betas: Sequence[float] | Array) -> Schedule:
+        """Return the schedule of given β₁..β_T.
 
         Parameters
         ----------
-        betas
-            Sequence or array (T,).
+        betas : sequence or array of shape (T,)
+            The β_t, each strictly between 0 and 1. β_T may be 1, and then ᾱ_T = 0.
+
+        Returns
+        -------
+        Schedule
+            The schedule.
+
+        Raises
+        ------
+        ValueError
+            If there are no β, or one is out of range.
+
+        Examples
+        --------
+        >>> Schedule.from_betas([0.25, 1.0]).alpha_bar
+        array([1.  , 0.75, 0.  ])
         """
         betas = _host.asarray(to_host(betas) if not isinstance(betas, (list, tuple)) else betas, dtype=_host.float64)
         if betas.ndim != 1 or betas.size == 0:
@@ -118,17 +153,30 @@ class Schedule:
         return cls(_host.concat(([0.0], betas)))
 
     @classmethod
-    def learned(cls, logits: Any) -> Schedule:
-        """The schedule of β_t = σ(w_t) for a Tensor of w₁..w_T: its tables are Tensors, and gradients reach w.
+    def learned(cls, logits: Array) -> Schedule:
+        """Return a learned schedule: β_t = σ(w_t) for a Tensor of w₁..w_T, with gradients.
 
-        Ho et al. (section 2) mention that the forward variances can be learned by reparametrisation and hold them
-        fixed; the bound, L_T with it, is the objective that they would be learned by. To sample, take the numbers
-        alone: ``Schedule.from_betas(schedule.beta[1:])``.
+        Its tables are Tensors. Ho et al. (section 2) mention that the forward variances can be learned by
+        reparametrisation, but hold them fixed; the objective for learning them is the bound with L_T. To sample, make a
+        fixed schedule of the result: ``Schedule.from_betas(schedule.beta[1:])``.
 
         Parameters
         ----------
-        logits
-            Tensor (T,): ln β_t/(1 − β_t).
+        logits : Tensor of shape (T,)
+            The w_t = ln β_t/(1 − β_t).
+
+        Returns
+        -------
+        Schedule
+            The schedule.
+
+        Raises
+        ------
+        TypeError
+            If `logits` is not a Tensor.
+        ValueError
+            If it is empty or not one-dimensional, or if a β_t rounds to 0 or 1 (not checked on CuPy, to avoid a device
+            sync).
 
         Examples
         --------
@@ -143,7 +191,7 @@ class Schedule:
         if logits.ndim != 1 or logits.size == 0:
             raise ValueError(f"logits must be a Tensor of at least one number, got shape {tuple(logits.shape)}")
         beta = xp.sigmoid(xp.astype(logits, of(logits.data).float64))  # (T,)
-        if of(logits.data).name == "numpy":  # a device is not asked
+        if of(logits.data).name == "numpy":  # not checked on CuPy, to avoid a device sync
             bad = ~((beta.data > 0) & (beta.data < 1))
             if bad.any():
                 t = int(bad.argmax()) + 1
@@ -152,30 +200,38 @@ class Schedule:
         return cls(xp.concat((_like(beta, 0.0), beta)))
 
     def at(self, t: Ints, *, like: Array, dtype: Any = None) -> Coefficients:
-        """The coefficients of each image's step, by name: ``k = schedule.at(t, like=x)``, ``k.sqrt_alpha_bar * x``.
+        """Return the coefficients of each image's step by name: ``k = schedule.at(t, like=x)``, ``k.sqrt_beta * x``.
+
+        Out-of-range values raise on NumPy; on CuPy they are not checked, to avoid a device sync.
 
         Parameters
         ----------
-        t
-            Int array (N,) in 0..T, on the device of `like`; in 1..T for coefficients that t = 0 does not have.
-        like
-            Array or Tensor (N, …) of a floating or complex dtype, whose device, real dtype and number of dimensions
-            the coefficients take.
-        dtype
-            Another dtype, such as ``"float64"``; `like` may then be of any, `t` itself for coefficients (N,).
+        t : int array of shape (N,)
+            Steps, 0..T, on the device of `like`; 1..T for coefficients that do not exist at t = 0.
+        like : array or Tensor of shape (N, …)
+            Images, whose device, real dtype and number of dimensions the coefficients take.
+        dtype : dtype, optional
+            Another dtype, such as ``"float64"``; `like` may then have any dtype. ``like=t`` gives coefficients of shape
+            (N,).
 
         Returns
         -------
         Coefficients
-            Each (N, 1, …), with as many dimensions as `like`.
+            Each of shape (N, 1, …), with as many dimensions as `like`.
 
         Raises
         ------
         TypeError
-            Where `like` or `t` has the wrong kind of dtype.
+            If `t` is not an int array, or `like` is neither floating nor complex and no `dtype` is given.
         ValueError
-            Where `t` has another shape than (N,), or is out of range (on NumPy; on CuPy the range is not checked, to
-            avoid a device sync).
+            If `t` has another shape than (N,), or is out of range.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> k = Schedule.from_betas([9 / 25, 7 / 16]).at(np.array([2]), like=np.zeros((1, 1)))
+        >>> k.sqrt_alpha_bar.round(12), k.sqrt_one_minus_alpha_bar.round(12)
+        (array([[0.6]]), array([[0.8]]))
         """
         x = plain(like)
         xp, n = of(x, plain(self.beta)), x.shape[0]
@@ -196,24 +252,33 @@ class Schedule:
 
 
 class Coefficients:
-    """The coefficients of each image's step t, as attributes. `Schedule.at` makes one.
+    """The coefficients of each image's step t, as attributes; made by `Schedule.at`.
 
-    ``k.sqrt_alpha_bar`` is √ᾱ_t: the rows t of ``schedule.sqrt_alpha_bar``, shaped (N, 1, …) to multiply images
-    (N, …), on their device, in their real dtype. Each is looked up when it is asked for. Of a learned schedule they
-    are Tensors.
+    ``k.sqrt_alpha_bar`` is √ᾱ_t: the rows t of ``schedule.sqrt_alpha_bar``, of shape (N, 1, …) to multiply images of
+    shape (N, …), on their device and in their real dtype. Each is looked up when it is used. A learned schedule gives
+    Tensors.
 
-    Attributes
+    Parameters
     ----------
     schedule : Schedule
-    t : int array (N,)
+        The schedule.
+    t : int array of shape (N,)
+        Steps.
+    xp : Namespace
+        Namespace of the images.
+    dtype : dtype
+        Dtype of the coefficients.
+    shape : tuple of int
+        Shape of the coefficients, (N, 1, …).
+    from_zero : bool
+        Whether a t is known to be 0.
 
     Raises
     ------
     AttributeError
         For a name that is not in `TABLES`.
     ValueError
-        For a coefficient that begins at t = 1, where a t is 0 (found on NumPy; on CuPy it is not checked, to avoid a
-        device sync).
+        For a coefficient that begins at t = 1, if a t is 0 (not checked on CuPy, to avoid a device sync).
 
     Examples
     --------
@@ -234,18 +299,28 @@ class Coefficients:
         self._from_zero = from_zero  # whether a t is known to be 0
 
     def __getattr__(self, name: str) -> Array:
+        """Return the coefficient of a name in `TABLES`; (N, 1, …)."""
         if name not in TABLES:
             raise AttributeError(f"no coefficient is called {name!r}: there are {', '.join(TABLES)}")
         return self.rows(getattr(self.schedule, name))
 
     def rows(self, table: Array) -> Array:
-        """The rows t of any table of T + 1 numbers, such as a caller's σ²; (N, 1, …).
+        """Return the rows t of any table of T + 1 numbers, such as a caller's σ².
 
         Parameters
         ----------
-        table
-            An array (T + 1,), on the host or on the images' device; or a Tensor, and then the rows are one. Where its
-            entry 0 is nan, t begins at 1.
+        table : array or Tensor of shape (T + 1,)
+            On the host or on the images' device. If its entry 0 is nan, t = 0 is out of range.
+
+        Returns
+        -------
+        array of shape (N, 1, …)
+            The rows; a Tensor if the table is one.
+
+        Raises
+        ------
+        ValueError
+            If the table has another shape, or a t is out of range.
         """
         T = self.schedule.T
         if getattr(table, "shape", None) != (T + 1,):
@@ -263,7 +338,7 @@ class Coefficients:
         return xp.reshape(xp.take(self._on_device(table), self.t, axis=0), self._shape)
 
     def _on_device(self, table: Array) -> Array:
-        """The whole table on the images' device in their dtype; kept for tables that cannot change."""
+        """Return the whole table on the images' device in their dtype; read-only tables are copied there once."""
         kept, key = self.schedule.copies, (id(table), self._xp.name, self._dtype)
         if key not in kept:
             copy = self._xp.asarray(table, dtype=self._dtype)
@@ -274,5 +349,18 @@ class Coefficients:
 
 
 def out_of_range(t: Ints, T: int) -> ValueError:
-    """The error for a t that is not a step."""
+    """Return the error for a t that is not a step.
+
+    Parameters
+    ----------
+    t : int array of shape (N,)
+        The values given.
+    T : int
+        Number of steps.
+
+    Returns
+    -------
+    ValueError
+        The error, to be raised.
+    """
     return ValueError(f"t counts from 1 to T = {T}, got values from {t.min()} to {t.max()}")

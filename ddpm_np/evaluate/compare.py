@@ -19,7 +19,7 @@ WEIGHTS = {"ema": "EMA weights", "model": "last weights, not averaged", "none": 
 class Figure:
     """A measured quality of a set of images, with everything that it depends on.
 
-    Parameters
+    Attributes
     ----------
     name : str
         FID, KID, IS, precision or recall.

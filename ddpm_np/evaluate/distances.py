@@ -23,7 +23,7 @@ _ROWS = 1000  # rows of a pairwise table held at a time
 class Estimate(NamedTuple):
     """An estimate with its standard error.
 
-    Parameters
+    Attributes
     ----------
     value : float
         The estimate.

@@ -135,7 +135,7 @@ class Pixels:
 class Training:
     """A record of a classifier's training and accuracy, kept in its name and its file.
 
-    Parameters
+    Attributes
     ----------
     dataset : str
         Name of the data set.

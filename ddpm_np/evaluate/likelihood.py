@@ -20,7 +20,7 @@ from ddpm_np.sampling import ImageGenerator
 class Curve:
     """The variational bound and the rate–distortion curve, averaged over images, with or without clipping x̂₀.
 
-    Parameters
+    Attributes
     ----------
     terms : tuple of T + 1 floats
         L₀, L₁, …, L_{T−1}, L_T in bits per dimension: entry t − 1 is the term of step t, the last is the prior's.
@@ -64,7 +64,7 @@ class Curve:
 class Likelihood:
     """The variational bound on a set of images, with everything that it depends on.
 
-    Parameters
+    Attributes
     ----------
     dataset : str
         Name of the data set.

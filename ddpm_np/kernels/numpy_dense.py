@@ -4,44 +4,48 @@ from __future__ import annotations
 
 import numpy as np
 
-from ddpm_np.autograd.ops.conv import conv2d
+from ddpm_np.autograd.op import Forward
+from ddpm_np.autograd.ops.conv import Padding, conv2d
 from ddpm_np.autograd.ops.linear import linear, rows
+from ddpm_np.autograd.tape import Gradients
 from ddpm_np.kernels.numpy_runs import channel_sums
 
 
-def _fits(x, w):
+def _fits(x: np.ndarray, w: np.ndarray) -> bool:
     return x.dtype == w.dtype and x.dtype.char in "fd" and x.size > 0 and x.shape[-1] == w.shape[0]
 
 
-def _suits(x, w, b=None):
+def _suits(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> bool:
     return x.ndim >= 2 and _fits(x, w)
 
 
 @linear.kernel("numpy", when=_suits, saves=("x", "w"))
-def dense(x, w, b=None):
+def dense(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> Forward:
     """y = x W + b on the last axis."""
     c, o = w.shape
     y = np.matmul(rows(x), w)  # (N, M, O)
     if b is not None:
         y += b
 
-    def vjp(g):
+    def vjp(g: np.ndarray) -> Gradients:
         flat = g.reshape(-1, o)  # (N·M, O)
         return (lambda: (flat @ w.T).reshape(x.shape), lambda: x.reshape(-1, c).T @ flat, lambda: channel_sums(flat))
 
     return y.reshape(*x.shape[:-1], o), vjp
 
 
-def _is_pointwise(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
+def _is_pointwise(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None, *, stride: int = 1,
+                  padding: Padding = ((0, 0), (0, 0))) -> bool:
     return w.shape[:2] == (1, 1) and stride == 1 and padding == ((0, 0), (0, 0)) and x.ndim == 4 and _fits(x, w[0, 0])
 
 
 @conv2d.kernel("numpy", when=_is_pointwise, saves=("through_dense", "w"))
-def pointwise(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
+def pointwise(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None, *, stride: int = 1,
+              padding: Padding = ((0, 0), (0, 0))) -> Forward:
     """A 1×1 convolution: a dense layer on the channels of each pixel."""
     y, through_dense = dense(x, w[0, 0], b)
 
-    def vjp(g):
+    def vjp(g: np.ndarray) -> Gradients:
         gx, gw, gb = through_dense(g)
         return gx, lambda: gw().reshape(w.shape), gb
 

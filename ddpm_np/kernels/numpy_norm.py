@@ -1,10 +1,10 @@
 """Group normalisation, with or without SiLU, on the CPU: few passes, in place, over images that fit the cache.
 
 Sums over the pixels of an image are products with a row of ones, one image at a time; sums over the batch run over
-those. What is one number a channel is repeated to a run of pixels, so that NumPy's loops are long (`numpy_runs`).
+those. A vector of one number a channel is repeated to a run of pixels, so that NumPy's loops are long (`numpy_runs`).
 
-Where a gradient may be asked for, kept is z = x − m, and i = 1/√(v + ε). With A = Σ g and B = i·Σ g·z over an image's
-pixels, everything the gradient needs is a number a channel: gbias = Σₙ A, gscale = Σₙ B, and
+Where a gradient may be wanted, z = x − m and i = 1/√(v + ε) are kept. With A = Σ g and B = i·Σ g·z over an image's
+pixels, the rest of the gradient is one number a channel: gbias = Σₙ A, gscale = Σₙ B, and
 gx = i·(scale·g − mean(scale·A) − i·z·mean(scale·B)), the means over a group.
 """
 
@@ -14,26 +14,30 @@ from functools import reduce
 
 import numpy as np
 
+from ddpm_np.autograd.op import Forward
 from ddpm_np.autograd.ops.norm import group_norm, group_norm_silu
+from ddpm_np.autograd.tape import Gradients
 from ddpm_np.autograd.tensor import is_recording, nothing_kept
 from ddpm_np.kernels.numpy_runs import long_runs, pixel_sums, pixels_in_a_run, repeated
 
-_NUMBERS = 1 << 20  # of an array at a time: as fast as any of 2¹⁶ to 2²⁰, or faster
+_NUMBERS = 1 << 20  # numbers of an array at a time: as fast as any from 2¹⁶ to 2²⁰, or faster
 
 
-def _suits(x, scale, bias, *, groups, eps):
+def _suits(x: np.ndarray, scale: np.ndarray, bias: np.ndarray, *, groups: int, eps: float) -> bool:
     return x.ndim == 4 and x.size > 0 and x.dtype == scale.dtype == bias.dtype and x.dtype.char in "fd" and (
         x.shape[3] % groups == 0)
 
 
-def _chunks(n, numbers_each):
+def _chunks(n: int, numbers_each: int) -> list[slice]:
+    """Return slices over n images, of as many images as `_NUMBERS` numbers hold."""
     size = max(1, _NUMBERS // numbers_each)
     return [slice(i, min(i + size, n)) for i in range(0, n, size)]
 
 
-def _kept(parts, shape, dtype):
-    """An array of `shape` and, for each of the `parts` of it, its own part; where no gradient is wanted, an array for
-    one part, for all of them in turn.
+def _kept(parts: list[slice], shape: tuple[int, ...], dtype: np.dtype) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return an array of `shape` and its `parts`.
+
+    Where no gradient is wanted, it is an array for the largest part, which all parts use in turn.
     """
     if is_recording():
         array = np.empty(shape, dtype)
@@ -42,20 +46,20 @@ def _kept(parts, shape, dtype):
     return array, [array[: part.stop - part.start] for part in parts]
 
 
-def _in_runs(x):
-    """A few images as runs of pixels: (k, M, C) -> (k, M/r, r·C), and r."""
+def _in_runs(x: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return a few images as runs of r pixels, and r: (k, M, C) -> (k, M/r, r·C)."""
     k, m, c = x.shape
     r = pixels_in_a_run(m, c)
     return x.reshape(k, m // r, r * c), r
 
 
-def _over_group(sums, groups):
-    """Each channel's sum replaced by that of its group: (k, 1, C) -> (k, 1, C)."""
+def _over_group(sums: np.ndarray, groups: int) -> np.ndarray:
+    """Replace each channel's sum by that of its group: (k, 1, C) -> (k, 1, C)."""
     k, _, c = sums.shape
     if c == groups:
         return sums
     each = sums.reshape(k, groups, c // groups)
-    if c // groups <= 4:  # a sum over so short an axis is a loop each
+    if c // groups <= 4:  # NumPy's sum over so short an axis is a loop for each group
         total = reduce(np.add, (each[:, :, i : i + 1] for i in range(c // groups)))  # (k, G, 1)
     else:
         total = each.sum(axis=2, keepdims=True)
@@ -64,8 +68,9 @@ def _over_group(sums, groups):
     return out.reshape(k, 1, c)
 
 
-def _normalise(x, scale, bias, groups, eps, z, y):
-    """z = x − m and y = scale·x̂ + bias of a few images; returns i = 1/√(v + ε), (k, 1, C)."""
+def _normalise(x: np.ndarray, scale: np.ndarray, bias: np.ndarray, groups: int, eps: float, z: np.ndarray,
+               y: np.ndarray) -> np.ndarray:
+    """Write z = x − m and y = scale·x̂ + bias of a few images; return i = 1/√(v + ε), (k, 1, C)."""
     size = x.shape[1] * x.shape[2] // groups
     (x_runs, r), (z_runs, _), (y_runs, _) = _in_runs(x), _in_runs(z), _in_runs(y)
     np.subtract(x_runs, repeated(_over_group(pixel_sums(x), groups) / size, r), out=z_runs)
@@ -76,8 +81,9 @@ def _normalise(x, scale, bias, groups, eps, z, y):
     return inverse
 
 
-def _input_gradient(g, z, inverse, scale, groups, out):
-    """out = gx of a few images from g, the gradient of scale·x̂ + bias; returns A and B, (k, 1, C)."""
+def _input_gradient(g: np.ndarray, z: np.ndarray, inverse: np.ndarray, scale: np.ndarray, groups: int,
+                    out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Write gx of a few images from g, the gradient of scale·x̂ + bias; return A and B, (k, 1, C)."""
     size = g.shape[1] * g.shape[2] // groups
     (g_runs, r), (z_runs, _), (out_runs, _) = _in_runs(g), _in_runs(z), _in_runs(out)
     np.multiply(g, z, out=out)
@@ -92,7 +98,7 @@ def _input_gradient(g, z, inverse, scale, groups, out):
 
 
 @group_norm.kernel("numpy", when=_suits, saves=("z", "inverse", "scale"))
-def normalise(x, scale, bias, *, groups, eps):
+def normalise(x: np.ndarray, scale: np.ndarray, bias: np.ndarray, *, groups: int, eps: float) -> Forward:
     """GroupNorm."""
     n, h, w, c = x.shape
     m = h * w
@@ -105,7 +111,7 @@ def normalise(x, scale, bias, *, groups, eps):
     if not is_recording():
         return y.reshape(n, h, w, c), nothing_kept
 
-    def vjp(g):
+    def vjp(g: np.ndarray) -> Gradients:
         g = np.ascontiguousarray(g).reshape(n, m, c)
         gx, a, b = np.empty(g.shape, g.dtype), np.empty((n, 1, c), g.dtype), np.empty((n, 1, c), g.dtype)
         with long_runs(c * pixels_in_a_run(m, c)):
@@ -117,8 +123,8 @@ def normalise(x, scale, bias, *, groups, eps):
 
 
 @group_norm_silu.kernel("numpy", when=_suits, saves=("z", "inverse", "scale", "s", "y"))
-def normalise_silu(x, scale, bias, *, groups, eps):
-    """GroupNorm and SiLU in one go: with s = σ(h), y = h·s, the gradient of h is g·(s + y·(1 − s))."""
+def normalise_silu(x: np.ndarray, scale: np.ndarray, bias: np.ndarray, *, groups: int, eps: float) -> Forward:
+    """GroupNorm and SiLU at once: with s = σ(h), y = h·s, the gradient of h is g·(s + y·(1 − s))."""
     n, h, w, c = x.shape
     m = h * w
     flat = np.ascontiguousarray(x).reshape(n, m, c)
@@ -136,7 +142,7 @@ def normalise_silu(x, scale, bias, *, groups, eps):
     if not is_recording():
         return y.reshape(n, h, w, c), nothing_kept
 
-    def vjp(g):
+    def vjp(g: np.ndarray) -> Gradients:
         g = np.ascontiguousarray(g).reshape(n, m, c)
         gx, a, b = np.empty(g.shape, g.dtype), np.empty((n, 1, c), g.dtype), np.empty((n, 1, c), g.dtype)
         with long_runs(c * pixels_in_a_run(m, c)):

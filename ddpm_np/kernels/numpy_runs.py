@@ -1,9 +1,9 @@
 """NumPy's loops along long runs of numbers, and sums as products.
 
-An operation on arrays that are not one contiguous block, or of which one is repeated, goes through NumPy's iterator.
-Where the run of neighbouring numbers is shorter than the iterator's buffer, it copies runs into buffers and the result
-out of them: three times the time. So kernels lay out their work in runs of `RUN` numbers and more, repeating what is
-one number a channel to that length, and ask for buffers no longer than the runs they have. Sums over pixels would be
+An operation on arrays that are not contiguous, or one of which is broadcast, goes through NumPy's iterator. Where the
+run of neighbouring numbers is shorter than the iterator's buffer, it copies runs into buffers and the result out of
+them, which takes three times as long. So kernels arrange their work in runs of `RUN` numbers and more, repeating
+vectors of one number a channel to that length, and set buffers no longer than their runs. Sums over pixels would be
 loops over a few channels each; as matrix products they run at the speed of memory.
 """
 
@@ -20,12 +20,12 @@ SHORTEST_RUN = 256  # measured: the shortest that is faster without a buffer
 
 
 def long_runs(run: int = RUN) -> contextlib.AbstractContextManager[None]:
-    """A context for operations on runs of so many numbers, which leaves them without buffers if they are long."""
+    """Return a context for operations on runs of `run` numbers, in which NumPy does not buffer long ones."""
     return _Unbuffered(RUN if run >= RUN else SHORTEST_RUN) if run >= SHORTEST_RUN else contextlib.nullcontext()
 
 
 class _Unbuffered(contextlib.AbstractContextManager[None]):
-    """Buffers of so many numbers in this thread and context; the size that was is put back by NumPy's own context."""
+    """Buffers of `size` numbers in this thread and context; NumPy's own context restores the size from before."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -41,7 +41,7 @@ class _Unbuffered(contextlib.AbstractContextManager[None]):
 
 @functools.cache
 def pixels_in_a_run(pixels: int, channels: int) -> int:
-    """How many pixels to a run: so many that it is long, a divisor of their number; 1 where repeating costs more.
+    """Return how many pixels make a long run: a divisor of their number, or 1 where repeating vectors costs more.
 
     >>> pixels_in_a_run(28 * 28, 32), pixels_in_a_run(4 * 4, 64), pixels_in_a_run(16 * 16, 256)
     (16, 1, 1)
@@ -52,7 +52,7 @@ def pixels_in_a_run(pixels: int, channels: int) -> int:
 
 
 def repeated(vectors: np.ndarray, times: int) -> np.ndarray:
-    """Each vector so many times: (k, 1, C) -> (k, 1, times·C)."""
+    """Return each vector repeated `times` times: (k, 1, C) -> (k, 1, times·C)."""
     if times == 1:
         return vectors
     k, _, c = vectors.shape
@@ -63,17 +63,18 @@ def repeated(vectors: np.ndarray, times: int) -> np.ndarray:
 
 @functools.lru_cache(64)
 def _ones(length: int, dtype: np.dtype) -> np.ndarray:
+    """Return a row of ones, (1, length), read-only since it is shared."""
     ones = np.ones((1, length), dtype)
     ones.setflags(write=False)
     return ones
 
 
 def pixel_sums(x: np.ndarray) -> np.ndarray:
-    """Σ over the pixels of each image, as a product with a row of ones: (k, M, C) -> (k, 1, C)."""
+    """Return Σ over the pixels of each image, a product with a row of ones: (k, M, C) -> (k, 1, C)."""
     return np.matmul(_ones(x.shape[1], x.dtype), x)
 
 
 def channel_sums(x: np.ndarray) -> np.ndarray:
-    """Σ over all but the last axis: (…, C) -> (C,)."""
+    """Return Σ over all but the last axis: (…, C) -> (C,)."""
     flat = x.reshape(1, -1, x.shape[-1])
     return pixel_sums(flat)[0, 0]

@@ -1,10 +1,10 @@
 """Each pixel repeated 2×2, then a 3×3 convolution, on the CPU: from the small image, with 4/9 of the multiplications.
 
 Under the kernel at an even row 2i of the large image lie rows i − 1, i, i of the small one, at an odd row 2i + 1 rows
-i, i, i + 1. So the outputs of one parity of row and column are a 2×2 convolution of the small image, its taps sums of
-the kernel's: with R₀ = [[1, 0, 0], [0, 1, 1]] and R₁ = [[1, 1, 0], [0, 0, 1]], the kernel of parities (a, b) is
-R_a w R_bᵀ. Read backwards, a small pixel met the outputs of rows 2i − 1 .. 2i + 2, with the taps of F w Fᵀ, 4×4: its
-gradient is a convolution of the output's gradient at stride 2, and gw is Fᵀ G F of that convolution's own gradient G.
+i, i, i + 1. So the outputs of one parity of row and column are a 2×2 convolution of the small image, whose taps are
+sums of the kernel's: with R₀ = [[1, 0, 0], [0, 1, 1]] and R₁ = [[1, 1, 0], [0, 0, 1]], the kernel of parities (a, b) is
+R_a w R_bᵀ. In the backward pass, a small pixel met the outputs of rows 2i − 1 .. 2i + 2, with the taps of F w Fᵀ, 4×4:
+its gradient is a convolution of the output's gradient at stride 2, and gw is Fᵀ G F, G that convolution's own gradient.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from ddpm_np.autograd.op import Forward
 from ddpm_np.autograd.ops.conv import conv2d, pad, upsample_conv2d
 from ddpm_np.autograd.ops.linear import rows
 from ddpm_np.autograd.ops.shape import upsample_nearest
+from ddpm_np.autograd.tape import Gradients
 from ddpm_np.kernels.numpy_conv import chunks, patches
 from ddpm_np.kernels.numpy_runs import channel_sums, long_runs
 
@@ -26,31 +28,31 @@ _AROUND = ((1, 1), (1, 1))
 _LARGE = {"stride": 1, "padding": _AROUND}
 
 
-def _is_for_kernels(x, w, b=None):
+def _is_for_kernels(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> bool:
     return x.ndim == 4 and x.size > 0 and x.dtype == w.dtype and x.dtype.char in "fd" and x.shape[3] == w.shape[2]
 
 
 @upsample_conv2d.kernel("numpy", when=_is_for_kernels, saves=("through_conv",))
-def in_two_steps(x, w, b=None):
-    """The large image, and its convolution by the kernel that suits."""
+def in_two_steps(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> Forward:
+    """The large image, then its convolution by the kernel that is chosen for it."""
     large, through_upsample = upsample_nearest.define(x, factor=2)
     y, through_conv = conv2d.choose([large, w, b], _LARGE)(large, w, b, **_LARGE)
 
-    def vjp(g):
+    def vjp(g: np.ndarray) -> Gradients:
         gx, gw, gb = through_conv(g)
         return (lambda: through_upsample(gx())[0]), gw, gb
 
     return y, vjp
 
 
-def _suits(x, w, b=None):
-    """Pixels enough, or channels few enough, that what is done to the kernel is little beside what is done with it."""
+def _suits(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> bool:
+    """Return whether transforming the kernel costs little beside using it: many pixels, or few channels."""
     enough = w.shape[2] <= 128 or x.shape[1] * x.shape[2] >= 64
     return _is_for_kernels(x, w) and w.shape[:2] == (3, 3) and enough
 
 
 @upsample_conv2d.kernel("numpy", when=_suits, saves=("gx_and_gw",))
-def by_parities(x, w, b=None):
+def by_parities(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> Forward:
     """Four 2×2 convolutions of the small image."""
     (n, h, width, c), o = x.shape, w.shape[3]
     flat_w = np.ascontiguousarray(w).reshape(9, c * o)
@@ -67,8 +69,8 @@ def by_parities(x, w, b=None):
         k = block.shape[1]
         y[part] = products.reshape(2, 2, k, h, width, o).transpose(2, 3, 0, 4, 1, 5)
 
-    def gx_and_gw(g):
-        """Patches of g at stride 2, times F w Fᵀ and against x: (N, H, W, C) and (3, 3, C, O)."""
+    def gx_and_gw(g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the patches of g at stride 2, times F w Fᵀ, (N, H, W, C), and times x, (3, 3, C, O)."""
         turned = flat_w.reshape(9, c, o).swapaxes(1, 2).reshape(9, o * c)  # (9, O·C)
         strided = (_STRIDED.astype(w.dtype) @ turned).reshape(16 * o, c)
         gx = np.empty((n, h * width, c), g.dtype)
@@ -83,10 +85,10 @@ def by_parities(x, w, b=None):
         gw = np.matmul(_STRIDED.T.astype(g.dtype), total.reshape(c, 16, o))  # (C, 9, O)
         return gx.reshape(x.shape), gw.swapaxes(0, 1).reshape(w.shape)
 
-    def vjp(g):
+    def vjp(g: np.ndarray) -> Gradients:
         found: dict[str, np.ndarray] = {}
 
-        def both():
+        def both() -> dict[str, np.ndarray]:
             if not found:
                 found["gx"], found["gw"] = gx_and_gw(np.ascontiguousarray(g))
             return found
@@ -96,8 +98,8 @@ def by_parities(x, w, b=None):
     return y.reshape(n, 2 * h, 2 * width, o), vjp
 
 
-def _parity_patches(x):
-    """The 2×2 patches of each parity, of a few images: (k, H, W, C) -> (4, k, H·W, 4·C)."""
+def _parity_patches(x: np.ndarray) -> np.ndarray:
+    """Return the 2×2 patches of each parity of a few images: (k, H, W, C) -> (4, k, H·W, 4·C)."""
     k, h, w, c = x.shape
     padded = pad(x, _AROUND)  # (k, H + 2, W + 2, C)
     image, row, pixel, number = padded.strides

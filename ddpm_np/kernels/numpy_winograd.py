@@ -1,25 +1,27 @@
-"""3×3 convolution on the CPU by Winograd's F(2×2, 3×3): 16 multiplications for 2×2 outputs, where 36 are due.
+"""3×3 convolution on the CPU by Winograd's F(2×2, 3×3): 16 multiplications for 2×2 outputs, instead of 36.
 
 An image is cut into 4×4 tiles that overlap by two. With Bᵀ, G, Aᵀ of Lavin & Gray 2016,
 
     y = Aᵀ [(G w Gᵀ) ⊙ (Bᵀ d B)] A
 
-for a tile d and one channel, and the elementwise product ⊙, summed over channels, is sixteen matrix products, one for
-each of its places. The input's gradient is the same convolution of the output's gradient with the flipped kernel; the
-kernel's is Gᵀ [Σ (Bᵀ d B) ⊙ (A g Aᵀ)] G. B and A hold 0 and ±1 alone: additions, done here on a few images at a time,
-or on a band of one that is large, with even and odd columns apart so that they run along whole rows. The forward
-products are one matrix an image, or a band of one, so that an image's bits do not depend on its batch, unless images
-may be taken together.
+for a tile d and one channel. The elementwise product ⊙, summed over channels, is sixteen matrix products, one for each
+of its places. The input's gradient is the same convolution of the output's gradient with the flipped kernel; the
+kernel's is Gᵀ [Σ (Bᵀ d B) ⊙ (A g Aᵀ)] G. B and A hold only 0 and ±1, so their products are additions, done here on a
+few images at a time, or on a band of a large image, with even and odd columns apart so that they run along whole rows.
+The forward products take one matrix for each image or band, so that an image's bits do not depend on its batch, unless
+images may be taken together.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from ddpm_np.autograd.op import are_images_together
-from ddpm_np.autograd.ops.conv import conv2d, output_size
+from ddpm_np.autograd.op import Forward, are_images_together
+from ddpm_np.autograd.ops.conv import Padding, conv2d, output_size
+from ddpm_np.autograd.tape import Gradients
 from ddpm_np.kernels.numpy_runs import SHORTEST_RUN, channel_sums, long_runs
 from ddpm_np.parallel.threads import contiguous_spans
 
@@ -27,13 +29,13 @@ _TILES = 3 << 20  # bytes of tiles at a time: as fast as any of 1, 2, 3, 4, 6, 8
 
 _G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 _TO_PLACES = np.kron(_G, _G)  # (16, 9): w -> G w Gᵀ
-FLIPPED = _TO_PLACES[:, ::-1]  # (16, 9): of the kernel turned by half a turn
-_SIGNS = np.kron([1, 1, 1, -1], [1, 1, 1, -1])  # of A g Aᵀ, whose last row and column are left without their minus
+FLIPPED = _TO_PLACES[:, ::-1]  # (16, 9): the same of the kernel turned by 180°
+_SIGNS = np.kron([1, 1, 1, -1], [1, 1, 1, -1])  # of A g Aᵀ, whose last row and column are computed without their minus
 FROM_PLACES = _TO_PLACES.T * _SIGNS  # (9, 16)
 
 
-def fits(x, w, stride, padding):
-    """Whether it can be done so. More padding than two would be cut off on the way back, which is not done here."""
+def fits(x: np.ndarray, w: np.ndarray, stride: int, padding: Padding) -> bool:
+    """Return whether F(2×2, 3×3) applies. With more than two zeros of padding the backward pass would have to crop."""
     if w.shape[:2] != (3, 3) or stride != 1 or x.ndim != 4 or x.dtype != w.dtype or x.dtype.char not in "fd":
         return False
     n, h, width, c = x.shape
@@ -42,9 +44,11 @@ def fits(x, w, stride, padding):
             and max(max(sides) for sides in padding) <= 2)
 
 
-def _suits(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
-    """Even outputs of even images, and channels enough that the products saved outweigh the additions: the fewer, the
-    longer a row must be.
+def _suits(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None, *, stride: int = 1,
+           padding: Padding = ((0, 0), (0, 0))) -> bool:
+    """Return whether it pays: even sizes, and channels enough that the products saved outweigh the additions.
+
+    Fewer channels are enough where rows are long.
     """
     if not fits(x, w, stride, padding):
         return False
@@ -54,22 +58,23 @@ def _suits(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
     return c * o >= enough * (c + o) and min(ho, wo) >= 8 and not (ho | wo | h | width) & 1
 
 
-def kernel_places(w, matrix=_TO_PLACES):
-    """G w Gᵀ at its sixteen places: (3, 3, C, O) -> (16, C, O); with `FLIPPED`, of the flipped kernel."""
+def kernel_places(w: np.ndarray, matrix: np.ndarray = _TO_PLACES) -> np.ndarray:
+    """Return G w Gᵀ at its sixteen places, with `FLIPPED` that of the flipped kernel: (3, 3, C, O) -> (16, C, O)."""
     c, o = w.shape[2:]
     return (matrix.astype(w.dtype) @ np.ascontiguousarray(w).reshape(9, c * o)).reshape(16, c, o)
 
 
-def input_places(x, padding, th, tw, split, rows, out):
-    """Bᵀ d B of a few images: x (k, H, W, C) -> out (4, 4, k, th, tw, C).
+def input_places(x: np.ndarray, padding: Padding, th: int, tw: int, split: np.ndarray, rows: np.ndarray,
+                 out: np.ndarray) -> None:
+    """Write Bᵀ d B of a few images: x (k, H, W, C) -> out (4, 4, k, th, tw, C).
 
-    `split` (k, 2·th + 2, 2, tw + 1, C) takes the padded image with even and odd columns apart, and holds zeros where
-    the padding is; `rows` (4, k, th, 2, tw + 1, C) takes Bᵀ d.
+    `split` (k, 2·th + 2, 2, tw + 1, C) receives the padded image with even and odd columns apart, and already holds
+    the zeros of the padding; `rows` (4, k, th, 2, tw + 1, C) receives Bᵀ d.
     """
     (top, _), (left, _) = padding
     h = x.shape[1]
     for parity in (0, 1):  # of the padded image's columns
-        first = (parity - left) % 2  # the first column of x that goes there
+        first = (parity - left) % 2  # the first column of x with that parity
         start = (first + left) // 2
         columns = x[:, :, first::2]
         split[:, top : top + h, parity, start : start + columns.shape[2]] = columns
@@ -85,8 +90,8 @@ def input_places(x, padding, th, tw, split, rows, out):
     np.subtract(e[1], e[3], out=out[:, 3])
 
 
-def outputs(places, rows, y):
-    """Aᵀ m A of a few images: places (4, 4, k, th, tw, O), overwritten -> y (k, 2·th, 2·tw, O)."""
+def outputs(places: np.ndarray, rows: np.ndarray, y: np.ndarray) -> None:
+    """Write Aᵀ m A of a few images: places (4, 4, k, th, tw, O), overwritten -> y (k, 2·th, 2·tw, O)."""
     np.add(places[0], places[1], out=rows[0])
     rows[0] += places[2]
     np.subtract(places[1], places[2], out=rows[1])
@@ -100,8 +105,8 @@ def outputs(places, rows, y):
         np.subtract(spare, r[3], out=y[:, i::2, 1::2])
 
 
-def gradient_places(g, rows, out):
-    """A g Aᵀ of a few images, but for the signs in `_SIGNS`: g (k, 2·th, 2·tw, O) -> out (4, 4, k, th, tw, O)."""
+def gradient_places(g: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
+    """Write A g Aᵀ of a few images without the signs `_SIGNS`: g (k, 2·th, 2·tw, O) -> out (4, 4, k, th, tw, O)."""
     k, h, w, o = g.shape
     pairs = g.reshape(k, h // 2, 2, w // 2, 2, o)
     rows[0], rows[3] = pairs[:, :, 0].swapaxes(2, 3), pairs[:, :, 1].swapaxes(2, 3)  # (k, th, 2, tw, O)
@@ -114,9 +119,9 @@ def gradient_places(g, rows, out):
 
 
 class _Workspace:
-    """Arrays for the tiles of a few images of one size, or of a band of one, and the lots to go through."""
+    """Arrays for the tiles of a few images of one size, or of a band of one image, and the lots to work through."""
 
-    def __init__(self, n, th, tw, c, o, padding, dtype):
+    def __init__(self, n: int, th: int, tw: int, c: int, o: int, padding: Padding, dtype: np.dtype) -> None:
         row = 16 * tw * (c + o) * np.dtype(dtype).itemsize  # bytes of a row of tiles
         self.k = k = min(n, max(1, _TILES // (th * row)))
         bands = -(-th // max(1, _TILES // row)) if k == 1 else 1
@@ -128,24 +133,24 @@ class _Workspace:
         self.places = np.empty((4, 4, k, most, tw, c), dtype)
         self.products = np.empty((4, 4, k, most, tw, o), dtype)
 
-    def lots(self):
-        """(slice of the images, how many, first row of tiles, end)."""
+    def lots(self) -> Iterator[tuple[slice, int, int, int]]:
+        """Yield (slice of the images, how many, first row of tiles, end) of each lot."""
         for i in range(0, self.n, self.k):
             m = min(self.k, self.n - i)
             for band in self.bands:
                 yield slice(i, i + m), m, *band
 
-    def of(self, array, m, th):
-        """The part of an array like `products` that a lot fills, in one block of memory."""
+    def of(self, array: np.ndarray, m: int, th: int) -> np.ndarray:
+        """Return the part of an array like `products` that a lot fills, in one block of memory."""
         whole = m == self.k and th == self.most
         return array if whole else array.reshape(-1)[: array[:, :, :m, :th].size].reshape(
             *array.shape[:2], m, th, *array.shape[4:])
 
-    def take(self, x, m, first, end):
-        """The tiles of m images x, in some rows of them, at their places: (4, 4, m, end − first, tw, C)."""
+    def take(self, x: np.ndarray, m: int, first: int, end: int) -> np.ndarray:
+        """Return the tiles of m images x at their places, in the given rows: (4, 4, m, end − first, tw, C)."""
         (top, bottom), sides = self.padding
         th = end - first
-        before, start = max(0, top - 2 * first), max(0, 2 * first - top)  # rows of zeros, and of x that are above
+        before, start = max(0, top - 2 * first), max(0, 2 * first - top)  # rows of zeros, and rows of x above the band
         x = x[:, start : max(start, 2 * end + 2 - top)]
         split = self.split[:m, : 2 * th + 2]
         split[:, :before] = 0
@@ -155,8 +160,9 @@ class _Workspace:
         return found
 
 
-def convolve(x, places, padding, ho, wo, b=None, *, together=True):
-    """y of x (N, H, W, C) and `kernel_places`; (N, ho, wo, O)."""
+def convolve(x: np.ndarray, places: np.ndarray, padding: Padding, ho: int, wo: int, b: np.ndarray | None = None, *,
+             together: bool = True) -> np.ndarray:
+    """Return the convolution of x (N, H, W, C) with `kernel_places` (16, C, O): (N, ho, wo, O)."""
     n, (_, c, o), th, tw = x.shape[0], places.shape, ho // 2, wo // 2
     y = np.empty((n, ho, wo, o), x.dtype)
     work = _Workspace(n, th, tw, c, o, padding, x.dtype)
@@ -168,15 +174,15 @@ def convolve(x, places, padding, ho, wo, b=None, *, together=True):
             tiles, products = work.take(x[part], m, first, end), work.of(work.products, m, end - first)
             stack = 1 if together else m  # matrices: of all images, or one an image
             np.matmul(tiles.reshape(16, stack, -1, c), places[:, None], out=products.reshape(16, stack, -1, o))
-            if b is not None:  # which Aᵀ m A adds to each of the four outputs once
+            if b is not None:  # Aᵀ m A adds this place once to each of the four outputs
                 once = products[1, 1].reshape(m, end - first, tw * o)
                 once += b
             outputs(products, rows[:, :, :m, : end - first], y[part, 2 * first : 2 * end])
     return y
 
 
-def kernel_gradient(x, g, padding):
-    """gw (3, 3, C, O) of x (N, H, W, C) and g (N, ho, wo, O)."""
+def kernel_gradient(x: np.ndarray, g: np.ndarray, padding: Padding) -> np.ndarray:
+    """Return the kernel's gradient (3, 3, C, O) from x (N, H, W, C) and g (N, ho, wo, O)."""
     (n, ho, wo, o), c = g.shape, x.shape[3]
     th, tw = ho // 2, wo // 2
     work = _Workspace(n, th, tw, c, o, padding, x.dtype)
@@ -193,13 +199,14 @@ def kernel_gradient(x, g, padding):
 
 
 @conv2d.kernel("numpy", when=_suits, saves=("w", "x"))
-def winograd(x, w, b=None, *, stride=1, padding=((0, 0), (0, 0))):
+def winograd(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None, *, stride: int = 1,
+             padding: Padding = ((0, 0), (0, 0))) -> Forward:
     """A 3×3 convolution at stride 1."""
     h, width = x.shape[1:3]
     ho, wo = output_size(h, 3, 1, padding[0]), output_size(width, 3, 1, padding[1])
 
-    def vjp(g):
-        def gx():
+    def vjp(g: np.ndarray) -> Gradients:
+        def gx() -> np.ndarray:
             back = tuple((2 - before, 2 - after) for before, after in padding)
             return convolve(g, kernel_places(w, FLIPPED).swapaxes(1, 2), back, h, width)
 

@@ -1,13 +1,12 @@
-"""A small convolutional classifier, whose features tell generated images from real ones; and its loss."""
+"""A small convolutional classifier, whose features serve to compare generated images with real ones; and its loss."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from ddpm_np.autograd import ops
 from ddpm_np.autograd.tensor import Tensor
-from ddpm_np.backend import of, to_host
+from ddpm_np.backend import Array, Backend, Ints, of, plain, to_host
 from ddpm_np.nn import Conv2d, GroupNorm, Linear, Module
 
 
@@ -15,22 +14,27 @@ from ddpm_np.nn import Conv2d, GroupNorm, Linear, Module
 class ClassifierConfig:
     """The shape of a classifier.
 
-    Parameters
+    Attributes
     ----------
-    image_size
-        Side of the image, or (H, W); at least 8, odd sides too.
-    in_channels
+    image_size : int or tuple of int
+        The side of the image, or (H, W); each at least 8, and odd sides are allowed.
+    in_channels : int
         Channels of the image.
-    classes
+    classes : int
         K, at least 2.
-    channels
+    channels : int
         Channels of the first convolution; each halving of the side doubles them, up to `features`.
-    features
+    features : int
         F, the channels of the last convolution.
-    groups
+    groups : int
         Groups of each normalisation.
-    norm_eps
-        ε under the root of each normalisation.
+    norm_eps : float
+        The ε under the root of each normalisation.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range, or the channels do not divide into the groups.
     """
 
     image_size: int | tuple[int, int]
@@ -56,39 +60,59 @@ class ClassifierConfig:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(H, W)."""
+        """The image's (H, W).
+
+        Returns
+        -------
+        tuple of int
+        """
         return (self.image_size,) * 2 if isinstance(self.image_size, int) else self.image_size
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Channels after each convolution: the first, one a halving until no side is above 4, and the last."""
+        """The channels after each convolution: the first, one for each halving until no side exceeds 4, and the last.
+
+        Returns
+        -------
+        tuple of int
+        """
         halvings = (max(self.size) - 1).bit_length() - 2  # ⌈log₂ side⌉ − 2: a side s becomes ⌈s/2⌉
         return (*(min(self.channels * 2**i, self.features) for i in range(halvings + 1)), self.features)
 
 
 class Block(Module):
-    """SiLU(GroupNorm(conv(x))), a 3×3 convolution of stride 1 or 2."""
+    """SiLU(GroupNorm(conv(x))), a 3×3 convolution of stride 1 or 2.
 
-    def __init__(self, c_in: int, c_out: int, stride: int, config: ClassifierConfig):
+    Parameters
+    ----------
+    c_in, c_out, stride : int
+    config : ClassifierConfig
+    """
+
+    def __init__(self, c_in: int, c_out: int, stride: int, config: ClassifierConfig) -> None:
         self.conv = Conv2d(c_in, c_out, stride=stride)
         self.norm = GroupNorm(c_out, config.groups, config.norm_eps, silu=True)
 
-    def __call__(self, x: Any) -> Tensor:
+    def __call__(self, x: Array) -> Tensor:
         return self.norm(self.conv(x))
 
 
 class Classifier(Module):
     """Logits of K classes from an image: convolutions, a mean over positions, a dense layer.
 
-    One block keeps the side, some halve it until it is at most 4, and the last keeps it: its convolutions reach across
-    the whole image. An image's features are the same bits in any batch.
+    The first block keeps the side, the next ones halve it until it is at most 4, and the last keeps it: its
+    convolutions reach across the whole image. An image's features have the same bits in any batch.
 
     Parameters
     ----------
-    config
+    config : ClassifierConfig
         Its shape.
-    seed, dtype, backend
-        First weights (fan-average uniform).
+    seed : int
+        The seed of the first weights (fan-average uniform).
+    dtype : str
+        The dtype of the weights.
+    backend : str or Backend
+        Where the weights live.
 
     Examples
     --------
@@ -99,7 +123,8 @@ class Classifier(Module):
     ((2, 10), (2, 64))
     """
 
-    def __init__(self, config: ClassifierConfig, seed: int = 0, dtype: str = "float32", backend: Any = "numpy"):
+    def __init__(self, config: ClassifierConfig, seed: int = 0, dtype: str = "float32",
+                 backend: str | Backend = "numpy") -> None:
         self.config = config
         widths = config.widths
         strides = (1, *(2,) * (len(widths) - 2), 1)
@@ -108,22 +133,22 @@ class Classifier(Module):
         self.classify = Linear(config.features, config.classes)
         self.initialise(seed, dtype, backend)
 
-    def features(self, x: Any) -> Tensor:
-        """What the dense layer sees: the last block's channels, each averaged over its positions.
+    def features(self, x: Array) -> Tensor:
+        """Return the input of the dense layer: the last block's channels, each averaged over its positions.
 
         Parameters
         ----------
-        x
-            Array or Tensor (N, H, W, C) in [−1, 1], of the parameters' dtype.
+        x : array or Tensor of shape (N, H, W, C)
+            In [−1, 1], of the parameters' dtype.
 
         Returns
         -------
-        Tensor (N, F)
+        Tensor of shape (N, F)
 
         Raises
         ------
         ValueError
-            For images of another shape than the configuration's.
+            If the images have another shape than the configuration's.
         """
         x = x if isinstance(x, Tensor) else Tensor(x)
         expected = (*self.config.size, self.config.in_channels)
@@ -134,46 +159,55 @@ class Classifier(Module):
             x = block(x)  # (N, H', W', C')
         return ops.mean(x, axis=(1, 2))  # (N, F)
 
-    def __call__(self, x: Any) -> Tensor:
-        """Logits (N, K) of images (N, H, W, C): see `features`."""
+    def __call__(self, x: Array) -> Tensor:
+        """Return the logits (N, K) of images (N, H, W, C): see `features`."""
         return self.classify(self.features(x))
 
 
-def log_softmax(x: Any) -> Any:
-    """ln(e^x/Σ e^x) = (x − m) − ln Σ e^{x − m} over the last axis, m the maximum (of the real part), held constant.
+def log_softmax(x: Array) -> Array:
+    """Return ln(e^x/Σ e^x) = (x − m) − ln Σ e^{x − m} over the last axis, m the maximum.
 
-    The result does not depend on m, so neither does its gradient.
+    The maximum, that of the real part, is held constant: the result does not depend on it, and so neither does the
+    gradient.
 
+    Parameters
+    ----------
+    x : array or Tensor of shape (…, K)
+
+    Returns
+    -------
+    array or Tensor of shape (…, K)
+
+    Examples
+    --------
     >>> import numpy as np
     >>> log_softmax(np.array([[1000.0, 1000.0]]))
     array([[-0.69314718, -0.69314718]])
     """
-    data = x.data if isinstance(x, Tensor) else x
+    data = plain(x)
     host = of(data)
     m = host.max(host.real(data) if "complex" in str(data.dtype) else data, axis=-1, keepdims=True)  # (…, 1)
     xp, shifted = of(x), x - m
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
 
 
-def cross_entropy(logits: Any, labels: Any) -> Any:
-    """−ln p(y|x), p = softmax(logits): one number an image.
+def cross_entropy(logits: Array, labels: Ints) -> Array:
+    """Return −ln p(y|x) of each image, p = softmax(logits), in nats.
 
     Parameters
     ----------
-    logits
-        Array or Tensor (N, K).
-    labels
-        Int array (N,), 0..K − 1, on the logits' device.
+    logits : array or Tensor of shape (N, K)
+    labels : int array of shape (N,)
+        0..K − 1, on the logits' device.
 
     Returns
     -------
-    (N,)
-        An array or a Tensor, as the logits are.
+    array or Tensor of shape (N,)
 
     Raises
     ------
     ValueError
-        For labels of another shape, or outside 0..K − 1.
+        If the labels have another shape, or are out of range.
 
     Examples
     --------
@@ -183,7 +217,7 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
     """
     n, k = logits.shape
     if tuple(labels.shape) != (n,):
-        raise ValueError(f"expected one label an image, shape ({n},), got {tuple(labels.shape)}")
+        raise ValueError(f"expected one label for each image, shape ({n},), got {tuple(labels.shape)}")
     one_hot = labels[:, None] == of(labels).arange(k)  # (N, K)
     if not to_host(of(labels).all(of(labels).any(one_hot, axis=1))):
         raise ValueError(f"labels must be from 0 to {k - 1} for logits of {k} classes: number the classes from 0")

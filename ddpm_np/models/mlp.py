@@ -1,13 +1,12 @@
-"""A small dense net for points of a few numbers, such as the 2-D toys."""
+"""A small dense net for points of few dimensions, such as the 2-D toys."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from ddpm_np.autograd import ops
 from ddpm_np.autograd.tensor import Tensor
-from ddpm_np.backend import of
+from ddpm_np.backend import Array, Backend, Ints, of
 from ddpm_np.models.unet import time_embedding
 from ddpm_np.nn import Linear, Module
 
@@ -16,21 +15,27 @@ from ddpm_np.nn import Linear, Module
 class MLPConfig:
     """The shape of a dense net.
 
-    Parameters
+    Attributes
     ----------
-    dim
-        D, the numbers of a point.
-    width
-        Of every hidden layer.
-    depth
-        Hidden layers.
-    outputs
-        Numbers of the output; None for D, 2·D where the net also says a variance.
-    time_dim
-        Of the embedding of t that every hidden layer sees: even, at least 4.
-    input_scale
-        Of the first layer's initial variance, in units of the fan-average 2/(D + width). With 1 its inputs would be so
-        small that SiLU is nearly straight, and a net begun as a straight line takes long to learn a curve.
+    dim : int
+        D, the dimensions of a point.
+    width : int
+        The width of every hidden layer.
+    depth : int
+        The number of hidden layers.
+    outputs : int, optional
+        The width of the output; None for D. A learned variance takes 2·D.
+    time_dim : int
+        The size of the embedding of t, an input of every hidden layer: even, at least 4.
+    input_scale : float
+        The initial variance of the first layer, in units of the fan-average 2/(D + width). With 1 its outputs would be
+        so small that SiLU is nearly linear on them, and a net that begins as a linear function takes long to learn a
+        curve.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range.
     """
 
     dim: int = 2
@@ -52,28 +57,40 @@ class MLPConfig:
 
 
 class Layer(Module):
-    """SiLU(dense(h) + dense(embedding of t))."""
+    """SiLU(dense(h) + dense(embedding of t)): (N, d_in) -> (N, width).
 
-    def __init__(self, d_in: int, config: MLPConfig, scale: float = 1.0):
+    Parameters
+    ----------
+    d_in : int
+    config : MLPConfig
+    scale : float
+        A factor of the variance of the first weights; see `fan_average_uniform`.
+    """
+
+    def __init__(self, d_in: int, config: MLPConfig, scale: float = 1.0) -> None:
         self.linear = Linear(d_in, config.width, scale)
         self.time_emb_proj = Linear(config.time_dim, config.width)
 
-    def __call__(self, h: Any, embedding: Any) -> Tensor:
+    def __call__(self, h: Array, embedding: Array) -> Tensor:
         return ops.silu(self.linear(h) + self.time_emb_proj(embedding))
 
 
 class MLP(Module):
-    """ε_θ(x, t) of points: hidden layers that each see t, then a dense layer that begins next to zero.
+    """ε_θ(x, t) of points: hidden layers that each see t, then a dense layer that begins almost at zero.
 
-    A point's result is the same bits in any batch. `MLPConfig`'s sizes are those that learned a swiss roll best in ten
-    seconds: a fourth layer helps more than twice the width.
+    A point's result has the same bits in any batch. The default sizes are those that learned a swiss roll best in ten
+    seconds: a fourth layer helped more than twice the width.
 
     Parameters
     ----------
-    config
+    config : MLPConfig
         Its shape.
-    seed, dtype, backend
-        First weights (fan-average uniform).
+    seed : int
+        The seed of the first weights (fan-average uniform).
+    dtype : str
+        The dtype of the weights.
+    backend : str or Backend
+        Where the weights live.
 
     Examples
     --------
@@ -83,26 +100,32 @@ class MLP(Module):
     (3, 4)
     """
 
-    def __init__(self, config: MLPConfig, seed: int = 0, dtype: str = "float32", backend: Any = "numpy"):
+    def __init__(self, config: MLPConfig, seed: int = 0, dtype: str = "float32",
+                 backend: str | Backend = "numpy") -> None:
         self.config = config
         self.layers = [Layer(config.dim, config, config.input_scale),
                        *(Layer(config.width, config) for _ in range(config.depth - 1))]
         self.out = Linear(config.width, config.outputs or config.dim, scale=1e-10)
         self.initialise(seed, dtype, backend)
 
-    def __call__(self, x: Any, t: Any) -> Tensor:
-        """The prediction for a batch.
+    def __call__(self, x: Array, t: Ints) -> Tensor:
+        """Return the prediction for a batch.
 
         Parameters
         ----------
-        x
-            Array or Tensor (N, D), of the parameters' dtype.
-        t
-            Int array (N,), 1..T, on x's device.
+        x : array or Tensor of shape (N, D)
+            Of the parameters' dtype.
+        t : int array of shape (N,)
+            1..T, on x's device.
 
         Returns
         -------
-        Tensor (N, outputs)
+        Tensor of shape (N, outputs)
+
+        Raises
+        ------
+        ValueError
+            If a shape is another one.
         """
         h = x if isinstance(x, Tensor) else Tensor(x)
         if tuple(h.shape[1:]) != (self.config.dim,):
@@ -112,8 +135,23 @@ class MLP(Module):
             h = layer(h, embedding)  # (N, width)
         return self.out(h)
 
-    def embed(self, x: Tensor, t: Any) -> Any:
-        """The embedding of t, as the U-Net's: `time_embedding` of t − 1, in the parameters' dtype; (N, time_dim)."""
+    def embed(self, x: Tensor, t: Ints) -> Array:
+        """Return the embedding of t as in the U-Net: `time_embedding` of t − 1, in the parameters' dtype.
+
+        Parameters
+        ----------
+        x : Tensor of shape (N, D)
+        t : int array of shape (N,)
+
+        Returns
+        -------
+        array of shape (N, time_dim)
+
+        Raises
+        ------
+        ValueError
+            If there is not one t for each point.
+        """
         if tuple(t.shape) != (x.shape[0],):
-            raise ValueError(f"expected one t a point, shape ({x.shape[0]},), got {tuple(t.shape)}")
+            raise ValueError(f"expected one t for each point, shape ({x.shape[0]},), got {tuple(t.shape)}")
         return of(t).astype(time_embedding(t - 1, self.config.time_dim), self.out.bias.dtype)

@@ -1,7 +1,7 @@
 """The paper's U-Net (Ho et al. 2020, appendix B), on (N, H, W, C) images.
 
-Parameters carry the names that published weights use (diffusers' UNet2DModel), so that a name means the same
-tensor there and here; the layouts are ours: convolutions (kh, kw, C_in, C_out), dense (in, out).
+Parameters have the names of published weights (diffusers' UNet2DModel), so that a name means the same tensor there and
+here. The layouts are ours: convolutions (kh, kw, C_in, C_out), dense (in, out).
 """
 
 from __future__ import annotations
@@ -12,26 +12,31 @@ from typing import Any
 from ddpm_np.autograd import ops
 from ddpm_np.autograd.recompute import recomputed
 from ddpm_np.autograd.tensor import Tensor
-from ddpm_np.backend import of
+from ddpm_np.backend import Array, Backend, Ints, of
 from ddpm_np.models.unet_config import UNetConfig
-from ddpm_np.nn import (
-    Attention,
-    Conv2d,
-    Dropout,
-    GroupNorm,
-    Linear,
-    Module,
-    Parameter,
-    fan_average_uniform,
-)
+from ddpm_np.nn import Attention, Conv2d, Dropout, GroupNorm, Linear, Module, Parameter, fan_average_uniform
 
 
-def time_embedding(t: Any, dim: int, *, flip_sin_to_cos: bool = False, freq_shift: float = 1) -> Any:
-    """[sin(t ω), cos(t ω)], ω_i = exp(−i·ln 10⁴/(half − freq_shift)), half = dim/2: (N,) -> (N, dim).
+def time_embedding(t: Ints, dim: int, *, flip_sin_to_cos: bool = False, freq_shift: float = 1) -> Array:
+    """[sin(t ω), cos(t ω)] with ω_i = exp(−i·ln 10⁴/(half − freq_shift)), half = dim/2.
 
-    Sines first, as in the paper's code (cosines first if `flip_sin_to_cos`). Embeds the numbers given.
+    It embeds the numbers as they are given: nothing is subtracted from t.
 
     Checked as: time-embedding.
+
+    Parameters
+    ----------
+    t : array of shape (N,)
+    dim : int
+        Even, at least 4.
+    flip_sin_to_cos : bool
+        Whether the cosines come first; in the paper's code the sines do.
+    freq_shift : float
+        1 in the paper's code.
+
+    Returns
+    -------
+    float64 array of shape (N, dim)
 
     Raises
     ------
@@ -56,20 +61,35 @@ def time_embedding(t: Any, dim: int, *, flip_sin_to_cos: bool = False, freq_shif
 
 
 class TimeEmbedding(Module):
-    """Dense, SiLU, dense on the embedding of t."""
+    """Dense, SiLU, dense on the embedding of t: (N, dim) -> (N, d_out).
 
-    def __init__(self, dim: int, d_out: int):
+    Parameters
+    ----------
+    dim, d_out : int
+    """
+
+    def __init__(self, dim: int, d_out: int) -> None:
         self.linear_1 = Linear(dim, d_out)
         self.linear_2 = Linear(d_out, d_out)
 
-    def __call__(self, embedding: Any) -> Tensor:
+    def __call__(self, embedding: Array) -> Tensor:
         return self.linear_2(ops.silu(self.linear_1(embedding)))
 
 
 class ResidualBlock(Module):
-    """x + conv(dropout(SiLU(norm(conv(SiLU(norm(x))) + dense(SiLU(temb)))))), a 1×1 shortcut where channels differ."""
+    """x + conv(dropout(SiLU(norm(conv(SiLU(norm(x))) + dense(temb))))): (N, H, W, c_in) -> (N, H, W, c_out).
 
-    def __init__(self, c_in: int, c_out: int, d_time: int, config: UNetConfig):
+    Where the channels differ, a 1×1 convolution of x takes the place of x in the sum. `temb`, the embedding of t after
+    SiLU, is (N, d_time).
+
+    Parameters
+    ----------
+    c_in, c_out, d_time : int
+    config : UNetConfig
+        For the groups and ε of the normalisations, and the dropout.
+    """
+
+    def __init__(self, c_in: int, c_out: int, d_time: int, config: UNetConfig) -> None:
         self.norm1 = GroupNorm(c_in, config.groups, config.norm_eps, silu=True)
         self.conv1 = Conv2d(c_in, c_out)
         self.time_emb_proj = Linear(d_time, c_out)
@@ -79,7 +99,7 @@ class ResidualBlock(Module):
         self.conv_shortcut = Conv2d(c_in, c_out, kernel=1) if c_in != c_out else None
 
     @recomputed
-    def __call__(self, x: Any, temb: Tensor) -> Tensor:
+    def __call__(self, x: Array, temb: Tensor) -> Tensor:
         h = self.conv1(self.norm1(x))  # (N, H, W, c_out)
         h = h + ops.reshape(self.time_emb_proj(temb), (x.shape[0], 1, 1, h.shape[3]))
         h = self.conv2(self.dropout(self.norm2(h)))
@@ -87,60 +107,102 @@ class ResidualBlock(Module):
 
 
 class Downsample(Module):
-    """Half the side: a 3×3 convolution of stride 2."""
+    """Half the side: a 3×3 convolution of stride 2.
 
-    def __init__(self, channels: int, padding: str):
+    Parameters
+    ----------
+    channels : int
+    padding : str
+        ``"asymmetric"`` or ``"symmetric"``, as in `UNetConfig`.
+    """
+
+    def __init__(self, channels: int, padding: str) -> None:
         before = 0 if padding == "asymmetric" else 1
         self.conv = Conv2d(channels, channels, stride=2, padding=((before, 1), (before, 1)))
 
-    def __call__(self, x: Any) -> Tensor:
+    def __call__(self, x: Array) -> Tensor:
         return self.conv(x)
 
 
 class Upsample(Module):
-    """Twice the side: each pixel repeated, then a 3×3 convolution."""
+    """Twice the side: each pixel repeated, then a 3×3 convolution.
 
-    def __init__(self, channels: int):
+    Parameters
+    ----------
+    channels : int
+    """
+
+    def __init__(self, channels: int) -> None:
         self.conv = Conv2d(channels, channels)
 
-    def __call__(self, x: Any) -> Tensor:
+    def __call__(self, x: Array) -> Tensor:
         return ops.upsample_conv2d(x, self.conv.weight, self.conv.bias)
 
 
 class Level(Module):
-    """The blocks of one resolution, on the way down or up, each followed by attention where the level has it."""
+    """The blocks of one resolution on the way down or up, each followed by attention if the level has attention.
 
-    def __init__(self, blocks: list[tuple[int, int]], d_time: int, attention: bool, config: UNetConfig):
+    Parameters
+    ----------
+    blocks : list of tuple of int
+        The channels (c_in, c_out) of each block.
+    d_time : int
+    attention : bool
+    config : UNetConfig
+    """
+
+    def __init__(self, blocks: list[tuple[int, int]], d_time: int, attention: bool, config: UNetConfig) -> None:
         self.resnets = [ResidualBlock(c_in, c_out, d_time, config) for c_in, c_out in blocks]
         self.attentions = [Attention(c, config.groups, config.norm_eps, config.heads_of(c))
                            for _, c in blocks if attention]
-        self.downsamplers: list[Downsample] = []  # none or one
+        self.downsamplers: list[Downsample] = []  # at most one; published names have an index
         self.upsamplers: list[Upsample] = []
 
     @recomputed
-    def block(self, i: int, x: Any, temb: Tensor) -> Tensor:
-        """Block i, with its attention: a segment that may be `recomputed`, and the block within it a part of it."""
+    def block(self, i: int, x: Array, temb: Tensor) -> Tensor:
+        """Run block i and its attention, together one segment of recomputation.
+
+        Parameters
+        ----------
+        i : int
+        x : array or Tensor of shape (N, H, W, c_in)
+        temb : Tensor of shape (N, d_time)
+
+        Returns
+        -------
+        Tensor of shape (N, H, W, c_out)
+        """
         h = self.resnets[i](x, temb)
         return self.attentions[i](h) if self.attentions else h
 
 
 class MiddleAttention(Attention):
-    """The attention of the middle, which `Level.block` does not call: a segment of its own."""
+    """The attention of the middle, outside any `Level.block`: a segment of recomputation of its own."""
 
     __call__ = recomputed(Attention.__call__)
 
 
 class UNet(Module):
-    """ε_θ(x, t): predicts the noise in x_t, or what else it is trained for, at the paper's t.
+    """ε_θ(x, t): a net that predicts the noise in x_t, or another target that it is trained for, at the paper's t.
 
     Parameters
     ----------
-    config
+    config : UNetConfig
         Its shape.
-    seed, dtype, backend
-        First weights (fan-average uniform; next to zero in the last layer of each residual branch).
-    weights
-        The weights by name instead, as `state_dict` gives them; nothing larger than they are is ever made.
+    seed : int
+        The seed of the first weights: fan-average uniform, almost zero in the last layer of each residual branch.
+    dtype : str
+        The dtype of the weights.
+    backend : str or Backend
+        Where the weights live.
+    weights : dict of str to array, optional
+        Weights by name, as `state_dict` gives them, in place of first weights. They are checked before any array is
+        made.
+
+    Raises
+    ------
+    ValueError
+        If `weights` are those of another net.
 
     Examples
     --------
@@ -150,8 +212,8 @@ class UNet(Module):
     (2, 8, 8, 1)
     """
 
-    def __init__(self, config: UNetConfig, seed: int = 0, dtype: str = "float32", backend: Any = "numpy",
-                 weights: dict[str, Any] | None = None):
+    def __init__(self, config: UNetConfig, seed: int = 0, dtype: str = "float32", backend: str | Backend = "numpy",
+                 weights: dict[str, Array] | None = None) -> None:
         self.config = config
         count = config.blocks_per_level * len(config.channel_multipliers)
         if weights is not None and count > len(weights):
@@ -166,7 +228,7 @@ class UNet(Module):
         if config.num_classes is not None:
             self.class_embedding = Parameter((config.num_classes, d_time), fan_average_uniform(d_time, d_time))
 
-        skips, c = [config.channels], config.channels  # channels of what the way down pushes
+        skips, c = [config.channels], config.channels  # the channels of each skip from the way down
         self.down_blocks: list[Any] = []
         for i, width in enumerate(widths):
             blocks = [(c if j == 0 else width, width) for j in range(config.blocks_per_level)]
@@ -199,21 +261,27 @@ class UNet(Module):
         else:
             self.fill(weights, dtype, backend)
 
-    def __call__(self, x: Any, t: Any, y: Any = None) -> Tensor:
-        """The prediction for a batch.
+    def __call__(self, x: Array, t: Ints, y: Ints | None = None) -> Tensor:
+        """Return the prediction for a batch.
 
         Parameters
         ----------
-        x
-            Array or Tensor (N, H, W, C), of the parameters' dtype.
-        t
-            Int array (N,), 1..T, on x's device.
-        y
-            Int array (N,) of labels 0..num_classes − 1, for a net with `num_classes`.
+        x : array or Tensor of shape (N, H, W, C)
+            Of the parameters' dtype.
+        t : int array of shape (N,)
+            1..T, on x's device.
+        y : int array of shape (N,), optional
+            Labels 0..num_classes − 1, for a net with `num_classes`.
 
         Returns
         -------
-        Tensor (N, H, W, out_channels)
+        Tensor of shape (N, H, W, out_channels)
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit the configuration, labels are missing, not wanted, or out of range (which is checked
+            on NumPy only, to avoid a device sync).
         """
         x = x if isinstance(x, Tensor) else Tensor(x)
         expected = (*self.config.size, self.config.in_channels)
@@ -243,11 +311,27 @@ class UNet(Module):
 
         return self.conv_out(self.conv_norm_out(h))
 
-    def embed(self, x: Tensor, t: Any, y: Any) -> Tensor:
-        """SiLU of the embedding of t and the label, which every block's dense layer sees: (N, 4·channels)."""
+    def embed(self, x: Tensor, t: Ints, y: Ints | None) -> Tensor:
+        """Return SiLU of the embedding of t and the label, the input of every block's dense layer.
+
+        Parameters
+        ----------
+        x : Tensor of shape (N, H, W, C)
+        t : int array of shape (N,)
+        y : int array of shape (N,), or None
+
+        Returns
+        -------
+        Tensor of shape (N, 4·channels)
+
+        Raises
+        ------
+        ValueError
+            If t or y do not fit x or the configuration.
+        """
         config, xp = self.config, of(x.data)
         if tuple(t.shape) != (x.shape[0],):
-            raise ValueError(f"expected one t an image, shape ({x.shape[0]},), got {tuple(t.shape)}")
+            raise ValueError(f"expected one t for each image, shape ({x.shape[0]},), got {tuple(t.shape)}")
         embedding = time_embedding(
             t - 1,  # published networks were trained with 0..T−1: only a net's `embed` shifts t
             config.channels, flip_sin_to_cos=config.flip_sin_to_cos, freq_shift=config.freq_shift,

@@ -11,38 +11,50 @@ from ddpm_np import presets
 class UNetConfig:
     """The shape of a U-Net.
 
-    Parameters
+    Attributes
     ----------
-    image_size
-        Side of the image, or (H, W); divisible by 2^(levels − 1).
-    in_channels
+    image_size : int or tuple of int
+        The side of the image, or (H, W); divisible by 2^(levels − 1).
+    in_channels : int
         Channels of the image.
-    channels
+    channels : int
         Channels of the first level; level i has ``channels · channel_multipliers[i]``.
-    channel_multipliers
-        One number a level, whole or not; each level has half the side of the one before.
-    blocks_per_level
-        Residual blocks a level on the way down; one more on the way up.
-    attention_resolutions
+    channel_multipliers : tuple of float
+        One number for each level, whole or not; each level has half the side of the one before.
+    blocks_per_level : int
+        Residual blocks of a level on the way down; there is one more on the way up.
+    attention_resolutions : tuple of int
         The heights (pixels) of the levels whose blocks are followed by attention.
-    dropout
-        Probability of dropping an element before the second convolution of each block.
-    groups
+    dropout : float
+        The probability of dropping an element before the second convolution of each block.
+    groups : int
         Groups of each normalisation.
-    out_channels
+    out_channels : int, optional
         Channels of the output; None for `in_channels`.
-    heads
+    heads : int
         Attention heads.
-    num_classes
-        None, or the number of labels y for which the net learns an embedding: ``model(x, t, y)``.
-    norm_eps
-        ε under the root of each normalisation.
-    downsample_padding
+    num_classes : int, optional
+        The number of labels y for which the net learns an embedding: ``model(x, t, y)``. None: it takes no labels.
+    norm_eps : float
+        The ε under the root of each normalisation.
+    downsample_padding : str
         ``"asymmetric"`` (the paper: zeros on the right and bottom only) or ``"symmetric"``.
-    flip_sin_to_cos, freq_shift
-        Order and frequencies of the time embedding, as in `time_embedding`; the paper: False, 1.
-    head_dim
-        None, or the channels of a head, of which a level then has as many as fit in its own: in the place of `heads`.
+    flip_sin_to_cos : bool
+        The order of the time embedding, as in `time_embedding`; False in the paper.
+    freq_shift : float
+        The frequencies of the time embedding, as in `time_embedding`; 1 in the paper.
+    head_dim : int, optional
+        The channels of a head, in place of `heads`: each level then has as many heads as fit in its channels.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range, or two do not go together.
+
+    Examples
+    --------
+    >>> UNetConfig.preset("cifar10").widths
+    (128, 256, 256, 256)
     """
 
     image_size: int | tuple[int, int]
@@ -78,7 +90,7 @@ class UNetConfig:
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
         if not self.channel_multipliers:
-            raise ValueError("channel_multipliers is empty: give one number a level, such as (1, 2, 2, 2)")
+            raise ValueError("channel_multipliers is empty: give one number for each level, such as (1, 2, 2, 2)")
         reduction = 2 ** (len(self.channel_multipliers) - 1)
         for side in self.size:
             if side < 1 or side % reduction:
@@ -117,21 +129,40 @@ class UNetConfig:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(H, W)."""
+        """The image's (H, W).
+
+        Returns
+        -------
+        tuple of int
+        """
         return (self.image_size,) * 2 if isinstance(self.image_size, int) else self.image_size
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """The channels of each level."""
+        """The channels of each level.
+
+        Returns
+        -------
+        tuple of int
+        """
         return tuple(round(self.channels * m) for m in self.channel_multipliers)
 
     def heads_of(self, channels: int) -> int:
-        """The heads of an attention on so many channels.
+        """Return the number of heads of an attention.
+
+        Parameters
+        ----------
+        channels : int
+            The channels that it attends over.
+
+        Returns
+        -------
+        int
 
         Raises
         ------
         ValueError
-            If the channels do not divide into them.
+            If the channels do not divide into heads.
         """
         if channels % (self.head_dim or self.heads):
             raise ValueError(f"{channels} channels do not divide into " + (
@@ -141,5 +172,15 @@ class UNetConfig:
 
     @classmethod
     def preset(cls, name: str) -> UNetConfig:
-        """The net of a preset, such as ``"cifar10"`` (the paper's) or ``"digits"``."""
+        """Return the net of a preset.
+
+        Parameters
+        ----------
+        name : str
+            Such as ``"cifar10"`` (the paper's) or ``"digits"``.
+
+        Returns
+        -------
+        UNetConfig
+        """
         return cls(**presets.read(name)["model"])

@@ -4,31 +4,70 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
-from ddpm_np.backend import Backend
+from ddpm_np.backend import Array, Backend
 
-Initialiser = Callable[[Backend, int, str, tuple[int, ...]], Any]
+Initialiser = Callable[[Backend, int, str, tuple[int, ...]], Array]  # (device, seed, name, shape) -> float64
 
 
-def zeros(device: Backend, seed: int, name: str, shape: tuple[int, ...]) -> Any:
-    """All zeros."""
+def zeros(device: Backend, seed: int, name: str, shape: tuple[int, ...]) -> Array:
+    """Return zeros.
+
+    Parameters
+    ----------
+    device : Backend
+    seed : int
+        Ignored, as is `name`.
+    name : str
+    shape : tuple of int
+
+    Returns
+    -------
+    float64 array of shape `shape`
+    """
     return device.xp.zeros(shape, dtype=device.xp.float64)
 
 
-def ones(device: Backend, seed: int, name: str, shape: tuple[int, ...]) -> Any:
-    """All ones."""
+def ones(device: Backend, seed: int, name: str, shape: tuple[int, ...]) -> Array:
+    """Return ones.
+
+    Parameters
+    ----------
+    device : Backend
+    seed : int
+        Ignored, as is `name`.
+    name : str
+    shape : tuple of int
+
+    Returns
+    -------
+    float64 array of shape `shape`
+    """
     return device.xp.ones(shape, dtype=device.xp.float64)
 
 
 def fan_average_uniform(fan_in: int, fan_out: int, scale: float = 1.0) -> Initialiser:
-    """Uniform on ±√(6·scale/(fan_in + fan_out)): variance 2·scale/(fan_in + fan_out) (Glorot & Bengio 2010).
+    """Return an initialiser that draws uniformly on ±√(6·scale/(fan_in + fan_out)).
 
-    The paper's authors use scale 1, and 1e-10 for layers that should begin by adding next to nothing.
+    Parameters
+    ----------
+    fan_in, fan_out : int
+        The numbers of inputs and outputs that one input or output is connected with.
+    scale : float
+        A factor of the variance. The paper's authors use 1, and 1e-10 for layers that begin by adding almost nothing.
+
+    Returns
+    -------
+    callable
+        An `Initialiser`.
+
+    Notes
+    -----
+    The variance is 2·scale/(fan_in + fan_out) (Glorot & Bengio 2010).
     """
     limit = math.sqrt(6 * scale / (fan_in + fan_out))
 
-    def initialise(device: Backend, seed: int, name: str, shape: tuple[int, ...]) -> Any:
+    def initialise(device: Backend, seed: int, name: str, shape: tuple[int, ...]) -> Array:
         u = device.uniform(seed, f"init/{name}", 0, 0, 1, shape)[0]  # shape
         return (2 * u - 1) * limit
 

@@ -7,31 +7,52 @@ from typing import Any
 import ddpm_np.kernels  # noqa: F401 - registers the fast twins of the ops
 from ddpm_np import backend
 from ddpm_np.autograd import ops
+from ddpm_np.autograd.ops.conv import Padding
 from ddpm_np.autograd.randomness import current_draws
 from ddpm_np.autograd.tensor import Tensor
+from ddpm_np.backend import Array
 from ddpm_np.nn.init import fan_average_uniform, ones, zeros
 from ddpm_np.nn.module import Module, Parameter
 
 
 class Linear(Module):
-    """y = x W + b on the last axis; W (in, out)."""
+    """y = x W + b on the last axis: (N, …, d_in) -> (N, …, d_out).
 
-    def __init__(self, d_in: int, d_out: int, scale: float = 1.0):
+    Parameters
+    ----------
+    d_in, d_out : int
+        The shape of W is (d_in, d_out).
+    scale : float
+        A factor of the variance of the first weights; see `fan_average_uniform`.
+    """
+
+    def __init__(self, d_in: int, d_out: int, scale: float = 1.0) -> None:
         self.weight: Any = Parameter((d_in, d_out), fan_average_uniform(d_in, d_out, scale))
         self.bias: Any = Parameter((d_out,), zeros)
 
-    def __call__(self, x: Any) -> Tensor:
+    def __call__(self, x: Array) -> Tensor:
         return ops.linear(x, self.weight, self.bias)
 
 
 class Conv2d(Module):
-    """A convolution of (N, H, W, c_in) with a kernel (k, k, c_in, c_out).
+    """A convolution with a bias: (N, H, W, c_in) -> (N, H', W', c_out).
 
-    Padding is ((top, bottom), (left, right)); None pads k//2 on every side.
+    Parameters
+    ----------
+    c_in, c_out : int
+        Channels.
+    kernel : int
+        The side k of the kernel (k, k, c_in, c_out).
+    stride : int
+        Pixels from one output to the next.
+    padding : ((top, bottom), (left, right)), optional
+        Zeros around the image; by default k//2 on every side.
+    scale : float
+        A factor of the variance of the first weights; see `fan_average_uniform`.
     """
 
-    def __init__(self, c_in: int, c_out: int, kernel: int = 3, *, stride: int = 1,
-                 padding: tuple[tuple[int, int], tuple[int, int]] | None = None, scale: float = 1.0):
+    def __init__(self, c_in: int, c_out: int, kernel: int = 3, *, stride: int = 1, padding: Padding | None = None,
+                 scale: float = 1.0) -> None:
         taps = kernel * kernel
         init = fan_average_uniform(taps * c_in, taps * c_out, scale)
         self.weight: Any = Parameter((kernel, kernel, c_in, c_out), init)
@@ -39,21 +60,38 @@ class Conv2d(Module):
         half = kernel // 2
         self.stride, self.padding = stride, padding or ((half, half), (half, half))
 
-    def __call__(self, x: Any) -> Tensor:
+    def __call__(self, x: Array) -> Tensor:
         return ops.conv2d(x, self.weight, self.bias, stride=self.stride, padding=self.padding)
 
 
 class GroupNorm(Module):
-    """Group normalisation of (N, H, W, C), followed by SiLU if `silu`."""
+    """Group normalisation of (N, H, W, C), with a scale and a bias for each channel.
 
-    def __init__(self, channels: int, groups: int = 32, eps: float = 1e-6, *, silu: bool = False):
+    Parameters
+    ----------
+    channels : int
+        C.
+    groups : int
+        A divisor of C.
+    eps : float
+        The ε under the root.
+    silu : bool
+        Whether SiLU follows.
+
+    Raises
+    ------
+    ValueError
+        If the channels do not divide into the groups.
+    """
+
+    def __init__(self, channels: int, groups: int = 32, eps: float = 1e-6, *, silu: bool = False) -> None:
         if channels % groups:
             raise ValueError(f"{channels} channels do not divide into {groups} groups: choose groups that divide them")
         self.weight: Any = Parameter((channels,), ones)
         self.bias: Any = Parameter((channels,), zeros)
         self.groups, self.eps, self.silu = groups, eps, silu
 
-    def __call__(self, x: Any) -> Tensor:
+    def __call__(self, x: Array) -> Tensor:
         norm = ops.group_norm_silu if self.silu else ops.group_norm
         return norm(x, self.weight, self.bias, groups=self.groups, eps=self.eps)
 
@@ -61,10 +99,26 @@ class GroupNorm(Module):
 class Attention(Module):
     """The paper's self-attention over all positions of (N, H, W, C), with its normalisation and residual sum.
 
-    y = x + W_out·attention(W_q h, W_k h, W_v h), h = GroupNorm(x); `heads` share the channels.
+    y = x + W_out·attention(W_q h, W_k h, W_v h), h = GroupNorm(x).
+
+    Parameters
+    ----------
+    channels : int
+        C.
+    groups : int
+        A divisor of C, for the normalisation.
+    eps : float
+        The ε of the normalisation.
+    heads : int
+        A divisor of C: the channels are split into that many attentions.
+
+    Raises
+    ------
+    ValueError
+        If the channels do not divide into the heads, or into the groups.
     """
 
-    def __init__(self, channels: int, groups: int = 32, eps: float = 1e-6, heads: int = 1):
+    def __init__(self, channels: int, groups: int = 32, eps: float = 1e-6, heads: int = 1) -> None:
         if channels % heads:
             raise ValueError(f"{channels} channels do not divide into {heads} heads: choose heads that divide them")
         self.group_norm = GroupNorm(channels, groups, eps)
@@ -74,13 +128,13 @@ class Attention(Module):
         self.to_out = [Linear(channels, channels, scale=1e-10)]
         self.heads = heads
 
-    def __call__(self, x: Any) -> Tensor:
+    def __call__(self, x: Array) -> Tensor:
         n, height, width, c = x.shape
         length, heads = height * width, self.heads
         h = ops.reshape(self.group_norm(x), (n, length, c))  # (N, L, C)
 
         def split(y: Tensor) -> Tensor:
-            """(N, L, C) -> (N, heads, L, C/heads)."""
+            """Split the channels into heads: (N, L, C) -> (N, heads, L, C/heads)."""
             if heads == 1:
                 return y
             return ops.permute_dims(ops.reshape(y, (n, length, heads, c // heads)), (0, 2, 1, 3))
@@ -92,20 +146,34 @@ class Attention(Module):
 
 
 class Dropout(Module):
-    """y = x·m/(1 − p) in training, each element of m 0 with probability p and 1 otherwise; x in evaluation."""
+    """y = x·m/(1 − p) in training, each element of m 0 with probability p and 1 otherwise; y = x in evaluation.
 
-    def __init__(self, p: float):
+    Parameters
+    ----------
+    p : float
+        The probability of dropping an element, in [0, 1).
+
+    Raises
+    ------
+    ValueError
+        If p is out of range.
+    RuntimeError
+        If called in training outside `randomness`.
+    """
+
+    def __init__(self, p: float) -> None:
         if not 0 <= p < 1:
             raise ValueError(f"dropout must be in [0, 1), got {p}")
         self.p = p
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Array) -> Array:
         if not self.training or self.p == 0:
             return x
         draws = current_draws()
         if draws is None:
-            raise RuntimeError("dropout draws numbers: call the net inside nn.randomness(seed, step), or model.eval()")
-        device = backend.backend_of(x.data if isinstance(x, Tensor) else x)
+            raise RuntimeError("dropout draws random numbers: call the net inside randomness(seed, step) of "
+                               "ddpm_np.autograd.randomness, or call model.eval() first")
+        device = backend.backend_of(backend.plain(x))
         purpose = f"dropout/{draws.calls}"
         draws.calls += 1
         n, *shape = x.shape

@@ -1,7 +1,7 @@
-"""Layers: modules that own parameters, and the initialisers that give those their first values.
+"""Modules: parts of a network that own parameters and other modules.
 
-A layer states its parameters as shapes with an initialiser; `Module.initialise` makes the arrays, each from
-random numbers named by the parameter, so that a weight depends on the seed and its name alone.
+A layer declares its parameters as shapes with an initialiser; `Module.initialise` makes the arrays, each from random
+numbers named by the parameter, so that a weight depends on the seed and its name alone.
 """
 
 from __future__ import annotations
@@ -12,27 +12,45 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ddpm_np.autograd.tensor import Tensor
-from ddpm_np.backend import Backend, get_backend, to_host
+from ddpm_np.backend import Array, Backend, get_backend, to_host
 from ddpm_np.nn.init import Initialiser
 
 
 class Parameter:
-    """A parameter that has a shape and an initialiser, and no numbers yet."""
+    """A parameter that is declared but has no values yet.
 
-    def __init__(self, shape: tuple[int, ...], init: Initialiser):
+    Parameters
+    ----------
+    shape : tuple of int
+    init : callable
+        The `Initialiser` of its first values.
+    """
+
+    def __init__(self, shape: tuple[int, ...], init: Initialiser) -> None:
         self.shape, self.init = shape, init
 
 
 class Module:
     """A part of a network: its parameters and sub-modules are its attributes, in the order of assignment.
 
-    Subclasses define ``__call__``. A list of Modules as an attribute is a sub-module for each index.
+    Subclasses define ``__call__``. An attribute that is a list of Modules counts as one sub-module for each index.
+
+    Attributes
+    ----------
+    training : bool
+        Whether dropout drops; see `train` and `eval`.
     """
 
     training = True
 
     def children(self) -> Iterator[tuple[str, Any]]:
-        """(name, Tensor | Parameter | Module) of the direct parts."""
+        """Iterate over the direct parts.
+
+        Yields
+        ------
+        name : str
+        part : Tensor, Parameter or Module
+        """
         for name, value in vars(self).items():
             if isinstance(value, (Tensor, Parameter, Module)):
                 yield name, value
@@ -40,29 +58,72 @@ class Module:
                 yield from ((f"{name}.{i}", part) for i, part in enumerate(value) if isinstance(part, Module))
 
     def modules(self) -> Iterator[Module]:
-        """This module and all below it."""
+        """Iterate over this module and all modules below it.
+
+        Yields
+        ------
+        Module
+        """
         yield self
         for _, part in self.children():
             if isinstance(part, Module):
                 yield from part.modules()
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-        """(dotted name, Tensor) of each parameter, in a fixed order."""
+        """Iterate over the parameters, in the order in which they were assigned.
+
+        Parameters
+        ----------
+        prefix : str
+            Put before each name.
+
+        Yields
+        ------
+        name : str
+            The attributes' names from this module down, with dots between.
+        parameter : Tensor
+
+        Raises
+        ------
+        RuntimeError
+            If a parameter has no values yet.
+        """
         for name, part in self.children():
             if isinstance(part, Module):
                 yield from part.named_parameters(f"{prefix}{name}.")
             elif isinstance(part, Parameter):
-                raise RuntimeError(f"{prefix}{name} has no numbers yet: call initialise() first")
+                raise RuntimeError(f"{prefix}{name} has no values yet: call initialise() first")
             else:
                 yield prefix + name, part
 
     def parameters(self) -> list[Tensor]:
-        """All parameters, in the order of `named_parameters`."""
+        """Return all parameters, in the order of `named_parameters`.
+
+        Returns
+        -------
+        list of Tensor
+        """
         return [p for _, p in self.named_parameters()]
 
     def initialise(self, seed: int = 0, dtype: str = "float32", backend: str | Backend = "numpy",
                    prefix: str = "") -> Module:
-        """Give every parameter its first values: a function of `seed` and its name. Returns this module."""
+        """Give every parameter its first values, a function of the seed and its name.
+
+        Parameters
+        ----------
+        seed : int
+        dtype : str
+            The dtype of the parameters.
+        backend : str or Backend
+            Where they live.
+        prefix : str
+            Put before each name.
+
+        Returns
+        -------
+        Module
+            This module.
+        """
         device = get_backend(backend)
         for name, part in list(self.children()):
             if isinstance(part, Module):
@@ -72,11 +133,29 @@ class Module:
                 setattr(self, name, Tensor(device.xp.astype(values, getattr(device.xp, dtype)), requires_grad=True))
         return self
 
-    def fill(self, state: dict[str, Any], dtype: str = "float32", backend: str | Backend = "numpy") -> Module:
-        """Give every parameter the numbers of its name in `state`, nothing being drawn first. Returns this module.
+    def fill(self, state: dict[str, Array], dtype: str = "float32", backend: str | Backend = "numpy") -> Module:
+        """Give every parameter the array of its name in `state`, without drawing first values.
 
-        The names and shapes must be this net's: nothing larger than `state` is ever made. Arrays that are on the
-        backend in that dtype already are taken as they are, not copied.
+        Names and shapes are checked first, so that no array larger than those of `state` is ever made.
+
+        Parameters
+        ----------
+        state : dict of str to array
+            Exactly this module's parameters. Arrays on the backend and of the dtype are shared, not copied.
+        dtype : str
+            The dtype of the parameters.
+        backend : str or Backend
+            Where they live.
+
+        Returns
+        -------
+        Module
+            This module.
+
+        Raises
+        ------
+        ValueError
+            If a name is missing or unknown, or a shape is another one.
         """
         device = get_backend(backend)
         parts = dict(self._unfilled())
@@ -87,7 +166,7 @@ class Module:
         return self
 
     def _unfilled(self, prefix: str = "") -> Iterator[tuple[str, tuple[Module, str, Parameter]]]:
-        """(dotted name, (owner, attribute, Parameter)) of each parameter that has no numbers yet."""
+        """Yield (dotted name, (owner, attribute, Parameter)) of each parameter that has no values yet."""
         for name, part in list(self.children()):
             if isinstance(part, Module):
                 yield from part._unfilled(f"{prefix}{name}.")
@@ -95,23 +174,50 @@ class Module:
                 yield prefix + name, (self, name, part)
 
     def train(self) -> Module:
-        """Switch to training: dropout drops."""
+        """Switch to training, in which dropout drops.
+
+        Returns
+        -------
+        Module
+            This module.
+        """
         for module in self.modules():
             module.training = True
         return self
 
     def eval(self) -> Module:
-        """Switch to evaluation: dropout is the identity."""
+        """Switch to evaluation, in which dropout is the identity.
+
+        Returns
+        -------
+        Module
+            This module.
+        """
         for module in self.modules():
             module.training = False
         return self
 
     def settings(self) -> list[Any]:
-        """What its attributes are beside parameters and sub-modules: the values themselves."""
+        """Return the values of all attributes that are neither parameters nor sub-modules, and the mode.
+
+        Returns
+        -------
+        list
+        """
         return [self.training, *(value for value in vars(self).values() if not isinstance(value, (Tensor, Module)))]
 
     def clone(self, parameter: Callable[[Tensor], Tensor]) -> Module:
-        """The same network with ``parameter(p)`` in the place of each parameter p, called in their order."""
+        """Return the same network with other parameters.
+
+        Parameters
+        ----------
+        parameter : callable
+            Called with each parameter in their order; returns the Tensor to put in its place.
+
+        Returns
+        -------
+        Module
+        """
         new = copy.copy(self)
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
@@ -122,12 +228,28 @@ class Module:
                 setattr(new, name, [v.clone(parameter) if isinstance(v, Module) else v for v in value])
         return new
 
-    def state_dict(self) -> dict[str, Any]:
-        """Each parameter's array by name: the arrays themselves, not copies."""
+    def state_dict(self) -> dict[str, Array]:
+        """Return each parameter's array by name: the arrays themselves, not copies.
+
+        Returns
+        -------
+        dict of str to array
+        """
         return {name: p.data for name, p in self.named_parameters()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Copy arrays (host or device) into the parameters of the same names; all must be there and fit."""
+    def load_state_dict(self, state: dict[str, Array]) -> None:
+        """Copy arrays into the parameters of the same names.
+
+        Parameters
+        ----------
+        state : dict of str to array
+            Exactly this module's parameters, on the host or on its device.
+
+        Raises
+        ------
+        ValueError
+            If a name is missing or unknown, or a shape is another one.
+        """
         own = dict(self.named_parameters())
         check_state(state, {name: tuple(p.shape) for name, p in own.items()})
         for name, p in own.items():
@@ -137,8 +259,20 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} does not define __call__")
 
 
-def check_state(state: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> None:
-    """Raise ValueError unless `state` has an array of the right shape for each name, and no other."""
+def check_state(state: dict[str, Array], shapes: dict[str, tuple[int, ...]]) -> None:
+    """Check that `state` has an array of the right shape for each name, and no other.
+
+    Parameters
+    ----------
+    state : dict of str to array
+    shapes : dict of str to tuple of int
+        The names and shapes expected.
+
+    Raises
+    ------
+    ValueError
+        If a name is missing or unknown, or a shape is another one.
+    """
     missing, unknown = sorted(shapes.keys() - state.keys()), sorted(state.keys() - shapes.keys())
     if missing or unknown:
         raise ValueError(
@@ -151,11 +285,30 @@ def check_state(state: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> No
 
 
 def count_parameters(module: Module) -> tuple[int, int]:
-    """(number of numbers, number of tensors)."""
+    """Count a module's parameters.
+
+    Parameters
+    ----------
+    module : Module
+
+    Returns
+    -------
+    numbers, tensors : int
+        How many numbers, in how many Tensors.
+    """
     sizes = [math.prod(p.shape) for p in module.parameters()]
     return sum(sizes), len(sizes)
 
 
-def host_state(module: Module) -> dict[str, Any]:
-    """`Module.state_dict` as NumPy arrays."""
+def host_state(module: Module) -> dict[str, Array]:
+    """Return a module's `Module.state_dict` as NumPy arrays.
+
+    Parameters
+    ----------
+    module : Module
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+    """
     return {name: to_host(array) for name, array in module.state_dict().items()}

@@ -13,9 +13,11 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -110,6 +112,8 @@ def _let_any_thread_set_limits() -> None:
 
 @functools.cache
 def _executor(workers: int) -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor
+
     def limit() -> None:
         _blas().limit(limits=1, user_api="blas")  # for a BLAS whose limit is per thread and not inherited
 

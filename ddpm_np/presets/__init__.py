@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
-from difflib import get_close_matches
-from importlib import resources
 from typing import Any
 
 
@@ -16,6 +13,8 @@ def names() -> list[str]:
     list of str
         The names, sorted.
     """
+    from importlib import resources  # slow to import, and `import ddpm_np` reads no preset
+
     return sorted(f.name.removesuffix(".toml") for f in resources.files(__name__).iterdir() if f.name.endswith(".toml"))
 
 
@@ -37,7 +36,12 @@ def read(name: str) -> dict[str, Any]:
     ValueError
         If there is no preset of this name.
     """
+    import tomllib
+    from importlib import resources
+
     if name not in names():
+        from difflib import get_close_matches
+
         close = get_close_matches(name, names(), 1)
         hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names())}"
         raise ValueError(f"no preset is called {name!r}: {hint}")

@@ -33,7 +33,7 @@ class CheckpointError(ValueError):
 class Checkpoint:
     """The content of a checkpoint file.
 
-    Parameters
+    Attributes
     ----------
     config : Config
         The run's configuration.

@@ -20,7 +20,7 @@ from ddpm_np.runs import checkpoint
 class TrainedNet:
     """A trained net with everything that sampling from it and evaluating it need; what `load` returns.
 
-    Parameters
+    Attributes
     ----------
     config : Config
         The configuration of its run.

@@ -12,7 +12,7 @@ import numpy as np
 from ddpm_np import viz
 from ddpm_np.backend import get_backend
 from ddpm_np.config import Config, differences
-from ddpm_np.data import Ahead, Batches, open_dataset
+from ddpm_np.data import Batches, Prefetched, open_dataset
 from ddpm_np.models import UNet
 from ddpm_np.runs import checkpoint
 from ddpm_np.runs.checks import check_data, idle_workers, slow_average, usable_workers
@@ -103,7 +103,7 @@ class Run:
         workers = usable_workers(workers, settings.shards, backend)
         memory.check_memory(config.model, settings.batch_size, settings.shards, workers,
                             memory.free_memory(get_backend(backend)), settings.recompute)
-        self._batches: Any = Ahead(Batches(self.dataset, settings.batch_size, settings.seed, settings.flip))
+        self._batches: Any = Prefetched(Batches(self.dataset, settings.batch_size, settings.seed, settings.flip))
         self._model = UNet(config.model, seed=settings.seed, backend=backend)
         self.trainer = Trainer(
             self._model, config.diffusion.build(), config.objective(self.dataset.levels), lr=settings.learning_rate,
@@ -191,12 +191,24 @@ class Run:
 
     @property
     def step(self) -> int:
-        """Return the number of training steps taken."""
+        """Return the number of training steps taken.
+
+        Returns
+        -------
+        int
+            The number of steps; the next one has this number.
+        """
         return self.trainer.steps
 
     @property
     def net(self) -> TrainedNet:
-        """Return the net as `load` would, with the weights and their average as they are now (shared, not copied)."""
+        """Return the net as `load` would, with the weights and their average as they are now (shared, not copied).
+
+        Returns
+        -------
+        TrainedNet
+            The net, its average and its configuration.
+        """
         return TrainedNet(self.config, self.trainer.schedule, self._model, self.trainer.ema, self.step,
                           self.config.no_label)
 

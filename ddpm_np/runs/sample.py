@@ -43,9 +43,11 @@ def sample(model: Any, n: int, *, seed: int = 0, first: int = 0, sampler: Sample
         Number of CPUs to use; None for all.
     schedule : Schedule or None
         None for the model's own.
-    predicts, variance, clip
+    predicts : str or None
+    variance : str, array of shape (T + 1,) or None
+    clip : bool or None
         As in `diffusion.Reverse`; None for the configuration's, which is the paper's if the model has none.
-    labels : int, int array (n,) or None
+    labels : int, int array of shape (n,) or None
         The classes, for a net with labels; None for the unconditional class.
     guidance : float
         The weight w of classifier-free guidance, see `diffusion.guided`.
@@ -54,7 +56,7 @@ def sample(model: Any, n: int, *, seed: int = 0, first: int = 0, sampler: Sample
 
     Returns
     -------
-    array (n, H, W, C)
+    array of shape (n, H, W, C)
         In [−1, 1], in the net's dtype, on the host. `ddpm_np.data.to_levels` converts it to bytes.
 
     Raises
@@ -89,16 +91,21 @@ def progressive_predictions(model: Any, n: int, *, places: int = 10, seed: int =
 
     Parameters
     ----------
-    model, n, seed, sampler, on_step
+    model : UNet, Trainer, path or what `load` returns
+    n : int
         As in `sample`.
     places : int
         Number of predictions; the last is the image itself.
+    seed : int
+    sampler : Sampler or None
+    on_step : callable
+        As in `sample`.
     **options
         Those of `ImageGenerator`.
 
     Returns
     -------
-    array (n, places, H, W, C)
+    array of shape (n, places, H, W, C)
         In [−1, 1].
 
     Notes

@@ -53,9 +53,11 @@ class ImageGenerator:
         As in `predictor`.
     schedule : Schedule or None
         None for the model's own, or the paper's if it has none.
-    predicts, variance, clip
+    predicts : str or None
+    variance : str, array of shape (T + 1,) or None
+    clip : bool or None
         As in `diffusion.Reverse`; None for those of the model's configuration.
-    labels : int, int array (n,) or None
+    labels : int, int array of shape (n,) or None
         The classes of the images, for a net with labels; None for the unconditional class.
     guidance : float
         The weight w of classifier-free guidance, see `diffusion.guided`.
@@ -63,7 +65,9 @@ class ImageGenerator:
     Attributes
     ----------
     schedule : Schedule
-    predicts, variance, clip
+    predicts : str
+    variance : str or array of shape (T + 1,)
+    clip : bool
         As given, or as configured.
     shape : tuple of int
         (H, W, C) of an image.

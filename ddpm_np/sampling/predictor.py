@@ -1,4 +1,4 @@
-"""Nets for samplers: a trained net as ε_θ(x, t), arrays in and arrays out."""
+"""Wrap a trained net as a plain function ε_θ(x, t) of arrays."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from ddpm_np.autograd.ops import images_together
 from ddpm_np.autograd.tensor import Tensor, no_grad
-from ddpm_np.backend import freeze, of
+from ddpm_np.backend import Array, Ints, freeze, of
 from ddpm_np.diffusion.reverse import Denoiser
 from ddpm_np.nn import Module
 from ddpm_np.parallel.processes import WorkerPool, can_fork, is_shared
@@ -16,31 +16,43 @@ from ddpm_np.parallel.threads import contiguous_spans, default_workers, map_in_o
 
 def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, fixed: bool = False,
               together: bool = False) -> Denoiser:
-    """ε_θ(x, t) of a net: evaluation mode, no tape, arrays in and out.
+    """Return a net as a plain function ε_θ(x, t): evaluation mode, no tape, arrays in and out.
 
     Parameters
     ----------
-    model
-        A Module, whose own weights are used; or what holds a net and its average as ``.model`` and ``.ema.model``
-        (a Trainer).
-    weights
-        ``"ema"`` (the average) or ``"model"`` (as trained last), for what holds both.
-    workers
-        Among how many the images of a batch are divided, on the CPU; None for one a CPU. An image's result is the same
-        bits with any number of them, and in any batch, but for `together`. Where the system allows, those after the
-        first are processes: for a Trainer's weights, which are shared with them, and for those that are `fixed`; else
-        threads.
-    fixed
-        A promise that the weights do not change while this is in use.
-    together
-        Whether all images of a worker may be multiplied as one matrix: faster for small ones, but an image's last bits
-        then depend on those beside it.
+    model : Module, Trainer or what `load` returns
+        A Module, whose own weights are used; or an object with a net as ``.model`` and its average as ``.ema.model``.
+    weights : str
+        ``"ema"`` (the average) or ``"model"`` (after the last step), for an object that has both.
+    workers : int or None
+        Number of workers that the images of a batch are divided among, on the CPU; None for one per CPU. An image's
+        result is the same bits with any number of workers and in any batch, unless `together`. Where the system allows,
+        the workers after the first are processes, for weights that a Trainer shares with them or that are `fixed`; else
+        they are threads.
+    fixed : bool
+        A promise that the weights do not change while the function is in use.
+    together : bool
+        Whether all images of a worker may be multiplied as one matrix. That is faster for small images, but an image's
+        last bits then depend on the images beside it.
 
     Returns
     -------
     callable
-        (x (N, …), t (N,)) -> (N, …), on x's backend; for a net with labels (x, t, y (N,)). It sees the weights as they
-        are when it is called.
+        ``eps(x, t)`` with x of shape (N, …) and t of shape (N,), on x's backend; ``eps(x, t, y)`` for a net with
+        labels. It uses the weights as they are when it is called.
+
+    Raises
+    ------
+    ValueError
+        If `weights` is neither.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ddpm_np.models import UNet, UNetConfig
+    >>> eps = predictor(UNet(UNetConfig.preset("digits")))
+    >>> eps(np.zeros((2, 8, 8, 1), np.float32), np.array([1, 1000])).shape
+    (2, 8, 8, 1)
     """
     if weights not in ("ema", "model"):
         raise ValueError(f"weights must be 'ema' or 'model', got {weights!r}")
@@ -51,11 +63,11 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, f
     apart = can_fork() and (fixed or all(is_shared(p.data) for p in net.parameters()))
     pool = WorkerPool()
 
-    def part(task: tuple[Any, ...]) -> Any:
+    def part(task: tuple[Array, ...]) -> Array:
         with no_grad(), images_together() if together else nullcontext():
             return net(*task).data
 
-    def eps(x: Any, t: Any, y: Any = None) -> Any:
+    def eps(x: Array, t: Ints, y: Ints | None = None) -> Array:
         xp = of(x)
         count = (workers or default_workers()) if xp.name == "numpy" else 1
         inputs = (x, t) if y is None else (x, t, y)
@@ -70,8 +82,8 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, f
     return eps
 
 
-def _laid_out(array: Any) -> Any:
-    """A view of a parameter's array, or a copy in the order that kernels want: a convolution's of another library."""
+def _laid_out(array: Array) -> Array:
+    """Return a view of a parameter's array, or a C-ordered copy of a convolution kernel from another library."""
     if of(array).name == "numpy" and array.ndim == 4 and not array.flags.c_contiguous:
         return array.copy(order="C")
     return array[...]

@@ -15,7 +15,7 @@ SAMPLERS = ("ddpm", "ddim", "langevin")
 class ImageNoise:
     """The random numbers of the images `first` .. `first + n − 1` of a seed: the same in any batch, on any backend.
 
-    Parameters
+    Attributes
     ----------
     backend : Backend
         Where the arrays are made.
@@ -51,7 +51,7 @@ class ImageNoise:
 
         Returns
         -------
-        array (n, *shape)
+        array of shape (n, *shape)
             Standard normal.
         """
         return diffusion.first_noise(self.backend, self.seed, schedule, self.first, self.n, self.shape, self.dtype)
@@ -66,7 +66,7 @@ class ImageNoise:
 
         Returns
         -------
-        array (n, *shape)
+        array of shape (n, *shape)
             Standard normal.
         """
         return diffusion.step_noise(self.backend, self.seed, self.first, self.n, self.shape, self.dtype)(t)
@@ -76,7 +76,7 @@ class ImageNoise:
 class Sampler:
     """A sampler by name: which chain leads from x_T to images, and by which steps.
 
-    Parameters
+    Attributes
     ----------
     name : str
         ``"ddpm"`` (Algorithm 2), ``"ddim"`` or ``"langevin"`` (annealed Langevin dynamics).
@@ -144,13 +144,11 @@ class Sampler:
         noise : ImageNoise
             The images' random numbers.
 
-        Yields
-        ------
-        t : int
-            Down to 0. For Algorithm 2 in fewer steps, t counts the visits.
-        x_t : array (n, *shape)
-        x0_hat : array (n, *shape)
-            The prediction of x₀ from which x_t was computed.
+        Returns
+        -------
+        iterator of (t, x_t, x0_hat)
+            Down to t = 0 (for Algorithm 2 in fewer steps, t counts the visits); x_t and the prediction of x₀ from which
+            it was computed are arrays of shape (n, *shape).
         """
         x_T, visits = noise.x_T(reverse.schedule), self.visits(reverse.schedule.T)
         if self.name == "ddim":

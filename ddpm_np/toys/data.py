@@ -23,15 +23,36 @@ RADIUS = 1.4  # radius of the circle of their centres
 
 
 def roll_curve(u: np.ndarray) -> np.ndarray:
-    """Return c(u) = θ·(cos θ, sin θ)/7, θ = (3π/2)·(1 + 2u): one and a half turns of a spiral; (n,) -> (n, 2)."""
+    """Return c(u) = θ·(cos θ, sin θ)/7, θ = (3π/2)·(1 + 2u): one and a half turns of a spiral.
+
+    Parameters
+    ----------
+    u : array of shape (n,)
+        Parameters in (0, 1).
+
+    Returns
+    -------
+    array of shape (n, 2)
+        The points.
+    """
     theta = 1.5 * math.pi * (1 + 2 * u)  # (n,)
     return theta[:, None] * np.stack([np.cos(theta), np.sin(theta)], axis=1) / 7
 
 
 def moons_curve(u: np.ndarray) -> np.ndarray:
-    """Return c(u) = ±√2·(cos φ − ½, sin φ − ¼), φ = 2πu modulo π, + for u < ½; (n,) -> (n, 2).
+    """Return c(u) = ±√2·(cos φ − ½, sin φ − ¼), φ = 2πu modulo π, + for u < ½.
 
     These are two interlocking half circles. One is the other rotated by 180° about the origin, so the mean is 0.
+
+    Parameters
+    ----------
+    u : array of shape (n,)
+        Parameters in (0, 1).
+
+    Returns
+    -------
+    array of shape (n, 2)
+        The points.
     """
     phi = 2 * math.pi * u % math.pi  # (n,)
     upper = math.sqrt(2) * np.stack([np.cos(phi) - 0.5, np.sin(phi) - 0.25], axis=1)  # (n, 2)
@@ -39,13 +60,30 @@ def moons_curve(u: np.ndarray) -> np.ndarray:
 
 
 def mixture_centres() -> np.ndarray:
-    """Return the centres m_k = 1.4·(cos φ_k, sin φ_k), φ_k = 2πk/5 + π/2; (5, 2)."""
+    """Return the mixture's centres m_k = 1.4·(cos φ_k, sin φ_k), φ_k = 2πk/5 + π/2.
+
+    Returns
+    -------
+    array of shape (5, 2)
+        The centres.
+    """
     phi = 2 * math.pi * np.arange(len(WEIGHTS)) / len(WEIGHTS) + math.pi / 2  # (5,)
     return RADIUS * np.stack([np.cos(phi), np.sin(phi)], axis=1)
 
 
 def mixture_points(u: np.ndarray) -> np.ndarray:
-    """Return c(u) = m_k for u between w₁ + … + w_{k−1} and w₁ + … + w_k; (n,) -> (n, 2)."""
+    """Return c(u) = m_k for u between w₁ + … + w_{k−1} and w₁ + … + w_k.
+
+    Parameters
+    ----------
+    u : array of shape (n,)
+        Parameters in (0, 1).
+
+    Returns
+    -------
+    array of shape (n, 2)
+        A centre for each u.
+    """
     return mixture_centres()[np.searchsorted(np.cumsum(WEIGHTS[:-1]), u, side="right")]
 
 
@@ -68,7 +106,24 @@ class Toy:
     sigma: float
 
     def sample(self, n: int, seed: int = 0, first: int = 0, dtype: str = "float32") -> np.ndarray:
-        """Return the points `first` .. `first + n − 1` of a seed, (n, 2): each depends on the seed and its number."""
+        """Return the points `first` .. `first + n − 1` of a seed, each of which depends on the seed and its number.
+
+        Parameters
+        ----------
+        n : int
+            Number of points.
+        seed : int
+            The seed.
+        first : int
+            Number of the first point.
+        dtype : str
+            Dtype of the result.
+
+        Returns
+        -------
+        array of shape (n, 2)
+            The points.
+        """
         device = get_backend()
         u = device.uniform(seed, f"toy/{self.name}/u", 0, first, n, ())  # (n,)
         z = device.normal(seed, f"toy/{self.name}/z", 0, first, n, (2,))  # (n, 2)
@@ -79,6 +134,18 @@ class Toy:
 
         This is exact for the mixture. For a curve the midpoint rule turns the integral over u into a sum: with 1,000
         points, spaced closer than σ/3, the root mean square error of ε* over the data is at most 0.0002.
+
+        Parameters
+        ----------
+        schedule : Schedule
+            The schedule.
+        points : int
+            Number of c_k.
+
+        Returns
+        -------
+        Mixture
+            The mixture.
         """
         centres = self.curve((np.arange(points) + 0.5) / points)  # (points, 2)
         centres, counts = np.unique(centres, axis=0, return_counts=True)  # (K, 2), (K,)
@@ -120,8 +187,22 @@ def toy(name: str) -> Toy:
 
 
 def swiss_roll(n: int, seed: int = 0) -> np.ndarray:
-    """Draw x₀ = θ·(cos θ, sin θ)/7 + 0.06·z, θ uniform on (3π/2, 9π/2); (n, 2).
+    """Draw x₀ = θ·(cos θ, sin θ)/7 + 0.06·z, θ uniform on (3π/2, 9π/2).
 
+    Parameters
+    ----------
+    n : int
+        Number of points.
+    seed : int
+        The seed.
+
+    Returns
+    -------
+    float32 array of shape (n, 2)
+        The points.
+
+    Examples
+    --------
     >>> swiss_roll(2).shape, swiss_roll(2).dtype
     ((2, 2), dtype('float32'))
     """
@@ -129,10 +210,36 @@ def swiss_roll(n: int, seed: int = 0) -> np.ndarray:
 
 
 def moons(n: int, seed: int = 0) -> np.ndarray:
-    """Draw x₀ = ±√2·(cos φ − ½, sin φ − ¼) + 0.1·z, φ uniform on (0, π), both signs equally likely; (n, 2)."""
+    """Draw x₀ = ±√2·(cos φ − ½, sin φ − ¼) + 0.1·z, φ uniform on (0, π), both signs equally likely.
+
+    Parameters
+    ----------
+    n : int
+        Number of points.
+    seed : int
+        The seed.
+
+    Returns
+    -------
+    float32 array of shape (n, 2)
+        The points.
+    """
     return TOYS["moons"].sample(n, seed)
 
 
 def mixture(n: int, seed: int = 0) -> np.ndarray:
-    """Draw x₀ = m_k + 0.2·z, five m_k on a circle of radius 1.4 with weights 0.3, 0.25, 0.2, 0.15, 0.1; (n, 2)."""
+    """Draw x₀ = m_k + 0.2·z, five m_k on a circle of radius 1.4 with weights 0.3, 0.25, 0.2, 0.15, 0.1.
+
+    Parameters
+    ----------
+    n : int
+        Number of points.
+    seed : int
+        The seed.
+
+    Returns
+    -------
+    float32 array of shape (n, 2)
+        The points.
+    """
     return TOYS["mixture"].sample(n, seed)

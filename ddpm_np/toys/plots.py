@@ -30,7 +30,18 @@ def _figure(rows: int, columns: int, figsize: tuple[float, float], share: bool =
 
 
 def colours(x_0: np.ndarray) -> np.ndarray:
-    """Return an RGB colour for each x₀ (n, 2) whose hue is the point's angle; (n, 3)."""
+    """Return a colour for each x₀, whose hue is the point's angle.
+
+    Parameters
+    ----------
+    x_0 : array of shape (n, 2)
+        The points.
+
+    Returns
+    -------
+    array of shape (n, 3)
+        RGB colours.
+    """
     from matplotlib.colors import hsv_to_rgb
 
     hue = np.arctan2(x_0[:, 1], x_0[:, 0]) / (2 * math.pi) % 1.0  # (n,)
@@ -40,6 +51,22 @@ def colours(x_0: np.ndarray) -> np.ndarray:
 def spaced(T: int, count: int, power: float = 1.0) -> list[int]:
     """Return at most `count` distinct steps from 0 to T, evenly spaced or, for a `power` above 1, denser near 0.
 
+    Parameters
+    ----------
+    T : int
+        Steps of the chain.
+    count : int
+        Number of steps to return.
+    power : float
+        Exponent of the spacing.
+
+    Returns
+    -------
+    list of int
+        The steps in ascending order.
+
+    Examples
+    --------
     >>> spaced(100, 5), spaced(100, 5, 2)
     ([0, 25, 50, 75, 100], [0, 6, 25, 56, 100])
     """
@@ -47,7 +74,24 @@ def spaced(T: int, count: int, power: float = 1.0) -> list[int]:
 
 
 def true_clouds(trained: Trained, steps: Sequence[int], seed: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
-    """Return x_t ~ q(x_t) for each t, from the same x₀ and noise, and the points' colours."""
+    """Return x_t ~ q(x_t) for several t, from the same x₀ and noise, and the points' colours.
+
+    Parameters
+    ----------
+    trained : Trained
+        The toy and its schedule.
+    steps : sequence of int
+        The steps t.
+    seed : int
+        Seed of x₀ and noise.
+
+    Returns
+    -------
+    clouds : list of array of shape (n, 2)
+        x_t for each t.
+    colours : array of shape (n, 3)
+        The colours of `colours`.
+    """
     x_0 = trained.toy.sample(POINTS, seed, first=2**47)  # (n, 2)
     noise = get_backend().normal(seed, "toy/forward", 0, 0, POINTS, (2,), "float32")
     return [q_sample(trained.schedule, x_0, np.full(POINTS, t), noise) for t in steps], colours(x_0)
@@ -65,7 +109,15 @@ def _square(axis: Any, title: str) -> None:
 
 
 def plot_forward(path: str | Path, trained: Trained) -> None:
-    """Plot the forward process, equation (4): x_t for several t."""
+    """Plot the forward process, equation (4): x_t for several t.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to write.
+    trained : Trained
+        The toy and its schedule.
+    """
     steps = spaced(trained.schedule.T, 6, 2)
     clouds, colour = true_clouds(trained, steps)
     figure, axes = _figure(1, len(steps), figsize=(2.3 * len(steps), 2.9))
@@ -80,7 +132,14 @@ def plot_forward(path: str | Path, trained: Trained) -> None:
 def plot_reverse(path: str | Path, trained: Trained, chain: np.ndarray) -> None:
     """Plot the net's chain from noise to data (Algorithm 2) above the true marginals at the same t.
 
-    `chain` is (T + 1, n, 2), from `Trained.chain`.
+    Parameters
+    ----------
+    path : str or Path
+        The file to write.
+    trained : Trained
+        The trained net.
+    chain : array of shape (T + 1, n, 2)
+        The chain, from `Trained.chain`.
     """
     steps = spaced(trained.schedule.T, 6, 2)[::-1]
     clouds, colour = true_clouds(trained, steps)
@@ -101,6 +160,15 @@ def plot_field(path: str | Path, trained: Trained, side: int = 21) -> None:
     The score is −ε/√(1 − ᾱ_t). An arrow has the direction of −ε and the length |ε|/(½ + |ε|) in grid steps, because the
     score itself grows without bound away from the data. Arrows are grey where almost no x_t lies, since the net was not
     trained there.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to write.
+    trained : Trained
+        The trained net.
+    side : int
+        Arrows along each side of the grid.
     """
     s, oracle = trained.schedule, trained.toy.oracle(trained.schedule, 400)
     steps = [t for t in spaced(s.T, 6, 2.5) if t][:4]
@@ -129,7 +197,15 @@ def plot_field(path: str | Path, trained: Trained, side: int = 21) -> None:
 
 
 def plot_variance(path: str | Path, trained: Trained) -> None:
-    """Plot the learned σ_t² between β̃_t and β_t beside the optimal one, and learned β beside its initial values."""
+    """Plot the learned σ_t² between β̃_t and β_t beside the optimal one, and learned β beside its initial values.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to write.
+    trained : Trained
+        The trained net.
+    """
     s, learned_beta = trained.schedule, trained.settings.learn_beta
     t = np.arange(1, s.T + 1)
     some = [step for step in spaced(s.T, 20, 2) if step]
@@ -167,6 +243,20 @@ def plot_variance(path: str | Path, trained: Trained) -> None:
 def frames(T: int, count: int = 48) -> list[int]:
     """Return the steps that the animation shows, from T down to 0, denser near 0, where the shape emerges.
 
+    Parameters
+    ----------
+    T : int
+        Steps of the chain.
+    count : int
+        Intervals between frames, at most.
+
+    Returns
+    -------
+    list of int
+        The steps in descending order.
+
+    Examples
+    --------
     >>> frames(4)
     [4, 3, 2, 1, 0]
     """
@@ -174,9 +264,23 @@ def frames(T: int, count: int = 48) -> list[int]:
 
 
 def animate_flow(path: str | Path, trained: Trained, chain: np.ndarray, pixels: int = 380) -> int:
-    """Write a GIF of points moving from noise to data and return its number of frames.
+    """Write a GIF of points moving from noise to data.
 
-    `chain` is (T + 1, n, 2), from `Trained.chain`.
+    Parameters
+    ----------
+    path : str or Path
+        The file to write.
+    trained : Trained
+        The trained net.
+    chain : array of shape (T + 1, n, 2)
+        The chain, from `Trained.chain`.
+    pixels : int
+        Width and height of the GIF.
+
+    Returns
+    -------
+    int
+        Number of frames.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -200,7 +304,22 @@ def animate_flow(path: str | Path, trained: Trained, chain: np.ndarray, pixels: 
 
 
 def draw_all(folder: str | Path, trained: Trained, seed: int = 0) -> Iterator[Path]:
-    """Write every plot of `NAMES` into a folder, yielding each path once the file is written."""
+    """Write every plot of `NAMES` into a folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder.
+    trained : Trained
+        The trained net.
+    seed : int
+        Seed of the chain.
+
+    Yields
+    ------
+    Path
+        Each file, once it is written.
+    """
     chain = trained.chain(POINTS, seed)
     draw: tuple[Callable[[Path], Any], ...] = (
         lambda path: plot_forward(path, trained), lambda path: plot_reverse(path, trained, chain),

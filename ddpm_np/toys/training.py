@@ -23,12 +23,10 @@ from ddpm_np.diffusion import (
     linear_schedule,
     p_mean_variance,
     posterior_mean,
-    prior_kl,
     q_sample,
     respace,
     step_noise,
     timesteps,
-    vlb_terms,
 )
 from ddpm_np.models import MLP, MLPConfig
 from ddpm_np.nn import Module
@@ -44,6 +42,23 @@ def toy_schedule(T: int = 100) -> Schedule:
 
     With fewer steps, β₁..β_T must be larger for x_T to be noise; respacing fixes them for any T from 2 to 1,000.
 
+    Parameters
+    ----------
+    T : int
+        Number of steps.
+
+    Returns
+    -------
+    Schedule
+        The schedule.
+
+    Raises
+    ------
+    ValueError
+        If T is not from 2 to 1,000.
+
+    Examples
+    --------
     >>> s = toy_schedule(100)
     >>> bool(abs(s.alpha_bar[50] - linear_schedule(1000).alpha_bar[500]) < 1e-15)
     True
@@ -113,25 +128,65 @@ class LearnedForward(Module):
         return self.net(x, t)
 
     def schedule(self) -> Schedule:
-        """Return the schedule as Tensors, with gradients to the logits w."""
+        """Return the schedule as Tensors, with gradients to the logits w.
+
+        Returns
+        -------
+        Schedule
+            The schedule.
+        """
         return Schedule.learned(self.logits)
 
     def numbers(self) -> Schedule:
-        """Return the schedule as plain arrays, for evaluation and sampling."""
+        """Return the schedule as plain arrays, for evaluation and sampling.
+
+        Returns
+        -------
+        Schedule
+            The schedule.
+        """
         return Schedule.from_betas(to_host(self.schedule().beta)[1:])
 
 
 def learned_forward_loss(schedule: Schedule, model: LearnedForward, x_0: Any, t: Any, noise: Any) -> Any:
-    """Return the bound (5), including L_T, at the model's own schedule; (N,) bits per dimension.
+    """Return the bound (5), including L_T, at the model's own schedule.
 
-    `schedule` is ignored. x_t is drawn with the learned ᾱ_t, so the gradient by w is that of all of (5): of x_t, of the
-    posteriors that the net is compared with, of the range of σ², and of L_T.
+    x_t is drawn with the learned ᾱ_t, so the gradient by w is that of all of (5): of x_t, of the posteriors that the
+    net is compared with, of the range of σ², and of L_T.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        Ignored: the loss uses the model's schedule.
+    model : LearnedForward
+        The net and its forward variances.
+    x_0 : array of shape (N, D)
+        The data.
+    t : int array of shape (N,)
+        The steps.
+    noise : array of shape (N, D)
+        The noise ε.
+
+    Returns
+    -------
+    Tensor of shape (N,)
+        The bound in bits per dimension.
     """
     return bound_loss(model.schedule(), model, x_0, t, noise, variance="learned_range", levels=None)
 
 
 class Draws(Sequence[Any]):
-    """Batches of fresh points: batch k holds the points k·size .. (k + 1)·size − 1 of a seed."""
+    """Batches of fresh points: batch k holds the points k·size .. (k + 1)·size − 1 of a seed.
+
+    Parameters
+    ----------
+    toy : Toy
+        The toy.
+    size : int
+        Points in a batch.
+    seed : int
+        The seed.
+    """
 
     def __init__(self, toy: Toy, size: int, seed: int):
         self.toy, self.size, self.seed = toy, size, seed
@@ -176,7 +231,20 @@ class Trained:
         return Reverse(self.schedule, self.predict, variance="learned_range")
 
     def chain(self, n: int, seed: int = 0) -> np.ndarray:
-        """Sample by Algorithm 2 with the learned variance; return x₀, x₁, …, x_T, (T + 1, n, 2), row t being x_t."""
+        """Sample by Algorithm 2 with the learned variance.
+
+        Parameters
+        ----------
+        n : int
+            Number of points.
+        seed : int
+            Seed of the noise.
+
+        Returns
+        -------
+        array of shape (T + 1, n, 2)
+            The chain x₀, x₁, …, x_T; row t is x_t.
+        """
         device = get_backend()
         x_T = first_noise(device, seed, self.schedule, 0, n, (2,))
         noise_at = step_noise(device, seed, 0, n, (2,))
@@ -187,6 +255,22 @@ class Trained:
 
         The optimal one is E[Var(x_{t−1} | x_t)] = β̃_t + E(μ̃_t(x₀, x_t) − μ*(x_t))², where μ* is (7) at E[x₀ | x_t],
         estimated from draws of (x₀, x_t) with the exact posterior.
+
+        Parameters
+        ----------
+        t : int
+            The step.
+        n : int
+            Number of draws.
+        seed : int
+            Seed of the draws.
+
+        Returns
+        -------
+        learned : float
+            The mean of the learned σ_t².
+        best : float
+            The mean of the optimal one.
         """
         s, (x_0, noise) = self.schedule, fresh(self.toy, n, seed)
         steps = np.full(n, t)
@@ -199,7 +283,24 @@ class Trained:
 
 
 def fresh(toy: Toy, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return x₀ and ε for an evaluation, (n, 2) each: draws that training did not see."""
+    """Draw x₀ and ε for an evaluation, which training has not seen.
+
+    Parameters
+    ----------
+    toy : Toy
+        The toy.
+    n : int
+        Number of points.
+    seed : int
+        The seed.
+
+    Returns
+    -------
+    x_0 : array of shape (n, 2)
+        The points.
+    noise : array of shape (n, 2)
+        The noise.
+    """
     noise = get_backend().normal(seed, "toy/evaluation", 0, 0, n, (2,), "float32")
     return toy.sample(n, seed, first=2**48), noise
 
@@ -244,68 +345,3 @@ def train(toy: Toy, settings: Settings | None = None,
     average = trainer.ema.model
     schedule = average.numbers() if isinstance(average, LearnedForward) else start
     return Trained(toy, settings, start, schedule, predictor(trainer), records)
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """A net's losses on fresh draws, beside the optimal ones.
-
-    Parameters
-    ----------
-    loss : float
-        L_simple.
-    loss_error : float
-        Its standard error.
-    floor : float
-        L_simple of the exact ε* on the same draws: no net's expected loss is lower.
-    excess : float
-        E‖ε_θ − ε*‖² per dimension, the expectation of loss − floor: the noise cancels in it.
-    bound : float
-        The bound (5), in nats per dimension.
-    gap : float
-        The bound minus the data's entropy per dimension, estimated on the same points: its expectation is at least 0.
-    gap_error : float
-        Its standard error.
-    prior : float
-        L_T in nats per dimension, a part of the gap.
-    """
-
-    loss: float
-    loss_error: float
-    floor: float
-    excess: float
-    bound: float
-    gap: float
-    gap_error: float
-    prior: float
-
-
-def judge(trained: Trained, n: int = 5000, points: int = 500, seed: int = 2) -> Judgement:
-    """Compute a trained net's losses on `n` fresh draws of (x₀, t, ε), and the bound on `points` fresh x₀."""
-    s, oracle = trained.schedule, trained.toy.oracle(trained.schedule, 400)
-    x_0, noise = fresh(trained.toy, n, seed)
-    t = get_backend().integers(seed, "toy/t", 0, 0, n, 1, s.T)  # (n,)
-    x_t = q_sample(s, x_0, t, noise)
-    eps, best = trained.predict(x_t, t)[:, :2], oracle.eps(x_t, t)  # (n, 2) each
-    losses = np.square(noise - eps).mean(axis=1)  # (n,)
-    per_point = np.sum([term for _, term in bound_terms(trained, points, seed)], axis=0)  # (points,)
-    some = fresh(trained.toy, points, seed)[0]  # (points, 2)
-    gap = per_point + trained.toy.oracle(s).log_q(some.astype(np.float64), np.zeros(points, np.int64)) / 2  # (points,)
-    return Judgement(
-        loss=float(losses.mean()), loss_error=standard_error(losses),
-        floor=float(np.square(noise - best).mean()), excess=float(np.square(eps - best).mean()),
-        bound=float(per_point.mean()), gap=float(gap.mean()), gap_error=standard_error(gap),
-        prior=float(prior_kl(s, some).mean()) * NATS)
-
-
-def bound_terms(trained: Trained, n: int, seed: int) -> list[tuple[int, np.ndarray]]:
-    """Return the terms (T + 1, L_T), …, (1, L₀) of the bound of n fresh points, (n,) each, in nats per dimension."""
-    device, x_0 = get_backend(), fresh(trained.toy, n, seed)[0]
-    found = vlb_terms(trained.reverse, x_0, lambda t: device.normal(seed, "toy/bound", t, 0, n, (2,), "float32"),
-                      levels=None)
-    return [(t, term.astype(np.float64) * NATS) for t, term in found]
-
-
-def standard_error(values: np.ndarray) -> float:
-    """Return the standard error s/√n of the mean of independent draws (n,)."""
-    return float(values.std(ddof=1) / math.sqrt(len(values)))

@@ -163,8 +163,10 @@ class Adam:
 
         Parameters
         ----------
-        ok, scale
-            As in `update`.
+        ok : bool array of shape ()
+            Whether the update counts.
+        scale : array of shape () or None
+            Factor on the gradient.
         ema : EMA, optional
             A moving average to be updated in the same pass.
 

@@ -72,7 +72,18 @@ class ShardTask:
     buffer: int
 
     def run(self, sharded: ShardedGradient) -> Array:
-        """Write the gradient into the buffer; return the shard's part of the mean loss, an array of shape ()."""
+        """Write the gradient into the buffer.
+
+        Parameters
+        ----------
+        sharded : ShardedGradient
+            As it is in the worker.
+
+        Returns
+        -------
+        array of shape ()
+            The shard's part of the mean loss.
+        """
         loss, _ = sharded.of_images(self.images, step=self.step, labels=self.labels, first=self.first,
                                     batch_size=self.batch_size, into=sharded.views[self.buffer])
         return loss
@@ -94,7 +105,18 @@ class AddTask:
     span: Span
 
     def run(self, sharded: ShardedGradient) -> list[Array]:
-        """Add; return Σ g² of each block of the sum."""
+        """Add the buffers' blocks to those of the first.
+
+        Parameters
+        ----------
+        sharded : ShardedGradient
+            As it is in the worker.
+
+        Returns
+        -------
+        list of arrays of shape ()
+            Σ g² of each block of the sum.
+        """
         return accumulate(sharded.flat.grad, [sharded.buffers[i] for i in self.buffers], self.span)
 
 
@@ -114,7 +136,13 @@ class UpdateTask:
     span: Span
 
     def run(self, sharded: ShardedGradient) -> None:
-        """Update parameters, moments and average in place."""
+        """Update parameters, moments and average in place.
+
+        Parameters
+        ----------
+        sharded : ShardedGradient
+            As it is in the worker.
+        """
         fused_update(sharded.flat, sharded.adam.m, sharded.adam.v, self.factors, sharded.ema, self.span)
 
 
@@ -155,8 +183,20 @@ class ShardedGradient:
 
         Parameters
         ----------
-        model, schedule, objective, x_0, seed, step, labels, recompute
-            As in `gradient_of_batch`.
+        model : Module
+            The net.
+        schedule : Schedule
+            β₁..β_T.
+        objective : callable
+            The loss, as in `gradient_of_batch`; a plain function may run in worker processes.
+        x_0 : array of shape (N, …)
+            The batch's images.
+        seed, step : int
+            Key and counter of the random numbers.
+        labels : int array of shape (N,), optional
+            The images' labels.
+        recompute : bool
+            Whether the backward pass recomputes activations.
         shards : int
             Number of shards; the result depends on it by rounding.
         workers : int

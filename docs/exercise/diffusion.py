@@ -4,12 +4,12 @@ Check as you go, from this folder:
 
     ddpm-np check --target diffusion.py:Diffusion
 
-What you have not written yet is UNVERIFIED; what is right is PASS; what is wrong is FAIL, with the smallest numbers
-that show it. `--equation 4` checks one equation alone.
+An equation is UNVERIFIED until you write its functions. Then it is PASS if it is right, and FAIL if it is wrong, with
+the smallest numbers that show it. `--equation 4` checks one equation alone.
 
 t counts from 1 to T, as in the paper (Ho et al. 2020). x is an array (N, …): N images of any shape. t is an array (N,)
-of ints: each image has its own. `self.column(table, t, x)` gives an image each its number of a table, ready to
-multiply x. `model(x_t, t)` predicts the noise in x_t.
+of ints: each image has its own. `self.column(table, t, x)` looks up each image's entry of a table, shaped so that it
+multiplies x. `model(x_t, t)` predicts the noise in x_t.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Diffusion:
 
     @staticmethod
     def column(table, t, x):
-        """The entries t of a table (T+1,), as (N, 1, …) beside x (N, …)."""
+        """Return the entries t of a table (T+1,) as a column (N, 1, …) that multiplies x (N, …)."""
         return table[t].reshape(-1, *[1] * (x.ndim - 1))
 
     # 1. The forward process
@@ -43,7 +43,7 @@ class Diffusion:
         """(4): x_t = √ᾱ_t·x₀ + √(1 − ᾱ_t)·ε."""
         raise NotImplementedError
 
-    # 2. What is known when both ends are
+    # 2. The posterior, given both ends
 
     def q_posterior(self, x_0, x_t, t):
         """(6), (7): the mean μ̃_t and the variance β̃_t of q(x_{t−1} | x_t, x₀), both of x_t's shape.
@@ -56,7 +56,7 @@ class Diffusion:
         """ln β̃_t, (N,). At t = 1, where β̃₁ = 0, ln β̃₂."""
         raise NotImplementedError
 
-    # 3. What a prediction of the noise says
+    # 3. Quantities from a prediction of the noise
 
     def predict_x0(self, x_t, t, eps):
         """(15): (4) solved for x₀."""
@@ -74,13 +74,13 @@ class Diffusion:
         """The score ∇ ln q(x_t), which is −ε/√(1 − ᾱ_t)."""
         raise NotImplementedError
 
-    # 4. The way back
+    # 4. The reverse process
 
     def p_mean_variance(self, model, x_t, t, variance="small", clip=False):
         """The mean and the variance of p_θ(x_{t−1} | x_t), and x̂₀, each of x_t's shape.
 
-        x̂₀ is (15), held in [−1, 1] if `clip`; the mean is (7) at that x̂₀. The variance is β̃_t if it is "small" and
-        β_t if it is "large", and β̃₂ for both at t = 1.
+        x̂₀ is (15), clipped to [−1, 1] if `clip`; the mean is (7) at that x̂₀. The variance is β̃_t for "small" and β_t
+        for "large", and β̃₂ for both at t = 1.
         """
         raise NotImplementedError
 
@@ -92,7 +92,7 @@ class Diffusion:
         """Algorithm 2: from x_T down to x₀. noises[t] is the z of step t."""
         raise NotImplementedError
 
-    # 5. What is trained
+    # 5. Training
 
     def draw_t(self, rng, n):
         """n values of t, uniform on 1..T, from a numpy Generator."""
@@ -106,7 +106,7 @@ class Diffusion:
         """(14): ‖ε − ε_θ(x_t, t)‖² as a mean over each image's dimensions, (N,)."""
         raise NotImplementedError
 
-    # 6. What it is worth: the bound
+    # 6. The bound
 
     def kl(self, mean1, logvar1, mean2, logvar2):
         """KL(N(μ₁, σ₁²) ‖ N(μ₂, σ₂²)) of each element, in nats; logvar is ln σ²."""

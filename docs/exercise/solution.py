@@ -1,4 +1,4 @@
-"""The exercise in diffusion.py, filled in: one way to write it. Try first."""
+"""A solution of the exercise in diffusion.py. Try it yourself first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Diffusion:
 
     @staticmethod
     def column(table, t, x):
-        """The entries t of a table (T+1,), as (N, 1, …) beside x (N, …)."""
+        """Return the entries t of a table (T+1,) as a column (N, 1, …) that multiplies x (N, …)."""
         return table[t].reshape(-1, *[1] * (x.ndim - 1))
 
     # 1. The forward process
@@ -33,7 +33,7 @@ class Diffusion:
         a = self.column(self.alpha_bar(), t, x_0)
         return np.sqrt(a) * x_0 + np.sqrt(1 - a) * noise
 
-    # 2. What is known when both ends are
+    # 2. The posterior, given both ends
 
     def q_posterior(self, x_0, x_t, t):
         """(6), (7): the mean μ̃_t and the variance β̃_t of q(x_{t−1} | x_t, x₀), both of x_t's shape.
@@ -51,7 +51,7 @@ class Diffusion:
         t = np.maximum(t, 2)
         return np.log((1 - a[t - 1]) / (1 - a[t]) * self.beta[t])
 
-    # 3. What a prediction of the noise says
+    # 3. Quantities from a prediction of the noise
 
     def predict_x0(self, x_t, t, eps):
         """(15): (4) solved for x₀."""
@@ -72,13 +72,13 @@ class Diffusion:
         """The score ∇ ln q(x_t), which is −ε/√(1 − ᾱ_t)."""
         return -eps / np.sqrt(1 - self.column(self.alpha_bar(), t, x_t))
 
-    # 4. The way back
+    # 4. The reverse process
 
     def p_mean_variance(self, model, x_t, t, variance="small", clip=False):
         """The mean and the variance of p_θ(x_{t−1} | x_t), and x̂₀, each of x_t's shape.
 
-        x̂₀ is (15), held in [−1, 1] if `clip`; the mean is (7) at that x̂₀. The variance is β̃_t if it is "small" and
-        β_t if it is "large", and β̃₂ for both at t = 1.
+        x̂₀ is (15), clipped to [−1, 1] if `clip`; the mean is (7) at that x̂₀. The variance is β̃_t for "small" and β_t
+        for "large", and β̃₂ for both at t = 1.
         """
         x_0 = self.predict_x0(x_t, t, model(x_t, t))
         if clip:
@@ -102,7 +102,7 @@ class Diffusion:
             x = self.p_sample(model, x, np.full(len(x), t), noises[t], variance, clip)
         return x
 
-    # 5. What is trained
+    # 5. Training
 
     def draw_t(self, rng, n):
         """n values of t, uniform on 1..T, from a numpy Generator."""
@@ -117,7 +117,7 @@ class Diffusion:
         difference = noise - model(self.q_sample(x_0, t, noise), t)
         return (difference**2).mean(axis=tuple(range(1, x_0.ndim)))
 
-    # 6. What it is worth: the bound
+    # 6. The bound
 
     def kl(self, mean1, logvar1, mean2, logvar2):
         """KL(N(μ₁, σ₁²) ‖ N(μ₂, σ₂²)) of each element, in nats; logvar is ln σ²."""

@@ -56,7 +56,7 @@ def enter(project: Project) -> None:
     """Make the copy the place that is imported and tested."""
     os.chdir(project.copy)
     sys.path.insert(0, str(project.copy))
-    hypothesis.settings.register_profile("mutation", deadline=None, database=None, print_blob=False,
+    hypothesis.settings.register_profile("mutation", max_examples=25, deadline=None, database=None, print_blob=False,
                                          phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate])
     hypothesis.settings.load_profile("mutation")
 

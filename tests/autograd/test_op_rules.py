@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from gradient_inputs import generator
+from threadpoolctl import threadpool_limits
 
 from ddpm_np.autograd.ops import REGISTRY, kernels
 from ddpm_np.autograd.ops.examples import examples
@@ -20,6 +21,7 @@ from ddpm_np.check.gradients.rules import (
     writes_to_nothing,
 )
 
+pytestmark = pytest.mark.usefixtures("one_blas_thread")
 OPS = sorted(REGISTRY)
 FORWARDS = [(name, None) for name in OPS] + [
     (name, i) for name in OPS for i in range(len(REGISTRY[name].kernels.get("numpy", ())))
@@ -42,7 +44,6 @@ def cases(name, kernel, layout="contiguous", dtype=None):
             yield laid, forward, cotangent(forward, laid, rng)
 
 
-one_thread = pytest.mark.usefixtures("one_blas_thread")
 every_forward = pytest.mark.parametrize(("name", "kernel"), FORWARDS)
 
 
@@ -54,7 +55,13 @@ def test_memory_and_determinism_rules_hold_for_every_op_and_kernel(name, kernel,
         rule(forward, example, g)
 
 
-@one_thread
+@every_forward
+def test_several_blas_threads_give_the_same_bits_again(name, kernel):
+    with threadpool_limits(2, "blas"):
+        for example, forward, g in cases(name, kernel):
+            gives_the_same_bits_again(forward, example, g)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @every_forward
 def test_output_and_gradients_keep_the_input_dtype(name, kernel, dtype):
@@ -88,7 +95,6 @@ def test_where_has_no_gradient_for_its_condition():
         assert vjp(np.ones(y.shape))[0] is None
 
 
-@one_thread
 @every_forward
 def test_saves_lists_the_arrays_that_the_vjp_keeps_alive(name, kernel):
     reached = list(cases(name, kernel))

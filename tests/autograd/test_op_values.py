@@ -100,7 +100,7 @@ def test_softmax_of_complex_numbers_is_shifted_by_the_real_maximum():
     ("linear", [(3,), (3, 5)], {}, r"got \(3,\)"),
     ("matmul", [(3,), (3, 5)], {}, r"got shapes \(3,\) and \(3, 5\)"),
     ("mean", [(0, 3)], {}, r"the mean of no elements is undefined: shape \(0, 3\)"),
-    ("sum", [(2, 3)], {"axis": 2}, "axis 2 is outside an array of 2 dimensions"),
+    ("sum", [(2, 3)], {"axis": 2}, "axis 2 is out of range for an array of 2 dimensions"),
 ])
 def test_wrong_shapes_get_one_plain_line(name, inputs, static, words):
     arrays = [np.ones(shape) for shape in inputs]

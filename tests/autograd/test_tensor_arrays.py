@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddpm_np import Tensor
-from ddpm_np.autograd.tensor import gradients, undo_broadcasting
+from ddpm_np.autograd.tape import undo_broadcasting
+from ddpm_np.autograd.tensor import gradients
 from ddpm_np.check.gradients.derivatives import STEP, error
 
 # Data
@@ -47,6 +48,55 @@ def test_repr_len_and_iteration_of_a_tensor():
     assert repr(Tensor(np.array([1.0]), requires_grad=True)) == "Tensor(array([1.]), requires_grad=True)"
     assert len(Tensor(np.zeros((4, 2)))) == 4
     assert [float(row.data[1]) for row in Tensor(np.arange(4.0).reshape(2, 2))] == [1.0, 3.0]
+
+
+# What has no meaning for a Tensor is an error in one line
+
+NUMPY = "a Tensor is no NumPy array: pass its array, x.data"
+TRUTH = "a Tensor has no truth value: take that of its array, x.data"
+COMPARED = "Tensors are not compared: compare their arrays, x.data"
+ERRORS = {
+    "asarray": (np.asarray, NUMPY), "array": (np.array, NUMPY),
+    "array of a dtype": (lambda x: np.asarray(x, dtype="float64"), NUMPY),
+    "array without a copy": (lambda x: np.array(x, copy=False), NUMPY),
+    "array of a list": (lambda x: np.array([x, x]), NUMPY), "concatenate": (lambda x: np.concatenate([x, x]), NUMPY),
+    "assigned to an array": (lambda x: np.zeros(x.shape).__setitem__(..., x), NUMPY),
+    "bool": (bool, TRUTH), "if": (lambda x: 1 if x else 2, TRUTH), "not": (lambda x: not x, TRUTH),
+    "and": (lambda x: x and 1, TRUTH),
+    "equals": (lambda x: x == 1, COMPARED), "is not": (lambda x: x != 1, COMPARED), "less": (lambda x: x < 1, COMPARED),
+    "at most": (lambda x: x <= x, COMPARED), "more": (lambda x: x > x.data, COMPARED),
+    "at least": (lambda x: x >= 1, COMPARED), "an array equals": (lambda x: x.data == x, COMPARED),
+    "an array is less": (lambda x: x.data < x, COMPARED),
+    "a NumPy number equals": (lambda x: np.float64(1) == x, COMPARED),
+    "in": (lambda x: 1 in x, COMPARED),
+}
+
+
+@pytest.mark.parametrize(("name", "shape"), [(name, shape) for name in ERRORS for shape in [(2,), ()]
+                                             if shape or name not in ("in", "concatenate")])
+def test_errors_say_to_use_the_array(name, shape):
+    f, message = ERRORS[name]
+    with pytest.raises(TypeError) as caught:
+        f(Tensor(np.ones(shape)))
+    assert str(caught.value) == message
+
+
+def test_rows_are_iterated_and_a_number_has_none():
+    x = leaf(3, 2)
+    rows = list(x)
+    assert [type(row) for row in rows] == [Tensor] * 3
+    np.testing.assert_array_equal([row.data for row in rows], x.data)
+    (rows[0] * rows[2]).sum().backward()
+    np.testing.assert_array_equal(x.grad, [x.data[2], [0, 0], x.data[0]])
+    with pytest.raises(TypeError, match=r"a Tensor of shape \(\) has no rows to iterate over"):
+        iter(Tensor(1.0))
+
+
+def test_a_tensor_is_hashed_and_found_by_identity():
+    x, y = Tensor([1.0]), Tensor([1.0])
+    assert {x: 1, y: 2}[x] == 1
+    assert x in [x]
+    assert len({x, y, x}) == 2
 
 
 # Operators

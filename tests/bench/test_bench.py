@@ -17,7 +17,6 @@ from ddpm_np import bench
 from ddpm_np.autograd import ops
 from ddpm_np.autograd.op import Op
 from ddpm_np.autograd.tensor import Tensor
-from ddpm_np.backend import Backend
 from ddpm_np.bench import (
     arithmetic,
     measured_process,
@@ -37,6 +36,7 @@ from ddpm_np.bench.timing import COMPILED, EAGER, OURS, WARM, in_turn, ratios
 from ddpm_np.cli import main
 from ddpm_np.models import UNet, UNetConfig
 from ddpm_np.nn import count_parameters
+from ddpm_np.philox import RandomNumbers
 
 ROOT = Path(__file__).parents[2]
 TINY = bench.Net("tiny", UNetConfig(4, 1, 4, (1, 2), 1, (2,), dropout=0.1, groups=2), 4, 2)
@@ -124,8 +124,9 @@ def test_flops_of_a_net_counted_by_hand():
 # -------------------------------------------------------------------------------------------------- instrument, profile
 
 def untouched():
-    return Op.choose.__qualname__ == "Op.choose" and all(
-        getattr(Backend, name).__qualname__ == f"Backend.{name}" for name in ("random", "normal", "integers"))
+    drawing = [getattr(RandomNumbers, name).__qualname__ for name in ("random", "normal", "integers")]
+    return Op.choose.__qualname__ == "Op.choose" and drawing == [
+        "RandomNumbers.random", "RandomNumbers.normal", "RandomNumbers.integers"]
 
 
 def test_instrumentation_is_removed_even_after_an_error():

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from strategies import FALSE_ALARM
 
-from ddpm_np.data import Ahead, Batches, DataError, Dataset, digits, open_dataset, to_levels
+from ddpm_np.data import Batches, DataError, Dataset, Prefetched, digits, open_dataset, to_levels
 
 
 @pytest.fixture(scope="module")
@@ -204,12 +204,12 @@ def test_the_next_batch_is_read_ahead():
                 raise DataError("batch 9 is damaged")
             return k * k
 
-    ahead = Ahead(Slow())
-    assert ahead[3] == 9
+    prefetched = Prefetched(Slow())
+    assert prefetched[3] == 9
     assert started.wait(10)  # nobody has asked for it
-    assert [ahead[k] for k in (4, 5, 6, 2, 3)] == [16, 25, 36, 4, 9]  # and a jump goes where it should
+    assert [prefetched[k] for k in (4, 5, 6, 2, 3)] == [16, 25, 36, 4, 9]  # and a jump goes where it should
     assert asked[0][1] == threading.current_thread().name
-    assert all(name.startswith("ahead") for k, name in asked if k in (4, 5, 6))
-    assert ahead[8] == 64
+    assert all(name.startswith("prefetch") for k, name in asked if k in (4, 5, 6))
+    assert prefetched[8] == 64
     with pytest.raises(DataError, match="batch 9 is damaged"):
-        ahead[9]
+        prefetched[9]

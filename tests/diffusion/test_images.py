@@ -26,7 +26,7 @@ def test_one_t_for_every_image(shape, t, dtype):
         assert got.tolist() == [t] * shape[0]
 
 
-def test_one_t_is_made_where_the_images_are():
+def test_one_t_is_made_on_the_device_of_the_images():
     with fake_cupy.installed():
         xp = get_backend("cupy").xp
         x = xp.zeros((3, 2))

@@ -23,7 +23,7 @@ from ddpm_np.diffusion import (
     target,
     vlb_terms,
 )
-from ddpm_np.diffusion.oracle.affine import host_numbers
+from ddpm_np.diffusion.oracle.arguments import host_numbers
 
 SCHEDULE = linear_schedule(5)
 RNG = np.random.default_rng(0)

@@ -297,7 +297,7 @@ def test_the_weight_of_the_hybrid_is_a_thousandth_of_the_whole_bound():
 
 def test_the_hybrid_needs_two_outputs():
     x, t = np.zeros((2, 4, 4, 3)), np.array([1, 2])
-    with pytest.raises(ValueError, match=r"two outputs an element, \(N, …, 6\), got \(2, 4, 4, 3\): set out_channels"):
+    with pytest.raises(ValueError, match=r"two outputs per element, \(N, …, 6\), got \(2, 4, 4, 3\): set out_channels"):
         hybrid_loss(LINEAR, lambda x, t: x, x, t, x)
     with pytest.raises(ValueError, match=r"expected a prediction of shape \(2, 4, 4, 3\), got \(2, 4, 4, 7\)"):
         hybrid_loss(LINEAR, lambda x, t: np.zeros((2, 4, 4, 7)), x, t, x)

@@ -22,7 +22,7 @@ from ddpm_np.diffusion import (
     q_trajectory,
     vlb_term,
 )
-from ddpm_np.diffusion import trajectory as lines
+from ddpm_np.diffusion import appendix_a as lines
 from ddpm_np.diffusion.oracle import Gaussian, Mixture, affine_bound_16, affine_nll, affine_vlb
 
 SHORT = Schedule.from_betas([0.02, 0.1, 0.3, 0.5])

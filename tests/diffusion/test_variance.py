@@ -123,7 +123,7 @@ def test_the_learned_variance_is_the_second_output(b, data):
 def test_a_net_without_a_second_output_is_refused():
     x, t = np.zeros((2, 3)), np.array([1, 2])
     for variance in ("learned", "learned_range"):
-        words = rf"'{variance}' needs a net with two outputs an element, \(N, …, 2C\).* choose 'small' or 'large'"
+        words = rf"'{variance}' needs a net with two outputs per element, \(N, …, 2C\).* choose 'small' or 'large'"
         reverse = Reverse(LINEAR, lambda x, t: x, variance=variance)
         for call in (lambda r=reverse: p_mean_variance(r, x, t),
                      lambda r=reverse: vlb_term(r, x, x, t),

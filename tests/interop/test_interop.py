@@ -218,7 +218,7 @@ def test_the_published_configuration_is_the_papers_net():
     assert diffusion_config(SCHEDULER) == Config.preset("cifar10").diffusion
 
 
-def test_what_is_not_said_is_the_librarys_default():
+def test_missing_keys_take_the_librarys_defaults():
     found = unet_config({"sample_size": 32})
     assert found == UNetConfig(32, 3, 224, (1, 2, 3, 4), 2, (16, 8, 4), out_channels=3, norm_eps=1e-5, head_dim=8,
                                downsample_padding="symmetric", flip_sin_to_cos=True, freq_shift=0)
@@ -273,7 +273,7 @@ def test_a_net_that_diffusers_has_not_is_named(config, words, tmp_path):
     assert not (tmp_path / "net").exists()
 
 
-def test_heads_there_and_back():
+def test_attention_heads_round_trip():
     """As channels a head, where they are the same at every level."""
     def head_dim(**options):
         return their_unet_config(UNetConfig(8, 1, 8, (1, 2), 1, **{"groups": 4, **options}))["attention_head_dim"]
@@ -289,7 +289,7 @@ def test_heads_there_and_back():
     DiffusionConfig("quadratic", 9, 1e-3, 0.3, clip_sample=False), DiffusionConfig(betas=(0.1, 0.2, 0.5)),
     DiffusionConfig(predicts="x0", variance="learned_range"),
 ], ids=str)
-def test_schedules_there_and_back(config):
+def test_schedules_round_trip(config):
     assert diffusion_config(json.loads(json.dumps(their_diffusion_config(config)))) == config
 
 

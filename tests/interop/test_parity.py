@@ -164,7 +164,7 @@ def test_a_net_opened_here_has_their_output_and_gradients(name, dtype, tmp_path)
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_their_net_untouched_says_the_same_in_its_own_precision(name, tmp_path):
+def test_their_float32_net_gives_the_same_output(name, tmp_path):
     """Their own embedding of time, in float32."""
     theirs = their_net(name, "float32")
     theirs.save_pretrained(tmp_path)
@@ -178,7 +178,7 @@ def test_their_net_untouched_says_the_same_in_its_own_precision(name, tmp_path):
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("name", NETS)
-def test_there_and_back_no_bit_changes(name, dtype, tmp_path):
+def test_loading_and_saving_their_net_changes_no_bit(name, dtype, tmp_path):
     theirs = their_net(name, dtype)
     theirs.save_pretrained(tmp_path / "theirs")
     save_unet(load_unet(tmp_path / "theirs", dtype=dtype), tmp_path / "ours")
@@ -198,7 +198,7 @@ def test_there_and_back_no_bit_changes(name, dtype, tmp_path):
                                for key, value in settings(theirs).items()}
 
 
-def test_what_a_configuration_leaves_out_is_the_librarys_default():
+def test_missing_keys_take_the_librarys_defaults():
     """Of a net and of both schedulers."""
     def defaults(kind):
         return {name: p.default for name, p in inspect.signature(kind).parameters.items()}

@@ -84,7 +84,7 @@ def batch(value):
 
 @pytest.mark.parametrize("variance", VARIANCES)
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_a_step(schedule, variance):
+def test_a_step_of_their_scheduler_is_ours(schedule, variance):
     """Whatever the net predicts, clipped or not, at the ends and between."""
     rng = generator("step", schedule)
     for predicts in ("eps", "x0", "v"):
@@ -108,7 +108,7 @@ def test_a_step(schedule, variance):
 
 @pytest.mark.parametrize("variance", ["small", "large"])
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_a_step_by_their_own_tables(schedule, variance):
+def test_a_step_of_their_scheduler_with_its_own_tables(schedule, variance):
     """In float32 they lose digits: 1 − ᾱ_t is 1e-4 at first, and of that float32 has three."""
     config = DiffusionConfig(**SCHEDULES[schedule], variance=variance, clip_sample=False)
     theirs, ours, rng = scheduler_of(config, exact=False), config.build(), generator("tables", schedule)
@@ -123,7 +123,7 @@ def test_a_step_by_their_own_tables(schedule, variance):
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_what_is_written_of_a_schedule_is_read_again(schedule):
+def test_a_written_schedule_is_read_again(schedule):
     """Through their own configuration, with its defaults."""
     for kind in ("DDPMScheduler", "DDIMScheduler")[: 1 if schedule == "sigmoid" else 2]:  # DDIM's knows no sigmoid
         config = DiffusionConfig(**SCHEDULES[schedule], variance="small", predicts="v", clip_sample=False)
@@ -159,7 +159,7 @@ def test_a_chain_of_fewer_steps_is_ours_respaced(n, variance):
 @pytest.mark.parametrize("predicts", ["eps", "x0", "v"])
 @pytest.mark.parametrize("spacing", ["leading", "trailing"])
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
-def test_a_chain_of_ddim(eta, spacing, predicts, clip):
+def test_a_chain_of_their_ddim_is_ours(eta, spacing, predicts, clip):
     """Ten steps of a hundred; where x̂₀ is clipped, theirs has to be told to let ε follow."""
     config = DiffusionConfig(T=100, beta_end=0.1, variance="small", predicts=predicts, clip_sample=clip)
     theirs = scheduler_of(config, "DDIMScheduler", timestep_spacing=spacing)
@@ -183,7 +183,7 @@ def test_a_chain_of_ddim(eta, spacing, predicts, clip):
 @pytest.mark.parametrize("kind", ["DDPMScheduler", "DDIMScheduler"])
 @pytest.mark.parametrize(("spacing", "lower", "longer"), [
     ("leading", 0, 0), ("trailing", 36, 62), ("linspace", 220, 0)])
-def test_the_steps_of_a_shorter_chain(kind, spacing, lower, longer):
+def test_timesteps_of_a_shorter_chain_are_ours(kind, spacing, lower, longer):
     """As ours, but for halves, which they round to even and we up; and but for faults of theirs, as follows.
 
     A chain of one step of "linspace" begins at timestep 0, where hardly any noise is. Of "trailing", one may be longer.

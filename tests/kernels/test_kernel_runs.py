@@ -20,6 +20,8 @@ from ddpm_np.check.gradients.derivatives import vjp_parts
 from ddpm_np.check.gradients.rules import LAYOUTS, laid_out
 from ddpm_np.kernels.numpy_runs import RUN, SHORTEST_RUN, channel_sums, long_runs, pixel_sums, pixels_in_a_run, repeated
 
+pytestmark = pytest.mark.usefixtures("one_blas_thread")
+
 # NumPy's settings
 
 

@@ -119,7 +119,7 @@ def test_invalid_labels_are_refused():
         cross_entropy(np.zeros((2, 4)), np.array([0, 4]))
     with pytest.raises(ValueError, match="labels must be from 0 to 3"):
         cross_entropy(np.zeros((2, 4)), np.array([-1, 0]))
-    with pytest.raises(ValueError, match=r"one label an image, shape \(2,\), got \(1,\)"):
+    with pytest.raises(ValueError, match=r"one label for each image, shape \(2,\), got \(1,\)"):
         cross_entropy(np.zeros((2, 4)), np.array([1]))
 
 

@@ -139,5 +139,5 @@ def test_points_of_the_wrong_shape_are_refused():
     model = MLP(MLPConfig())
     with pytest.raises(ValueError, match=r"expected points of shape \(N, 2\), got \(4, 3\)"):
         model(np.zeros((4, 3), np.float32), np.ones(4, int))
-    with pytest.raises(ValueError, match=r"one t a point, shape \(4,\), got \(1,\)"):
+    with pytest.raises(ValueError, match=r"one t for each point, shape \(4,\), got \(1,\)"):
         model(np.zeros((4, 2), np.float32), np.ones(1, int))

@@ -153,7 +153,7 @@ def test_the_net_embeds_t_minus_1():
     ({"channels": 6, "groups": 6, "channel_multipliers": (1, 2)}, None),
     ({"channels": 2, "groups": 1}, "channels is also the size of the time embedding: even and at least 4, got 2"),
     ({"channels": 9, "groups": 1}, "even and at least 4, got 9"),
-    ({"channel_multipliers": ()}, "channel_multipliers is empty: give one number a level"),
+    ({"channel_multipliers": ()}, "channel_multipliers is empty: give one number for each level"),
     ({"channel_multipliers": (1, 0)}, "channel_multipliers: 0 times 8 channels must be a whole number"),
     ({"blocks_per_level": 0}, "blocks_per_level must be at least 1, got 0"),
     ({"groups": 0}, "groups must be at least 1, got 0"),
@@ -184,8 +184,8 @@ def test_unknown_presets_are_refused():
     ((2, 8, 8, 1), (2,), None, r"expected images of shape \(N, 8, 8, 2\), got \(2, 8, 8, 1\)"),
     ((2, 4, 8, 2), (2,), None, r"expected images of shape \(N, 8, 8, 2\), got \(2, 4, 8, 2\)"),
     ((8, 8, 2), (2,), None, r"got \(8, 8, 2\)"),
-    ((2, 8, 8, 2), (1,), None, r"expected one t an image, shape \(2,\), got \(1,\)"),
-    ((2, 8, 8, 2), (), None, r"expected one t an image, shape \(2,\), got \(\)"),
+    ((2, 8, 8, 2), (1,), None, r"expected one t for each image, shape \(2,\), got \(1,\)"),
+    ((2, 8, 8, 2), (), None, r"expected one t for each image, shape \(2,\), got \(\)"),
     ((2, 8, 8, 2), (2,), (2,), "this net has num_classes=None: it takes no labels y"),
 ])
 def test_inputs_of_the_wrong_shape_are_refused(x, t, y, words):

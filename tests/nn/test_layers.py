@@ -174,7 +174,7 @@ class Pair(Module):
 
 def test_parameters_in_the_order_of_assignment():
     pair = Pair()
-    with pytest.raises(RuntimeError, match=r"first has no numbers yet: call initialise\(\) first"):
+    with pytest.raises(RuntimeError, match=r"first has no values yet: call initialise\(\) first"):
         pair.parameters()
     assert pair.initialise() is pair
     assert [name for name, _ in pair.named_parameters()] == [
@@ -283,7 +283,8 @@ def test_dropout_is_the_identity_in_evaluation_and_at_0():
     layer = Dropout(0.5)
     assert layer.eval()(x) is x
     assert Dropout(0.0)(x) is x
-    with pytest.raises(RuntimeError, match=r"call the net inside nn\.randomness\(seed, step\), or model\.eval\(\)"):
+    with pytest.raises(RuntimeError, match=r"call the net inside randomness\(seed, step\) of ddpm_np\.autograd\."
+                                           r"randomness, or call model\.eval\(\) first"):
         layer.train()(x)
 
 

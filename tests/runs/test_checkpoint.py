@@ -252,7 +252,7 @@ def test_a_file_that_describes_a_larger_net_than_it_holds_costs_nothing(content,
     assert peak < 2 * len(content)
 
 
-def test_the_best_is_kept(tmp_path):
+def test_keep_last_keeps_the_best_checkpoint_too(tmp_path):
     config, trainer = tiny()
     for step, loss in ((1, 0.5), (2, 0.1), (3, 0.4), (4, 0.3), (5, 0.2)):
         checkpoint.save(checkpoint.path_of(tmp_path, step), trainer, config, loss)
@@ -261,7 +261,7 @@ def test_the_best_is_kept(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="another kind of permissions")
-def test_where_a_checkpoint_cannot_be_written(tmp_path):
+def test_an_unwritable_path_is_an_error_and_leaves_nothing(tmp_path):
     config, trainer = tiny()
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=r"Not a directory|File exists"):

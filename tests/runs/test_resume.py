@@ -62,7 +62,7 @@ def test_steps_in_two_runs_are_the_steps_of_one(tmp_path, first):
     assert not np.array_equal(one.flat.data, two.flat.data)
 
 
-def test_a_number_that_is_not_finite_stops_the_run_and_is_not_saved():
+def test_a_non_finite_number_stops_the_run_and_is_not_saved():
     trainer, _ = trainer_of(small_run(), workers=1)
     good = np.zeros((6, 8, 8, 1), np.float32)
     list(trainer.run([(good, None)] * 2, 2, log_every=1))
@@ -73,7 +73,7 @@ def test_a_number_that_is_not_finite_stops_the_run_and_is_not_saved():
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-def test_a_loss_that_is_not_finite_changes_nothing_though_its_gradient_is_finite():
+def test_a_non_finite_loss_changes_nothing_even_if_its_gradient_is_finite():
     def objective(*arguments):
         return simple_loss(*arguments) + np.float32(np.inf)
 
@@ -125,7 +125,7 @@ def interrupted(folder, kind, delay):
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGKILL])
-def test_a_killed_run_goes_on_as_if_it_had_not_been(uninterrupted, tmp_path, kind):
+def test_a_killed_run_resumes_to_the_same_bytes(uninterrupted, tmp_path, kind):
     chance = random.Random(7)
     for i in range(KILLS):
         folder = tmp_path / str(i)
@@ -148,7 +148,7 @@ def copied(run, folder):
     return folder
 
 
-def test_a_damaged_checkpoint_is_passed_over_and_said(uninterrupted, tmp_path, capsys):
+def test_a_damaged_checkpoint_is_skipped_with_a_warning(uninterrupted, tmp_path, capsys):
     folder = copied(uninterrupted, tmp_path / "run")
     (folder / "checkpoint-00000080.safetensors").write_bytes(b"cut")
     assert main(["train", "--resume", "--steps", "61", "--out", str(folder)]) == 0
@@ -183,7 +183,7 @@ def test_resume_without_a_checkpoint_is_refused(tmp_path, capsys):
     assert "no checkpoint in" in capsys.readouterr().err
 
 
-def test_only_the_last_ones_are_kept(tmp_path):
+def test_keep_last_keeps_the_last_checkpoints(tmp_path):
     for step in (5, 100, 20, 3):
         checkpoint.path_of(tmp_path, step).write_bytes(b"")
     checkpoint.keep_last(tmp_path, 2)

@@ -148,7 +148,7 @@ def test_a_break_and_a_save_lose_nothing(whole, tmp_path):
     assert_ends_as(whole, tmp_path / "run")
 
 
-def test_a_broken_loop_can_be_taken_up_again(whole, tmp_path):
+def test_iteration_continues_after_a_break(whole, tmp_path):
     run, steps = start(tmp_path / "run"), []
     while run.step < 12:
         for record in run:
@@ -246,7 +246,7 @@ def test_a_stop_while_samples_are_drawn_leaves_the_picture_out(whole, tmp_path, 
     assert_ends_as(whole, tmp_path / "run")
 
 
-def test_progress_is_told_of_every_step(tmp_path):
+def test_progress_is_called_at_every_step(tmp_path):
     steps, grids = [], []
 
     @contextlib.contextmanager
@@ -301,7 +301,7 @@ def test_more_steps_need_no_override(whole, tmp_path):
     (["dataset='nothing'"], "no data set is called 'nothing'"), (["in_channels=3"], "the net takes"),
     (["num_classes=10"], r"'digits' has 10 labels .* the unconditional one: --set model\.num_classes=11"),
 ])
-def test_what_does_not_go_together_is_refused_before_anything_is_written(tmp_path, values, words):
+def test_incompatible_settings_are_refused_before_anything_is_written(tmp_path, values, words):
     with pytest.raises(ValueError, match=words):
         start(tmp_path / "run", *values)
     assert not (tmp_path / "run").exists()
@@ -371,7 +371,7 @@ def test_the_net_of_a_run_is_what_load_returns(whole):
 
 # ------------------------------------------------------------------------------------------- metrics and published
 
-def test_the_log_is_cut_to_what_will_not_be_logged_again(tmp_path):
+def test_the_log_is_cut_at_the_resumed_step(tmp_path):
     path = tmp_path / "metrics.jsonl"
     with MetricsLog(path, 0, 2) as log:
         for step in (2, 4, 6, 7):

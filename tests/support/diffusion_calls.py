@@ -69,7 +69,7 @@ def chain(items: Any) -> list[Any]:
 
 def trajectory(s: d.Schedule, a: dict[str, Any], levels: int | None = None) -> list[Any]:
     """Appendix A on one trajectory."""
-    from ddpm_np.diffusion import trajectory as lines
+    from ddpm_np.diffusion import appendix_a as lines
 
     x = d.q_trajectory(s, a["levels"], a["noises"])
     tr = d.Trajectory(reverse(s, variance="large"), x, levels)

@@ -18,7 +18,8 @@ from ddpm_np.diffusion import Reverse, bound_loss, linear_schedule, p_mean_varia
 from ddpm_np.diffusion.oracle import Gaussian
 from ddpm_np.models import MLP, MLPConfig
 from ddpm_np.toys import plots
-from ddpm_np.toys.training import LearnedForward, bound_terms, fresh, learned_forward_loss, standard_error
+from ddpm_np.toys.evaluation import bound_terms, standard_error
+from ddpm_np.toys.training import LearnedForward, fresh, learned_forward_loss
 
 SIGMAS = stats.norm.isf(FALSE_ALARM / 2)  # a mean of many draws is further off only with that chance
 SMALL = MLPConfig(width=32, depth=2, outputs=4, input_scale=10.0)

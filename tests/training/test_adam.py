@@ -59,7 +59,7 @@ def test_fifty_adam_steps_equal_the_equations(lr, betas, eps, warmup, dtype, tol
     assert adam.updates == 50
 
 
-def test_more_numbers_than_a_pass_takes_at_a_time():
+def test_parameters_longer_than_one_block_are_updated():
     shapes = [(70_001,), (3,)]
     parameters = leaves(shapes=shapes)
     before = np.concatenate([p.data for p in parameters])
@@ -85,7 +85,7 @@ def test_the_first_update_of_a_warm_up_has_rate_0():
     assert float(adam.rate()) == 0.1 / 4
 
 
-def test_a_parameter_without_a_gradient_is_as_one_whose_gradient_is_0():
+def test_a_missing_gradient_counts_as_zero():
     with_zero, without = leaves(), leaves()
     first, second = Adam(with_zero, lr=0.1), Adam(without, lr=0.1)
     for k in range(3):
@@ -99,7 +99,7 @@ def test_a_parameter_without_a_gradient_is_as_one_whose_gradient_is_0():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_gradient_that_is_not_finite_changes_nothing(bad):
+def test_a_non_finite_gradient_changes_nothing(bad):
     parameters = leaves()
     adam = Adam(parameters, lr=0.1, warmup=2)
     for k in range(4):
@@ -123,7 +123,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing(bad):
     ({"eps": -1e-8}, "must not be negative"),
     ({"warmup": -1}, "must not be negative"),
 ])
-def test_settings_that_make_no_sense(options, words):
+def test_invalid_settings_are_refused(options, words):
     with pytest.raises(ValueError, match=words):
         Adam(leaves(), **options)
 
@@ -134,7 +134,7 @@ def test_settings_that_make_no_sense(options, words):
 
 
 @pytest.mark.parametrize("g", [2.0, -0.03, 1e-5])
-def test_the_definitions_first_step_in_closed_form(g):
+def test_the_first_step_of_the_definition_in_closed_form(g):
     for b1, b2 in [(0.9, 0.999), (0.5, 0.25), (0.0, 0.0)]:
         for k in (1, np.asarray(1.0)):  # a number, or one on a device
             theta, m, v = adam_step(np.array([1.0]), np.array([g]), np.zeros(1), np.zeros(1), k, 0.1, (b1, b2), 1e-3)
@@ -155,7 +155,7 @@ def test_the_definition_changes_none_of_its_inputs_and_keeps_their_dtype():
             np.testing.assert_array_equal(a, b)
 
 
-def test_adam_by_its_definition_is_the_loop_over_the_definition():
+def test_adam_equals_a_loop_over_its_definition():
     """To the bit: with warm-up and with the third gradient not finite."""
     parameters = leaves()
     adam = Adam(parameters, lr=0.1, betas=(0.8, 0.95), eps=1e-3, warmup=3)

@@ -15,7 +15,7 @@ from ddpm_np.training.algorithm1 import gradient_of_batch
 SCHEDULE = Schedule.from_betas(BETAS)
 
 
-def test_the_algorithm_written_out():
+def test_the_gradient_of_a_batch_is_algorithm_1_written_out():
     """In float64, with the closed form of q(x_t | x₀) and dropout's own draws."""
     model, x_0, seed, step = net("float64"), batch(0, dtype=np.float64), 11, 4
     loss, grads = gradient_of_batch(model, SCHEDULE, simple_loss, x_0, seed=seed, step=step)
@@ -42,7 +42,7 @@ def test_gradients_are_written_into_arrays():
 
 
 @pytest.mark.parametrize("ends", [[6], [1, 6], [2, 3, 6]])
-def test_parts_of_a_batch_add_up(ends):
+def test_gradients_of_parts_sum_to_that_of_the_batch(ends):
     """Draws belong to images, so that a part sees the t, noise and dropout of the whole batch."""
     model, x_0 = net("float64"), batch(2, dtype=np.float64)
     loss, grads = gradient_of_batch(model, SCHEDULE, simple_loss, x_0, seed=3, step=0)

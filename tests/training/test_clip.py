@@ -16,7 +16,7 @@ from ddpm_np.training.flat import norm_by_blocks
 
 @pytest.mark.parametrize("size", [1e-3, 1.0, 1e4])
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-14), ("float32", 1e-6)])
-def test_clip_by_the_norm_of_all_together(size, dtype, tolerance):
+def test_clip_scales_by_the_global_norm(size, dtype, tolerance):
     parameters = leaves(dtype)
     for p, g in zip(parameters, random_gradients(3, size=size), strict=True):
         p.grad = g.astype(dtype)
@@ -43,14 +43,14 @@ def test_the_norm_by_blocks_is_the_norm(size, dtype, tolerance):
         assert math.isclose(found, math.sqrt(math.fsum(float(v) ** 2 for v in x)), rel_tol=tolerance)
 
 
-def test_a_norm_over_many_blocks():
+def test_the_norm_of_many_blocks_keeps_its_digits():
     x = generator("norm").standard_normal(100_003).astype(np.float32)
     exact = math.sqrt(math.fsum(float(v) ** 2 for v in x))
     assert math.isclose(float(norm_by_blocks(x)), exact, rel_tol=1e-6)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_gradient_that_is_not_finite_is_clipped_to_0(bad):
+def test_a_non_finite_gradient_is_clipped_to_zero(bad):
     flat = generator("bad").standard_normal(50_000)
     flat[40_000] = bad
     p = Tensor(np.zeros(50_000), requires_grad=True)
@@ -71,7 +71,7 @@ def test_the_factor_of_a_clip(norm, max_norm, scale, finite, dtype):
     assert bool(ok) == finite
 
 
-def test_clips_that_make_no_sense():
+def test_invalid_clips_are_refused():
     p = Tensor(np.zeros(3), requires_grad=True)
     for wrong in (0.0, -1.0, math.nan):
         with pytest.raises(ValueError, match="max_norm must be positive, got"):

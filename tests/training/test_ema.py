@@ -13,7 +13,7 @@ from ddpm_np.training.ema import EMA
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.9, 0.9999, 1.0])
-def test_the_average_of_weights(decay):
+def test_the_average_equals_its_closed_form(decay):
     """θ̄_k = dᵏ·θ₀ + (1 − d)·Σ dᵏ⁻ʲ·θ_j: no debias."""
     layer = Linear(3, 2).initialise(dtype="float64")
     ema = EMA(layer, decay)
@@ -50,6 +50,6 @@ def test_the_average_is_a_net_of_its_own():
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.1, math.nan])
-def test_decays_that_make_no_sense(decay):
+def test_invalid_decays_are_refused(decay):
     with pytest.raises(ValueError, match=r"decay must be in \[0, 1\], got"):
         EMA(Linear(1, 1).initialise(), decay)

@@ -14,7 +14,7 @@ from ddpm_np.training.adam import Adam
 from ddpm_np.training.flat import Flat
 
 
-def test_assigning_data_after_adam_is_made():
+def test_assigning_data_copies_into_the_flat_array():
     """The parameters are views of one array then; assigning copies into it."""
     parameters = leaves()
     adam = Adam(parameters, lr=0.1)
@@ -23,7 +23,7 @@ def test_assigning_data_after_adam_is_made():
     np.testing.assert_array_equal(adam.flat.data[12:17], np.arange(5.0))
 
 
-def test_parameters_that_make_no_sense():
+def test_invalid_parameters_are_refused():
     with pytest.raises(ValueError, match="there are no parameters to optimise"):
         Adam([])
     mixed = [*leaves("float64", [(2,)]), *leaves("float32", [(2,)])]

@@ -103,11 +103,11 @@ def device(monkeypatch):
 
 
 @pytest.mark.parametrize(("dtype", "steps", "tolerance"), [("float64", 3, 1e-11), ("float32", 2, 1e-3)])
-def test_the_fused_update_on_a_device(device, dtype, steps, tolerance):
+def test_the_fused_update_on_a_gpu_equals_the_host(device, dtype, steps, tolerance):
     checks.check_training(device, tolerance, steps=steps, dtype=dtype)
 
 
-def test_the_fused_update_on_a_device_is_not_waited_for(device):
+def test_the_fused_update_on_a_gpu_transfers_nothing_to_the_host(device):
     trainer = checks.make_trainer(device)
     trainer.step(checks.batch(0))
     fake_cupy.counts.reset()

@@ -96,27 +96,27 @@ def small(monkeypatch):
     (2e9, "--set shards=8 with --set recompute=true with --workers 1 needs 1.8 GB"),
     (1.7e9, "one image at a time needs 1.8 GB, so choose a smaller net or image"),
 ])
-def test_what_does_not_fit_is_told_with_what_would(small, free, advice):
+def test_a_run_that_does_not_fit_suggests_settings_that_do(small, free, advice):
     with pytest.raises(MemoryError, match=advice):
         check_memory(None, 8, 2, 2, int(free))
 
 
-def test_a_run_that_recomputes_already_is_told_what_else_would_fit(small):
+def test_a_run_that_recomputes_already_gets_other_suggestions(small):
     with pytest.raises(MemoryError, match=r"each image 0\.5 GB, 2 workers .*: --set shards=8 needs 2\.6 GB"):
         check_memory(None, 8, 2, 2, 3 * 10**9, recompute=True)
 
 
 @pytest.mark.parametrize("free", [None, 10**10])
-def test_what_fits_or_cannot_be_known_passes(small, free):
+def test_a_run_that_fits_or_cannot_be_judged_passes(small, free):
     check_memory(None, 8, 2, 2, free)
 
 
-def test_this_machine_says_what_is_free():
+def test_free_memory_of_this_machine_is_plausible():
     free = free_memory(get_backend("numpy"))
     assert free is None or 10**6 < free < 10**14
 
 
-def test_the_command_line_says_so_before_anything_is_written(small, monkeypatch, tmp_path, capsys):
+def test_the_command_line_refuses_before_anything_is_written(small, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(memory, "free_memory", lambda backend: 7 * 10**9)
     out = tmp_path / "run"
     assert cli.main(["train", "--batch-size", "8", "--set", "shards=2", "--workers", "2", "--out", str(out)]) == 2

@@ -90,7 +90,7 @@ def test_shards_change_rounding_only():
     np.testing.assert_allclose(more, whole, rtol=2e-4)  # no more shards than images
 
 
-def test_steps_draw_anew():
+def test_every_step_draws_new_numbers():
     trainer, logs = trained(steps=3, lr=0.0)
     again = trainer.step(batch(0))
     assert len({loss for loss, _ in logs} | {float(again["loss"])}) == 4
@@ -129,7 +129,7 @@ def diverging(at, value=math.nan):
     return objective
 
 
-def test_a_gradient_that_is_not_finite_is_a_step_that_changes_nothing():
+def test_a_step_with_a_non_finite_gradient_changes_nothing():
     trainer = Trainer(net(), Schedule.from_betas(BETAS), diverging(at=3), warmup=0, lr=1e-3, shards=1)
     for k in range(5):
         before = bits(trainer)
@@ -140,7 +140,7 @@ def test_a_gradient_that_is_not_finite_is_a_step_that_changes_nothing():
     assert trainer.adam.updates == 4
 
 
-def test_run_logs_means_and_stops_where_it_is_told():
+def test_run_logs_means_and_stops_at_the_given_step():
     batches = [(batch(k), None) for k in range(20)]
     expected = Trainer(net(), Schedule.from_betas(BETAS), warmup=4, lr=1e-3)
     logs = [expected.step(b) for b, _ in batches[:7]]
@@ -158,7 +158,7 @@ def test_run_logs_means_and_stops_where_it_is_told():
     assert [r.step for r in stopped.run(batches, 10, 100, on_step=lambda step: step == 2)] == [2]
 
 
-def test_a_run_that_diverges_says_so():
+def test_a_diverging_run_raises():
     trainer = Trainer(net(), Schedule.from_betas(BETAS), diverging(at=2), warmup=0, shards=1)
     with pytest.raises(TrainingDiverged, match="between steps 1 and 3 was not finite: try a smaller learning_rate"):
         list(trainer.run([(batch(k), None) for k in range(5)], 5, log_every=3))
@@ -184,11 +184,11 @@ def test_training_lowers_the_loss():
     ({"ema": 2.0}, r"decay must be in \[0, 1\], got 2.0"),
     ({"seed": -1}, "seed must be an int from 0"),
 ])
-def test_settings_that_make_no_sense(options, words):
+def test_invalid_settings_are_refused(options, words):
     with pytest.raises(ValueError, match=words):
         Trainer(net(), linear_schedule(10), **options).step(batch(0))
 
 
-def test_an_empty_batch():
+def test_an_empty_batch_is_refused():
     with pytest.raises(ValueError, match="a batch needs at least one image"):
         Trainer(net(), linear_schedule(10)).step(batch(0, n=0))

@@ -1,112 +1,126 @@
-"""Elementwise ops. Inputs broadcast; the tape undoes it, so each vjp is written for equal shapes."""
+"""Elementwise ops, each with its equation and derivative. Inputs broadcast; the tape undoes it.
+
+A vjp is therefore written for equal shapes. The arrays `a`, `b` and `x` are of any shape, as is the result.
+"""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from ddpm_np.autograd.op import above_minus_one, nonzero, op, positive, reals
-from ddpm_np.backend import of
+from ddpm_np.autograd.op import Forward, above_minus_one, nonzero, op, positive, reals
+from ddpm_np.autograd.tape import Gradients
+from ddpm_np.backend import Array, of
 
 
 @op(linear=True)
-def add(a, b):
+def add(a: Array, b: Array) -> Forward:
     """y = a + b;   ∂y/∂a = ∂y/∂b = 1."""
     return a + b, lambda g: (g, g)
 
 
 @op(linear=True)
-def subtract(a, b):
+def subtract(a: Array, b: Array) -> Forward:
     """y = a − b;   ∂y/∂a = 1, ∂y/∂b = −1."""
     return a - b, lambda g: (g, lambda: -g)
 
 
 @op(saves=("a", "b"))
-def multiply(a, b):
+def multiply(a: Array, b: Array) -> Forward:
     """y = a·b;   ∂y/∂a = b, ∂y/∂b = a."""
     return a * b, lambda g: (lambda: g * b, lambda: g * a)
 
 
 @op(nonzero, saves=("b", "y"))
-def divide(a, b):
+def divide(a: Array, b: Array) -> Forward:
     """y = a/b;   ∂y/∂a = 1/b, ∂y/∂b = −y/b."""
     y = a / b
     return y, lambda g: (lambda: g / b, lambda: -g * y / b)
 
 
 @op(linear=True)
-def negative(x):
+def negative(x: Array) -> Forward:
     """y = −x;   ∂y/∂x = −1."""
     return -x, lambda g: (-g,)
 
 
 @op(positive, saves=("x",))
-def pow_(x, exponent):
+def pow_(x: Array, exponent: float) -> Forward:
     """y = xᵖ for a number p;   ∂y/∂x = p·xᵖ⁻¹."""
     return x**exponent, lambda g: (g * exponent * x ** (exponent - 1), None)
 
 
 @op(saves=("x",))
-def square(x):
+def square(x: Array) -> Forward:
     """y = x²;   ∂y/∂x = 2x."""
     return x * x, lambda g: (g * (2 * x),)
 
 
 @op(positive, saves=("y",))
-def sqrt(x):
+def sqrt(x: Array) -> Forward:
     """y = √x;   ∂y/∂x = 1/(2y)."""
     y = of(x).sqrt(x)
     return y, lambda g: (g / (2 * y),)
 
 
 @op(saves=("y",))
-def exp(x):
+def exp(x: Array) -> Forward:
     """y = eˣ;   ∂y/∂x = y."""
     y = of(x).exp(x)
     return y, lambda g: (g * y,)
 
 
 @op(saves=("x",))
-def expm1(x):
+def expm1(x: Array) -> Forward:
     """y = eˣ − 1;   ∂y/∂x = eˣ."""
     xp = of(x)
     return xp.expm1(x), lambda g: (g * xp.exp(x),)
 
 
 @op(positive, saves=("x",))
-def log(x):
+def log(x: Array) -> Forward:
     """y = ln x;   ∂y/∂x = 1/x."""
     return of(x).log(x), lambda g: (g / x,)
 
 
 @op(above_minus_one, saves=("x",))
-def log1p(x):
+def log1p(x: Array) -> Forward:
     """y = ln(1 + x);   ∂y/∂x = 1/(1 + x)."""
     return of(x).log1p(x), lambda g: (g / (1 + x),)
 
 
 @op(saves=("x",))
-def sin(x):
+def sin(x: Array) -> Forward:
     """y = sin x;   ∂y/∂x = cos x."""
     xp = of(x)
     return xp.sin(x), lambda g: (g * xp.cos(x),)
 
 
 @op(saves=("x",))
-def cos(x):
+def cos(x: Array) -> Forward:
     """y = cos x;   ∂y/∂x = −sin x."""
     xp = of(x)
     return xp.cos(x), lambda g: (-g * xp.sin(x),)
 
 
 @op(saves=("y",))
-def tanh(x):
+def tanh(x: Array) -> Forward:
     """y = tanh x;   ∂y/∂x = 1 − y²."""
     y = of(x).tanh(x)
     return y, lambda g: (g * (1 - y * y),)
 
 
-def logistic(x):
-    """σ(x) = 1/(1 + e⁻ˣ) of an array, without overflow: e^x is taken of −|Re x| alone."""
+def logistic(x: Array) -> Array:
+    """Return σ(x) = 1/(1 + e⁻ˣ), without overflow: the exponential is taken of −|Re x| only.
+
+    Parameters
+    ----------
+    x : array
+
+    Returns
+    -------
+    array of x's shape
+    """
     xp = of(x)
     right = xp.real(x) >= 0 if "complex" in str(x.dtype) else x >= 0  # the shape of x
     z = xp.exp(xp.where(right, -x, x))  # |z| ≤ 1
@@ -114,25 +128,25 @@ def logistic(x):
 
 
 @op(saves=("s",))
-def sigmoid(x):
+def sigmoid(x: Array) -> Forward:
     """s = σ(x) = 1/(1 + e⁻ˣ);   ∂s/∂x = s(1 − s)."""
     s = logistic(x)
     return s, lambda g: (g * s * (1 - s),)
 
 
 @op(saves=("s", "x"))
-def silu(x):
+def silu(x: Array) -> Forward:
     """y = x·σ(x);   ∂y/∂x = σ + y(1 − σ)."""
     s = logistic(x)
 
-    def vjp(g):
+    def vjp(g: Array) -> Gradients:
         return (g * (s + x * s * (1 - s)),)
 
     return x * s, vjp
 
 
 @op(saves=("x", "y"))
-def log_ndtr(x):
+def log_ndtr(x: Array) -> Forward:
     """y = ln Φ(x), Φ the standard normal CDF;   ∂y/∂x = φ(x)/Φ(x) = exp(−x²/2 − y)/√(2π)."""
     xp = of(x)
     y = xp.log_ndtr(x)
@@ -140,18 +154,18 @@ def log_ndtr(x):
 
 
 @op(reals._replace(kinks=(-1.0, 1.0)), analytic=False, saves=("inside",))
-def clip(x, low, high):
+def clip(x: Array, low: float, high: float) -> Forward:
     """y = min(max(x, low), high);   ∂y/∂x = 1 inside [low, high], 0 outside."""
     inside = (x >= low) & (x <= high)
     return of(x).clip(x, low, high), lambda g: (g * of(g).astype(inside, g.dtype), None, None)
 
 
 @op(saves=("condition",), linear=False)
-def where(condition, a, b):
-    """y = a where the condition holds, else b; the condition, a boolean array, has no gradient."""
+def where(condition: Array, a: Array, b: Array) -> Forward:
+    """y = a where `condition` holds, else b;   ∂y/∂a = 1 where it holds, ∂y/∂b = 1 elsewhere."""
     xp = of(condition, a, b)
 
-    def vjp(g):
+    def vjp(g: Array) -> Gradients:
         zero = xp.zeros_like(g)
         return None, lambda: xp.where(condition, g, zero), lambda: xp.where(condition, zero, g)
 
@@ -159,13 +173,13 @@ def where(condition, a, b):
 
 
 @op(linear=True, analytic=False)
-def astype(x, dtype):
-    """y = x in another floating dtype;   the gradient comes back in x's own."""
+def astype(x: Array, dtype: Any) -> Forward:
+    """y = x in another floating dtype;   ∂y/∂x = 1: the gradient is converted to x's dtype."""
     return of(x).astype(x, dtype), lambda g: (g, None)
 
 
 @op(saves=("keep",))
-def dropout(x, keep, scale):
-    """y = scale·x where `keep` holds, else 0;   ∂y/∂x = scale or 0. The boolean array `keep` has no gradient."""
+def dropout(x: Array, keep: Array, scale: float) -> Forward:
+    """y = scale·x where the boolean array `keep` holds, else 0;   ∂y/∂x = scale where it holds, else 0."""
     y = x * (of(x).astype(keep, x.dtype) * scale)
     return y, lambda g: (g * (of(g).astype(keep, g.dtype) * scale), None, None)

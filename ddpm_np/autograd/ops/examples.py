@@ -1,12 +1,13 @@
-"""Inputs on which every op can be tried: inside its domain, away from its kinks, of several shapes.
+"""Example inputs of every op: inside its domain, away from its kinks, of several shapes.
 
-The tests and the maths checker enumerate these beside the registry, so an op is not done before it has some here.
-This is host code in NumPy, since examples are made once and carried to whatever namespace they are tried on.
+The tests and the maths checker enumerate these beside the registry, so an op is not done before it has examples here,
+and an independent value in ``check/gradients/reference_ops.py``.
+This is host code in NumPy: examples are made once and copied to the namespace under test.
 
     for example in examples("conv2d", rng):
         y = REGISTRY["conv2d"](*example.inputs, **example.static)
 
-Each array is float64 (a condition is bool), contiguous, and the caller's own. The last example is an empty one.
+Each array is float64 (a condition is bool), contiguous, and the caller's own. An op's last example has no elements.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ class Example:
 
     Attributes
     ----------
-    arrays : tuple
-        The operands: float64, or bool for a condition, or None for an optional one left out.
+    arrays : tuple of array or None
+        The operands: float64, bool for a condition, or None for an optional operand left out.
     extra : tuple
-        What follows them by position and is no array: a shape, axes, a dtype, an index, a number.
+        The positional arguments after the arrays: a shape, axes, a dtype, an index, a number.
     static : dict
-        Keyword-only parameters.
+        The keyword-only arguments.
     """
 
     arrays: tuple[np.ndarray | None, ...]
@@ -40,16 +41,35 @@ class Example:
 
     @property
     def inputs(self) -> tuple[Any, ...]:
-        """All positional inputs."""
+        """All positional arguments.
+
+        Returns
+        -------
+        tuple
+        """
         return self.arrays + self.extra
 
     @property
     def empty(self) -> bool:
-        """Whether one of the operands has no elements."""
+        """Whether an operand has no elements.
+
+        Returns
+        -------
+        bool
+        """
         return any(a is not None and a.size == 0 for a in self.arrays)
 
     def with_arrays(self, arrays: Any) -> Example:
-        """The same example on other operands."""
+        """Return the same example with other operands.
+
+        Parameters
+        ----------
+        arrays : iterable of array or None
+
+        Returns
+        -------
+        Example
+        """
         return Example(tuple(arrays), self.extra, self.static)
 
     def __str__(self) -> str:
@@ -58,48 +78,71 @@ class Example:
 
 
 def examples(name: str, rng: Rng) -> list[Example]:
-    """Examples of the op `name`, drawn from `rng`.
+    """Return the examples of an op.
+
+    Parameters
+    ----------
+    name : str
+        The op's name.
+    rng : numpy.random.Generator
+        The arrays are drawn from it.
+
+    Returns
+    -------
+    list of Example
 
     Raises
     ------
     ValueError
-        For an op that has none.
+        If there are none for this op.
     """
     if name not in _MAKERS:
         raise ValueError(f"the op {name!r} has no examples: write some in {__name__}")
     return [e.with_arrays(None if a is None else np.asarray(a) for a in e.arrays) for e in _MAKERS[name](rng)]
 
 
-Draw = Callable[[Rng, tuple[int, ...]], np.ndarray]
+Draw = Callable[[Rng, tuple[int, ...]], np.ndarray]  # (generator, shape) -> float64 array of that shape
 
 
-def real(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:
-    """Normal numbers."""
+def real(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:  # numpydoc ignore=PR01,RT01
+    """Draw standard normal numbers."""
     return rng.standard_normal(shape)
 
 
-def wide(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:
-    """Numbers on both tails: uniform on ±30."""
+def wide(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:  # numpydoc ignore=PR01,RT01
+    """Draw numbers far into both tails: uniform on ±30."""
     return rng.uniform(-30, 30, shape)
 
 
-def positive(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:
-    """Uniform on [1/3, 3]."""
+def positive(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:  # numpydoc ignore=PR01,RT01
+    """Draw positive numbers: uniform on [1/3, 3]."""
     return rng.uniform(1 / 3, 3, shape)
 
 
-def nonzero(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:
-    """Of either sign, between 1/3 and 3 away from 0."""
+def nonzero(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:  # numpydoc ignore=PR01,RT01
+    """Draw numbers of either sign, between 1/3 and 3 in magnitude."""
     return positive(rng, shape) * rng.choice([-1.0, 1.0], shape)
 
 
-def above_minus_one(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:
-    """Uniform on [−0.9, 3]."""
+def above_minus_one(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:  # numpydoc ignore=PR01,RT01
+    """Draw numbers above −1: uniform on [−0.9, 3]."""
     return rng.uniform(-0.9, 3, shape)
 
 
 def away_from(kinks: tuple[float, ...], rng: Rng, shape: tuple[int, ...], gap: float = 0.01) -> np.ndarray:
-    """Normal numbers of standard deviation 2, none nearer than `gap` to a kink."""
+    """Draw normal numbers of standard deviation 2, none nearer than `gap` to a kink.
+
+    Parameters
+    ----------
+    kinks : tuple of float
+    rng : numpy.random.Generator
+    shape : tuple of int
+    gap : float
+
+    Returns
+    -------
+    float64 array of shape `shape`
+    """
     x = 2 * rng.standard_normal(shape)
     for kink in kinks:
         x = np.where(np.abs(x - kink) < gap, kink + np.where(x < kink, -2, 2) * gap, x)
@@ -107,7 +150,7 @@ def away_from(kinks: tuple[float, ...], rng: Rng, shape: tuple[int, ...], gap: f
 
 
 def _unary(draw: Draw, *draws: Draw) -> Callable[[Rng], list[Example]]:
-    """Examples of an elementwise op of one array; each further `draws` gives one more."""
+    """Return a maker of examples of an elementwise op of one array; each of `draws` adds one."""
 
     def make(rng: Rng) -> list[Example]:
         drawn = [(draw, (3, 4)), (draw, ()), (draw, (2, 3, 1, 5)), *((d, (5, 7)) for d in draws), (draw, (0, 3))]
@@ -117,7 +160,7 @@ def _unary(draw: Draw, *draws: Draw) -> Callable[[Rng], list[Example]]:
 
 
 def _binary(draw_a: Draw, draw_b: Draw) -> Callable[[Rng], list[Example]]:
-    """Examples of an elementwise op of two arrays that broadcast."""
+    """Return a maker of examples of an elementwise op of two arrays that broadcast."""
     shapes: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
         ((3, 4), (3, 4)), ((3, 1, 4), (5, 1)), ((2, 3), ()), ((4,), (2, 3, 4)), ((1, 3), (2, 1)),
         ((2, 3, 2, 4), (3, 1, 4)), ((0, 3), (3,)),
@@ -150,7 +193,7 @@ def _dropout(rng: Rng) -> list[Example]:
 
 def _astype(rng: Rng) -> list[Example]:
     def exact(shape: tuple[int, ...]) -> np.ndarray:
-        """Numbers that float32 has too, so that the conversion is the identity and linear to the last bit."""
+        """Draw numbers that float32 holds exactly, so that the conversion is linear to the last bit."""
         return real(rng, shape).astype(np.float32).astype(np.float64)
 
     return [Example((exact(shape),), (dtype,))
@@ -178,7 +221,7 @@ def _softmax(rng: Rng) -> list[Example]:
 
 
 def _attention(rng: Rng) -> list[Example]:
-    """(leading axes, L, S, D, E): queries, keys, width of both, width of the values."""
+    """Make examples from (leading axes, L, S, D, E): queries, keys, width of both, width of the values."""
     sizes: list[tuple[tuple[int, ...], int, int, int, int]] = [
         ((), 3, 3, 4, 4), ((2,), 4, 5, 3, 2), ((2, 3), 5, 5, 4, 4), ((1,), 1, 6, 2, 3), ((2,), 64, 64, 16, 16),
         ((0,), 3, 4, 2, 2),
@@ -188,7 +231,7 @@ def _attention(rng: Rng) -> list[Example]:
 
 
 def _conv2d(rng: Rng) -> list[Example]:
-    """(x, (kh, kw, C_out), bias, stride, padding)."""
+    """Make examples from (shape of x, (kh, kw, C_out), bias, stride, padding)."""
     none, one, after = ((0, 0), (0, 0)), ((1, 1), (1, 1)), ((0, 1), (0, 1))
     sizes: list[tuple[tuple[int, int, int, int], tuple[int, int, int], bool, int, Any]] = [
         ((2, 4, 5, 3), (3, 3, 2), True, 1, one),
@@ -224,7 +267,7 @@ def _upsample_conv2d(rng: Rng) -> list[Example]:
 
 
 def _group_norm(rng: Rng) -> list[Example]:
-    """(x, groups, ε): one group, several, one a channel; a mean far from 0; some large enough for runs of pixels."""
+    """Make examples from (shape of x, groups, ε, mean): one group to one for each channel; some with long runs."""
     sizes: list[tuple[tuple[int, int, int, int], int, float, float]] = [
         ((2, 3, 4, 6), 1, 1e-6, 0.0), ((2, 4, 3, 6), 3, 1e-5, 0.0), ((3, 2, 5, 4), 4, 1e-6, 0.0),
         ((1, 3, 3, 4), 2, 0.5, 0.0), ((2, 3, 2, 4), 2, 1e-6, 10.0), ((2, 8, 8, 64), 32, 1e-6, 0.0),
@@ -245,7 +288,7 @@ def _reduction(rng: Rng) -> list[Example]:
 
 
 def _move(*settings: tuple[tuple[int, ...], Any]) -> Callable[[Rng], list[Example]]:
-    """Examples of an op that moves the elements of one array, from (shape, what it takes by position)."""
+    """Return a maker of examples of an op that moves the elements of one array, from (shape, second argument)."""
     return lambda rng: [Example((real(rng, shape),), (how,)) for shape, how in settings]
 
 

@@ -1,32 +1,59 @@
 """Matrix products.
 
 A row of a product must not depend on which other rows stand beside it: BLAS may add in another order for another
-number of rows. So a batch is multiplied image by image (a stack of matrices), not as one tall matrix, and an
-image's result is the same bits in any batch. Sums over the batch (weight gradients) run over the whole shard. Training,
-where nobody asks for one image's bits, takes tall matrices, which are faster: `images_together`.
+number of rows. So a batch is multiplied image by image (a stack of matrices), not as one tall matrix, and an image's
+result has the same bits in any batch. Sums over the batch (weight gradients) run over the whole shard. Training, where
+nobody needs the same bits of one image, takes tall matrices, which are faster: `images_together`.
 """
 
 from __future__ import annotations
 
-from ddpm_np.autograd.op import are_images_together, op
-from ddpm_np.backend import of
+from ddpm_np.autograd.op import Forward, are_images_together, op
+from ddpm_np.autograd.tape import Gradients
+from ddpm_np.backend import Array, of
 
 
 @op(saves=("a", "b"))
-def matmul(a, b):
-    """Y = A B, stacked over leading axes;   ∂: G Bᵀ and Aᵀ G.   a (…, I, K), b (…, K, J)."""
+def matmul(a: Array, b: Array) -> Forward:
+    """Y = A B, stacked over leading axes.
+
+    The gradients are G Bᵀ and Aᵀ G.
+
+    Parameters
+    ----------
+    a : array of shape (…, I, K)
+    b : array of shape (…, K, J)
+
+    Returns
+    -------
+    y : array of shape (…, I, J)
+
+    Raises
+    ------
+    ValueError
+        If an operand has fewer than two dimensions.
+    """
     xp = of(a, b)
     if min(a.ndim, b.ndim) < 2:
         raise ValueError(f"matmul takes matrices or stacks of them, got shapes {a.shape} and {b.shape}")
 
-    def vjp(g):
+    def vjp(g: Array) -> Gradients:
         return lambda: xp.matmul(g, xp.matrix_transpose(b)), lambda: xp.matmul(xp.matrix_transpose(a), g)
 
     return xp.matmul(a, b), vjp
 
 
-def rows(x):
-    """x (N, …, D) as a stack of one matrix an image, (N, M, D); (1, N·M, D) where images are taken together."""
+def rows(x: Array) -> Array:
+    """Return x as a stack of one matrix an image, or as one matrix inside `images_together`.
+
+    Parameters
+    ----------
+    x : array of shape (N, …, D)
+
+    Returns
+    -------
+    array of shape (N, M, D) or (1, N·M, D)
+    """
     n, d = x.shape[0], x.shape[-1]
     m = 1
     for size in x.shape[1:-1]:
@@ -35,8 +62,26 @@ def rows(x):
 
 
 @op(saves=("x", "w"))
-def linear(x, w, b=None):
-    """y = x W + b on the last axis;   ∂: g Wᵀ, Σ xᵀ g, Σ g.   x (N, …, D), w (D, E), b (E,), y (N, …, E)."""
+def linear(x: Array, w: Array, b: Array | None = None) -> Forward:
+    """y = x W + b on the last axis.
+
+    The gradients are g Wᵀ, Σ xᵀ g and Σ g, the sums over all other axes.
+
+    Parameters
+    ----------
+    x : array of shape (N, …, D)
+    w : array of shape (D, E)
+    b : array of shape (E,), optional
+
+    Returns
+    -------
+    y : array of shape (N, …, E)
+
+    Raises
+    ------
+    ValueError
+        If x has one dimension only, or another last axis than D.
+    """
     xp = of(x, w)
     if x.ndim < 2 or x.shape[-1] != w.shape[0]:
         raise ValueError(f"expected x of shape (N, …, {w.shape[0]}), got {x.shape}")
@@ -44,13 +89,13 @@ def linear(x, w, b=None):
     if b is not None:
         y = y + b
 
-    def vjp(g):
+    def vjp(g: Array) -> Gradients:
         flat = xp.reshape(g, (-1, g.shape[-1]))  # (N·M, E)
 
-        def gx():
+        def gx() -> Array:
             return xp.reshape(xp.matmul(flat, w.T), x.shape)
 
-        def gw():
+        def gw() -> Array:
             return xp.matmul(xp.reshape(x, (-1, x.shape[-1])).T, flat)  # (D, E)
 
         return gx, gw, (lambda: xp.sum(flat, axis=0))

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from ddpm_np.autograd.op import op
+from ddpm_np.autograd.op import Forward, op
 from ddpm_np.autograd.ops.elementwise import silu
-from ddpm_np.backend import of
+from ddpm_np.autograd.tape import Gradients
+from ddpm_np.backend import Array, of
 
 
 @op(saves=("inverse", "scale", "x_hat"))
-def group_norm(x, scale, bias, *, groups, eps):
-    """y = scale·x̂ + bias, x̂ = (x − m)/√(v + ε), m and v the mean and variance of each image's group of channels.
+def group_norm(x: Array, scale: Array, bias: Array, *, groups: int, eps: float) -> Forward:
+    """y = scale·x̂ + bias with x̂ = (x − m)/√(v + ε), m and v the mean and variance of an image's group of channels.
 
-    ∂y/∂x: with u = g·scale, gx = (u − mean(u) − x̂·mean(u·x̂))/√(v + ε), means over the same group: the two
-    means take out what moves along m and v (Wu & He 2018; v is the biased variance, mean((x − m)²)).
-    x (N, H, W, C), scale (C,), bias (C,).
+    With u = g·scale, gx = (u − mean(u) − x̂·mean(u·x̂))/√(v + ε), the means over the same group: they take out the
+    directions that change m and v (Wu & He 2018; v is the biased variance, mean((x − m)²)).
+
+    Parameters
+    ----------
+    x : array of shape (N, H, W, C)
+    scale, bias : array of shape (C,)
+    groups : int
+        A divisor of C.
+    eps : float
+        The ε under the root.
+
+    Returns
+    -------
+    y : array of shape (N, H, W, C)
+
+    Raises
+    ------
+    ValueError
+        If the channels do not divide into the groups.
     """
     xp = of(x, scale)
     n, h, w, c = x.shape
@@ -29,10 +47,10 @@ def group_norm(x, scale, bias, *, groups, eps):
     inverse = 1 / xp.sqrt(variance + eps)
     x_hat = centred * inverse
 
-    def vjp(g):
+    def vjp(g: Array) -> Gradients:
         g = xp.reshape(g, grouped)
 
-        def gx():
+        def gx() -> Array:
             u = g * scale
             along_m = xp.sum(u, axis=axes, keepdims=True) / size
             along_v = x_hat * (xp.sum(u * x_hat, axis=axes, keepdims=True) / size)
@@ -45,8 +63,17 @@ def group_norm(x, scale, bias, *, groups, eps):
 
 
 @op(saves=("through_norm", "through_silu"))
-def group_norm_silu(x, scale, bias, *, groups, eps):
-    """y = SiLU(GroupNorm(x)): the composition, so that a kernel may do both in one go."""
+def group_norm_silu(x: Array, scale: Array, bias: Array, *, groups: int, eps: float) -> Forward:
+    """y = SiLU(GroupNorm(x)): one op, so that a kernel may do both at once.
+
+    Parameters
+    ----------
+    x, scale, bias, groups, eps : as in `group_norm`
+
+    Returns
+    -------
+    y : array of shape (N, H, W, C)
+    """
     h, through_norm = group_norm.define(x, scale, bias, groups=groups, eps=eps)
     y, through_silu = silu.define(h)
     return y, lambda g: through_norm(through_silu(g)[0])

@@ -18,7 +18,7 @@ from ddpm_np.check.exact import Case, mp50
 from ddpm_np.check.registry import checks, equation
 from ddpm_np.check.strategies import plain_cases
 
-LINES = "diffusion.trajectory."
+LINES = "diffusion.appendix_a."
 A = "Ho et al. 2020, appendix A, "
 P_T, STEP, POSTERIOR = r"p(x_T)", r"q(x_t\mid x_{t-1})", r"q(x_{t-1}\mid x_t,x_0)"
 REVERSE, DECODER = r"p_\theta(x_{t-1}\mid x_t)", r"p_\theta(x_0\mid x_1)"
@@ -26,10 +26,10 @@ REVERSE, DECODER = r"p_\theta(x_{t-1}\mid x_t)", r"p_\theta(x_0\mid x_1)"
 equation("3", "the bound of a trajectory",
          rf"\mathbb{{E}}[-\log p_\theta(x_0)] \leq \mathbb{{E}}_q\left[-\log {P_T}-\sum_{{t\geq1}}"
          rf"\log\frac{{{REVERSE}}}{{{STEP}}}\right] =: L", "Ho et al. 2020, (3)",
-         LINES + "equation_3", LINES + "Trajectory")
+         LINES + "equation_3", "diffusion.trajectory.Trajectory")
 equation("joint", "ln p_θ(x_{0:T}) and ln q(x_{1:T} | x₀)",
          rf"p_\theta(x_{{0:T}}) = {P_T}\prod_{{t=1}}^T {REVERSE},\quad q(x_{{1:T}}\mid x_0) = \prod_{{t=1}}^T {STEP}",
-         "Ho et al. 2020, (1) and (2)", LINES + "log_p_joint", LINES + "log_q_joint", LINES + "Trajectory")
+         "Ho et al. 2020, (1) and (2)", LINES + "log_p_joint", LINES + "log_q_joint", "diffusion.trajectory.Trajectory")
 equation("17", "the ratio of the joint densities",
          r"L = \mathbb{E}_q\left[-\log\frac{p_\theta(x_{0:T})}{q(x_{1:T}\mid x_0)}\right]", A + "(17)",
          LINES + "equation_17")
@@ -42,11 +42,11 @@ equation("19", "t = 1 split off",
 equation("20", "Bayes' rule in each factor",
          rf"= \mathbb{{E}}_q\left[-\log {P_T}-\sum_{{t>1}}\log\frac{{{REVERSE}}}{{{POSTERIOR}}}\cdot"
          rf"\frac{{q(x_{{t-1}}\mid x_0)}}{{q(x_t\mid x_0)}}-\log\frac{{{DECODER}}}{{q(x_1\mid x_0)}}\right]",
-         A + "(20)", LINES + "equation_20", LINES + "Trajectory")
+         A + "(20)", LINES + "equation_20", "diffusion.trajectory.Trajectory")
 equation("21", "telescoped",
          rf"= \mathbb{{E}}_q\left[-\log\frac{{{P_T}}}{{q(x_T\mid x_0)}}-\sum_{{t>1}}"
          rf"\log\frac{{{REVERSE}}}{{{POSTERIOR}}}-\log {DECODER}\right]",
-         A + "(21)", LINES + "equation_21", LINES + "Trajectory")
+         A + "(21)", LINES + "equation_21", "diffusion.trajectory.Trajectory")
 equation("22", "KL divergences: (5)",
          rf"= \mathbb{{E}}_q\left[D_{{KL}}(q(x_T\mid x_0)\,\Vert\,{P_T})+\sum_{{t>1}}"
          rf"D_{{KL}}({POSTERIOR}\,\Vert\,{REVERSE})-\log {DECODER}\right]", A + "(22)", LINES + "equation_22")

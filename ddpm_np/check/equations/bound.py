@@ -32,14 +32,14 @@ from ddpm_np.check.strategies import Batch, batches, images, plain_batches, plai
 
 equation("kl", "KL of two normal distributions",
          r"D_\mathrm{KL} = \frac{1}{2}\left(\ln\frac{\sigma_2^2}{\sigma_1^2}+"
-         r"\frac{\sigma_1^2+(\mu_1-\mu_2)^2}{\sigma_2^2}-1\right)", PAPER + "below (5)", "diffusion.bound.kl")
+         r"\frac{\sigma_1^2+(\mu_1-\mu_2)^2}{\sigma_2^2}-1\right)", PAPER + "below (5)", "diffusion.normal.kl")
 equation("L_T", "the prior's term", r"L_T = D_\mathrm{KL}(q(x_T\mid x_0)\,\|\,\mathcal{N}(0,I))", PAPER + "(5)",
          "diffusion.bound.prior_kl")
 equation("8", "a term of the bound",
          r"L_{t-1} = \mathbb{E}_q\left[\frac{1}{2\sigma_t^2}\|\tilde\mu_t(x_t,x_0)-\mu_\theta(x_t,t)\|^2\right]+C,"
          r"\quad C = \frac{1}{2}\left(\ln\frac{\sigma_t^2}{\tilde\beta_t}+\frac{\tilde\beta_t}{\sigma_t^2}-1\right)",
-         PAPER + "(8)", "diffusion.bound.vlb_term", "diffusion.bound.mean_mismatch",
-         "diffusion.bound.mismatch_constant")
+         PAPER + "(8)", "diffusion.bound.vlb_term", "diffusion.mean_mismatch.mean_mismatch",
+         "diffusion.mean_mismatch.mismatch_constant")
 equation("L_0", "the data's term", r"L_0 = -\log p_\theta(x_0\mid x_1),\quad \sigma_1^2 = \tilde\beta_2",
          PAPER + "(5), section 3.3", "diffusion.bound.vlb_term")
 equation("5", "the whole bound", r"L = L_T+\sum_{t>1}L_{t-1}+L_0", PAPER + "(5)", "diffusion.bound.vlb",

@@ -25,7 +25,7 @@ from ddpm_np.check.target import Wrong
 
 equation("13", "the discretised decoder",
          r"p_\theta(x_0\mid x_1) = \prod_i\int_{\delta_-(x_0^i)}^{\delta_+(x_0^i)}\mathcal{N}(x;\mu_\theta^i(x_1,1),"
-         r"\sigma_1^2)\,dx", "Ho et al. 2020, (13)", "diffusion.bound.decoder_log_likelihood")
+         r"\sigma_1^2)\,dx", "Ho et al. 2020, (13)", "diffusion.decoder.decoder_log_likelihood")
 
 Point = tuple[int, float, float]  # the level 0..255, its distance above the mean in σ, ln σ
 LOG_SCALES = (0.0, -3.0, -5.0)

@@ -13,7 +13,7 @@ from ddpm_np.check.registry import checks, equation
 from ddpm_np.check.strategies import Batch, batches, plain_batches, schedules, steps
 
 equation("12", "the weight of the noise's error", r"\frac{\beta_t^2}{2\sigma_t^2\alpha_t(1-\bar\alpha_t)}",
-         PAPER + "(12)", "diffusion.bound.eq12_weight", "diffusion.bound.weighted_noise_loss")
+         PAPER + "(12)", "diffusion.mean_mismatch.eq12_weight", "diffusion.mean_mismatch.weighted_noise_loss")
 equation("14", "L_simple",
          r"\|\epsilon-\epsilon_\theta(\sqrt{\bar\alpha_t}\,x_0+\sqrt{1-\bar\alpha_t}\,\epsilon,\,t)\|^2",
          PAPER + "(14)", "diffusion.loss.simple_loss")

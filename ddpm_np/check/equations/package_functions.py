@@ -22,7 +22,7 @@ from ddpm_np.check.strategies import Batch, plain_batches
 
 equation("log-normal", "a normal distribution's logarithm",
          r"\ln\mathcal{N}(x;\mu,\sigma^2) = -\frac{1}{2}\left(\ln2\pi+\ln\sigma^2+\frac{(x-\mu)^2}{\sigma^2}\right)",
-         "Ho et al. 2020, (1) and (2)", "diffusion.bound.log_normal")
+         "Ho et al. 2020, (1) and (2)", "diffusion.normal.log_normal")
 
 
 def no_first() -> list[Batch]:

@@ -15,21 +15,22 @@ PAPER = "Ho et al. 2020, "
 equation("9", "x₀ recovered from x_t of (4)",
          r"L_{t-1}-C = \mathbb{E}\left[\frac{1}{2\sigma_t^2}\|\tilde\mu_t\left(x_t,\frac{1}{\sqrt{\bar\alpha_t}}"
          r"(x_t-\sqrt{1-\bar\alpha_t}\,\epsilon)\right)-\mu_\theta(x_t,t)\|^2\right]",
-         PAPER + "(9)", "diffusion.bound.mean_mismatch_from_noise")
+         PAPER + "(9)", "diffusion.mean_mismatch.mean_mismatch_from_noise")
 equation("10", "μ̃_t in terms of the noise",
          r"L_{t-1}-C = \mathbb{E}\left[\frac{1}{2\sigma_t^2}\|\frac{1}{\sqrt{\alpha_t}}\left(x_t-"
          r"\frac{\beta_t}{\sqrt{1-\bar\alpha_t}}\epsilon\right)-\mu_\theta(x_t,t)\|^2\right]",
-         PAPER + "(10)", "diffusion.bound.mean_mismatch_simplified")
+         PAPER + "(10)", "diffusion.mean_mismatch.mean_mismatch_simplified")
 equation("11", "μ_θ of a prediction of the noise",
          r"\mu_\theta(x_t,t) = \frac{1}{\sqrt{\alpha_t}}\left(x_t-"
          r"\frac{\beta_t}{\sqrt{1-\bar\alpha_t}}\epsilon_\theta(x_t,t)\right)",
-         PAPER + "(11)", "diffusion.reverse.mean_from_eps", "diffusion.reverse.eps_from_mean",
+         PAPER + "(11)", "diffusion.parameterisation.mean_from_eps", "diffusion.parameterisation.eps_from_mean",
          "diffusion.reverse.p_mean_variance", "diffusion.reverse.p_mean_log_variance")
 equation("15", "x̂₀ of a prediction of the noise",
          r"x_0 \approx \hat x_0 = (x_t-\sqrt{1-\bar\alpha_t}\,\epsilon_\theta(x_t))/\sqrt{\bar\alpha_t}",
-         PAPER + "(15)", "diffusion.reverse.predict_x0", "diffusion.reverse.predict", "diffusion.reverse.x0_from_mean")
+         PAPER + "(15)", "diffusion.parameterisation.predict_x0", "diffusion.reverse.predict",
+         "diffusion.parameterisation.x0_from_mean")
 equation("eps", "the noise, of x_t and x₀", r"\epsilon = (x_t-\sqrt{\bar\alpha_t}\,x_0)/\sqrt{1-\bar\alpha_t}",
-         PAPER + "(4) solved for ε", "diffusion.reverse.predict_eps")
+         PAPER + "(4) solved for ε", "diffusion.parameterisation.predict_eps")
 equation("score", "the score of a prediction of the noise", r"s(x_t) = -\epsilon_\theta(x_t,t)/\sqrt{1-\bar\alpha_t}",
          PAPER + "section 3.2", "diffusion.score.score_from_eps", "diffusion.score.eps_from_score")
 equation("sigma", "σ_t² of the reverse step",

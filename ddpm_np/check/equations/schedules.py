@@ -1,4 +1,4 @@
-"""The schedules by name and the sinusoidal time embedding, compared with 50 digits."""
+"""The linear and cosine schedules, and the sinusoidal time embedding; the other schedules are in `extensions`."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def linear_from_end_to_end(check: Check, T: int) -> None:
 
 @cache
 def cosine(T: int, s: str = "0.008", clip: float = 0.999, power: int = 2, shift: int = 0, over: int = 0) -> np.ndarray:
-    """β₁..β_T by 50 digits; `shift` and `over` are added to t and T, which is wrong."""
+    """Return β₁..β_T by 50 digits; mistakes add `shift` to t and `over` to T."""
     offset = mp50.mpf(s)
     angles = [(mp50.mpf(t + shift) / (T + over) + offset) / (1 + offset) * mp50.pi / 2 for t in range(T + 1)]
     f = [mp50.cos(angle) ** power for angle in angles]

@@ -11,7 +11,8 @@ import numpy as np
 import ddpm_np.kernels  # noqa: F401 - registers the fast twins, which are checked too
 from ddpm_np.autograd.ops import Op, kernels
 from ddpm_np.autograd.ops.examples import Example
-from ddpm_np.autograd.tensor import Tensor, gradients, undo_broadcasting
+from ddpm_np.autograd.tape import undo_broadcasting
+from ddpm_np.autograd.tensor import Tensor, gradients
 from ddpm_np.check.comparison import Failed, nice
 from ddpm_np.check.target import described
 

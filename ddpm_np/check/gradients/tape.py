@@ -9,7 +9,8 @@ import numpy as np
 
 from ddpm_np.autograd import ops
 from ddpm_np.autograd.ops import OPS
-from ddpm_np.autograd.tensor import Tensor, gradients, no_grad, undo_broadcasting
+from ddpm_np.autograd.tape import undo_broadcasting
+from ddpm_np.autograd.tensor import Tensor, gradients, no_grad
 from ddpm_np.check.gradients.derivatives import STEP, Findings
 
 GRAPH = 1e-12  # error of a gradient through some twenty ops, in units of its largest number

@@ -1,8 +1,8 @@
-"""What this package has beyond the protocol of a check target, so that the checker reaches every equation in it.
+"""Methods of this package beyond the protocol of a check target, through which the checker reaches every equation.
 
-Most functions are there under their own names: those of (schedule, …) in `ddpm_np.diffusion` as they are, those of
-(reverse, …) with a model and the options that a `Reverse` is made of. Chains come as lists. Here are those that ask
-for more than that. t is the paper's t, and numbers are in this package's units.
+Most functions are available under their own names: those of (schedule, …) in `ddpm_np.diffusion` as they are, those of
+(reverse, …) with a model and the options of a `Reverse`. Chains are returned as lists. The methods below need more than
+that. t is the paper's t, and numbers are in this package's units.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from ddpm_np import diffusion
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.backend import Backend, to_host
-from ddpm_np.diffusion import Reverse, Schedule, Trajectory, trajectory
+from ddpm_np.diffusion import Reverse, Schedule, Trajectory, appendix_a
 from ddpm_np.nn import Module
 from ddpm_np.training.trainer import Trainer
 
@@ -33,7 +33,7 @@ LINES = ("log_p_joint", "log_q_joint", *(f"equation_{i}" for i in (3, *range(17,
 
 
 class Zero(Module):
-    """A net of one number, which a loss can be made of."""
+    """A net with one parameter, from which a loss can be built."""
 
     def __init__(self, zeros: Any):
         self.weight = Tensor(zeros, requires_grad=True)
@@ -50,7 +50,7 @@ class BeyondProtocol:
     _reverse: Callable[[Callable, dict[str, Any]], tuple[Reverse, dict[str, Any]]]
 
     def _drawn(self, rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """t (N,) and ε (N, …) as a step of `Trainer` draws them for a batch, with a seed of the generator's."""
+        """Return t (N,) and ε (N, …) as a step of `Trainer` draws them for a batch, with a seed from the generator."""
         seen: list[np.ndarray] = []
 
         def objective(schedule: Schedule, model: Any, x_0: Any, t: Any, noise: Any) -> Tensor:
@@ -62,16 +62,16 @@ class BeyondProtocol:
         return seen[0], seen[1]
 
     def _line(self, name: str, model: Callable, x: np.ndarray, *log_q: Callable, **options: Any) -> Any:
-        """A line of appendix A on a trajectory (T + 1, N, …); (24) and (25) take ln q(x_t) = log_q(x_t, t) too."""
+        """Compute a line of appendix A on a trajectory (T + 1, N, …); (24) and (25) also take log_q(x_t, t)."""
         reverse, rest = self._reverse(model, options)
         drawn = Trajectory(reverse, self._carry(x), **rest)
-        return self._back(getattr(trajectory, name)(drawn, *map(self._carry, log_q)))
+        return self._back(getattr(appendix_a, name)(drawn, *map(self._carry, log_q)))
 
     def _without_schedule(self, function: Callable, *args: Any, **options: Any) -> Any:
         return self._back(function(*map(self._carry, args), **options))
 
     def log_variance(self, variance: Any, *args: Any) -> Any:
-        """`variance` may be a table, which stays on the host."""
+        """Call `log_variance`, whose `variance` may be a table, which stays on the host."""
         return self._back(diffusion.log_variance(self._schedule, variance, *map(self._carry, args)))
 
     def log_normal(self, *args: Any) -> Any:
@@ -84,25 +84,25 @@ class BeyondProtocol:
         return self._without_schedule(diffusion.distortion, *args)
 
     def guided(self, model: Callable, label: np.ndarray, none: int, weight: float, x: np.ndarray, t: np.ndarray) -> Any:
-        """ε̃(x, t)."""
+        """Return ε̃(x, t)."""
         mixed = diffusion.guided(self._carry(model), self._carry(label), none, weight)
         return self._back(mixed(self._carry(x), self._carry(t)))
 
     def respace(self, model: Callable, steps: list[int]) -> tuple[np.ndarray, np.ndarray, Callable]:
-        """β'₁..β'_n, ᾱ'₀..ᾱ'_n, and the model asked at i."""
+        """Return β'₁..β'_n, ᾱ'₀..ᾱ'_n, and the respaced model, called at i."""
         fewer = diffusion.respace(Reverse(self._schedule, self._carry(model)), steps)
         betas, alpha_bar = fewer.schedule.beta[1:], fewer.schedule.alpha_bar
         return betas, alpha_bar, lambda x, i: self._back(fewer.model(self._carry(x), self._carry(i)))
 
     def hybrid_gradient(self, output: np.ndarray, *args: np.ndarray, **options: Any) -> Any:
-        """The gradient of Σ `hybrid_loss` of (x_0, t, noise) by what the net says, (N, …, 2C)."""
+        """Return the gradient of Σ `hybrid_loss` of (x_0, t, noise) by the net's output, (N, …, 2C)."""
         said = Tensor(self._carry(output), requires_grad=True)
         loss = diffusion.hybrid_loss(self._schedule, lambda x, t: said, *map(self._carry, args), **options)
         loss.sum().backward()
         return to_host(said.grad)
 
     def learned_prior(self, logits: np.ndarray, x_0: np.ndarray) -> Any:
-        """Σ L_T of a schedule with β_t = σ(w_t), its ᾱ_t, and the gradient of the sum by w."""
+        """Return Σ L_T of a schedule with β_t = σ(w_t), its ᾱ_t, and the gradient of the sum by w."""
         w = Tensor(logits, requires_grad=True)
         schedule = Schedule.learned(w)
         total = diffusion.prior_kl(schedule, x_0).sum()

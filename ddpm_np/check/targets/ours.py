@@ -16,14 +16,16 @@ from ddpm_np.models.unet import time_embedding
 
 
 class Ours(BeyondProtocol):
-    """The functions of `ddpm_np.diffusion` for one schedule: the factory ``betas -> target`` itself.
+    """The functions of `ddpm_np.diffusion` for one schedule. The class itself is the factory ``betas -> target``.
 
     Parameters
     ----------
-    betas
+    betas : array of shape (T,)
         β₁..β_T.
-    backend, dtype
-        Where and in what the functions compute.
+    backend : str
+        The backend to compute on.
+    dtype : str
+        The dtype to compute in.
     """
 
     def __init__(self, betas: Any, backend: str = "numpy", dtype: str = "float64"):
@@ -32,16 +34,16 @@ class Ours(BeyondProtocol):
         self.conventions = {"precision": dtype}
 
     def _ask(self, function: Callable, *args: Any, **options: Any) -> Any:
-        """What a function of (schedule, …) gives for arrays carried to the backend, carried back."""
+        """Call a function of (schedule, …) with arrays moved to the backend; return its result on the host."""
         return self._back(function(self._schedule, *map(self._carry, args), **options))
 
     def _ask_reverse(self, function: Callable, model: Callable, *args: Any, **options: Any) -> Any:
-        """The same of a function of (reverse, …), the reverse process being made of a model and its options."""
+        """Call a function of (reverse, …) in the same way, with a `Reverse` made from the model and its options."""
         reverse, rest = self._reverse(model, options)
         return self._back(function(reverse, *map(self._carry, args), **rest))
 
     def _reverse(self, model: Callable, options: dict[str, Any]) -> tuple[Reverse, dict[str, Any]]:
-        """The reverse process with this model, and the options that are not its own."""
+        """Return the reverse process of a model, and the options that do not belong to it."""
         own = {name: options[name] for name in ("predicts", "variance", "clip") if name in options}
         rest = {name: value for name, value in options.items() if name not in own}
         return Reverse(self._schedule, self._carry(model), **own), rest
@@ -67,7 +69,7 @@ class Ours(BeyondProtocol):
         return self._ask(lambda s, t: s.at(t, like=t, dtype=self.dtype).posterior_log_variance_clipped, t)
 
     def __getattr__(self, name: str) -> Any:
-        """Every function of (schedule, …) and of (reverse, …) is there under its own name."""
+        """Provide every function of (schedule, …) and of (reverse, …) under its own name."""
         if name in LINES:
             return partial(self._line, name)
         if name in _OF_SCHEDULE or name in OF_SCHEDULE:

@@ -1,4 +1,4 @@
-"""Data for which ε* is known in closed form: what a net would learn, without any training."""
+"""Data for which ε* is known in closed form: the best net there can be, without any training."""
 
 from ddpm_np.diffusion.oracle.affine import affine_bound_16, affine_nll, affine_vlb
 from ddpm_np.diffusion.oracle.base import Oracle

@@ -1,24 +1,29 @@
-"""What every kind of data with a known ε* offers."""
+"""The interface of all data with a known ε*."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any
 
 from ddpm_np.backend import Array, Ints, of, plain, real_dtype
 from ddpm_np.diffusion.schedule import Schedule
 
 
 class Oracle(ABC):
-    """Data x₀ of which everything is known: what each class of this kind offers.
+    """Data x₀ with a known distribution: ε*, the score and the density of every x_t.
 
-    ``x_t`` is (N, …), an array or a Tensor, and `t` an int array (N,), 1..T; at t = 0 all is defined too, where the
-    data has a density. Results have x_t's dtype, and images x_t's shape. `eps` is a model for any sampler, bound or
-    loss: the best that there can be. ``sample(n, seed=…, first=…, dtype=…, backend=…)`` draws x₀.
+    `eps` is a model for any sampler, bound or loss, and the best there can be. Results have the dtype of x_t.
+    Subclasses also have ``sample(n, seed=…, first=…, dtype=…, backend=…)``, which draws x₀.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        The schedule β₁..β_T.
+    variance : float64 array
+        The variances of the data. If one is 0 there is no density at t = 0, and t = 0 is out of range.
     """
 
-    def __init__(self, schedule: Schedule, variance: Any):
+    def __init__(self, schedule: Schedule, variance: Array):
         self.schedule = schedule
         noise = schedule.one_minus_alpha_bar.copy()  # (T+1,): 1 − ᾱ_t
         if not variance.all():
@@ -28,23 +33,77 @@ class Oracle(ABC):
         self._copies: dict[tuple[str, str, str], Array] = {}
 
     def eps(self, x_t: Array, t: Ints) -> Array:
-        """ε*(x_t, t) = E[ε | x_t] = −√(1 − ᾱ_t)·∇ log q(x_t), which minimises L_simple (14); (N, …)."""
+        """Best prediction of the noise: ε*(x_t, t) = E[ε | x_t] = −√(1 − ᾱ_t)·∇ ln q(x_t).
+
+        It minimises L_simple (14).
+
+        Parameters
+        ----------
+        x_t : array or Tensor of shape (N, …)
+            Noisy images.
+        t : int array of shape (N,)
+            Steps, 1..T, or 0 if the data has a density.
+
+        Returns
+        -------
+        array or Tensor of shape (N, …)
+            The noise ε*.
+        """
         return -self.schedule.at(t, like=x_t).sqrt_one_minus_alpha_bar * self.score(x_t, t)
 
     @abstractmethod
     def x0(self, x_t: Array, t: Ints) -> Array:
-        """E[x₀ | x_t]; (N, …)."""
+        """Best estimate of the data: E[x₀ | x_t].
+
+        Parameters
+        ----------
+        x_t : array or Tensor of shape (N, …)
+            Noisy images.
+        t : int array of shape (N,)
+            Steps, 1..T, or 0 if the data has a density.
+
+        Returns
+        -------
+        array or Tensor of shape (N, …)
+            Conditional means.
+        """
 
     @abstractmethod
     def score(self, x_t: Array, t: Ints) -> Array:
-        """∇ log q(x_t), by x_t; (N, …)."""
+        """Score: ∇ ln q(x_t), the gradient by x_t.
+
+        Parameters
+        ----------
+        x_t : array or Tensor of shape (N, …)
+            Noisy images.
+        t : int array of shape (N,)
+            Steps, 1..T, or 0 if the data has a density.
+
+        Returns
+        -------
+        array or Tensor of shape (N, …)
+            Scores.
+        """
 
     @abstractmethod
     def log_q(self, x_t: Array, t: Ints) -> Array:
-        """ln q(x_t), summed over the dimensions, in nats; (N,)."""
+        """Log density of the marginal: ln q(x_t), summed over an image's dimensions.
+
+        Parameters
+        ----------
+        x_t : array or Tensor of shape (N, …)
+            Noisy images.
+        t : int array of shape (N,)
+            Steps, 1..T, or 0 if the data has a density.
+
+        Returns
+        -------
+        array or Tensor of shape (N,)
+            Nats per image.
+        """
 
     def _like(self, name: str, x: Array) -> Array:
-        """One of this object's host arrays on x's device, in x's real dtype; copied there once."""
+        """Return one of this object's host arrays on the device of `x`, in its real dtype; copied there once."""
         x = plain(x)
         key = (name, of(x).name, str(real_dtype(x)))
         if key not in self._copies:

@@ -1,8 +1,8 @@
 """Gaussian data, for which all of diffusion is known in closed form: no net, no training, no Monte Carlo.
 
-With x₀ ~ N(m, s²) in each dimension every marginal, the best prediction ε*, the exact reverse step, the end of every
-chain and both forms of the bound are short formulas (Pierret & Galerne, arXiv:2405.14250). They say what the code
-of the paper's equations has to give. Mixtures and small sets of images are in `mixture`.
+With x₀ ~ N(m, s²) in each dimension, every marginal, the best prediction ε*, the exact reverse step, the end of every
+chain and both forms of the bound are short formulas (Pierret & Galerne, arXiv:2405.14250). They are the expected
+results of the code of the paper's equations. Mixtures and small sets of images are in `mixture`.
 """
 
 from __future__ import annotations
@@ -10,23 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 from ddpm_np.backend import Array, Backend, Ints, get_backend, of
-from ddpm_np.diffusion.oracle.affine import (
-    chain_end,
-    columns,
-    entropy,
-    exact_step,
-    expected_nll,
-    from_one,
-    host_numbers,
-    marginal_variance,
-    not_negative,
-    parameters,
-    rows,
-    terms_of_5,
-)
+from ddpm_np.diffusion.oracle.affine import chain_end, entropy, exact_step, expected_nll, marginal_variance, terms_of_5
+from ddpm_np.diffusion.oracle.arguments import columns, from_one, host_numbers, not_negative, parameters, rows
 from ddpm_np.diffusion.oracle.base import Oracle
 from ddpm_np.diffusion.schedule import Schedule
 
@@ -34,30 +21,33 @@ _host = get_backend("numpy").xp
 
 
 class Gaussian(Oracle):
-    """x₀ ~ N(m, s²), each dimension on its own; `Gaussian.full` is x₀ ~ N(m, Σ).
+    """Gaussian data x₀ ~ N(m, s²), independent in each dimension; `Gaussian.full` is x₀ ~ N(m, Σ).
 
-    Then q(x_t) = N(√ᾱ_t·m, v_t) with v_t = ᾱ_t·s² + 1 − ᾱ_t. Tables of this class are (T + 1, *dims), float64, on the
-    host, dims being the shape of the parameters (none for numbers), and index 0 the data.
+    Then q(x_t) = N(√ᾱ_t·m, v_t) with v_t = ᾱ_t·s² + 1 − ᾱ_t. The tables of this class are float64, on the host, of
+    shape (T + 1, *dims), where dims is the shape of the parameters (empty for numbers) and index 0 the data.
 
     Checked as: oracle-gaussian.
 
     Parameters
     ----------
-    schedule
-        β₁..β_T.
-    mean, variance
-        m and s² ≥ 0: numbers, or arrays that broadcast over one image's dimensions.
+    schedule : Schedule
+        The schedule β₁..β_T.
+    mean : float or array
+        The mean m; broadcasts over one image's dimensions.
+    variance : float or array
+        The variance s² ≥ 0; broadcasts over one image's dimensions.
 
     Attributes
     ----------
-    mean, variance : float64 array (*dims)
+    mean, variance : float64 arrays of shape (*dims)
         m and s²; for `full` along the eigenvectors of Σ.
-    basis : float64 array (d, d) or None
-        The eigenvectors of Σ, one a column; None where dimensions are independent as they are.
+    basis : float64 array of shape (d, d) or None
+        The eigenvectors of Σ, one per column; None for independent dimensions.
 
     Notes
     -----
-    Pierret & Galerne, arXiv:2405.14250. `full` turns into the eigenbasis of Σ, where noise looks as it did, and back.
+    Pierret & Galerne (2024), arXiv:2405.14250. `full` rotates into the eigenbasis of Σ, where the noise has the same
+    distribution, and back. Verified by ``ddpm-np check --equation oracle-gaussian``.
 
     Examples
     --------
@@ -70,31 +60,45 @@ class Gaussian(Oracle):
     0.50075
     """
 
-    basis: Any = None
+    basis: Array = None
 
-    def __init__(self, schedule: Schedule, mean: Any, variance: Any):
+    def __init__(self, schedule: Schedule, mean: float | Array, variance: float | Array):
         self.mean, self.variance = parameters(mean, variance)
         super().__init__(schedule, self.variance)
 
     @classmethod
-    def full(cls, schedule: Schedule, mean: Any, covariance: Any) -> Gaussian:
-        """x₀ ~ N(m, Σ), for images of d numbers of any shape.
+    def full(cls, schedule: Schedule, mean: Array, covariance: Array) -> Gaussian:
+        """Return data x₀ ~ N(m, Σ), for images of d numbers and any shape.
 
         Parameters
         ----------
-        mean, covariance
-            (d,) and (d, d), symmetric and without negative eigenvalues.
+        schedule : Schedule
+            The schedule β₁..β_T.
+        mean : array of shape (d,)
+            The mean m.
+        covariance : array of shape (d, d)
+            The covariance Σ, symmetric and without negative eigenvalues.
+
+        Returns
+        -------
+        Gaussian
+            The data.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not match, or Σ is not symmetric or has a negative eigenvalue.
         """
         mean, covariance = host_numbers("the mean", mean), host_numbers("the covariance", covariance)
         if mean.ndim != 1 or covariance.shape != 2 * mean.shape:
             raise ValueError(f"expected a mean (d,) and a covariance (d, d), got {mean.shape} and {covariance.shape}")
         tolerance = 1e-12 * abs(covariance).max()
         if (abs(covariance - covariance.T) > tolerance).any():
-            raise ValueError(f"a covariance is symmetric, got one whose Σ − Σᵀ reaches "
+            raise ValueError(f"a covariance must be symmetric, got one whose Σ − Σᵀ reaches "
                              f"{abs(covariance - covariance.T).max():.3g}: give (Σ + Σᵀ)/2")
         variance, basis = _host.linalg.eigh(covariance)  # (d,) and (d, d)
         if variance[0] < -tolerance:
-            raise ValueError(f"a covariance has no negative eigenvalue, got {variance[0]:.3g}")
+            raise ValueError(f"a covariance must have no negative eigenvalue, got {variance[0]:.3g}")
         data = cls(schedule, mean @ basis, _host.maximum(variance, 0.0))
         data.basis = host_numbers("the eigenvectors", basis)
         return data
@@ -102,7 +106,7 @@ class Gaussian(Oracle):
     # Images.
 
     def _fits(self, shape: tuple[int, ...]) -> None:
-        """Raise where one image's shape does not go with the parameters."""
+        """Raise if images of this shape do not match the parameters."""
         dims = self.mean.shape
         if self.basis is not None:
             fits = math.prod(shape) == dims[0]
@@ -112,7 +116,7 @@ class Gaussian(Oracle):
             raise ValueError(f"expected images that go with parameters of shape {dims}, got images of shape {shape}")
 
     def _into(self, x: Array) -> Array:
-        """x as the parameters see it: itself, or (N, d) along the eigenvectors."""
+        """Return x along the parameters' dimensions: itself, or (N, d) along the eigenvectors."""
         self._fits(tuple(x.shape[1:]))
         if self.basis is None:
             return x
@@ -121,7 +125,7 @@ class Gaussian(Oracle):
         return xp.reshape(xp.matmul(stack, self._like("basis", x)), (n, d))
 
     def _back(self, y: Array, shape: tuple[int, ...]) -> Array:
-        """The way back from `_into`."""
+        """Return y in the images' dimensions: the inverse of `_into`."""
         if self.basis is None:
             return y
         xp, basis = of(y), self._like("basis", y)  # (d, d)
@@ -129,34 +133,105 @@ class Gaussian(Oracle):
         return xp.reshape(xp.matmul(stack, of(basis).permute_dims(basis, (1, 0))), shape)
 
     def _deviation(self, x_t: Array, t: Ints) -> tuple[Array, Array]:
-        """x_t − √ᾱ_t·m and v_t, both (N, …) along the parameters' dimensions."""
+        """Return x_t − √ᾱ_t·m and v_t, both (N, …) along the parameters' dimensions."""
         y = self._into(x_t)
         k = self.schedule.at(t, like=y)
         v = k.alpha_bar * self._like("variance", y) + k.rows(self._noise)  # (N, …)
         return y - k.sqrt_alpha_bar * self._like("mean", y), v
 
     def score(self, x_t: Array, t: Ints) -> Array:
-        """∇ log q(x_t) = −(x_t − √ᾱ_t·m)/v_t; (N, …)."""
+        """Score: ∇ ln q(x_t) = −(x_t − √ᾱ_t·m)/v_t.
+
+        Parameters
+        ----------
+        x_t : array or Tensor of shape (N, …)
+            Noisy images.
+        t : int array of shape (N,)
+            Steps, 1..T, or 0 if the data has a density.
+
+        Returns
+        -------
+        array or Tensor of shape (N, …)
+            Scores.
+        """
         y, v = self._deviation(x_t, t)
         return self._back(-y / v, x_t.shape)
 
     def x0(self, x_t: Array, t: Ints) -> Array:
-        """E[x₀ | x_t] = m + √ᾱ_t·s²/v_t·(x_t − √ᾱ_t·m); (N, …)."""
+        """Best estimate of the data: E[x₀ | x_t] = m + √ᾱ_t·s²/v_t·(x_t − √ᾱ_t·m).
+
+        Parameters
+        ----------
+        x_t : array or Tensor of shape (N, …)
+            Noisy images.
+        t : int array of shape (N,)
+            Steps, 1..T, or 0 if the data has a density.
+
+        Returns
+        -------
+        array or Tensor of shape (N, …)
+            Conditional means.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> data = Gaussian(Schedule.from_betas([9 / 25, 7 / 16]), mean=0.0, variance=1.0)  # √ᾱ₂ = 3/5, v_t = 1
+        >>> data.x0(np.array([[1.0]]), np.array([2])).round(12)
+        array([[0.6]])
+        """
         y, v = self._deviation(x_t, t)
         gain = self.schedule.at(t, like=y).sqrt_alpha_bar * self._like("variance", y) / v  # (N, …)
         return self._back(self._like("mean", y) + gain * y, x_t.shape)
 
     def log_q(self, x_t: Array, t: Ints) -> Array:
-        """ln q(x_t) = −½·Σ [(x_t − √ᾱ_t·m)²/v_t + ln 2πv_t], summed over an image's dimensions, in nats; (N,)."""
+        """Log density of the marginal: ln q(x_t) = −½·Σ [(x_t − √ᾱ_t·m)²/v_t + ln 2πv_t], over an image's dimensions.
+
+        Parameters
+        ----------
+        x_t : array or Tensor of shape (N, …)
+            Noisy images.
+        t : int array of shape (N,)
+            Steps, 1..T, or 0 if the data has a density.
+
+        Returns
+        -------
+        array or Tensor of shape (N,)
+            Nats per image.
+        """
         y, v = self._deviation(x_t, t)
         each = y * y / v + of(v).log(2 * math.pi * v)  # (N, …)
         return -0.5 * of(each).sum(of(each).reshape(each, (y.shape[0], math.prod(y.shape[1:]))), axis=1)
 
     def sample(self, n: int, shape: tuple[int, ...] | None = None, *, seed: int = 0, first: int = 0,
-               dtype: str = "float32", backend: str | Backend = "numpy") -> Any:
-        """x₀ = m + s·z: the images `first` .. `first + n − 1` of a seed, each a function of the seed and its number.
+               dtype: str = "float32", backend: str | Backend = "numpy") -> Array:
+        """Draw x₀ = m + s·z: the images `first` .. `first + n − 1` of a seed.
 
-        `shape` is one image's; None: the parameters' own. (n, *shape).
+        Each image is a function of the seed and its number.
+
+        Parameters
+        ----------
+        n : int
+            How many images.
+        shape : tuple of int, optional
+            Shape of one image; by default that of the parameters.
+        seed : int
+            The seed.
+        first : int
+            Number of the first image.
+        dtype : str
+            Floating dtype.
+        backend : str or Backend
+            Where to make the array.
+
+        Returns
+        -------
+        array of shape (n, *shape)
+            Images.
+
+        Raises
+        ------
+        ValueError
+            If the shape does not match the parameters.
         """
         shape = self.mean.shape if shape is None else tuple(shape)
         self._fits(shape)
@@ -169,81 +244,153 @@ class Gaussian(Oracle):
     # Tables.
 
     @property
-    def marginal_variance(self) -> Any:
-        """v_t = Var[x_t] = ᾱ_t·s² + 1 − ᾱ_t; (T + 1, *dims)."""
+    def marginal_variance(self) -> Array:
+        """Variance of x_t: v_t = ᾱ_t·s² + 1 − ᾱ_t.
+
+        Returns
+        -------
+        array of shape (T + 1, *dims)
+            The table v_t.
+        """
         return marginal_variance(self.schedule, self.variance)
 
     @property
-    def x0_variance(self) -> Any:
-        """Var[x₀ | x_t] = s²·(1 − ᾱ_t)/v_t, whatever x_t is; (T + 1, *dims)."""
+    def x0_variance(self) -> Array:
+        """Conditional variance of the data: Var[x₀ | x_t] = s²·(1 − ᾱ_t)/v_t, for any x_t.
+
+        Returns
+        -------
+        array of shape (T + 1, *dims)
+            A table; 0 at t = 0.
+        """
         (noise,) = columns(self.schedule, self.variance, "one_minus_alpha_bar")
         return from_one(0.0, self.variance * noise[1:] / self.marginal_variance[1:])
 
     @property
-    def eps_variance(self) -> Any:
-        """Var[ε | x_t] = ᾱ_t·s²/v_t, the least L_simple at step t; 1 at t = 0; (T + 1, *dims)."""
+    def eps_variance(self) -> Array:
+        """Conditional variance of the noise: Var[ε | x_t] = ᾱ_t·s²/v_t, the least L_simple at step t.
+
+        Returns
+        -------
+        array of shape (T + 1, *dims)
+            A table; 1 at t = 0.
+        """
         (alpha_bar,) = columns(self.schedule, self.variance, "alpha_bar")
         return from_one(1.0, alpha_bar[1:] * self.variance / self.marginal_variance[1:])
 
     def simple_loss_floor(self) -> float:
-        """The least L_simple (14): the mean of `eps_variance` over t = 1..T and the dimensions.
+        """Least L_simple (14): the mean of `eps_variance` over t = 1..T and the dimensions.
 
-        A net that goes below it has seen the noise.
+        No net can go below it in expectation without having seen the noise.
+
+        Returns
+        -------
+        float
+            The least loss.
         """
         return float(self.eps_variance[1:].mean())
 
     @property
-    def affine_eps(self) -> tuple[Any, Any]:
-        """a_t = √(1 − ᾱ_t)/v_t and b_t = −a_t·√ᾱ_t·m of ε*(x, t) = a_t·x + b_t; (T + 1, *dims) each."""
+    def affine_eps(self) -> tuple[Array, Array]:
+        """Best noise prediction as an affine map: ε*(x, t) = a_t·x + b_t, a_t = √(1 − ᾱ_t)/v_t, b_t = −a_t·√ᾱ_t·m.
+
+        Returns
+        -------
+        a : array of shape (T + 1, *dims)
+            The table a_t.
+        b : array of shape (T + 1, *dims)
+            The table b_t.
+        """
         root, signal = columns(self.schedule, self.mean, "sqrt_one_minus_alpha_bar", "sqrt_alpha_bar")
         a = from_one(0.0, root[1:] / self.marginal_variance[1:])
         return a, -a * signal * self.mean
 
     @property
-    def reverse_mean(self) -> tuple[Any, Any]:
-        """A_t = √α_t·v_{t−1}/v_t and B_t = √ᾱ_{t−1}·β_t/v_t·m of E[x_{t−1} | x_t] = A_t·x_t + B_t.
+    def reverse_mean(self) -> tuple[Array, Array]:
+        """Mean of the exact reverse step: E[x_{t−1} | x_t] = A_t·x_t + B_t.
 
-        That is the posterior mean (7) at x₀ = E[x₀ | x_t], and μ_θ (11) with ε*; (T + 1, *dims) each, nan at 0.
+        A_t = √α_t·v_{t−1}/v_t and B_t = √ᾱ_{t−1}·β_t/v_t·m. It is the posterior mean (7) at E[x₀ | x_t], and μ_θ of
+        (11) for ε*.
+
+        Returns
+        -------
+        gain : array of shape (T + 1, *dims)
+            The table A_t; nan at 0.
+        shift : array of shape (T + 1, *dims)
+            The table B_t; nan at 0.
         """
         return exact_step(self.schedule, self.mean, self.variance)[:2]
 
     @property
-    def reverse_variance(self) -> Any:
-        """r_t = Var[x_{t−1} | x_t] = β_t·v_{t−1}/v_t, the best σ_t²; (T + 1, *dims), nan at 0.
+    def reverse_variance(self) -> Array:
+        """Variance of the exact reverse step: r_t = Var[x_{t−1} | x_t] = β_t·v_{t−1}/v_t, the best σ_t².
 
-        Section 3.2's two choices are its ends: β_t for s = 1, β̃_t for s = 0.
+        The two choices of section 3.2 are its extremes: β_t for s = 1, β̃_t for s = 0.
+
+        Returns
+        -------
+        array of shape (T + 1, *dims)
+            The table r_t; nan at 0.
         """
         return exact_step(self.schedule, self.mean, self.variance)[2]
 
-    # Where chains end.
+    # The ends of chains.
 
-    def ancestral_end(self, variance: Any) -> tuple[Any, Any]:
-        """Mean and variance of Algorithm 2's x₀ with ε* and σ_t² from a table; (*dims) each.
+    def ancestral_end(self, variance: Array) -> tuple[Array, Array]:
+        """Mean and variance of x₀ by Algorithm 2 with ε* and the σ_t² of a table.
 
         M_{t−1} = A_t·M_t + B_t and V_{t−1} = A_t²·V_t + σ_t² from M_T = 0 and V_T = 1, without noise in the last step.
 
         Parameters
         ----------
-        variance
-            σ_t² ≥ 0, (T + 1,) or (T + 1, *dims); rows 0 and 1 are not used.
+        variance : array of shape (T + 1,) or (T + 1, *dims)
+            The table σ_t² ≥ 0; rows 0 and 1 are not used.
+
+        Returns
+        -------
+        mean : array of shape (*dims)
+            The mean M₀.
+        variance : array of shape (*dims)
+            The variance V₀.
+
+        Raises
+        ------
+        ValueError
+            If the table has another shape, or a number in use is negative or not finite.
         """
         sigma2 = not_negative(rows(self.schedule, self.mean, "σ²", variance, first=2))
         sigma2[1] = 0.0
         return chain_end(*self.reverse_mean, sigma2)
 
-    def ddim_end(self, eta: float = 0.0, timesteps: Sequence[int] | None = None) -> tuple[Any, Any]:
-        """Mean and variance of DDIM's x₀ with ε*, for any η and any subsequence of the steps; (*dims) each.
+    def ddim_end(self, eta: float = 0.0, timesteps: Sequence[int] | None = None) -> tuple[Array, Array]:
+        """Mean and variance of x₀ by DDIM with ε*, for any η and any subsequence of the steps.
 
-        A step from t to t' is x' = √ᾱ'·x̂₀ + √(1 − ᾱ' − σ²)·ε* + σ·z, σ² = η²·(1 − ᾱ')/(1 − ᾱ)·(1 − ᾱ/ᾱ') (Song et
-        al. 2021, equations 12 and 16). It takes the deviation u = x − √ᾱ·m to g·u + σ·z,
-        g = (√(ᾱ'ᾱ)·s² + √(1 − ᾱ' − σ²)·√(1 − ᾱ))/v.
+        A step from t to t' is x' = √ᾱ'·x̂₀ + √(1 − ᾱ' − σ²)·ε* + σ·z, σ² = η²·(1 − ᾱ')/(1 − ᾱ)·(1 − ᾱ/ᾱ'). It takes the
+        deviation u = x − √ᾱ·m to g·u + σ·z, g = (√(ᾱ'ᾱ)·s² + √(1 − ᾱ' − σ²)·√(1 − ᾱ))/v.
 
         Parameters
         ----------
-        eta
-            η, 0..1.
-        timesteps
-            τ descending, in 1..T; the chain begins with x ~ N(0, 1) at τ's first and ends at 0. None: T..1.
+        eta : float
+            The amount of noise η, 0..1.
+        timesteps : sequence of int, optional
+            Steps τ of 1..T in descending order; T, …, 1 by default. The chain starts from x ~ N(0, 1) at the first, and
+            ends at 0.
+
+        Returns
+        -------
+        mean : array of shape (*dims)
+            The mean of x₀.
+        variance : array of shape (*dims)
+            The variance of x₀.
+
+        Raises
+        ------
+        ValueError
+            If `eta` is out of range or the steps do not descend within T..1.
+
+        Notes
+        -----
+        Equations (12) and (16) of Song, Meng & Ermon (2021). Verified by ``ddpm-np check --equation oracle-gaussian``.
         """
         if not 0 <= eta <= 1:
             raise ValueError(f"eta must be from 0 (no noise) to 1 (as much as Algorithm 2), got {eta}")
@@ -259,11 +406,28 @@ class Gaussian(Oracle):
             mean, variance = gain * mean, gain**2 * variance + share * s.one_minus_alpha_bar[to]
         return self.mean + mean, variance
 
-    def ddim_closed_form(self, timesteps: Sequence[int] | None = None) -> tuple[Any, Any]:
-        """`ddim_end` for η = 0 without a recursion: a product of cosines.
+    def ddim_closed_form(self, timesteps: Sequence[int] | None = None) -> tuple[Array, Array]:
+        """Mean and variance of x₀ by DDIM at η = 0 without a recursion: `ddim_end` as a product of cosines.
 
-        With φ_t = arctan(√(1 − ᾱ_t)/(s·√ᾱ_t)), a step multiplies u/√v by cos(φ_t − φ_t'). So over τ, begun at t,
-        Var[x₀] = s²/v_t·Π cos² and E[x₀] = m − m·s·√(ᾱ_t/v_t)·Π cos.
+        With φ_t = arctan(√(1 − ᾱ_t)/(s·√ᾱ_t)), a step multiplies u/√v by cos(φ_t − φ_t'). So for steps τ that start at
+        t, Var[x₀] = s²/v_t·Π cos² and E[x₀] = m − m·s·√(ᾱ_t/v_t)·Π cos.
+
+        Parameters
+        ----------
+        timesteps : sequence of int, optional
+            Steps τ, as in `ddim_end`.
+
+        Returns
+        -------
+        mean : array of shape (*dims)
+            The mean of x₀.
+        variance : array of shape (*dims)
+            The variance of x₀.
+
+        Raises
+        ------
+        ValueError
+            If the steps do not descend within T..1.
         """
         s, steps = self.schedule, self._steps(timesteps)
         root, signal = columns(s, self.mean, "sqrt_one_minus_alpha_bar", "sqrt_alpha_bar")
@@ -275,24 +439,57 @@ class Gaussian(Oracle):
         return self.mean - self.mean * s.sqrt_alpha_bar[steps[0]] * ratio, ratio**2
 
     def _steps(self, timesteps: Sequence[int] | None) -> list[int]:
-        """τ and then 0."""
+        """Return the steps τ and then 0, checked to descend."""
         T = self.schedule.T
         given = list(range(T, 0, -1) if timesteps is None else timesteps)
         steps = [*map(int, given), 0]
         if not given or steps[:-1] != given or steps[0] > T or any(t <= to for t, to in pairwise(steps)):
-            raise ValueError(f"timesteps must be whole and descend within {T}..1, got {given}")
+            raise ValueError(f"timesteps must be ints that descend within {T}..1, got {given}")
         return steps
 
     # The likelihood.
 
-    def entropy(self) -> Any:
-        """H(x₀) = ½·ln 2πe·s², nats; (*dims)."""
+    def entropy(self) -> Array:
+        """Entropy of the data: H(x₀) = ½·ln 2πe·s².
+
+        Returns
+        -------
+        array of shape (*dims)
+            Nats per dimension.
+
+        Raises
+        ------
+        ValueError
+            If a variance is 0.
+        """
         return entropy(self.variance)
 
-    def vlb(self, sigma2: Any) -> Any:
-        """The bound (5) of the model with ε* and σ_t² > 0, by terms L₀, L₁, …, L_T: as `affine_vlb`."""
+    def vlb(self, sigma2: Array) -> Array:
+        """Bound (5) by its terms for the model with ε* and a given σ_t², as `affine_vlb`.
+
+        Parameters
+        ----------
+        sigma2 : array of shape (T + 1,) or (T + 1, *dims)
+            The table σ_t² > 0; row 0 is not used.
+
+        Returns
+        -------
+        array of shape (T + 1, *dims)
+            The terms L₀, L₁, …, L_T, in nats per dimension.
+        """
         return terms_of_5(self.schedule, self.mean, self.variance, *self.reverse_mean, sigma2)
 
-    def nll(self, sigma2: Any) -> Any:
-        """E[−ln p_θ(x₀)] of the model with ε* and σ_t² > 0: as `affine_nll`."""
+    def nll(self, sigma2: Array) -> Array:
+        """Expected negative log likelihood E[−ln p_θ(x₀)] of the model with ε* and a given σ_t², as `affine_nll`.
+
+        Parameters
+        ----------
+        sigma2 : array of shape (T + 1,) or (T + 1, *dims)
+            The table σ_t² > 0; row 0 is not used.
+
+        Returns
+        -------
+        array of shape (*dims)
+            Nats per dimension.
+        """
         return expected_nll(self.schedule, self.mean, self.variance, *self.reverse_mean, sigma2)

@@ -1,17 +1,16 @@
 """Mixtures of Gaussians, and small sets of images: data with an exact ε* that is not affine.
 
-With x₀ ~ Σ_k w_k·N(m_k, S_k) every marginal q(x_t) is a mixture again. Where S_k = 0 the data is a set of images, and
-ε* remembers them perfectly: a sampler that is right ends on them, without any training.
+With x₀ ~ Σ_k w_k·N(m_k, S_k) every marginal q(x_t) is a mixture again. If S_k = 0 the data is a set of images, and ε*
+has memorised them: a correct sampler ends on them, without any training.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 from ddpm_np.backend import Array, Backend, Ints, get_backend, of, plain
-from ddpm_np.diffusion.oracle.affine import host_numbers, not_negative
+from ddpm_np.diffusion.oracle.arguments import host_numbers, not_negative
 from ddpm_np.diffusion.oracle.base import Oracle
 from ddpm_np.diffusion.schedule import Coefficients, Schedule
 
@@ -19,30 +18,38 @@ _host = get_backend("numpy").xp
 
 
 class Mixture(Oracle):
-    """x₀ ~ Σ_k w_k·N(m_k, S_k) with diagonal S_k.
+    """Mixture of Gaussians: x₀ ~ Σ_k w_k·N(m_k, S_k) with diagonal S_k.
 
-    Then q(x_t) = Σ_k w_k·N(√ᾱ_t·m_k, C_k) with C_k = ᾱ_t·S_k + (1 − ᾱ_t)·I, and all follows from the
-    responsibilities r_k(x_t), the posterior chances of the components.
+    Then q(x_t) = Σ_k w_k·N(√ᾱ_t·m_k, C_k) with C_k = ᾱ_t·S_k + (1 − ᾱ_t)·I. All results follow from the
+    responsibilities r_k(x_t), the posterior probabilities of the components.
 
     Checked as: oracle-mixture.
 
     Parameters
     ----------
-    schedule
-        β₁..β_T.
-    weights
-        (K,): w_k > 0, whose sum is 1.
-    means
-        (K, *shape): m_k, `shape` being one image's.
-    variances
-        (K,), a number for all dimensions of a component, or (K, *shape); at least 0.
+    schedule : Schedule
+        The schedule β₁..β_T.
+    weights : array of shape (K,)
+        The w_k > 0, with sum 1.
+    means : array of shape (K, *shape)
+        The m_k, where shape is that of one image.
+    variances : array of shape (K,) or (K, *shape)
+        The diagonals of S_k ≥ 0, or one number for all dimensions of a component.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not match, a number is not finite, a weight is not positive or a variance is negative, or the
+        weights do not sum to 1.
 
     Notes
     -----
-    Everything is computed in double precision, and comes back in x_t's dtype. With (K,) variances, squared distances
-    come from matrix products, |x − m|² = |x|² − 2x·m + |m|², and no array is larger than N·K or N·D; what that loses
-    is a few times 2⁻⁵³·|x|²/(1 − ᾱ_t) in the logarithm of a density, x about the mean of the m_k. With (K, *shape)
-    variances components are taken one after the other, by differences.
+    Efron (2011); Ho et al. (2020), section 3.2. Verified by ``ddpm-np check --equation oracle-mixture``.
+
+    Computed in double precision; results have the dtype of x_t. With (K,) variances, squared distances are matrix
+    products, |x − m|² = |x|² − 2x·m + |m|², and no array is larger than N·K or N·D. The rounding error of a log density
+    is a few times 2⁻⁵³·|x|²/(1 − ᾱ_t), for x relative to the mean of the m_k. With (K, *shape) variances the components
+    are taken one after the other, by differences.
 
     Examples
     --------
@@ -50,12 +57,12 @@ class Mixture(Oracle):
     >>> from ddpm_np.diffusion import linear_schedule
     >>> data = Mixture(linear_schedule(1000), weights=[0.5, 0.5], means=[[-1.0], [1.0]], variances=[0.01, 0.01])
     >>> x_t, t = np.array([[0.3], [0.3]]), np.array([1, 1000])
-    >>> data.responsibilities(x_t, t).round(3)  # at first sure of the second, at last undecided
+    >>> data.responsibilities(x_t, t).round(3)  # certain of the second at t = 1, undecided at t = 1000
     array([[0.   , 1.   ],
            [0.499, 0.501]])
     """
 
-    def __init__(self, schedule: Schedule, weights: Any, means: Any, variances: Any):
+    def __init__(self, schedule: Schedule, weights: Array, means: Array, variances: Array):
         weights, means = host_numbers("the weights", weights), host_numbers("the means", means)
         variances = not_negative(host_numbers("the variances", variances))
         super().__init__(schedule, variances)
@@ -63,7 +70,7 @@ class Mixture(Oracle):
         if K == 0:
             raise ValueError(f"expected means (K, …) of at least one component, got shape {means.shape}")
         if weights.shape != (K,):
-            raise ValueError(f"expected one weight a component, shape ({K},), got {weights.shape}")
+            raise ValueError(f"expected one weight per component, shape ({K},), got {weights.shape}")
         if variances.shape not in ((K,), means.shape):
             raise ValueError(f"expected variances of shape ({K},) or {means.shape}, got {variances.shape}")
         if not (weights > 0).all():
@@ -80,17 +87,56 @@ class Mixture(Oracle):
         self._below_largest = self._spread.max() - self._spread  # (K,) or (K, D)
 
     def responsibilities(self, x_t: Array, t: Ints) -> Array:
-        """r_k(x_t) = w_k·N(x_t; √ᾱ_t·m_k, C_k)/q(x_t), the chance that x_t comes from component k; (N, K)."""
+        """Posterior probabilities of the components: r_k(x_t) = w_k·N(x_t; √ᾱ_t·m_k, C_k)/q(x_t).
+
+        Parameters
+        ----------
+        x_t : array or Tensor of shape (N, …)
+            Noisy images.
+        t : int array of shape (N,)
+            Steps, 1..T, or 0 if the data has a density.
+
+        Returns
+        -------
+        array or Tensor of shape (N, K)
+            Responsibilities; each row sums to 1.
+        """
         x = self._rows(x_t)
         return _narrow(self._posterior(x, self.schedule.at(t, like=x))[0], x_t)
 
     def log_q(self, x_t: Array, t: Ints) -> Array:
-        """ln q(x_t) = ln Σ_k w_k·N(x_t; √ᾱ_t·m_k, C_k), summed over an image's dimensions, in nats; (N,)."""
+        """Log density of the marginal: ln q(x_t) = ln Σ_k w_k·N(x_t; √ᾱ_t·m_k, C_k).
+
+        Parameters
+        ----------
+        x_t : array or Tensor of shape (N, …)
+            Noisy images.
+        t : int array of shape (N,)
+            Steps, 1..T, or 0 if the data has a density.
+
+        Returns
+        -------
+        array or Tensor of shape (N,)
+            Nats per image, summed over its dimensions.
+        """
         x = self._rows(x_t)
         return _narrow(self._posterior(x, self.schedule.at(t, like=x))[1], x_t)
 
     def score(self, x_t: Array, t: Ints) -> Array:
-        """∇ log q(x_t) = −Σ_k r_k·C_k⁻¹·(x_t − √ᾱ_t·m_k); (N, …)."""
+        """Score: ∇ ln q(x_t) = −Σ_k r_k·C_k⁻¹·(x_t − √ᾱ_t·m_k).
+
+        Parameters
+        ----------
+        x_t : array or Tensor of shape (N, …)
+            Noisy images.
+        t : int array of shape (N,)
+            Steps, 1..T, or 0 if the data has a density.
+
+        Returns
+        -------
+        array or Tensor of shape (N, …)
+            Scores.
+        """
         x = self._rows(x_t)
         k = self.schedule.at(t, like=x)
         r, _ = self._posterior(x, k)
@@ -105,9 +151,21 @@ class Mixture(Oracle):
         return _narrow(xp.reshape(score, x_t.shape), x_t)
 
     def x0(self, x_t: Array, t: Ints) -> Array:
-        """E[x₀ | x_t] = Σ_k r_k·C_k⁻¹·((1 − ᾱ_t)·m_k + √ᾱ_t·S_k·x_t); (N, …).
+        """Best estimate of the data: E[x₀ | x_t] = Σ_k r_k·C_k⁻¹·((1 − ᾱ_t)·m_k + √ᾱ_t·S_k·x_t).
 
-        Each part is m_k + √ᾱ_t·S_k·C_k⁻¹·(x_t − √ᾱ_t·m_k), as for one Gaussian, without the difference.
+        Each part is m_k + √ᾱ_t·S_k·C_k⁻¹·(x_t − √ᾱ_t·m_k), as for a single Gaussian, computed without the difference.
+
+        Parameters
+        ----------
+        x_t : array or Tensor of shape (N, …)
+            Noisy images.
+        t : int array of shape (N,)
+            Steps, 1..T, or 0 if the data has a density.
+
+        Returns
+        -------
+        array or Tensor of shape (N, …)
+            Conditional means.
         """
         x = self._rows(x_t)
         k = self.schedule.at(t, like=x)
@@ -123,10 +181,28 @@ class Mixture(Oracle):
         return _narrow(xp.reshape(x0, x_t.shape), x_t)
 
     def sample(self, n: int, *, seed: int = 0, first: int = 0, dtype: str = "float32",
-               backend: str | Backend = "numpy") -> Any:
-        """x₀ = m_k + √S_k·z, k drawn by the weights: the images `first` .. `first + n − 1` of a seed, (n, *shape).
+               backend: str | Backend = "numpy") -> Array:
+        """Draw x₀ = m_k + √S_k·z, k by the weights: the images `first` .. `first + n − 1` of a seed.
 
-        Each is a function of the seed and its number.
+        Each image is a function of the seed and its number.
+
+        Parameters
+        ----------
+        n : int
+            How many images.
+        seed : int
+            The seed.
+        first : int
+            Number of the first image.
+        dtype : str
+            Floating dtype.
+        backend : str or Backend
+            Where to make the array.
+
+        Returns
+        -------
+        array of shape (n, *shape)
+            Images.
         """
         device, shape = get_backend(backend), self.means.shape[1:]
         xp = device.xp
@@ -140,7 +216,7 @@ class Mixture(Oracle):
         return xp.take(self._like("means", z), k, axis=0) + xp.sqrt(S) * z
 
     def _rows(self, x_t: Array) -> Array:
-        """x_t in double precision as (N, D)."""
+        """Return x_t in double precision as (N, D)."""
         if tuple(x_t.shape[1:]) != self.means.shape[1:]:
             raise ValueError(f"expected images of shape {self.means.shape[1:]}, got {tuple(x_t.shape[1:])}")
         xp, dtype = of(x_t), str(x_t.dtype)
@@ -149,18 +225,18 @@ class Mixture(Oracle):
         return xp.reshape(x_t, (x_t.shape[0], self._centre.size))
 
     def _marginal(self, k: Coefficients, x: Array) -> Array:
-        """C_k = ᾱ_t·S_k + 1 − ᾱ_t for one number a component; (N, K)."""
+        """Return C_k = ᾱ_t·S_k + 1 − ᾱ_t for one number per component; (N, K)."""
         return k.alpha_bar * self._like("_spread", x) + k.rows(self._noise)
 
     def _components(self, k: Coefficients, x: Array) -> Iterator[tuple[int, Array, Array]]:
-        """j, m_j (D,) and C_j (N, D), one component after the other."""
+        """Yield j, m_j (D,) and C_j (N, D) for each component in turn."""
         alpha_bar, noise = k.alpha_bar, k.rows(self._noise)  # (N, 1) each
         S, means = self._like("_spread", x), self._like("_flat", x)  # (K, D) each
         for j in range(len(self.weights)):
             yield j, means[j, :], alpha_bar * S[j, :] + noise
 
     def _posterior(self, x: Array, k: Coefficients) -> tuple[Array, Array]:
-        """Responsibilities (N, K) and ln q (N,) of x (N, D): the softmax and the log of the sum of exponentials."""
+        """Return the responsibilities (N, K) and ln q (N,) of x (N, D): softmax and log-sum-exp of the logits."""
         logits, common = self._by_products(x, k) if self._spread.ndim == 1 else (self._by_differences(x, k), 0.0)
         xp, largest = of(logits), _largest(logits)  # (N, 1)
         powers = xp.exp(logits - largest)  # (N, K)
@@ -168,10 +244,11 @@ class Mixture(Oracle):
         return powers / total, xp.reshape(largest + xp.log(total) + common, (x.shape[0],))
 
     def _by_products(self, x: Array, k: Coefficients) -> tuple[Array, Array]:
-        """ln w_k·N(x; √ᾱ·m_k, C_k) = logits (N, K) + what is common to all k (N, 1), for one C_k a component.
+        """Return ln w_k·N(x; √ᾱ·m_k, C_k) as logits (N, K) plus a common part (N, 1), for one C_k per component.
 
-        About the centre, −½|y − √ᾱ·m_k|²/C_k = (√ᾱ·y·m_k − ½ᾱ·|m_k|²)/C_k − ½|y|²/C_k. With C the largest C_k, the last
-        is −½|y|²/C, common to all, and −½|y|²/C·(C − C_k)/C_k: where all C_k are one, a far x does not drown the rest.
+        Relative to the centre, −½|y − √ᾱ·m_k|²/C_k = (√ᾱ·y·m_k − ½ᾱ·|m_k|²)/C_k − ½|y|²/C_k. With C the largest C_k,
+        the last term is −½|y|²/C, common to all, and −½|y|²/C·(C − C_k)/C_k: if all C_k are equal, a distant x costs no
+        digits.
         """
         signal, alpha_bar = k.sqrt_alpha_bar, k.alpha_bar  # (N, 1) each
         C, about = self._marginal(k, x), self._like("_about", x)  # (N, K), (K, D)
@@ -185,7 +262,7 @@ class Mixture(Oracle):
         return self._like("_log_weights", x) - 0.5 * x.shape[1] * of(C).log(2 * math.pi * C) + exponent, common
 
     def _by_differences(self, x: Array, k: Coefficients) -> Array:
-        """ln w_k·N(x; √ᾱ·m_k, C_k), with a C_k in every dimension; (N, K)."""
+        """Return ln w_k·N(x; √ᾱ·m_k, C_k), with a C_k in every dimension; (N, K)."""
         xp, signal = of(x), k.sqrt_alpha_bar
         parts = []
         for _, mean, C in self._components(k, x):
@@ -195,33 +272,47 @@ class Mixture(Oracle):
 
 
 def _largest(logits: Array) -> Array:
-    """The largest real part in each row, a constant; (N, 1)."""
+    """Return the largest real part in each row, as a constant; (N, 1)."""
     data = plain(logits)
     xp = of(data)
     return xp.max(xp.real(data) if "complex" in str(data.dtype) else data, axis=1, keepdims=True)
 
 
 def _narrow(y: Array, x: Array) -> Array:
-    """y in x's dtype."""
+    """Return y in the dtype of x."""
     return y if y.dtype == x.dtype else of(y).astype(y, x.dtype)
 
 
-def atoms(schedule: Schedule, images: Any, weights: Any = None) -> Mixture:
-    """x₀ is one of K given images: a `Mixture` without variance, whose ε* is a softmax over them.
+def atoms(schedule: Schedule, images: Array, weights: Array = None) -> Mixture:
+    """Data that is one of K given images: a `Mixture` with zero variance, whose ε* is a softmax over the images.
 
-    E[x₀ | x_t] = Σ_k softmax_k(ln w_k − |x_t − √ᾱ_t·m_k|²/(2(1 − ᾱ_t)))·m_k: at small t the nearest image, at t = T all
-    of them. There is no density at t = 0.
+    E[x₀ | x_t] = Σ_k softmax_k(ln w_k − |x_t − √ᾱ_t·m_k|²/(2(1 − ᾱ_t)))·m_k: at small t the nearest image, at t = T an
+    average of all. There is no density at t = 0.
 
     Checked as: oracle-mixture.
 
     Parameters
     ----------
-    schedule
-        β₁..β_T.
-    images
-        (K, …), floating numbers.
-    weights
-        (K,), or None for equal ones.
+    schedule : Schedule
+        The schedule β₁..β_T.
+    images : array of shape (K, …)
+        Images of a floating dtype.
+    weights : array of shape (K,), optional
+        Their probabilities; equal by default.
+
+    Returns
+    -------
+    Mixture
+        The data.
+
+    Raises
+    ------
+    TypeError
+        If the images are not floating numbers.
+
+    Notes
+    -----
+    Efron (2011); Ho et al. (2020), section 3.2. Verified by ``ddpm-np check --equation oracle-mixture``.
 
     Examples
     --------

@@ -33,38 +33,38 @@ LINES = {
         ("x_t for x_{t−1}", "self.x[t - 1, ...]", "self.x[t, ...]", "20 21"),
         ("given x₁", "self.x[0, ...]", "self.x[1, ...]", "20 21"),
     ],
-    "diffusion.trajectory.equation_3": [
+    "diffusion.appendix_a.equation_3": [
         ("a factor for a ratio", "tr.log_p(t) - tr.log_q_step(t)", "tr.log_p(t) + tr.log_q_step(t)", "3 18 23"),
         ("t = T left out", "in tr.steps)", "in tr.steps[:-1])", "3"),
     ],
-    "diffusion.trajectory.equation_17": [
+    "diffusion.appendix_a.equation_17": [
         ("q left out", "log_p_joint(tr) - log_q_joint(tr)", "log_p_joint(tr)", "17"),
         ("upside down", "log_p_joint(tr) - log_q_joint(tr)", "log_q_joint(tr) - log_p_joint(tr)", "17"),
     ],
-    "diffusion.trajectory.equation_18": [("twice", "return equation_3", "return 2 * equation_3", "18")],
-    "diffusion.trajectory.equation_19": [("t = 1 within the sum as well", "tr.steps[1:])", "tr.steps)", "19")],
-    "diffusion.trajectory.equation_20": [
+    "diffusion.appendix_a.equation_18": [("twice", "return equation_3", "return 2 * equation_3", "18")],
+    "diffusion.appendix_a.equation_19": [("t = 1 within the sum as well", "tr.steps[1:])", "tr.steps)", "19")],
+    "diffusion.appendix_a.equation_20": [
         ("Bayes' ratio upside down", "+ tr.log_q_given_x0(t - 1) - tr.log_q_given_x0(t)",
          "- tr.log_q_given_x0(t - 1) + tr.log_q_given_x0(t)", "20"),
     ],
-    "diffusion.trajectory.equation_21": [
+    "diffusion.appendix_a.equation_21": [
         ("q(x_T) of t = 1", "tr.log_q_given_x0(tr.schedule.T)", "tr.log_q_given_x0(1)", "21"),
     ],
-    "diffusion.trajectory.equation_22": [
+    "diffusion.appendix_a.equation_22": [
         ("the divergences the other way", "posterior_mean(schedule, x_0, x_t, now), log_beta_tilde, mean, log_sigma2)",
          "mean, log_sigma2, posterior_mean(schedule, x_0, x_t, now), log_beta_tilde)", "22"),
         ("always ε", "p_mean_log_variance(tr.reverse,", "p_mean_log_variance("
          "Reverse(schedule, tr.reverse.model, 'eps', tr.reverse.variance, tr.reverse.clip),", "22"),
     ],
-    "diffusion.trajectory.equation_23": [("half", "return equation_3(tr)", "return equation_3(tr) / 2", "23")],
-    "diffusion.trajectory.equation_24": [
+    "diffusion.appendix_a.equation_23": [("half", "return equation_3(tr)", "return equation_3(tr) / 2", "23")],
+    "diffusion.appendix_a.equation_24": [
         ("the marginals' ratio upside down", "marginal[t - 1] - marginal[t]", "marginal[t] - marginal[t - 1]", "24"),
     ],
-    "diffusion.trajectory.equation_25": [
+    "diffusion.appendix_a.equation_25": [
         ("ln q(x₀) added", "- ratios - marginal[0]", "- ratios + marginal[0]", "25 26"),
         ("the entropy forgotten", "- ratios - marginal[0]", "- ratios", "25 26"),
     ],
-    "diffusion.trajectory.log_q_reverse": [("the marginals the wrong way", "+ marginal[t - 1] - marginal[t]",
+    "diffusion.appendix_a.log_q_reverse": [("the marginals the wrong way", "+ marginal[t - 1] - marginal[t]",
                                             "- marginal[t - 1] + marginal[t]", "24 25")],
 }
 EXPECTATIONS = {

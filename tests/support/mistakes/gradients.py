@@ -75,11 +75,11 @@ REWRITES = changes({
         ("NumPy's sum", "np.matmul(_ones(x.shape[1], x.dtype), x)", "x.sum(axis=1, keepdims=True)",
          "grad-group_norm grad-conv2d grad-linear grad-unet"),
     ],
-    "autograd.tensor.undo_broadcasting": [
+    "autograd.tape.undo_broadcasting": [
         ("never by a product", "if axes and", "if False and", "grad-tape grad-multiply grad-unet"),
         ("the last axes by a product too", " and axes[-1] < g.ndim - 1", "", "grad-tape grad-multiply grad-unet"),
     ],
-    "autograd.tensor._accumulate": [
+    "autograd.tape._accumulate": [
         ("never in place", "total += g\n    return total", "return backend.asarray(total + g)", "grad-tape grad-unet"),
     ],
     "nn.layers.Attention.__call__": [

@@ -5,19 +5,19 @@ from __future__ import annotations
 from mistakes import Lines
 
 TAPE: Lines = {
-    "autograd.tensor._accumulate": [
+    "autograd.tape._accumulate": [
         ("overwriting, not adding", "return backend.asarray(total + g)", "return backend.asarray(g)",
          "grad-tape grad-layer-attention grad-unet"),
         ("adding once too often", "total += g", "total += 2 * g", "grad-tape"),
         ("in place whoever owns it", "if not owned", "if not owned and total.flags.writeable is None", "grad-tape"),
     ],
-    "autograd.tensor._walk": [
+    "autograd.tape.walk": [
         ("a part of two ways met by one", "pending[id(edge)] = (_accumulate(*pending[id(edge)], add), True)", "pass",
          "grad-tape"),
         ("the tape walked as it was made, deepest last", "heapq.heappush(heap, (-edge.depth,",
          "heapq.heappush(heap, (edge.depth,", "grad-tape grad-unet"),
     ],
-    "autograd.tensor.undo_broadcasting": [
+    "autograd.tape.undo_broadcasting": [
         ("a mean for a sum", "xp.sum(g, axis=axes)", "xp.mean(g, axis=axes)", "grad-tape grad-multiply grad-add"),
         ("leading axes not summed", "tuple(range(extra)) + tuple(", "tuple(", "grad-tape grad-multiply"),
         ("axes of length 1 not summed", "if n == 1 and g.shape[extra + i] != 1", "if n == 0",
@@ -30,7 +30,7 @@ TAPE: Lines = {
         ("what stands before and after exchanged", "xp.reshape(g, (before, along, after))",
          "xp.reshape(g, (after, along, before))", "grad-multiply grad-add"),
     ],
-    "autograd.tensor._fit": [
+    "autograd.tape._fit": [
         ("a gradient in the dtype of what was repeated", "if g.dtype != edge.dtype", "if False", "grad-tape"),
     ],
     "autograd.tensor.Tensor.backward": [
@@ -42,7 +42,7 @@ TAPE: Lines = {
         ("detach forgotten", "return Tensor(x.data) if isinstance(x, Tensor) else x", "return x",
          "grad-tape grad-hybrid-loss"),
     ],
-    "autograd.tensor._edge": [
+    "autograd.tensor.edge_of": [
         ("every Tensor is differentiated", "isinstance(x, Tensor) and x.requires_grad", "isinstance(x, Tensor)",
          "grad-tape"),
     ],

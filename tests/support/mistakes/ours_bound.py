@@ -5,16 +5,16 @@ from __future__ import annotations
 from mistakes import CLIPPED, SMALL, Lines
 
 BOUND: Lines = {
-    "diffusion.bound.kl": [
+    "diffusion.normal.kl": [
         ("its arguments swapped", "logvar1 - logvar2", "logvar2 - logvar1", "kl"),
         ("σ₁² below the distance", "-logvar2)", "-logvar1)", "kl"),
         ("the ½ forgotten", "return 0.5 * ", "return ", "kl"),
         ("the distance not squared", "xp.square(mean1 - mean2)", "(mean1 - mean2)", "kl"),
     ],
-    "diffusion.bound.exp_excess": [
+    "diffusion.normal.exp_excess": [
         ("the series where it is far off", "(real < 0.01) & (real > -0.01)", "(real < 2.0) & (real > -2.0)", "kl"),
     ],
-    "diffusion.bound.decoder_log_likelihood": [
+    "diffusion.decoder.decoder_log_likelihood": [
         ("bins twice as wide", "1 / (levels - 1)", "2 / (levels - 1)", "13"),
         ("bins of 1/256", "1 / (levels - 1)", "1 / levels", "13"),
         ("no edge at −1", "xp.where(first, xp.log_ndtr(high), ", "(", "13"),
@@ -49,30 +49,30 @@ BOUND: Lines = {
         ("noise in the loop's order", "noises[t, ...]", "noises[reverse.schedule.T - t, ...]", "5"),
         ("clipped", "vlb_terms(reverse,", f"vlb_terms({CLIPPED},", "5"),
     ],
-    "diffusion.bound.mean_mismatch": [
+    "diffusion.mean_mismatch.mean_mismatch": [
         ("x̂₀ for μ_θ", "- mean, log_sigma2", "- _, log_sigma2", "8"),
         ("the variance ignored", "p_mean_log_variance(reverse,", f"p_mean_log_variance({SMALL},", "8"),
     ],
-    "diffusion.bound.mismatch_constant": [
+    "diffusion.mean_mismatch.mismatch_constant": [
         ("the sign of the logarithm", "exp_excess(k.posterior_log_variance_clipped - log_variance_at(k, variance))",
          "exp_excess(log_variance_at(k, variance) - k.posterior_log_variance_clipped)", "8"),
         ("the ½ forgotten", "return 0.5 * ", "return ", "8"),
     ],
-    "diffusion.bound.mean_mismatch_from_noise": [
+    "diffusion.mean_mismatch.mean_mismatch_from_noise": [
         ("a missing root", "k.sqrt_one_minus_alpha_bar", "k.one_minus_alpha_bar", "9"),
         ("not divided by √ᾱ", " / k.sqrt_alpha_bar", "", "9"),
     ],
-    "diffusion.bound.mean_mismatch_simplified": [
+    "diffusion.mean_mismatch.mean_mismatch_simplified": [
         ("√β for β", "k.beta /", "k.sqrt_beta /", "10"),
         ("a plus", "x_t - k", "x_t + k", "10"),
     ],
-    "diffusion.bound.eq12_weight": [
+    "diffusion.mean_mismatch.eq12_weight": [
         ("β for β²", "k.beta**2", "k.beta", "12"),
         ("the 2 forgotten", "(2 * k", "(k", "12"),
         ("ᾱ for α", "k.alpha *", "k.alpha_bar *", "12"),
         ("σ for σ²", "exp(-log_sigma2)", "exp(-0.5 * log_sigma2)", "12"),
     ],
-    "diffusion.bound.weighted_noise_loss": [
+    "diffusion.mean_mismatch.weighted_noise_loss": [
         ("a plus", "noise - predict", "noise + predict", "12"),
         ("the variance ignored", "reverse.variance", '"small"', "12"),
     ],
@@ -87,7 +87,7 @@ BOUND: Lines = {
 }
 
 TRAJECTORY: Lines = {
-    "diffusion.trajectory.equation_3": [
+    "diffusion.appendix_a.equation_3": [
         ("the first term's sign", "-tr.log_prior()", "tr.log_prior()", "3"),
         ("q and p swapped", "tr.log_p(t) - tr.log_q_step(t)", "tr.log_q_step(t) - tr.log_p(t)", "3"),
         ("t = 1 left out", "tr.steps)", "tr.steps[1:])", "3"),
@@ -113,44 +113,44 @@ TRAJECTORY: Lines = {
         ("x₀ and x_t swapped", "self.x[0, ...], x_t,", "x_t, self.x[0, ...],",
          "20 21"),
     ],
-    "diffusion.trajectory.log_p_joint": [("the prior left out", "tr.log_prior() + ", "0.0 + ", "joint")],
-    "diffusion.trajectory.log_q_joint": [("t = 1 left out", "tr.steps)", "tr.steps[1:])", "joint")],
-    "diffusion.trajectory.equation_17": [("the sign", "return -(", "return (", "17")],
-    "diffusion.trajectory.equation_18": [("the sign", "return equation_3", "return -equation_3", "18")],
-    "diffusion.trajectory.equation_19": [
+    "diffusion.appendix_a.log_p_joint": [("the prior left out", "tr.log_prior() + ", "0.0 + ", "joint")],
+    "diffusion.appendix_a.log_q_joint": [("t = 1 left out", "tr.steps)", "tr.steps[1:])", "joint")],
+    "diffusion.appendix_a.equation_17": [("the sign", "return -(", "return (", "17")],
+    "diffusion.appendix_a.equation_18": [("the sign", "return equation_3", "return -equation_3", "18")],
+    "diffusion.appendix_a.equation_19": [
         ("t = 1 twice", "tr.steps[1:]", "tr.steps", "19"),
         ("the last term's sign", "- later - (", "- later + (", "19"),
     ],
-    "diffusion.trajectory.equation_20": [
+    "diffusion.appendix_a.equation_20": [
         ("Bayes' fraction upside down", "tr.log_q_given_x0(t - 1) - tr.log_q_given_x0(t)",
          "tr.log_q_given_x0(t) - tr.log_q_given_x0(t - 1)", "20"),
         ("no posterior", " - tr.log_q_posterior(t)", "", "20"),
     ],
-    "diffusion.trajectory.equation_21": [
+    "diffusion.appendix_a.equation_21": [
         ("q(x_T | x₀) left out", "(tr.log_prior() - tr.log_q_given_x0(tr.schedule.T))", "tr.log_prior()", "21"),
         ("L₀ left out", " - tr.log_p(1)", "", "21"),
     ],
-    "diffusion.trajectory.equation_22": [
+    "diffusion.appendix_a.equation_22": [
         ("KL's arguments swapped", "kl(posterior_mean(schedule, x_0, x_t, now), log_beta_tilde, mean, log_sigma2)",
          "kl(mean, log_sigma2, posterior_mean(schedule, x_0, x_t, now), log_beta_tilde)", "22"),
         ("t = 2 left out", "tr.steps[1:]", "tr.steps[2:]", "22"),
     ],
-    "diffusion.trajectory.equation_23": [("the sign", "return equation_3", "return -equation_3", "23")],
-    "diffusion.trajectory.equation_24": [
+    "diffusion.appendix_a.equation_23": [("the sign", "return equation_3", "return -equation_3", "23")],
+    "diffusion.appendix_a.equation_24": [
         ("the marginals' fraction upside down", "marginal[t - 1] - marginal[t]", "marginal[t] - marginal[t - 1]", "24"),
     ],
-    "diffusion.trajectory.equation_25": [
+    "diffusion.appendix_a.equation_25": [
         ("q(x₀) left out", " - marginal[0]", "", "25"),
         ("q(x_T) left out", "(tr.log_prior() - marginal[tr.schedule.T])", "tr.log_prior()", "25"),
     ],
-    "diffusion.trajectory.log_q_reverse": [
+    "diffusion.appendix_a.log_q_reverse": [
         ("no Bayes", " + marginal[t - 1] - marginal[t]", "", "24 25"),
         ("the fraction upside down", "marginal[t - 1] - marginal[t]", "marginal[t] - marginal[t - 1]", "24 25"),
     ],
 }
 
 OBJECTIVES: Lines = {
-    "diffusion.bound.log_normal": [
+    "diffusion.normal.log_normal": [
         ("no ln 2π", "math.log(2 * math.pi) + logvar", "logvar", "log-normal 3"),
         ("σ for σ²", "xp.exp(-logvar)", "xp.exp(-0.5 * logvar)", "log-normal 3"),
     ],
@@ -271,7 +271,7 @@ ORACLES: Lines = {
         ("a variance of 0.01", "[0.0 for _ in images]", "[0.01 for _ in images]", "oracle-mixture"),
         ("the weights ignored", "if weights is None:", "if True:", "oracle-mixture"),
     ],
-    "diffusion.trajectory.log_marginals": [
+    "diffusion.appendix_a.log_marginals": [
         ("one too few", "range(tr.schedule.T + 1)", "range(tr.schedule.T)", "24 25"),
     ],
 }

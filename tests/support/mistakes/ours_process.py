@@ -101,26 +101,26 @@ FORWARD: Lines = {
 }
 
 REVERSE: Lines = {
-    "diffusion.reverse.predict_x0": [
+    "diffusion.parameterisation.predict_x0": [
         ("a missing root", "k.sqrt_one_minus_alpha_bar", "k.one_minus_alpha_bar", "15 9 10"),
         ("a plus", "x_t - k", "x_t + k", "15 9 10"),
         ("α for ᾱ", "/ k.sqrt_alpha_bar", "/ k.sqrt_alpha", "15 9 10"),
     ],
-    "diffusion.reverse.predict_eps": [
+    "diffusion.parameterisation.predict_eps": [
         ("x₀ not scaled", "k.sqrt_alpha_bar * x_0", "x_0", "eps"),
         ("a missing root", "k.sqrt_one_minus_alpha_bar", "k.one_minus_alpha_bar", "eps"),
     ],
-    "diffusion.reverse.mean_from_eps": [
+    "diffusion.parameterisation.mean_from_eps": [
         ("√β for β", "k.beta /", "k.sqrt_beta /", "11 10"),
         ("a missing root on 1 − ᾱ", "k.sqrt_one_minus_alpha_bar", "k.one_minus_alpha_bar", "11 10"),
         ("ᾱ for α", "/ k.sqrt_alpha", "/ k.sqrt_alpha_bar", "11 10"),
         ("a plus", "x_t - k", "x_t + k", "11 10"),
     ],
-    "diffusion.reverse.eps_from_mean": [
+    "diffusion.parameterisation.eps_from_mean": [
         ("a product with the drift", "/ (k.beta", "* (k.beta", "11"),
         ("α for √α", "k.sqrt_alpha ", "k.alpha ", "11"),
     ],
-    "diffusion.reverse.x0_from_mean": [
+    "diffusion.parameterisation.x0_from_mean": [
         ("the coefficients swapped", "k.posterior_xt", "k.posterior_x0", "15"),
         ("a plus", "mean - k", "mean + k", "15"),
     ],

@@ -1,0 +1,27 @@
+"""Check the docstrings of public names with numpydoc: ``python scripts/check_docstrings.py``.
+
+pyproject.toml has the checks and says why they were chosen. Needs the ``dev`` extra.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("autograd", "config", "diffusion", "evaluate", "models", "nn", "parallel", "runs", "sampling", "training")
+MODULES = ("backend", "philox", "storage")
+
+
+def main() -> int:
+    package = ROOT / "ddpm_np"
+    files = [path for name in PACKAGES for path in sorted((package / name).rglob("*.py"))]
+    files += [package / f"{name}.py" for name in MODULES]
+    done = subprocess.run([sys.executable, "-m", "numpydoc", "lint", *files, "--config", ROOT], check=False)
+    print(f"docstrings of {len(files)} files: {'as numpydoc wants them' if not done.returncode else 'see above'}")
+    return done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,4 +1,8 @@
-"""Differentiable operations: each a definition, forward and vjp in one screen, on any array namespace."""
+"""Differentiable operations: each a definition, forward and vjp in one screen, on any array namespace.
+
+To add one: define it with ``@op`` in a module of this package and import it here; give it inputs in `examples` and an
+independent value in ``ddpm_np/check/gradients/reference_ops.py``. Tests and checker find it in the registry.
+"""
 
 from ddpm_np.autograd.op import REGISTRY, Op, images_together, kernels, op
 from ddpm_np.autograd.ops.attention import attention, softmax

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import assert_close, few, images, shapes, steps
+from strategies import assert_close, images, shapes, steps
 
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.backend import get_backend, to_host
@@ -22,7 +22,6 @@ X = np.zeros((2, 3))
 FROM_ONE = {"posterior_x0", "posterior_xt", "posterior_log_variance_clipped", "log_beta", "log_beta_clipped"}
 
 
-@few
 @given(st.data(), shapes(), st.sampled_from(["float32", "float64", "complex64", "complex128"]))
 def test_every_coefficient_is_the_rows_of_its_table(data, shape, dtype):
     """`k.name` and `k.rows(table)`, to the last bit: table[t] in the images' real dtype, shaped (N, 1, …)."""

@@ -242,7 +242,7 @@ class Schedule:
         if "int" not in str(getattr(t, "dtype", "")):
             raise TypeError(f"t must be an int array of shape ({n},), got {t!r}")
         if tuple(t.shape) != (n,):
-            raise ValueError(f"expected one t an image, shape ({n},), got {tuple(t.shape)}")
+            raise ValueError(f"expected one t for each image, shape ({n},), got {tuple(t.shape)}")
         lowest = 1
         if xp.name == "numpy" and n:
             lowest = t.min()

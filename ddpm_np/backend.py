@@ -16,7 +16,7 @@ import numpy as np
 from ddpm_np.philox import RandomNumbers
 
 Array = Any  # an array of NumPy or CuPy, or a Tensor; images are (N, …)
-Ints = Any  # an int array (N,): the paper's t, one an image
+Ints = Any  # an int array (N,): the paper's t, one per image
 
 _SPECIAL = ("log_ndtr", "ndtri")  # what the mathematics needs beyond the array API standard
 

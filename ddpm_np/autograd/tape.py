@@ -33,7 +33,7 @@ class Node:
     vjp : callable
         From the gradient of the output to those of the inputs.
     output : array
-        The op's result, of which the shape and dtype are kept.
+        The op's result; its shape and dtype are kept.
     """
 
     __slots__ = ("depth", "dtype", "edges", "name", "shape", "vjp")

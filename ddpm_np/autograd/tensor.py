@@ -73,7 +73,7 @@ class _OpTable(Namespace):
         importlib.import_module("ddpm_np.autograd.ops")  # fills the table, unless it has been imported before
         if attribute in vars(self):
             return vars(self)[attribute]
-        raise AttributeError(f"there is no op {attribute!r} for Tensors; see ddpm_np.autograd.ops for those there are")
+        raise AttributeError(f"there is no op {attribute!r} for Tensors; ddpm_np.autograd.ops has those that exist")
 
     @staticmethod
     def stop_gradient(x: Any) -> Any:
@@ -100,11 +100,12 @@ class Tensor:
         The array. Assigning copies into it: ``p.data = array``.
     grad : array or None
         The gradient, of the shape and dtype of `data`. Each `backward` adds to it.
+    shape, dtype, ndim, size : those of `data`
 
     Raises
     ------
     TypeError
-        If `data` is no array, or has no gradient because it holds integers or booleans.
+        If `data` is not an array, or a gradient is required of integers or booleans.
 
     Examples
     --------
@@ -127,7 +128,7 @@ class Tensor:
             of(data)  # raises unless it is an array
             data = backend.asarray(data)
         if requires_grad and not backend.is_floating(data):
-            raise TypeError(f"only floating numbers have gradients, got dtype {data.dtype}: convert the data first")
+            raise TypeError(f"only floating-point data has a gradient, got dtype {data.dtype}: convert the data first")
         self._data = data
         self.requires_grad = requires_grad
         self.grad: Any = None
@@ -163,8 +164,7 @@ class Tensor:
 
     @data.setter
     def data(self, value: Any) -> None:  # numpydoc ignore=GL08
-        value = backend.backend_of(self._data).to_device(getattr(value, "data", value) if isinstance(value, Tensor)
-                                                         else value)
+        value = backend.backend_of(self._data).to_device(value.data if isinstance(value, Tensor) else value)
         if value.shape != self._data.shape:
             raise ValueError(f"expected data of shape {self._data.shape}, got {value.shape}: reshape it first")
         self._data[...] = value
@@ -188,15 +188,15 @@ class Tensor:
     def __array_namespace__(self, api_version: str | None = None) -> Namespace:
         return OPS
 
-    # What would silently go wrong: NumPy would make an array of objects, bool would mean len() > 0, == would mean `is`.
+    # Without these, NumPy would make an array of objects, `if x` would mean len(x) > 0, and x == y would mean x is y.
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        raise TypeError("a Tensor is no NumPy array: pass its array, x.data")
+        raise TypeError("a Tensor is not a NumPy array: pass its array, x.data")
 
     def __bool__(self) -> bool:
-        raise TypeError("a Tensor has no truth value: take that of its array, x.data")
+        raise TypeError("a Tensor has no truth value: use its array, x.data")
 
     def __eq__(self, other: object) -> bool:
-        raise TypeError("Tensors are not compared: compare their arrays, x.data")
+        raise TypeError("Tensors cannot be compared: compare their arrays, x.data")
 
     __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__
     __hash__ = object.__hash__  # by identity

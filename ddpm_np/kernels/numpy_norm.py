@@ -1,10 +1,10 @@
 """Group normalisation, with or without SiLU, on the CPU: few passes, in place, over images that fit the cache.
 
 Sums over the pixels of an image are products with a row of ones, one image at a time; sums over the batch run over
-those. A vector of one number a channel is repeated to a run of pixels, so that NumPy's loops are long (`numpy_runs`).
+those. A vector of one number per channel is repeated to a run of pixels, so that NumPy's loops are long (`numpy_runs`).
 
 Where a gradient may be wanted, z = x − m and i = 1/√(v + ε) are kept. With A = Σ g and B = i·Σ g·z over an image's
-pixels, the rest of the gradient is one number a channel: gbias = Σₙ A, gscale = Σₙ B, and
+pixels, the rest of the gradient is one number per channel: gbias = Σₙ A, gscale = Σₙ B, and
 gx = i·(scale·g − mean(scale·A) − i·z·mean(scale·B)), the means over a group.
 """
 

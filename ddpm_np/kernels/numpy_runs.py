@@ -3,7 +3,7 @@
 An operation on arrays that are not contiguous, or one of which is broadcast, goes through NumPy's iterator. Where the
 run of neighbouring numbers is shorter than the iterator's buffer, it copies runs into buffers and the result out of
 them, which takes three times as long. So kernels arrange their work in runs of `RUN` numbers and more, repeating
-vectors of one number a channel to that length, and set buffers no longer than their runs. Sums over pixels would be
+vectors of one number per channel to that length, and set buffers no longer than their runs. Sums over pixels would be
 loops over a few channels each; as matrix products they run at the speed of memory.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-RUN = 512  # measured: as fast as longer ones, for what is repeated to that length
+RUN = 512  # measured: as fast as longer runs, for vectors repeated to that length
 SHORTEST_RUN = 256  # measured: the shortest that is faster without a buffer
 
 

@@ -172,7 +172,7 @@ def convolve(x: np.ndarray, places: np.ndarray, padding: Padding, ho: int, wo: i
     with long_runs(tw * min(c, o)):
         for part, m, first, end in work.lots():
             tiles, products = work.take(x[part], m, first, end), work.of(work.products, m, end - first)
-            stack = 1 if together else m  # matrices: of all images, or one an image
+            stack = 1 if together else m  # matrices: one of all images, or one per image
             np.matmul(tiles.reshape(16, stack, -1, c), places[:, None], out=products.reshape(16, stack, -1, o))
             if b is not None:  # Aᵀ m A adds this place once to each of the four outputs
                 once = products[1, 1].reshape(m, end - first, tw * o)

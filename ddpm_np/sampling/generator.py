@@ -152,7 +152,7 @@ class ImageGenerator:
         own = _host.asarray(self._no_label if self._labels is None else self._labels, _host.int64)
         rows = _host.broadcast_to(own, (n,)) if own.ndim == 0 else own[start:start + n]
         if rows.shape != (n,):
-            raise ValueError(f"labels must be one an image, got {own.shape[0]} for at least {start + n}")
+            raise ValueError(f"expected one label for each image, got {own.shape[0]} for at least {start + n}")
         y, net = self.backend.to_device(rows), self._predictor  # (n,)
         return (lambda x, t: net(x, t, y)) if self._no_label is None else guided(net, y, self._no_label, self._guidance)
 

@@ -240,7 +240,7 @@ def test_backward_through_an_input_without_a_gradient_is_refused():
 
 
 def test_data_without_gradients_is_refused():
-    for data, words in [(np.arange(3), "only floating numbers have gradients, got dtype int64"),
+    for data, words in [(np.arange(3), "only floating-point data has a gradient, got dtype int64"),
                         (np.array([True]), "got dtype bool")]:
         with pytest.raises(TypeError, match=words):
             Tensor(data, requires_grad=True)

@@ -52,9 +52,9 @@ def test_repr_len_and_iteration_of_a_tensor():
 
 # What has no meaning for a Tensor is an error in one line
 
-NUMPY = "a Tensor is no NumPy array: pass its array, x.data"
-TRUTH = "a Tensor has no truth value: take that of its array, x.data"
-COMPARED = "Tensors are not compared: compare their arrays, x.data"
+NUMPY = "a Tensor is not a NumPy array: pass its array, x.data"
+TRUTH = "a Tensor has no truth value: use its array, x.data"
+COMPARED = "Tensors cannot be compared: compare their arrays, x.data"
 ERRORS = {
     "asarray": (np.asarray, NUMPY), "array": (np.array, NUMPY),
     "array of a dtype": (lambda x: np.asarray(x, dtype="float64"), NUMPY),

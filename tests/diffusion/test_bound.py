@@ -10,7 +10,7 @@ from gaussians import expect
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from strategies import any_schedule, assert_close, batches, few, mp50, pythagorean, rows
+from strategies import any_schedule, assert_close, batches, mp50, pythagorean, rows
 
 from ddpm_np import Tensor
 from ddpm_np.diffusion import (
@@ -58,7 +58,6 @@ def a(*numbers, dtype=np.float64):
 numbers = st.floats(-3, 3)
 
 
-@few
 @given(numbers, numbers, numbers, numbers)
 def test_kl_is_the_integral_of_the_log_ratio(mean1, logvar1, mean2, logvar2):
     """∫ p·(ln p − ln q), exact by Gauss–Hermite, for ln p − ln q is a quadratic."""
@@ -82,7 +81,6 @@ def test_kl_by_hand_and_its_direction():
     assert_close(kl(zero, four, one, zero), a(2 - math.log(2)), 1e-15)
 
 
-@few
 @given(st.floats(-16, 0.7), st.booleans())
 def test_kl_of_nearly_equal_variances_keeps_its_digits(exponent, negative):
     """β_T and β̃_T differ by 8e-7: KL ≈ d²/4 is far below the rounding error of e^d."""
@@ -110,7 +108,6 @@ def test_gradient_of_kl_against_its_formulas():
 
 # L_T.
 
-@few
 @given(batches(any_schedule()))
 def test_prior_term_against_its_formula(b):
     """½·mean(ᾱ_T·x₀² − ᾱ_T − ln(1 − ᾱ_T)) nats, in bits, one number per image."""
@@ -161,7 +158,6 @@ def plain_term(c, predict, x_0, x_t, t, sigma2, levels, clip):
     return value.mean() * BITS, 1 + (reach**2 / sigma2 + tilde / sigma2 + abs(np.log(sigma2))).mean()
 
 
-@few
 @given(batches(), st.sampled_from(["small", "large", "table"]), st.sampled_from([None, 9, 17]), st.booleans())
 def test_vlb_term_is_the_kl_or_the_decoder_of_each_image(b, variance, levels, clip):
     """KL(q(x_{t−1} | x_t, x₀) ‖ p_θ) at t ≥ 2 and the decoder at t = 1, both in the same batch."""
@@ -180,7 +176,6 @@ def test_vlb_term_is_the_kl_or_the_decoder_of_each_image(b, variance, levels, cl
     assert_close(got, want, 1e-11, scale=scale)
 
 
-@few
 @given(batches(pythagorean()), st.sampled_from(["learned", "learned_range"]), st.sampled_from([None, 9]))
 def test_vlb_term_with_a_learned_variance(b, variance, levels):
     """σ² is the net's second output: its logarithm, or a place between β̃_t (−1, β̃₂ at t = 1) and β_t (1)."""
@@ -217,7 +212,6 @@ def test_vlb_term_refuses_x_t_of_another_shape():
 
 # Their sum.
 
-@few
 @given(batches(pythagorean(min_T=1)), st.sampled_from(["small", "large"]), st.booleans(), st.booleans())
 def test_bound_is_the_sum_of_its_terms_in_order(b, variance, clip, continuous):
     """L_T, L_{T−1}, …, L₀ once each, in that order; noise is asked once for each t; row 0 of the noises is not used."""
@@ -276,7 +270,6 @@ def test_gradient_of_vlb_against_the_complex_step(levels, learned):
 
 # Equations (8) to (12).
 
-@few
 @given(batches(first=2), st.sampled_from(["small", "large", "table"]))
 def test_equation_8_and_its_constant_equal_the_term(b, variance):
     """For unrelated x₀ and x_t and for every σ²."""
@@ -294,7 +287,6 @@ def test_equation_8_and_its_constant_equal_the_term(b, variance):
     assert_close((mismatch + constant) * BITS, want, 1e-11, scale=1 + abs(want))
 
 
-@few
 @given(batches(), st.sampled_from(["small", "large", "table"]))
 def test_equations_8_9_10_and_12_are_equal(b, variance):
     """For any x₀ and ε, t = 1 included; the residual of (10) is that of (12) times its weight, which is the paper's."""
@@ -322,7 +314,6 @@ def test_equations_8_9_10_and_12_are_equal(b, variance):
         assert_close(other, twelve, 1e-11, scale=scale + twelve)
 
 
-@few
 @given(batches(any_schedule(12, 1e-3)), st.booleans())
 def test_equation_12_is_equation_8_for_every_prediction(b, clip):
     """Also of a net that predicts x₀, μ̃ or v, and of a clipped x̂₀: ε̂ is then the noise that goes with it."""

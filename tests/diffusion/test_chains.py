@@ -10,7 +10,7 @@ import pytest
 from gaussians import gaussians, tables
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import assert_close, batches, few, pythagorean, rows, schedules
+from strategies import assert_close, batches, pythagorean, rows, schedules
 
 from ddpm_np import Tensor
 from ddpm_np.backend import get_backend
@@ -70,7 +70,6 @@ def assert_ends(got, want, tolerance=1e-9):
 
 # Algorithm 2.
 
-@few
 @given(st.data(), st.sampled_from(["small", "large", "table"]))
 def test_ancestral_chain_of_gaussian_data_ends_at_the_closed_form(drawn, variance):
     data = drawn.draw(gaussians())
@@ -130,7 +129,6 @@ def test_chains_of_correlated_pixels_end_at_the_closed_form():
 
 # DDIM.
 
-@few
 @given(st.data(), st.sampled_from([0.0, 0.5, 1.0]))
 def test_ddim_of_gaussian_data_ends_at_the_closed_form(drawn, eta):
     """For any subsequence of the steps: the oracle's recursion, and with η = 0 its product of cosines."""
@@ -169,7 +167,6 @@ def test_standard_deviation_after_fifty_ddim_steps():
     assert_close(x, np.array([0, ratio]) + 0.3 - 0.3 * math.sqrt(alpha_bar[1000]) * ratio, 1e-10)
 
 
-@few
 @given(batches(schedules()), st.booleans())
 def test_a_ddim_step_with_eta_1_is_a_step_of_algorithm_2(b, clip):
     """η = 1 and t' = t − 1 is the step with σ² = β̃_t, for any model; at t = 1 it is x̂₀."""
@@ -180,7 +177,6 @@ def test_a_ddim_step_with_eta_1_is_a_step_of_algorithm_2(b, clip):
     assert_close(got, want, 1e-11, scale=1 + gain * (abs(b.x) + abs(affine(b.x, b.t))) + abs(b.y))
 
 
-@few
 @given(pythagorean(), st.booleans())
 def test_a_ddim_chain_with_eta_1_is_the_ancestral_chain(c, clip):
     reverse, T = Reverse(c.schedule, affine, variance="small", clip=clip), c.exact.T
@@ -214,7 +210,6 @@ def test_chains_with_the_exact_eps_of_twenty_digits_end_on_them(sampler):
 
 # What a chain gives on its way.
 
-@few
 @given(schedules(), st.data(), st.sampled_from(["small", "large"]), st.booleans())
 def test_progressive_yields_x_and_x0_hat_of_every_step(c, drawn, variance, clip):
     """From any start: x_{t−1} and x̂₀(x_t) for each t, one call each, no noise at t = 1; start 0 yields nothing."""

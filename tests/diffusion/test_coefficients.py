@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import assert_close, few, images, shapes, steps
+from strategies import assert_close, images, shapes, steps
 
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.backend import get_backend, to_host
@@ -22,7 +22,6 @@ X = np.zeros((2, 3))
 FROM_ONE = {"posterior_x0", "posterior_xt", "posterior_log_variance_clipped", "log_beta", "log_beta_clipped"}
 
 
-@few
 @given(st.data(), shapes(), st.sampled_from(["float32", "float64", "complex64", "complex128"]))
 def test_every_coefficient_is_the_rows_of_its_table(data, shape, dtype):
     """`k.name` and `k.rows(table)`, to the last bit: table[t] in the images' real dtype, shaped (N, 1, …)."""
@@ -98,7 +97,7 @@ def test_a_coefficient_that_begins_at_1_is_refused_at_t_0(t):
     (lambda t: LINEAR.at(t, like=np.zeros((2, 3), bool)), TypeError, "images must be floating numbers, got dtype bool"),
     (lambda t: LINEAR.at([1, 2], like=X), TypeError, r"^t must be an int array of shape \(2,\), got \[1, 2\]$"),
     (lambda t: LINEAR.at(1.0 * t, like=X), TypeError, r"^t must be an int array of shape \(2,\), got array\(\[1., 2."),
-    (lambda t: LINEAR.at(t, like=np.zeros((3, 2))), ValueError, r"^expected one t an image, shape \(3,\), got \(2,\)$"),
+    (lambda t: LINEAR.at(t, like=np.zeros((3, 2))), ValueError, r"^expected one t for each image, shape \(3,\), got \(2,\)$"),
     (lambda t: LINEAR.at(t - 2, like=X), ValueError, "^t counts from 1 to T = 1000, got values from -1 to 0$"),
     (lambda t: LINEAR.at(t + 999, like=X), ValueError, "^t counts from 1 to T = 1000, got values from 1000 to 1001$"),
     (lambda t: LINEAR.at(t, like=X).rows(LINEAR.beta[1:]), ValueError,

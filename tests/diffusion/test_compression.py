@@ -7,7 +7,7 @@ import math
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import assert_close, batches, few, pythagorean, rows
+from strategies import assert_close, batches, pythagorean, rows
 
 from ddpm_np.diffusion import (
     Received,
@@ -33,7 +33,6 @@ def model(x, t):
     return (np.tanh(x) * (0.3 + 0.1 * rows(t, x)) - 0.2).astype(x.dtype)
 
 
-@few
 @given(batches(pythagorean(min_T=1)), st.sampled_from(["small", "large"]), st.booleans(), st.sampled_from([9, 17]))
 def test_rate_and_distortion_of_every_step(b, variance, clip, levels):
     """rate_t = L_T + Σ_{s>t} L_{s−1}: L_T at T and the whole bound at 0; it never falls.

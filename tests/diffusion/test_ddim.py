@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import any_schedule, assert_close, batches, few, mp50, rows, schedules
+from strategies import any_schedule, assert_close, batches, mp50, rows, schedules
 
 from ddpm_np.diffusion import (
     Reverse,
@@ -59,7 +59,6 @@ def exact_sigma(e, t, s, eta):
 
 # One step.
 
-@few
 @given(jumps(any_schedule()), etas)
 def test_sigma_is_equation_16_of_ddim(jump, eta):
     """Equation (16) of the DDIM paper against 50 digits; in float32 to float32's last digit."""
@@ -80,7 +79,6 @@ def test_float32_sigma_of_consecutive_steps_keeps_its_digits():
     assert_close(got, np.sqrt(LINEAR.beta_tilde[1:]), 1e-7)
 
 
-@few
 @given(jumps(), etas, st.booleans())
 def test_ddim_step_is_equation_12_of_ddim(jump, eta, clip):
     """x_s = √ᾱ_s·x̂₀ + √(1 − ᾱ_s − σ²)·ε_θ + σ·z; with the clip, ε_θ is that of the clipped x̂₀."""
@@ -105,7 +103,6 @@ def test_ddim_step_is_equation_12_of_ddim(jump, eta, clip):
         assert_close(got, want, 1e-11, scale=scale)
 
 
-@few
 @given(jumps(), etas)
 def test_ddim_step_preserves_the_marginals(jump, eta):
     """From x_t = √ᾱ_t·x₀ + √(1 − ᾱ_t)·ε and the true ε: mean √ᾱ_s·x₀ and variance 1 − ᾱ_s for every σ."""
@@ -126,7 +123,6 @@ def test_ddim_step_preserves_the_marginals(jump, eta):
     assert np.array_equal(last_step, predict_x0(schedule, x_t, b.t, model(x_t, b.t)))
 
 
-@few
 @given(jumps())
 def test_ddim_step_with_eta_0_ignores_the_noise(jump):
     b, s = jump
@@ -137,7 +133,6 @@ def test_ddim_step_with_eta_0_ignores_the_noise(jump):
     assert ddim_step(reverse, b.x.astype(np.float32), b.t, s).dtype == np.float32
 
 
-@few
 @given(jumps(any_schedule(12, 1e-3)), etas)
 def test_ddim_step_is_the_same_for_every_prediction_type(jump, eta):
     b, s = jump
@@ -183,7 +178,6 @@ def test_steps_that_do_not_descend_within_the_schedule_are_refused(steps):
 
 # A chain.
 
-@few
 @given(schedules(), st.data(), etas)
 def test_ddim_calls_the_model_once_per_step_in_order(c, drawn, eta):
     """One model call per step in order; noise for each step but the last, none with η = 0; yields x_s down to x₀."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import assert_close, few, mp50
+from strategies import assert_close, mp50
 
 from ddpm_np import Tensor
 from ddpm_np.diffusion import decoder_log_likelihood
@@ -60,7 +60,6 @@ def decoders(draw):
     return levels, np.linspace(-1, 1, levels)[index], mean, log_scale
 
 
-@few
 @given(st.sampled_from(LEVELS), st.floats(-3, 3), st.floats(-6, 3), st.sampled_from(["float64", "float32"]))
 def test_probabilities_of_all_levels_sum_to_one(levels, mean, log_scale, dtype):
     x = np.linspace(-1, 1, levels).astype(dtype)
@@ -70,7 +69,6 @@ def test_probabilities_of_all_levels_sum_to_one(levels, mean, log_scale, dtype):
     assert abs(np.exp(got.astype(np.float64)).sum() - 1) < (1e-12 if dtype == "float64" else 2e-5)
 
 
-@few
 @given(decoders())
 def test_decoder_log_likelihood_against_fifty_digits(d):
     levels, x, mean, log_scale = d
@@ -120,7 +118,6 @@ def test_decoder_gradients_at_every_level_and_in_the_tails():
     assert_close(s.grad, cotangent * want[:, 1], 1e-10, scale=abs(cotangent) * z * z)
 
 
-@few
 @given(decoders())
 def test_decoder_gradients_against_fifty_digits(d):
     levels, x, mean, log_scale = d
@@ -134,7 +131,6 @@ def test_decoder_gradients_against_fifty_digits(d):
     assert_close(s.grad, want[:, 1], 1e-9, scale=z * z)
 
 
-@few
 @given(decoders())
 def test_decoder_accepts_the_complex_step(d):
     """The forward takes complex means, so that losses built on it can be checked without cancellation."""

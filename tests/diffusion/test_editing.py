@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import assert_close, few, rows, schedules
+from strategies import assert_close, rows, schedules
 
 from ddpm_np import Tensor
 from ddpm_np.diffusion import (
@@ -43,7 +43,6 @@ def labelled(x, t, y):
     return x * 0.1 + rows(t, x) * 0.01 + rows(y, x) * 0.5
 
 
-@few
 @given(st.floats(-2, 5) | st.sampled_from([0.0, -1.0]), st.integers(1, 4))
 def test_guided_is_the_classifier_free_guidance_formula(weight, rank):
     """(1 + w)·ε(y) − w·ε(∅): the conditional prediction at w = 0, the unconditional one at −1."""
@@ -85,7 +84,6 @@ def test_guidance_leaves_the_learned_variance_alone(kind):
 
 # Interpolation.
 
-@few
 @given(schedules(), st.data(), st.sampled_from(["small", "large"]), st.booleans())
 def test_interpolation_mixes_latents_and_runs_algorithm_2(c, drawn, variance, clip):
     """(1 − λ)·x_t + λ·y_t, then Algorithm 2 from t on; λ = 0 and 1 decode the two images themselves."""
@@ -141,7 +139,6 @@ def asked_noise(seed, shape, asked):
     return noise_at
 
 
-@few
 @given(schedules().filter(lambda c: c.exact.T <= 8), st.integers(1, 3), st.integers(0, 99), st.booleans())
 def test_inpainting_step_by_step(c, repeats, seed, clip):
     """By hand: a step of Algorithm 2, the known part from q, and back, `repeats` times (once at t = 1).

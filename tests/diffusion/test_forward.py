@@ -16,7 +16,6 @@ from strategies import (
     assert_close,
     batches,
     case,
-    few,
     from_ks,
     images,
     pythagorean,
@@ -62,13 +61,11 @@ def test_forward_coefficients_of_the_papers_schedule():
     assert_close(noise, want[:, 1], 4e-16)
 
 
-@few
 @given(pythagorean(min_T=1))
 def test_forward_coefficients_against_fractions(c):
     check_coefficients(c, 1e-14)
 
 
-@few
 @given(any_schedule())
 def test_forward_coefficients_against_fifty_digits(c):
     check_coefficients(c, 1e-11)
@@ -79,7 +76,6 @@ def test_forward_coefficients_against_fifty_digits(c):
     assert_close(gain**2 + noise**2, np.ones(c.exact.T), 1e-15)  # variance 1 is kept
 
 
-@few
 @given(any_schedule())
 def test_composed_step_coefficients_are_those_of_the_marginal(c):
     """√ᾱ_t = √α_t·√ᾱ_{t−1}, and the variances add: 1 − ᾱ_t = α_t·(1 − ᾱ_{t−1}) + β_t."""
@@ -90,7 +86,6 @@ def test_composed_step_coefficients_are_those_of_the_marginal(c):
     assert (signal[0], spread[0]) == (1, 0)
 
 
-@few
 @given(st.data(), any_schedule(40), shapes())
 def test_composed_steps_are_the_closed_form_at_the_composed_noise(data, c, shape):
     """T steps with noises z_s are q_sample with ε = Σ_s w_s·z_s, w_s = √β_s·Π_{r>s} √α_r / √(1 − ᾱ_T)."""
@@ -106,7 +101,6 @@ def test_composed_steps_are_the_closed_form_at_the_composed_noise(data, c, shape
     assert_close(q_sample(c.schedule, x_0, np.full(n, T), eps), x, 1e-12, scale=10 + abs(x))
 
 
-@few
 @given(batches(first=0))
 def test_every_image_is_noised_to_its_own_t(b):
     """For any rank, also if the last axis is as long as the batch; an image's bits do not depend on its batch."""

@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import assert_close, few, images, shapes
+from strategies import assert_close, images, shapes
 
 from ddpm_np import Tensor
 from ddpm_np.backend import get_backend, of
 from ddpm_np.diffusion.images import mean_over_image, same_shape, sum_over_image, times
 
 
-@few
 @given(shapes(), st.integers(0, 1000), st.sampled_from(["float32", "float64", "complex128"]))
 def test_one_t_for_every_image(shape, t, dtype):
     """An int array (N,), whatever the images are: the dtype and shape that `Schedule.at` asks for."""
@@ -36,7 +35,6 @@ def test_one_t_is_made_on_the_device_of_the_images():
         assert (fake_cupy.counts.transfers, fake_cupy.counts.uploads) == (0, 0)
 
 
-@few
 @given(st.data(), shapes())
 def test_a_mean_and_a_sum_over_each_image(data, shape):
     """Over all axes but the first, for images of any rank; of images of one number, that number."""

@@ -9,7 +9,7 @@ import pytest
 from gaussians import gaussians
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import assert_close, batches, few, rows
+from strategies import assert_close, batches, rows
 
 from ddpm_np.backend import get_backend
 from ddpm_np.data import digits
@@ -41,7 +41,6 @@ def model(x, t):
 
 # One step.
 
-@few
 @given(batches(), st.floats(1e-4, 3))
 def test_langevin_step_is_its_formula(b, delta):
     """x + δ/2·s + √δ·z, where δ is a number or one per image."""
@@ -99,7 +98,6 @@ def gaussian_end(data, steps, per_level, size):
     return data.mean + k * (mean - signal * data.mean), k**2 * variance
 
 
-@few
 @given(st.data(), st.integers(1, 3), st.floats(0.01, 3.9))
 def test_annealed_langevin_of_gaussian_data_ends_at_the_closed_form(drawn, per_level, size):
     """Mean and variance of x₀ from unit vectors: no noise, x_T = 1, and each z = 1 in turn."""
@@ -146,7 +144,6 @@ def test_langevin_with_the_exact_eps_of_twenty_digits_ends_on_them():
     assert len(set(distance.argmin(axis=1).tolist())) >= 3
 
 
-@few
 @given(st.sets(st.integers(1, 4), min_size=1), st.integers(1, 3), st.booleans(),
        st.sampled_from(["float32", "float64"]))
 def test_annealed_langevin_calls_the_model_in_order(levels, per_level, clip, dtype):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from strategies import assert_close, few, images, shapes, steps
+from strategies import assert_close, images, shapes, steps
 
 from ddpm_np import Tensor
 from ddpm_np.autograd import ops
@@ -46,7 +46,6 @@ def by_definition(w):
     return dict(zip(TABLES, values, strict=True))
 
 
-@few
 @given(logits())
 def test_learned_tables_equal_those_of_the_same_betas(w):
     got, want = Schedule.learned(Tensor(w, requires_grad=True)), Schedule.from_betas(sigmoid(w))
@@ -62,7 +61,6 @@ def test_learned_tables_equal_those_of_the_same_betas(w):
         assert np.array_equal(table.data[:1], getattr(want, name)[:1], equal_nan=True)
 
 
-@few
 @given(logits(5), st.integers(0, 2**32 - 1))
 def test_the_gradient_of_every_table_against_the_complex_step(w, seed):
     moved = w + 1j * STEP * np.eye(len(w))  # (T, T): row s has logit s moved
@@ -76,7 +74,6 @@ def test_the_gradient_of_every_table_against_the_complex_step(w, seed):
         assert_close(leaf.grad, products.sum(1), 1e-12, scale=np.abs(products).sum() + 0.1)
 
 
-@few
 @given(st.data(), logits(), shapes())
 def test_the_gradient_of_a_sample_of_the_marginal(data, w, shape):
     """∂√ᾱ_t/∂w_s = −½·√ᾱ_t·β_s and ∂√(1 − ᾱ_t)/∂w_s = ½·ᾱ_t/√(1 − ᾱ_t)·β_s for s ≤ t; t = 0 and t = T too."""
@@ -97,7 +94,6 @@ def test_the_gradient_of_a_sample_of_the_marginal(data, w, shape):
     assert_close(leaf.grad, want, 1e-12, scale=20 * len(w) * np.prod(shape))
 
 
-@few
 @given(st.data(), logits(), shapes(), st.sampled_from(["float32", "float64", "complex128"]))
 def test_rows_of_a_tensor_table_and_their_gradients(data, w, shape, dtype):
     """Rows are the table's entries shaped for the images, in their real dtype; each entry gets its gradient."""

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from hypothesis import given
-from strategies import assert_close, batches, few, from_ks, rows
+from strategies import assert_close, batches, from_ks, rows
 
 from ddpm_np import Tensor
 from ddpm_np.diffusion import linear_schedule, simple_loss
@@ -20,7 +20,6 @@ def model(x, t, scale=1.0):
     return scale * (x * x * 0.25 - x * rows(np.sqrt(t), x)) + rows(t, x) * 0.01
 
 
-@few
 @given(batches())
 def test_simple_loss_is_the_mean_square_error_of_each_image(b):
     """The mean over an image's elements of (ε − ε_θ(√ᾱ_t·x₀ + √(1 − ᾱ_t)·ε, t))², one number per image."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import assert_close, batches, few, from_ks, images, pythagorean, rows
+from strategies import assert_close, batches, from_ks, images, pythagorean, rows
 
 from ddpm_np import Tensor
 from ddpm_np.autograd.tensor import gradients
@@ -55,7 +55,6 @@ def exactly(b):
     return tuple(rows(column, b.x) for column in zip(*table, strict=True))
 
 
-@few
 @given(batches())
 def test_target_and_loss_of_every_prediction_type(b):
     """The loss of a net that predicts ε, x₀, μ̃ or v is the mean square of its error."""
@@ -92,7 +91,6 @@ def losses(b, says, loss=simple_loss):
     return {p: loss(s, lambda x, t, p=p: guises(s, x, t, says)[p], b.x, b.t, b.y, predicts=p) for p in PREDICTS}
 
 
-@few
 @given(batches(pythagorean()), st.data())
 def test_the_losses_differ_by_powers_of_the_signal_to_noise_ratio(b, data):
     """‖ε − ε̂‖² = SNR·‖x₀ − x̂₀‖², ‖v − v̂‖² = (SNR + 1)·‖x₀ − x̂₀‖² and ‖μ̃ − μ̂‖² = c₀²·‖x₀ − x̂₀‖²."""
@@ -104,7 +102,6 @@ def test_the_losses_differ_by_powers_of_the_signal_to_noise_ratio(b, data):
         assert_close(got[predicts], factor * error, 1e-11, scale=factor * (error + 1))
 
 
-@few
 @given(batches(pythagorean()), st.data(), st.sampled_from([5.0, 1.0, 0.3]))
 def test_the_three_min_snr_losses_are_equal(b, data, gamma):
     """Each is min(SNR, γ)·‖x₀ − x̂₀‖²; the weights are those of Hang et al."""
@@ -146,7 +143,6 @@ def test_min_snr_weights_at_zero_snr_and_of_unsupported_predictions():
 # The score
 
 
-@few
 @given(batches(), st.data())
 def test_score_matching_is_the_noise_loss_over_one_minus_alpha_bar(b, data):
     """For every prediction type; with the weight of (12) times 1 − ᾱ_t it is (12)."""
@@ -175,7 +171,6 @@ def test_score_matching_is_the_noise_loss_over_one_minus_alpha_bar(b, data):
 # The bound
 
 
-@few
 @given(batches(pythagorean()), st.data(), st.sampled_from(["small", "large"]))
 def test_the_bound_loss_is_the_prior_and_t_times_one_term(b, data, variance):
     s = b.case.schedule

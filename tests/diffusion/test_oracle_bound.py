@@ -10,7 +10,7 @@ from gaussians import chain, expect, gaussians, tables
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from strategies import assert_close, few, rows
+from strategies import assert_close, rows
 
 from ddpm_np.diffusion import Schedule, linear_schedule, mean_from_eps, q_posterior, q_sample, q_step
 from ddpm_np.diffusion.oracle import Gaussian, affine_bound_16, affine_nll, affine_vlb
@@ -27,7 +27,6 @@ def affine_models(draw):
     return data, draw(tables(T, -2, 2)), draw(tables(T, -2, 2)), draw(tables(T, 1e-2, 3))
 
 
-@few
 @given(affine_models())
 def test_terms_of_equation_5_by_quadrature(problem):
     """Each term is by definition an expectation of differences of log densities, exact by quadrature."""
@@ -56,7 +55,6 @@ def test_terms_of_equation_5_by_quadrature(problem):
     assert_close(got, np.array(want), 1e-9, scale=1 + abs(np.array(want)))
 
 
-@few
 @given(affine_models())
 def test_terms_of_equation_16_by_quadrature(problem):
     """As for equation (5), with q(x_{t−1} | x_t) by Bayes' rule from the marginals."""
@@ -85,7 +83,6 @@ def test_terms_of_equation_16_by_quadrature(problem):
     assert_close(got, np.array(want), 1e-9, scale=1 + abs(np.array(want)))
 
 
-@few
 @given(affine_models())
 def test_equations_5_and_16_are_equal_and_bound_the_likelihood(problem):
     """For any affine model and any σ²: two sums of different terms give one number."""
@@ -99,7 +96,6 @@ def test_equations_5_and_16_are_equal_and_bound_the_likelihood(problem):
     assert affine_nll(*arguments) <= five.sum() + 1e-12 * scale
 
 
-@few
 @given(affine_models())
 def test_affine_nll_is_that_of_the_end_of_the_chain(problem):
     """The distribution at the end of the sampler's chain, plus the decoder's noise."""
@@ -114,7 +110,6 @@ def test_affine_nll_is_that_of_the_end_of_the_chain(problem):
     assert_close(got, expect(surprise, 1), 1e-8, scale=1 + abs(got))
 
 
-@few
 @given(st.data(), gaussians(least=1e-3))
 def test_vlb_and_nll_are_the_affine_ones_at_the_best_model(draw, data):
     """In every dimension; with σ² = r, only the mismatch of x_T is lost."""

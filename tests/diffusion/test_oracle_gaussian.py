@@ -13,7 +13,7 @@ from gaussians import chain, everywhere, expect, gaussians, tables, variances
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from strategies import FALSE_ALARM, any_schedule, assert_close, few, rows
+from strategies import FALSE_ALARM, any_schedule, assert_close, rows
 
 from ddpm_np import Tensor
 from ddpm_np.backend import get_backend, to_host
@@ -25,7 +25,6 @@ SHORT = Schedule.from_betas([0.02, 0.1, 0.3, 0.5])
 
 # The marginal, its score, and the two predictions.
 
-@few
 @given(gaussians(least=1e-4))
 def test_log_q_is_scipys_normal_density(data):
     """At every t; at t = 0 it is the data's own density."""
@@ -37,7 +36,6 @@ def test_log_q_is_scipys_normal_density(data):
         len(x), -1).sum(axis=1))
 
 
-@few
 @given(gaussians(least=1e-4))
 def test_the_score_is_the_derivative_of_the_density(data):
     x, t = everywhere(data, first=0)
@@ -48,7 +46,6 @@ def test_the_score_is_the_derivative_of_the_density(data):
         assert_close(data.log_q(x + step, t).imag / 1e-20, score[(slice(None), *place)], 1e-12)
 
 
-@few
 @given(gaussians())
 def test_score_eps_and_x0_are_consistent(data):
     """ε* = −√(1 − ᾱ)·score, and E[x₀ | x_t] is (15) of it (Tweedie's formula); without variance it is m."""
@@ -93,7 +90,6 @@ def test_full_covariance_against_scipy():
     assert flat.variance.min() >= 0
 
 
-@few
 @given(gaussians(scalar=True), st.floats(-1, 1), st.floats(-1, 1))
 def test_eps_star_minimises_the_simple_loss(data, slope, offset):
     """L_simple of ε* is `eps_variance`; of ε* + φ it is larger by E φ² for every φ, here p·x + q, by quadrature."""
@@ -123,7 +119,6 @@ def test_simple_loss_floor_of_the_papers_schedule():
 
 # The exact reverse step.
 
-@few
 @given(gaussians())
 def test_reverse_mean_and_variance_are_those_of_the_exact_step(data):
     """The posterior mean at E[x₀ | x_t], and β̃ + c²·Var[x₀ | x_t]; β for s = 1 and β̃ for s = 0."""
@@ -145,7 +140,6 @@ def test_reverse_mean_and_variance_are_those_of_the_exact_step(data):
     assert_close(data.marginal_variance[1:], (1 - noise) * data.variance + noise, 1e-12)
 
 
-@few
 @given(any_schedule(50))
 def test_beta_and_beta_tilde_are_optimal_as_section_3_2_says(c):
     """"The first choice is optimal for x₀ ~ N(0, I), and the second is optimal for x₀ set to one point"."""
@@ -156,7 +150,6 @@ def test_beta_and_beta_tilde_are_optimal_as_section_3_2_says(c):
 
 # Chains.
 
-@few
 @given(st.data(), gaussians())
 def test_ancestral_end_is_the_end_of_the_chain(draw, data):
     """The recursion against the sampler itself, for any table of σ²."""
@@ -183,7 +176,6 @@ def subsequences(draw, T):
     return sorted(draw(st.sets(st.integers(1, T), min_size=1)), reverse=True)
 
 
-@few
 @given(st.data(), gaussians(), st.sampled_from([0.0, 0.3, 0.5, 1.0]))
 def test_ddim_end_is_the_end_of_the_chain(draw, data, eta):
     """The recursion against the steps of Song et al.'s equation (12), run without noise and with each unit of it."""
@@ -201,7 +193,6 @@ def test_ddim_end_is_the_end_of_the_chain(draw, data, eta):
     assert_close(variance, np.sum((x[1:] - x[0]) ** 2, axis=0), 1e-9, scale=1)
 
 
-@few
 @given(st.data(), st.sampled_from([10, 100, 1000]), variances(0.0), st.floats(-2, 2))
 def test_ddim_end_with_eta_0_is_a_product_of_cosines(draw, T, variance, mean):
     data = Gaussian(linear_schedule(T), mean, variance)
@@ -211,7 +202,6 @@ def test_ddim_end_with_eta_0_is_a_product_of_cosines(draw, T, variance, mean):
     assert data.ddim_end(timesteps=steps) == data.ddim_end(0.0, steps)
 
 
-@few
 @given(gaussians())
 def test_ddim_end_with_eta_1_is_the_ancestral_end(data):
     """η = 1 over all steps is σ² = β̃."""

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import special, stats
-from strategies import FALSE_ALARM, any_schedule, assert_close, few, mp50, rows
+from strategies import FALSE_ALARM, any_schedule, assert_close, mp50, rows
 
 from ddpm_np import Tensor
 from ddpm_np.backend import get_backend, to_host
@@ -81,7 +81,6 @@ def by_50_digits(data, x, t):
 
 # Against the definition.
 
-@few
 @given(mixtures(least=1e-4))
 def test_mixture_against_fifty_digits(data):
     x, t = everywhere(data, first=0)
@@ -95,7 +94,6 @@ def test_mixture_against_fifty_digits(data):
         assert_close(score[i], want[2], 1e-13, scale=size * (1 + abs(want[2]).max()))
 
 
-@few
 @given(mixtures(least=1e-4))
 def test_the_score_is_the_derivative_of_the_density(data):
     x, t = everywhere(data, first=0)
@@ -107,7 +105,6 @@ def test_the_score_is_the_derivative_of_the_density(data):
                      scale=1 + abs(score).max())
 
 
-@few
 @given(mixtures())
 def test_score_eps_and_x0_are_consistent(data):
     """ε* = −√(1 − ᾱ)·score, and E[x₀ | x_t] is (15) of it (Tweedie's formula)."""
@@ -120,7 +117,6 @@ def test_score_eps_and_x0_are_consistent(data):
     assert_close(data.responsibilities(x, t).sum(axis=1), np.ones(len(x)), 1e-14)
 
 
-@few
 @given(mixtures(), st.data())
 def test_one_component_is_a_gaussian(data, draw):
     k = draw.draw(st.integers(0, len(data.weights) - 1))
@@ -133,7 +129,6 @@ def test_one_component_is_a_gaussian(data, draw):
         assert_close(getattr(one, name)(x, t), want, 1e-11, scale=1 + abs(want).max())
 
 
-@few
 @given(mixtures())
 def test_isotropic_and_diagonal_variances_agree(data):
     """Matrix products for one variance per component, differences for one per dimension."""

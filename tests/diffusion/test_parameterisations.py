@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import any_schedule, assert_close, batches, case, few, images, mp50, pythagorean, rows, schedules
+from strategies import any_schedule, assert_close, batches, case, images, mp50, pythagorean, rows, schedules
 
 from ddpm_np import Tensor
 from ddpm_np.diffusion import (
@@ -62,13 +62,11 @@ def check_coefficients(c, tolerance):
             assert_close(got, exact, tolerance, scale=np.abs(exact) + (exact == 0))
 
 
-@few
 @given(pythagorean(min_T=1))
 def test_every_conversion_against_fractions(c):
     check_coefficients(c, 2e-14)
 
 
-@few
 @given(any_schedule(40))
 def test_every_conversion_against_fifty_digits(c):
     check_coefficients(c, 1e-11)
@@ -78,7 +76,6 @@ def test_every_conversion_of_the_papers_schedule():
     check_coefficients(case(LINEAR.beta[1:]), 2e-14)
 
 
-@few
 @given(pythagorean(min_T=1))
 def test_the_exact_conversions_undo_each_other(c):
     """In Fractions, without rounding: the expected values are consistent with one x₀ and ε."""
@@ -112,7 +109,6 @@ def amplified(b):
     return rows(worst, b.x) * 10
 
 
-@few
 @given(batches())
 def test_conversions_round_trip_through_every_pair(b):
     s, t = b.case.schedule, b.t
@@ -130,7 +126,6 @@ def test_conversions_round_trip_through_every_pair(b):
     assert_close(mean_from_eps(s, x_t, t, b.y), truth["mean"], 1e-11, scale)
 
 
-@few
 @given(batches())
 def test_the_velocity_is_the_other_leg_of_a_rotation(b):
     """(x_t, v) is (x₀, ε) rotated by arccos √ᾱ_t: same length, right angle, undone by the inverse rotation."""
@@ -155,7 +150,6 @@ def test_the_velocity_is_the_derivative_with_respect_to_the_angle():
     assert_close(velocity(near[1], x_0, t, noise), (x[2] - x[0]) / (2 * h), 1e-9)
 
 
-@few
 @given(st.floats(-2, 2), st.floats(0.05, 2), schedules())
 def test_the_score_is_the_gradient_of_the_log_density(m, s, c):
     """For x₀ ~ N(m, s²): ε* = E[ε | x_t] gives ∇ ln q(x_t) = −(x_t − √ᾱ_t·m)/(ᾱ_t·s² + 1 − ᾱ_t)."""
@@ -167,7 +161,6 @@ def test_the_score_is_the_gradient_of_the_log_density(m, s, c):
     assert_close(score_from_eps(c.schedule, x_t, t, best), -(x_t - signal * m) / spread, 1e-11, scale=5 / spread)
 
 
-@few
 @given(batches())
 def test_predict_recovers_eps_and_x0_from_every_prediction_type(b):
     s, t, scale = b.case.schedule, b.t, amplified(b)
@@ -195,7 +188,6 @@ def test_predict_recovers_eps_and_x0_from_every_prediction_type(b):
             assert np.array_equal(two.eps, got.eps)
 
 
-@few
 @given(batches(), st.data(), st.booleans())
 def test_predicted_eps_and_x0_are_consistent_with_x_t(b, data, clip):
     """x_t = √ᾱ_t·x̂₀ + √(1 − ᾱ_t)·ε̂ for any output of any type, with x̂₀ clipped or not."""
@@ -210,7 +202,6 @@ def test_predicted_eps_and_x0_are_consistent_with_x_t(b, data, clip):
             assert_close(got.eps, predict_eps(s, b.x, t, got.x0), 1e-11, scale=1 / noise)
 
 
-@few
 @given(batches(), st.sampled_from(["small", "large"]), st.booleans())
 def test_the_reverse_step_is_the_same_for_every_prediction_type(b, variance, clip):
     """A net that implies x̂₀ = 0.4·x_t + t/8 by any of the four outputs gives the same p_θ(x_{t−1} | x_t)."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from scipy import stats
-from strategies import any_schedule, assert_close, batches, case, few, from_ks, pythagorean, rows
+from strategies import any_schedule, assert_close, batches, case, from_ks, pythagorean, rows
 
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.diffusion import Schedule, linear_schedule, posterior_mean, q_posterior
@@ -41,7 +41,6 @@ def test_worked_example_of_two_steps():
     assert [x0[0], xt[0], variance[0]] == [1, 0, 0]
 
 
-@few
 @given(pythagorean(min_T=1))
 def test_posterior_coefficients_against_fractions(c):
     for t in range(1, c.exact.T + 1):  # the tower identities hold without rounding
@@ -52,7 +51,6 @@ def test_posterior_coefficients_against_fractions(c):
     check_coefficients(c, 1e-14)
 
 
-@few
 @given(any_schedule())
 def test_posterior_coefficients_against_fifty_digits(c):
     check_coefficients(c, 1e-11)
@@ -62,7 +60,6 @@ def test_posterior_coefficients_of_the_papers_schedule():
     check_coefficients(case(LINEAR.beta[1:]), 1e-14)
 
 
-@few
 @given(any_schedule())
 def test_posterior_satisfies_the_laws_of_total_expectation_and_variance(c):
     """Averaged over q(x_t | x₀), the posterior is q(x_{t−1} | x₀) in mean and variance."""
@@ -73,7 +70,6 @@ def test_posterior_satisfies_the_laws_of_total_expectation_and_variance(c):
     assert_close(xt**2 * spread[1:] + variance, spread[:-1], 1e-11)
 
 
-@few
 @given(any_schedule(60))
 def test_posterior_satisfies_bayes_rule(c):
     """ln q(x_t | x_{t−1}) + ln q(x_{t−1} | x₀) = ln q(x_t | x₀) + ln q(x_{t−1} | x_t, x₀), at five points for every t.
@@ -104,7 +100,6 @@ def test_posterior_satisfies_bayes_rule(c):
             assert_close(sum(terms), np.zeros(T - 1), 1e-12, scale)
 
 
-@few
 @given(batches())
 def test_every_image_has_the_posterior_of_its_own_t(b):
     x0, xt, variance = (rows(v, b.x) for v in zip(*(b.case.exact.posterior(t) for t in b.t), strict=True))
@@ -115,7 +110,6 @@ def test_every_image_has_the_posterior_of_its_own_t(b):
     assert np.array_equal(posterior_mean(b.case.schedule, b.x, b.y, b.t), got[0])
 
 
-@few
 @given(batches())
 def test_posterior_at_t_1_is_the_data(b):
     mean, variance = q_posterior(b.case.schedule, b.x, b.y, np.ones_like(b.t))

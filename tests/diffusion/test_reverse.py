@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import any_schedule, assert_close, batches, case, few, pythagorean, rows, schedules
+from strategies import any_schedule, assert_close, batches, case, pythagorean, rows, schedules
 
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.diffusion import (
@@ -59,13 +59,11 @@ def test_reverse_coefficients_of_the_papers_schedule():
     check_coefficients(case(LINEAR.beta[1:]), 1e-14)
 
 
-@few
 @given(pythagorean(min_T=1))
 def test_reverse_coefficients_against_fractions(c):
     check_coefficients(c, 1e-14)
 
 
-@few
 @given(any_schedule())
 def test_reverse_coefficients_against_fifty_digits(c):
     check_coefficients(c, 1e-11)
@@ -77,7 +75,6 @@ def weight(b):
     return rows(gain, b.x) - rows(noise, b.x)
 
 
-@few
 @given(batches())
 def test_predict_x0_and_predict_eps_invert_q_sample(b):
     """(15) inverts (4), from the noise and from the data."""
@@ -88,7 +85,6 @@ def test_predict_x0_and_predict_eps_invert_q_sample(b):
     assert_close(predict_eps(s, x_t, b.t, b.x), b.y, 1e-11, scale=4 / noise)
 
 
-@few
 @given(batches(), st.booleans())
 def test_mean_from_eps_equals_posterior_mean_at_predicted_x0(b, at_one):
     """(11) is (7) at the x̂₀ of (15), for unrelated x_t and ε and at t = 1 too."""
@@ -99,7 +95,6 @@ def test_mean_from_eps_equals_posterior_mean_at_predicted_x0(b, at_one):
     assert_close(got, want, 1e-11, scale=gain * (abs(b.x) + abs(b.y)))
 
 
-@few
 @given(batches())
 def test_p_mean_variance_is_equation_11_with_one_model_call(b):
     s, calls = b.case.schedule, []
@@ -119,7 +114,6 @@ def test_p_mean_variance_is_equation_11_with_one_model_call(b):
     assert mean.shape == variance.shape == x0_hat.shape == b.x.shape
 
 
-@few
 @given(batches())
 def test_variance_is_beta_tilde_beta_or_a_table(b):
     """β̃_t and β_t, both β̃₂ at t = 1; or the numbers of a table, whose index 0 is unused."""
@@ -151,7 +145,6 @@ def test_variance_of_a_single_step_is_its_beta():
         assert_close(mean, np.array([[(1 - 0.6) / 0.8]]), 1e-14)
 
 
-@few
 @given(schedules(), st.sampled_from(["small", "large"]))
 def test_clip_acts_on_x0_hat_and_not_on_the_mean(c, variance):
     """x̂₀ is clipped to [−1, 1], then enters (7); x_t = 3 leaves the mean out of range where that is right."""

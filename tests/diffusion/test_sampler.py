@@ -16,7 +16,6 @@ from strategies import (
     assert_close,
     batches,
     case,
-    few,
     mp50,
     pythagorean,
     rows,
@@ -49,7 +48,6 @@ def affine(x, t):
 
 # One step.
 
-@few
 @given(batches(), st.sampled_from(["small", "large", "table"]))
 def test_p_sample_adds_sigma_times_noise_except_at_t_1(b, variance):
     """step(x, z) − step(x, 0) = σ_t·z for t ≥ 2 and 0 at t = 1; with z = 0 the step is the mean."""
@@ -71,7 +69,6 @@ def test_p_sample_adds_sigma_times_noise_except_at_t_1(b, variance):
     assert_close(got, sigma * one, 1e-12)
 
 
-@few
 @given(batches())
 def test_p_sample_clips_x0_hat_and_not_the_sample(b):
     """With the clip, a step is the clipped mean of `p_mean_variance` plus σ_t·z."""
@@ -98,7 +95,6 @@ def test_p_sample_refuses_wrong_noise_and_variances():
 
 # A chain.
 
-@few
 @given(schedules())
 def test_sampling_calls_the_model_once_per_step_from_T_to_1(c):
     """Noise is requested from T to 2, and x_{T−1}, …, x₀ are yielded."""
@@ -140,7 +136,6 @@ def response(c, sigma2):
     return np.array([offset, *gains], float)
 
 
-@few
 @given(any_schedule(12, 1e-3) | pythagorean(max_T=5).map(lambda c: case(c.schedule.beta[1:])),
        st.sampled_from(["small", "large", "table"]))
 def test_response_of_the_chain_to_every_noise(c, variance):
@@ -162,7 +157,6 @@ def test_response_of_the_chain_to_every_noise(c, variance):
     assert_close(got, want, 1e-9, scale=abs(want) + 1e-3 * abs(want).max())
 
 
-@few
 @given(batches(pythagorean()), st.sampled_from(["small", "large"]), st.booleans())
 def test_sample_with_is_p_sample_from_T_to_1(b, variance, clip):
     """Images of any rank: `sample_with` is p_sample from T to 1, with z = 0 in the last."""

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import assert_close, betas, case, few, mp50, pythagorean, rows
+from strategies import assert_close, betas, case, mp50, pythagorean, rows
 
 from ddpm_np import Tensor, diffusion
 from ddpm_np.diffusion import (
@@ -261,7 +261,6 @@ def respaced(schedule, steps):
     return respace(Reverse(schedule, None), steps).schedule
 
 
-@few
 @given(st.data(), pythagorean())
 def test_respacing_keeps_the_marginals_in_fractions(data, c):
     """β'_i = 1 − ᾱ_τi/ᾱ_τ(i−1), and every table of the new schedule is that of these β."""
@@ -276,7 +275,6 @@ def test_respacing_keeps_the_marginals_in_fractions(data, c):
             assert_close(getattr(got, name)[1:], table[1:], 1e-13, 1.0 if "log" in name else None)
 
 
-@few
 @given(st.data(), betas(200, 1e-12))
 def test_respacing_keeps_the_marginals(data, beta):
     s = Schedule.from_betas(beta)

@@ -10,7 +10,7 @@ from gaussians import expect, gaussians, tables, variances
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from strategies import any_schedule, assert_close, few, pythagorean, rows, shapes
+from strategies import any_schedule, assert_close, pythagorean, rows, shapes
 
 from ddpm_np.diffusion import (
     Reverse,
@@ -61,7 +61,6 @@ def magnitude(tr):
 
 # A trajectory, and the densities along it.
 
-@few
 @given(trajectories())
 def test_a_trajectory_is_a_chain_of_q_steps(drawn):
     """x_t = √α_t·x_{t−1} + √β_t·z_t from x₀ on; row 0 of the noises is unused."""
@@ -76,7 +75,6 @@ def test_a_trajectory_is_a_chain_of_q_steps(drawn):
         assert_close(x[t], signal * x[t - 1] + noise * noises[t], 1e-13, scale=1 + abs(x[t - 1]) + abs(noises[t]))
 
 
-@few
 @given(trajectories())
 def test_log_densities_equal_scipys(drawn):
     """Each log density along a trajectory, summed over an image's dimensions; (1) and (2) are their sums."""
@@ -121,7 +119,6 @@ def test_the_decoder_is_used_only_at_t_1_and_with_levels():
 
 # (3) = (17) = … = (21), at every trajectory.
 
-@few
 @given(trajectories())
 def test_equations_17_to_21_equal_equation_3_on_every_trajectory(drawn):
     _, tr = drawn
@@ -133,7 +130,6 @@ def test_equations_17_to_21_equal_equation_3_on_every_trajectory(drawn):
         assert_close(line(tr), want, 1e-10, scale=scale)
 
 
-@few
 @given(trajectories(least_rank=2), st.sampled_from(["learned", "learned_range"]))
 def test_equations_17_to_21_hold_for_learned_variances_and_every_prediction_type(drawn, variance):
     """log p_θ at T is that of the net's own mean and variance."""
@@ -171,7 +167,6 @@ def affine_model(a, b):
     return lambda x, t: rows(a[t], x) * x + rows(b[t], x)
 
 
-@few
 @given(affine_problems())
 def test_equation_22_equals_equation_21_in_expectation(problem):
     """E over x₀ and z₁..z_T by Gauss–Hermite, exact for quadratics: (3), (21), (22) and the closed form of (5)."""
@@ -203,7 +198,6 @@ def test_equation_22_equals_equation_21_in_expectation(problem):
         assert abs(expectation(step) - again[t]) < 1e-9 * scale
 
 
-@few
 @given(trajectories())
 def test_equation_22_equals_equation_5_on_every_trajectory(drawn):
     """`vlb_term` at each x_t, in nats and summed over an image: KL divergences and the decoder.
@@ -235,7 +229,6 @@ def test_the_bound_equals_the_likelihood_only_for_the_exact_reverse_process():
 
 # (23) = (24) = (25).
 
-@few
 @given(st.data(), st.booleans())
 def test_equations_23_to_25_hold_on_every_trajectory(drawn, mixture):
     """With the exact log q of Gaussian data and of a mixture; ln q(x_{t−1} | x_t) is the density of the exact step."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import assert_close, batches, few, from_ks, images, pythagorean, rows, shapes
+from strategies import assert_close, batches, from_ks, images, pythagorean, rows, shapes
 
 from ddpm_np import Tensor
 from ddpm_np.check.gradients.derivatives import STEP
@@ -34,7 +34,6 @@ def ends(b):
     return rows([b.case.exact.sigma2("small", t) for t in b.t], b.x), rows([b.case.exact.beta[t] for t in b.t], b.x)
 
 
-@few
 @given(batches())
 def test_the_learned_range_interpolates_log_variances(b):
     low, high = ends(b)
@@ -47,7 +46,6 @@ def test_the_learned_range_interpolates_log_variances(b):
     assert np.array_equal(learned_range_variance(b.case.schedule, b.y, b.t), np.exp(got))
 
 
-@few
 @given(pythagorean())
 def test_ends_of_the_learned_range_against_fractions(c):
     t = np.arange(1, c.exact.T + 1)
@@ -65,7 +63,6 @@ def test_the_learned_range_by_hand():
     assert_close(got, np.array([[7 / 16, 63 / 256, 21 / 64], first]), 1e-14)
 
 
-@few
 @given(batches(), st.data())
 def test_the_gradient_is_half_the_log_ratio_of_the_ends(b, data):
     """∂ ln σ²/∂v = ½·ln(β_t/β̃_t), by the tape with random cotangents and by the complex step."""
@@ -89,7 +86,6 @@ def test_ends_of_the_learned_range_at_t_1():
     assert_close(learned_range_variance(jsd_schedule(4), v, np.array([4, 4])), np.array([[0.75], [1.0]]), 1e-14)
 
 
-@few
 @given(batches(), st.data())
 def test_the_learned_variance_is_the_second_output(b, data):
     """The net's first C channels are the prediction, its last C the logarithm of σ² or the place in the range."""
@@ -133,7 +129,6 @@ def test_a_net_without_a_second_output_is_refused():
             assert "\n" not in str(caught.value)
 
 
-@few
 @given(st.data(), shapes())
 def test_an_output_is_split_along_its_last_axis_alone(data, shape):
     first, second = data.draw(images(shape)), data.draw(images(shape))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import warnings
 from importlib import import_module
 
 import numpy as np
@@ -35,14 +34,6 @@ diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed:
 pytestmark = pytest.mark.peers
 
 TOLERANCE = {"float64": 2e-13, "float32": 1e-5}
-
-
-@pytest.fixture(autouse=True)
-def _their_warnings():
-    """Those of the peers are theirs."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def to_theirs(images):

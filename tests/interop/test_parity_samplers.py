@@ -5,7 +5,6 @@ Their timestep is our t − 1. Compared with, never used: where a library is abs
 
 from __future__ import annotations
 
-import warnings
 from unittest.mock import patch
 
 import numpy as np
@@ -42,14 +41,6 @@ SCHEDULES = {
 VARIANCES = {"fixed_small": "small", "fixed_small_log": "small", "fixed_large": "large",
              "learned_range": "learned_range"}
 SHAPE = (3, 4)  # their channels are axis 1, ours the last: here they are one
-
-
-@pytest.fixture(autouse=True)
-def _their_warnings():
-    """Those of the peers are theirs."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def scheduler_of(config, kind="DDPMScheduler", exact=True, **options):

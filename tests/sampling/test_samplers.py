@@ -87,7 +87,7 @@ def test_labels_and_guidance(labelled):
 @pytest.mark.parametrize(("options", "words"), [
     ({"labels": 3}, "labels must be from 0 to 2, got 3 to 3"),
     ({"labels": [-1, 0]}, "labels must be from 0 to 2, got -1 to 0"),
-    ({"labels": [0, 1]}, "one an image, got 2 for at least 3"),
+    ({"labels": [0, 1]}, "one label for each image, got 2 for at least 3"),
     ({"sampler": Sampler(steps=13)}, "from 1 to T = 12, got 13"),
     ({"n": 0}, "at least 1, got 0"),
 ])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from ddpm_np.check import exact
@@ -15,12 +14,10 @@ from ddpm_np.diffusion import Schedule
 
 __all__ = [
     "BETA_MAX", "BETA_MIN", "FALSE_ALARM", "Batch", "Case", "Exact", "any_schedule", "assert_close", "batches", "betas",
-    "case", "error", "few", "from_ks", "images", "mp50", "pythagorean", "root", "rows", "schedules", "shapes", "steps",
+    "case", "error", "from_ks", "images", "mp50", "pythagorean", "root", "rows", "schedules", "shapes", "steps",
 ]
 
 FALSE_ALARM = 1e-9  # the chance that a statistical test fails on right code
-
-few = settings(deadline=None, max_examples=25)
 
 
 class Case(NamedTuple):

@@ -40,7 +40,7 @@ from ddpm_np.autograd.tensor import OPS
 OPS.concat = lambda arrays, axis=0: concat(*arrays, axis=axis)  # a sequence, and its default axis, as in the array API
 
 __all__ = [
-    "REGISTRY", "Op", "add", "astype", "attention", "broadcast_to", "clip", "concat", "conv2d", "cos", "divide",
+    "OPS", "REGISTRY", "Op", "add", "astype", "attention", "broadcast_to", "clip", "concat", "conv2d", "cos", "divide",
     "dropout", "exp", "expm1", "getitem", "group_norm", "group_norm_silu", "images_together", "kernels", "linear",
     "log", "log1p", "log_ndtr", "matmul", "mean", "multiply", "negative", "op", "permute_dims", "pow_", "reshape",
     "sigmoid", "silu", "sin", "softmax", "sqrt", "square", "subtract", "sum_", "tanh", "upsample_conv2d",

@@ -2,8 +2,8 @@
 
 A row of a product must not depend on which other rows stand beside it: BLAS may add in another order for another
 number of rows. So a batch is multiplied image by image (a stack of matrices), not as one tall matrix, and an image's
-result has the same bits in any batch. Sums over the batch (weight gradients) run over the whole shard. Training, where
-nobody needs the same bits of one image, takes tall matrices, which are faster: `images_together`.
+result has the same bits in any batch. Sums over the batch (weight gradients) run over the whole shard. Training does
+not need one image's bits to be the same in any batch and takes tall matrices, which are faster: `images_together`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def matmul(a: Array, b: Array) -> Forward:
 
 
 def rows(x: Array) -> Array:
-    """Return x as a stack of one matrix an image, or as one matrix inside `images_together`.
+    """Return x as a stack of one matrix per image, or as one matrix inside `images_together`.
 
     Parameters
     ----------

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import contextvars
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ddpm_np import backend
@@ -129,11 +128,10 @@ class Kernel(NamedTuple):
     together: bool
 
 
-@dataclass(eq=False)
 class Op:
     """One op: called with arrays it returns an array, with a Tensor among them a Tensor.
 
-    Attributes
+    Parameters
     ----------
     name : str
         Its name in the Tensor op table.
@@ -147,22 +145,20 @@ class Op:
         Whether its forward is an analytic function of complex inputs, so that the complex step applies.
     saves : tuple of str
         The arrays and closures that the vjp of the definition keeps alive.
+
+    Attributes
+    ----------
     kernels : dict
-        The fast twins of each backend, in the order of their registration.
+        The fast twins for each backend, in the order of their registration.
     """
 
-    name: str
-    define: Definition
-    domain: Domain
-    linear: bool
-    analytic: bool
-    saves: tuple[str, ...]
-    kernels: dict[str, list[Kernel]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.__doc__ = self.define.__doc__
-        self.__name__ = self.name
-        self.__wrapped__ = self.define  # signatures and doctools see the definition
+    def __init__(self, name: str, define: Definition, domain: Domain, linear: bool, analytic: bool,
+                 saves: tuple[str, ...]) -> None:
+        self.name, self.define, self.domain = name, define, domain
+        self.linear, self.analytic, self.saves = linear, analytic, saves
+        self.kernels: dict[str, list[Kernel]] = {}
+        self.__doc__, self.__name__ = define.__doc__, name
+        self.__wrapped__ = define  # signatures and doctools see the definition
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
@@ -241,7 +237,7 @@ def op(domain: Domain = reals, *, linear: bool = False, analytic: bool = True,
     ----------
     domain : Domain
         Where the gradient exists.
-    linear, analytic, saves : as the attributes of `Op`
+    linear, analytic, saves : as the parameters of `Op`
 
     Returns
     -------

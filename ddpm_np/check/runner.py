@@ -113,7 +113,7 @@ def verify(entry: Equation, check: Check, seed: int, examples: int) -> Result:
     failure: Failed | None = None
     for prop in entry.properties:
         try:
-            hold(prop, check, seed, examples)
+            try_property(prop, check, seed, examples)
             verified.add(prop.aspect)
         except Missing as error:
             missing.setdefault(prop.aspect, str(error))
@@ -124,17 +124,17 @@ def verify(entry: Equation, check: Check, seed: int, examples: int) -> Result:
         if failure is not None:
             break
     lacking = [what for aspect, what in missing.items() if aspect not in verified]
-    single = check.single
+    single_precision = check.single
     if failure is not None:
         verdict, hint = FAIL, failure.hint
-    elif single is not None and check.tolerance == TOLERANCE:
-        failure, verdict = single, FAIL
+    elif single_precision is not None and check.tolerance == TOLERANCE:
+        failure, verdict = single_precision, FAIL
         hint = (f"right to {check.worst:.1g}: tables in float32, or a small number added. If single precision is "
                 "meant, declare conventions = {'precision': 'float32'}")
     elif not verified or lacking:
         verdict = UNVERIFIED
         hint = f"the target lacks {', '.join(dict.fromkeys(lacking))}" if lacking else ""
-    elif single is not None:
+    elif single_precision is not None:
         verdict, hint = PRECISION, f"right to {check.worst:.1g}, in the declared single precision"
     elif check.used:
         verdict, hint = CONVENTION, f"declared: {check.declared.describe()}" if check.declared is not None else ""
@@ -147,7 +147,7 @@ def verify(entry: Equation, check: Check, seed: int, examples: int) -> Result:
                   time.perf_counter() - started)
 
 
-def hold(prop: Property, check: Check, seed: int, examples: int) -> None:
+def try_property(prop: Property, check: Check, seed: int, examples: int) -> None:
     """Try a property on its fixed and random cases; raise `Missing`, `Wrong` or `Failed`."""
     for method in prop.needs:
         if not check(plain_cases()[0]).has(method):

@@ -75,9 +75,9 @@ def _open(pretrained: Any, args: argparse.Namespace, split: str) -> Any:
 
 
 def _has_test(pretrained: Any) -> bool:
-    from ddpm_np.data.known import KNOWN
+    from ddpm_np.data.published import PUBLISHED
 
-    return pretrained.config.training.dataset in KNOWN
+    return pretrained.config.training.dataset in PUBLISHED
 
 
 def _bits(pretrained: Any, args: argparse.Namespace) -> dict[str, Any]:

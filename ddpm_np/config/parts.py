@@ -22,7 +22,8 @@ class DiffusionConfig:
     T : int
         Number of diffusion steps; 1000 in the paper.
     beta_start, beta_end : float
-        The linear schedule's β₁ and β_T; 1e-4 and 0.02 in the paper.
+        β₁ and β_T of the schedules that run between two values (cosine and jsd ignore them); the
+        paper's are 1e-4 and 0.02.
     variance : str
         The reverse process's σ_t²: ``"large"`` (β_t, the paper's CIFAR-10) or ``"small"`` (β̃_t); ``"learned"`` or
         ``"learned_range"`` for a net with twice as many outputs.

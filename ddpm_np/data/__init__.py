@@ -9,7 +9,7 @@ from ddpm_np.data.dataset import Batches, DataError, Dataset, Images, Prefetched
 from ddpm_np.data.digits import digits
 from ddpm_np.data.files import read_file
 from ddpm_np.data.folder import ImageFolder
-from ddpm_np.data.known import KNOWN, open_known
+from ddpm_np.data.published import PUBLISHED, open_published
 
 __all__ = [
     "Batches", "DataError", "Dataset", "ImageFolder", "Images", "Prefetched", "digits", "names", "open_dataset",
@@ -25,7 +25,7 @@ def names() -> list[str]:
     list of str
         The names.
     """
-    return ["digits", *KNOWN]
+    return ["digits", *PUBLISHED]
 
 
 def open_dataset(name: str, *, split: str = "train", data_dir: str | Path | None = None,
@@ -63,8 +63,8 @@ def open_dataset(name: str, *, split: str = "train", data_dir: str | Path | None
         raise DataError(f"split must be 'train' or 'test', got {split!r}")
     if name == "digits":
         return digits()
-    if name in KNOWN:
-        return open_known(name, split, None if data_dir is None else Path(data_dir))
+    if name in PUBLISHED:
+        return open_published(name, split, None if data_dir is None else Path(data_dir))
     if name.startswith("folder:"):
         if shape is None:
             raise DataError("a folder of images needs the shape (H, W, C) to fit them to")

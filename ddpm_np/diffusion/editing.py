@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from ddpm_np.backend import Array, Ints, of
 from ddpm_np.diffusion.forward import q_sample, q_step
 from ddpm_np.diffusion.images import same_shape, times
-from ddpm_np.diffusion.reverse import Denoiser, Reverse
-from ddpm_np.diffusion.sampler import NoiseAt, ancestral, step
+from ddpm_np.diffusion.reverse import Denoiser, Reverse, p_mean_log_variance
+from ddpm_np.diffusion.sampler import NoiseAt, add_noise, ancestral
 from ddpm_np.diffusion.variance import split_output
 
 
@@ -189,7 +189,8 @@ def inpaint(reverse: Reverse, known: Array, mask: Array, x_T: Array, noise_at: C
     for t in range(schedule.T, 0, -1):
         now, before = times(x, t), times(x, t - 1)  # (N,) each
         for k in range(repeats if t > 1 else 1):
-            drawn, x0_hat = step(reverse, x, now, noise_at("step", t, k))
+            mean, log_sigma2, x0_hat = p_mean_log_variance(reverse, x, now)
+            drawn = add_noise(mean, log_sigma2, now, noise_at("step", t, k))
             kept = q_sample(schedule, given, before, noise_at("known", t, k))
             lower = xp.where(mask, kept, drawn)  # (N, …)
             if k < repeats - 1 and t > 1:

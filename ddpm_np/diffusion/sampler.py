@@ -53,42 +53,46 @@ def p_sample(reverse: Reverse, x_t: Array, t: Ints, noise: Array) -> Array:
     >>> p_sample(reverse, np.array([[3.0]]), np.array([2]), np.array([[0.5]])).round(12)  # 3/(3/4) + 2·0.5
     array([[5.]])
     """
-    return step(reverse, x_t, t, noise)[0]
+    mean, log_sigma2, _ = p_mean_log_variance(reverse, x_t, t)
+    return add_noise(mean, log_sigma2, t, noise)
 
 
-def step(reverse: Reverse, x_t: Array, t: Ints, noise: Array) -> tuple[Array, Array]:
-    """Step of Algorithm 2, as `p_sample`, together with its estimate x̂₀.
+def add_noise(mean: Array, log_sigma2: Array, t: Ints, noise: Array) -> Array:
+    """Add σ_t·z to the mean of x_{t−1}, and nothing at t = 1.
+
+    Checked as: algorithm-2.
 
     Parameters
     ----------
-    reverse : Reverse
-        The reverse process p_θ(x_{t−1} | x_t).
-    x_t : array of shape (N, …)
-        Noisy images.
+    mean : array of shape (N, …)
+        μ_θ(x_t, t).
+    log_sigma2 : array of shape (N, 1, …) or (N, …)
+        ln σ_t².
     t : int array of shape (N,)
         Steps, 1..T.
     noise : array of shape (N, …)
-        Noise z ~ N(0, I), ignored at t = 1.
+        Noise z ~ N(0, I).
 
     Returns
     -------
-    x : array of shape (N, …)
+    array of shape (N, …)
         Images x_{t−1}.
-    x0_hat : array of shape (N, …)
-        Estimate x̂₀ from which x_{t−1} was drawn.
 
     Raises
     ------
     ValueError
-        If `noise` has another shape than `x_t`, or a t is out of range (not checked on CuPy).
+        If `noise` has another shape than `mean`.
+
+    Notes
+    -----
+    Line 4 of Algorithm 2 of Ho et al. (2020). Verified by ``ddpm-np check --equation algorithm-2``.
     """
-    same_shape("noise", noise, x_t)
-    mean, log_sigma2, x0_hat = p_mean_log_variance(reverse, x_t, t)
-    space, xp = of(log_sigma2), of(x_t)
+    same_shape("noise", noise, mean)
+    space, xp = of(log_sigma2), of(noise)
     sigma = space.sqrt(space.exp(log_sigma2))  # (N, 1, …), or (N, …) where it is learned
-    not_last = xp.reshape(t > 1, (x_t.shape[0],) + (1,) * (x_t.ndim - 1))  # (N, 1, …)
+    not_last = xp.reshape(t > 1, (noise.shape[0],) + (1,) * (noise.ndim - 1))  # (N, 1, …)
     z = xp.where(not_last, noise, xp.zeros_like(noise))  # (N, …)
-    return mean + sigma * z, x0_hat
+    return mean + sigma * z
 
 
 def ancestral(reverse: Reverse, x_T: Array, noise_at: NoiseAt, *,
@@ -144,7 +148,9 @@ def ancestral(reverse: Reverse, x_T: Array, noise_at: NoiseAt, *,
         raise ValueError(f"start must be from 0 to T = {T}, got {start}")
     for t in range(start, 0, -1):
         noise = noise_at(t) if t > 1 else of(x).zeros_like(x)
-        x, x0_hat = step(reverse, x, times(x, t), noise)
+        now = times(x, t)  # (N,)
+        mean, log_sigma2, x0_hat = p_mean_log_variance(reverse, x, now)
+        x = add_noise(mean, log_sigma2, now, noise)
         yield t - 1, x, x0_hat
 
 

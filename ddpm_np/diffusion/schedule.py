@@ -115,7 +115,7 @@ class Schedule:
         self.posterior_log_variance_clipped = table(xp.concat((nan, xp.log(xp.concat((first, self.beta_tilde[2:]))))))
         self.log_beta_clipped = table(xp.concat((nan, xp.log(xp.concat((first, self.beta[2:]))))))
         self.log_beta = table(xp.concat((nan, xp.log(self.beta[1:]))))
-        self.copies: dict[tuple, tuple[Array, Array]] = {}  # tables on a device, and the tables themselves
+        self.copies: dict[tuple[Any, ...], tuple[Array, Array]] = {}  # tables on a device, and the tables themselves
 
     @classmethod
     def from_betas(cls, betas: Sequence[float] | Array) -> Schedule:

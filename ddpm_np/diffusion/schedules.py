@@ -186,7 +186,7 @@ def constant_schedule(T: int, start: float = 1e-4, end: float = 0.02) -> Schedul
 
 
 def jsd_schedule(T: int, start: float = 1e-4, end: float = 0.02) -> Schedule:
-    """Harmonic schedule: β_t = 1/(T − t + 1), and therefore ᾱ_t = 1 − t/T.
+    """Harmonic schedule: β_t = 1/(T − t + 1), and therefore ᾱ_t = 1 − t/T ("jsd" in the authors' code).
 
     α_t = (T − t)/(T − t + 1), so ᾱ_t falls in equal steps, to ᾱ_T = 0. There x_T is pure noise, L_T is 0, and x̂₀
     does not follow from a prediction of the noise: a net for this schedule predicts x₀ or v.

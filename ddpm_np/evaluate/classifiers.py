@@ -14,7 +14,7 @@ import numpy as np
 from ddpm_np.autograd import ops
 from ddpm_np.autograd.tensor import gradients, no_grad
 from ddpm_np.data.dataset import DataError, Images, epoch_order
-from ddpm_np.data.known import cache
+from ddpm_np.data.published import cache
 from ddpm_np.evaluate.features import VERSION, ClassifierFeatures, Training
 from ddpm_np.models import Classifier, ClassifierConfig
 from ddpm_np.models.classifier import cross_entropy

@@ -155,7 +155,7 @@ class Level(Module):
         self.resnets = [ResidualBlock(c_in, c_out, d_time, config) for c_in, c_out in blocks]
         self.attentions = [Attention(c, config.groups, config.norm_eps, config.heads_of(c))
                            for _, c in blocks if attention]
-        self.downsamplers: list[Downsample] = []  # at most one, as of the next
+        self.downsamplers: list[Downsample] = []  # at most one; published names have an index
         self.upsamplers: list[Upsample] = []
 
     @recomputed

@@ -1,4 +1,4 @@
-"""Nets for samplers: a trained net as ε_θ(x, t), arrays in and arrays out."""
+"""Wrap a trained net as a plain function ε_θ(x, t) of arrays."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, f
 
 
 def _laid_out(array: Array) -> Array:
-    """A view of a parameter's array, or a copy in the order that kernels want: a convolution's of another library."""
+    """Return a view of a parameter's array, or a C-ordered copy of a convolution kernel from another library."""
     if of(array).name == "numpy" and array.ndim == 4 and not array.flags.c_contiguous:
         return array.copy(order="C")
     return array[...]

@@ -1,6 +1,6 @@
 """Algorithm 1 of the paper: the gradient of a batch's loss, in one process.
 
-`ShardedGradient` computes the same by several workers.
+Every training step draws its t and ε here: `ShardedGradient` calls this function on each shard, in several workers.
 """
 
 from __future__ import annotations

@@ -53,10 +53,10 @@ class Record:
 class Trainer:
     """Algorithm 1 on a net: draws, forward, backward, clip, Adam, moving average.
 
-    A step's batch is divided into `shards` of whole images, whose gradients are added in order. Any number of workers
-    takes the shards, and the weights come out the same bits. Where the system allows, the workers after the first are
-    processes (`parallel.processes`), unless the objective is a closure, an object or a function of the running script,
-    which may store results: then they are threads. Use ``workers=1`` for a net that stores results when it is called.
+    A step's batch is divided into `shards` of whole images, whose gradients are added in order. The weights are the
+    same bits for any number of workers. Where the system allows, workers after the first are processes
+    (`parallel.processes`). They are threads if the objective could store results in this process: a closure, an object,
+    or a function defined in the running script. Use ``workers=1`` for a net that stores results when it is called.
 
     Parameters
     ----------

@@ -1,4 +1,8 @@
-"""Differentiable operations: each a definition, forward and vjp in one screen, on any array namespace."""
+"""Differentiable operations: each a definition, forward and vjp in one screen, on any array namespace.
+
+To add one: define it with ``@op`` in a module of this package and import it here; give it inputs in `examples` and an
+independent value in ``ddpm_np/check/gradients/reference_ops.py``. Tests and checker find it in the registry.
+"""
 
 from ddpm_np.autograd.op import REGISTRY, Op, images_together, kernels, op
 from ddpm_np.autograd.ops.attention import attention, softmax
@@ -36,7 +40,7 @@ from ddpm_np.autograd.tensor import OPS
 OPS.concat = lambda arrays, axis=0: concat(*arrays, axis=axis)  # a sequence, and its default axis, as in the array API
 
 __all__ = [
-    "REGISTRY", "Op", "add", "astype", "attention", "broadcast_to", "clip", "concat", "conv2d", "cos", "divide",
+    "OPS", "REGISTRY", "Op", "add", "astype", "attention", "broadcast_to", "clip", "concat", "conv2d", "cos", "divide",
     "dropout", "exp", "expm1", "getitem", "group_norm", "group_norm_silu", "images_together", "kernels", "linear",
     "log", "log1p", "log_ndtr", "matmul", "mean", "multiply", "negative", "op", "permute_dims", "pow_", "reshape",
     "sigmoid", "silu", "sin", "softmax", "sqrt", "square", "subtract", "sum_", "tanh", "upsample_conv2d",

@@ -154,7 +154,7 @@ def log_ndtr(x: Array) -> Forward:
 
 
 @op(reals._replace(kinks=(-1.0, 1.0)), analytic=False, saves=("inside",))
-def clip(x: Array, low: float | None, high: float | None) -> Forward:
+def clip(x: Array, low: float, high: float) -> Forward:
     """y = min(max(x, low), high);   ∂y/∂x = 1 inside [low, high], 0 outside."""
     inside = (x >= low) & (x <= high)
     return of(x).clip(x, low, high), lambda g: (g * of(g).astype(inside, g.dtype), None, None)

@@ -1,6 +1,7 @@
 """Example inputs of every op: inside its domain, away from its kinks, of several shapes.
 
-The tests and the maths checker enumerate these beside the registry, so an op is not done before it has examples here.
+The tests and the maths checker enumerate these beside the registry, so an op is not done before it has examples here,
+and an independent value in ``check/gradients/reference_ops.py``.
 This is host code in NumPy: examples are made once and copied to the namespace under test.
 
     for example in examples("conv2d", rng):

@@ -34,7 +34,8 @@ equation("score-matching", "denoising score matching",
 equation("named-schedules", "the other schedules",
          r"\sqrt{\beta_t}\ \mathrm{linear};\ \beta_1+(\beta_T-\beta_1)/(1+e^{-u_t});\ \beta_T;\ \frac{1}{T-t+1};\ "
          r"\mathrm{warm-up}",
-         "Ho et al. 2020, the authors' code", *(f"{SCHEDULES}{name}_schedule" for name in (
+         "Ho et al. 2020, the authors' code; Xu et al. 2022 (GeoDiff), the sigmoid",
+         *(f"{SCHEDULES}{name}_schedule" for name in (
              "quadratic", "sigmoid", "constant", "jsd", "warmup10", "warmup50")), SCHEDULES + "named_schedule")
 equation("respacing", "fewer steps of a schedule",
          r"\beta'_i = 1-\bar\alpha_{\tau_i}/\bar\alpha_{\tau_{i-1}},\quad "

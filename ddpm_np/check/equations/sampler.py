@@ -21,7 +21,7 @@ equation("1", "the reverse process, from x_T down",
 equation("algorithm-2", "a step of Algorithm 2",
          r"x_{t-1} = \frac{1}{\sqrt{\alpha_t}}\left(x_t-\frac{1-\alpha_t}{\sqrt{1-\bar\alpha_t}}"
          r"\epsilon_\theta(x_t,t)\right)+\sigma_t z,\quad z = 0\ \mathrm{at}\ t = 1",
-         "Ho et al. 2020, Algorithm 2", "diffusion.sampler.p_sample")
+         "Ho et al. 2020, Algorithm 2", "diffusion.sampler.p_sample", "diffusion.sampler.add_noise")
 equation("ddim-12", "a step of DDIM",
          r"x_s = \sqrt{\bar\alpha_s}\,\hat x_0+\sqrt{1-\bar\alpha_s-\sigma_t^2}\,\epsilon_\theta+\sigma_t z",
          "Song, Meng & Ermon 2021, (12)", "diffusion.ddim.ddim_step", "diffusion.ddim.ddim")

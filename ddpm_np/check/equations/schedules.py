@@ -1,4 +1,4 @@
-"""The schedules by name and the sinusoidal time embedding, compared with 50 digits."""
+"""The linear and cosine schedules, and the sinusoidal time embedding; the other schedules are in `extensions`."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ CHAINS = {
     "diffusion.editing.inpaint": [
         ("the known part at t", "given, before, noise_at", "given, now, noise_at", "inpainting"),
         ("back in the last round too", "k < repeats - 1", "k < repeats", "inpainting"),
-        ("always the small variance", " step(reverse,", f" step({SMALL},", "inpainting"),
+        ("always the small variance", "p_mean_log_variance(reverse,", f"p_mean_log_variance({SMALL},", "inpainting"),
     ],
     "diffusion.editing.guided": [
         ("∅ for y", "model(x, t, label)", "model(x, t, of(t).full(t.shape, none, dtype=t.dtype))", "guidance"),

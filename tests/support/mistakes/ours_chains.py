@@ -6,15 +6,15 @@ from mistakes import CLIPPED, SMALL, UNCLIPPED, Lines
 
 SAMPLERS: Lines = {
     "diffusion.sampler.p_sample": [
-        ("x̂₀ for x_{t−1}", "[0]", "[1]", "algorithm-2"),
-        ("the variance ignored", "step(reverse,", f"step({SMALL},", "algorithm-2"),
-        ("the clip ignored", "step(reverse,", f"step({UNCLIPPED},", "algorithm-2"),
+        ("x̂₀ for the mean", "mean, log_sigma2, _ =", "_, log_sigma2, mean =", "algorithm-2"),
+        ("the variance ignored", "variance(reverse,", f"variance({SMALL},", "algorithm-2"),
+        ("the clip ignored", "variance(reverse,", f"variance({UNCLIPPED},", "algorithm-2"),
     ],
-    "diffusion.sampler.step": [
+    "diffusion.sampler.add_noise": [
         ("noise at the last step", "t > 1", "t > 0", "algorithm-2"),
         ("a missing root on the variance", "space.sqrt(space.exp(log_sigma2))", "space.exp(log_sigma2)",
          "algorithm-2 1"),
-        ("noise by the first image's t", "xp.reshape(t > 1, (x_t.shape[0],) + (1,) * (x_t.ndim - 1))", "t[0] > 1",
+        ("noise by the first image's t", "xp.reshape(t > 1, (noise.shape[0],) + (1,) * (noise.ndim - 1))", "t[0] > 1",
          "algorithm-2"),
     ],
     "diffusion.sampler.ancestral": [
@@ -23,7 +23,7 @@ SAMPLERS: Lines = {
         ("noise one row off", "noise_at(t)", "noise_at(t - 1)", "1"),
         ("upwards", "range(start, 0, -1)", "range(1, start + 1)", "1"),
         ("T at every step", "times(x, t)", "times(x, start)", "1"),
-        ("the variance ignored", "step(reverse,", f"step({SMALL},", "1"),
+        ("the variance ignored", "variance(reverse,", f"variance({SMALL},", "1"),
         ("x one step behind", "yield t - 1, x,", "yield t - 1, x_T,", "1"),
     ],
     "diffusion.sampler.sample_with": [

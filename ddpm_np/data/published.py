@@ -14,7 +14,7 @@ from ddpm_np.data.idx import read_idx
 
 
 @dataclass(frozen=True)
-class Known:
+class PublishedDataset:
     """A published data set.
 
     Parameters
@@ -61,30 +61,30 @@ def _mnist_files(servers: tuple[str, ...], entries: dict[str, tuple[int, str]]) 
 _CIFAR10 = RemoteFile("cifar-10-binary.tar.gz", ("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",),
                       170_052_171, "md5:c32a1d4ab5d03f1284b67883e8d87530")
 
-KNOWN = {
-    "mnist": Known(_mnist_files(
+PUBLISHED = {
+    "mnist": PublishedDataset(_mnist_files(
         ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
         {"train-images-idx3-ubyte.gz": (9_912_422, "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
          "train-labels-idx1-ubyte.gz": (28_881, "d53e105ee54ea40749a09fcbcd1e9432"),
          "t10k-images-idx3-ubyte.gz": (1_648_877, "9fb629c4189551a2d022fa330f9573f3"),
          "t10k-labels-idx1-ubyte.gz": (4_542, "ec29112dd5afa0611ce80d1b7f02629c")}), _read_mnist),
-    "fashion-mnist": Known(_mnist_files(
+    "fashion-mnist": PublishedDataset(_mnist_files(
         ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
         {"train-images-idx3-ubyte.gz": (26_421_880, "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
          "train-labels-idx1-ubyte.gz": (29_515, "25c81989df183df01b3e8a0aad5dffbe"),
          "t10k-images-idx3-ubyte.gz": (4_422_102, "bef4ecab320f06d8554ea6380940ec79"),
          "t10k-labels-idx1-ubyte.gz": (5_148, "bb300cfdad3c16e7a12a480ee83cd310")}), _read_mnist),
-    "cifar10": Known({"train": (_CIFAR10,), "test": (_CIFAR10,)}, _read_cifar10),
+    "cifar10": PublishedDataset({"train": (_CIFAR10,), "test": (_CIFAR10,)}, _read_cifar10),
 }
 
 
-def open_known(name: str, split: str, data_dir: Path | None) -> Dataset:
+def open_published(name: str, split: str, data_dir: Path | None) -> Dataset:
     """Open a published data set from a folder, or from the cache after downloading it there.
 
     Parameters
     ----------
     name : str
-        Its name in `KNOWN`.
+        Its name in `PUBLISHED`.
     split : str
         ``"train"`` or ``"test"``.
     data_dir : Path or None
@@ -100,15 +100,15 @@ def open_known(name: str, split: str, data_dir: Path | None) -> Dataset:
     DataError
         If the folder does not exist, a download fails, or a file is missing or damaged.
     """
-    known = KNOWN[name]
+    published = PUBLISHED[name]
     if data_dir is not None:
         if not data_dir.is_dir():
             raise DataError(f"there is no folder {data_dir}: --data-dir must name the folder with the files of {name}")
-        return known.read(name, data_dir, split)
+        return published.read(name, data_dir, split)
     folder = cache() / name
-    for file in known.files[split]:
+    for file in published.files[split]:
         fetch(file, folder)
-    return known.read(name, folder, split)
+    return published.read(name, folder, split)
 
 
 def cache() -> Path:

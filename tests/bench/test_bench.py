@@ -29,6 +29,7 @@ from ddpm_np.bench import (
     pytorch,
     scaling,
     tables,
+    timing,
 )
 from ddpm_np.bench.instrument import Stopwatch, instrumented
 from ddpm_np.bench.record import BUSY, Record, Result
@@ -40,6 +41,13 @@ from ddpm_np.philox import RandomNumbers
 
 ROOT = Path(__file__).parents[2]
 TINY = bench.Net("tiny", UNetConfig(4, 1, 4, (1, 2), 1, (2,), dropout=0.1, groups=2), 4, 2)
+
+
+@pytest.fixture(autouse=True)
+def short_turns(monkeypatch):
+    """Turns of a hundredth of a second without pauses: no test depends on what is measured."""
+    monkeypatch.setattr(net_cases, "_STRETCH", 0.01)
+    monkeypatch.setattr(timing, "_PAUSE", 0.0)
 
 
 @pytest.fixture

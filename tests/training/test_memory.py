@@ -108,7 +108,7 @@ def test_a_run_that_recomputes_already_gets_other_suggestions(small):
 
 @pytest.mark.parametrize("free", [None, 10**10])
 def test_a_run_that_fits_or_cannot_be_judged_passes(small, free):
-    check_memory(None, 8, 2, 2, free)
+    assert check_memory(None, 8, 2, 2, free) is None
 
 
 def test_free_memory_of_this_machine_is_plausible():

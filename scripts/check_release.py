@@ -18,7 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = (  # a short run stands for the demo's, whose folder the README's lines go on from
     ("train", "--steps", "50", "--set", "ema=0.9", "--out", "runs/demo", "--quiet"),
-    ("sample", "runs/demo", "-n", "4", "--quiet"),
+    ("sample", "runs/demo", "-n", "64", "--seed", "1", "--quiet"),
+    ("evaluate", "runs/demo", "--images", "10", "--quiet"),
+    ("plot", "progressive", "runs/demo", "--quiet"),
     ("check",),
 )
 
@@ -26,7 +28,7 @@ COMMANDS = (  # a short run stands for the demo's, whose folder the README's lin
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        run(sys.executable, "-m", "build", "--outdir", place / "dist", ROOT)
+        run(sys.executable, "-m", "build", "--outdir", place / "dist", ROOT, quiet=True)
         files = sorted((place / "dist").iterdir())
         run(sys.executable, "-m", "twine", "check", "--strict", *files)
         venv.create(place / "venv", with_pip=True)
@@ -42,12 +44,14 @@ def main() -> int:
     return 0
 
 
-def run(*command: str | Path, cwd: Path = ROOT) -> None:
-    """Run a command; end the script where it fails."""
-    print("$", " ".join(map(str, command[:6])), flush=True)
+def run(*command: str | Path, cwd: Path = ROOT, quiet: bool = False) -> None:
+    """Run a command; end the script where it fails. The output of a quiet one is shown only then."""
+    shown = " ".join(map(str, command)).partition("\n")[0]
+    print("$", shown, flush=True)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    if subprocess.run(command, cwd=cwd, env=environment, check=False).returncode:
-        sys.exit(f"error: {' '.join(map(str, command))} failed")
+    done = subprocess.run(command, cwd=cwd, env=environment, check=False, capture_output=quiet, text=True)
+    if done.returncode:
+        sys.exit(f"{done.stdout or ''}{done.stderr or ''}error: {shown} failed")
 
 
 def python_blocks(text: str) -> list[str]:

@@ -12,14 +12,14 @@ from ddpm_np import __version__
 
 COMMANDS = {
     "train": "train a net on images",
-    "sample": "draw images from a trained net",
+    "sample": "sample images from a trained net",
     "evaluate": "bits per dimension; FID, KID, IS, precision and recall of samples",
     "check": "check the mathematics of this package or of any other code, equation by equation",
     "plot": "plot a schedule, the loss of a run, or the paper's figures for a trained net",
     "toy": "learn a 2-D distribution in seconds, and plot what was learned",
     "export": "export a trained net as a diffusers folder",
     "import": "import a diffusers checkpoint as a run you can keep training",
-    "bench": "measure speed and memory, side by side with PyTorch where it is installed",
+    "bench": "measure speed and memory, side by side with PyTorch if it is installed",
     "info": "show versions, backends, presets and data sets",
 }
 

@@ -57,11 +57,24 @@ def run(args: argparse.Namespace) -> int:
 
     pretrained = load(args.folder, backend=args.backend, say=passed_over)
     out = args.json or (args.folder if args.folder.is_dir() else args.folder.parent) / FILE
-    found = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
+    found = read_evaluation(out)
     found[args.what] = {"bits": _bits, "samples": _samples, "floor": _floor}[args.what](pretrained, args)
     write_atomically(out, [json.dumps(found, indent=1, ensure_ascii=False).encode()])
     print(out)
     return 0
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """Return the results in a file, by --what; none if there is no file."""
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is damaged: delete it, and evaluate again")
+    return found
 
 
 def _open(pretrained: Any, args: argparse.Namespace, split: str) -> Any:

@@ -77,9 +77,10 @@ def _dataset(config: Any, args: argparse.Namespace) -> Any:
 
 def _loss(args: argparse.Namespace, out: Path) -> None:
     from ddpm_np import viz
+    from ddpm_np.progress import warn
     from ddpm_np.runs.metrics import read_metrics
 
-    viz.plot_loss(out, read_metrics(args.folder / "metrics.jsonl"))
+    viz.plot_loss(out, read_metrics(args.folder / "metrics.jsonl", warn))
 
 
 def _load(args: argparse.Namespace) -> Any:
@@ -156,14 +157,12 @@ def _neighbours(args: argparse.Namespace, out: Path) -> None:
 
 
 def _bound(args: argparse.Namespace, out: Path) -> None:
-    import json
-
     from ddpm_np import viz
-    from ddpm_np.cli.evaluate import FILE
+    from ddpm_np.cli.evaluate import FILE, read_evaluation
     from ddpm_np.evaluate.likelihood import Likelihood
 
     path = args.folder / FILE
-    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    found = read_evaluation(path)
     if "bits" not in found:
         raise ValueError(f"{path} has no bits per dimension: run ddpm-np evaluate {args.folder} first")
     result = Likelihood.from_dict(found["bits"])

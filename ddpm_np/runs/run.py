@@ -93,7 +93,7 @@ class Run:
     def __init__(self, config: Config, folder: str | Path, saved: checkpoint.Checkpoint | None, *,
                  data_dir: str | Path | None, backend: str, workers: int | None, say: Say):
         settings = config.training
-        self.config, self.folder = config, Path(folder)
+        self.config, self.folder, self._say = config, Path(folder), say
         self.dataset = open_dataset(settings.dataset, data_dir=data_dir,
                                     shape=(*config.model.size, config.model.in_channels))
         check_data(self.dataset, config)
@@ -248,7 +248,7 @@ class Run:
         """
         settings = self.config.training
         try:
-            with MetricsLog(self.folder / "metrics.jsonl", self.step, settings.log_every) as log:
+            with MetricsLog(self.folder / "metrics.jsonl", self.step, settings.log_every, self._say) as log:
                 for record in self._records(on_step):
                     log.write(record)
                     self._loss = record.loss

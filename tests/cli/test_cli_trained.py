@@ -148,3 +148,14 @@ def test_wrong_arguments_are_one_line(run, tmp_path, capsys, arguments, words):
     assert status == 2
     assert words in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ['{"bits": ', "", "[1]", "\0\0\0"], ids=["cut", "empty", "list", "zeros"])
+def test_a_damaged_evaluation_is_refused_by_its_name(run, text, tmp_path, capsys):
+    damaged = tmp_path / "evaluation.json"
+    damaged.write_text(text)
+    assert main(["evaluate", str(run), "--images", "1", "--json", str(damaged), "--quiet"]) == 2
+    assert f"{damaged} is damaged: delete it, and evaluate again" in capsys.readouterr().err
+    assert damaged.read_text() == text
+    assert main(["plot", "bound", str(tmp_path)]) == 2
+    assert f"{damaged} is damaged" in capsys.readouterr().err

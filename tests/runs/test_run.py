@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -382,6 +383,54 @@ def test_the_log_is_cut_at_the_resumed_step(tmp_path):
         log.write(Record(6, 0.25, 1.0, 1e-3, 10.0))
     assert [(record["step"], record["loss"]) for record in read_metrics(path)] == [(2, 0.5), (4, 0.5), (6, 0.25)]
     assert json.loads(path.read_text().splitlines()[0]).keys() == set(Record.__dataclass_fields__)
+
+
+WHOLE = [json.dumps({"step": step, "loss": 0.5, "grad_norm": 1.0, "learning_rate": 1e-3, "images_per_second": 10.0})
+         for step in (2, 4, 6)]
+
+
+@pytest.mark.parametrize(("tail", "damaged"), [
+    ("", False), (WHOLE[0], False),  # the last line break alone is missing: a brace ends the record
+    (WHOLE[0][:-1], True), (WHOLE[0][:20], True), ('"', True), ("[1, 2]", True), ("3.5", True), ("{}", True),
+    ('{"step": 8}', True), (WHOLE[0].replace("0.5", "true"), True), ("\0" * 4096, True),
+    (WHOLE[0][:30] + "\0" * 100, True),
+    (WHOLE[0][:20] + "\n" + WHOLE[0], True),  # what follows a damaged line is left out too
+], ids=range(13))
+def test_a_torn_log_is_read_as_far_as_it_is_whole(tail, damaged, tmp_path):
+    path, said = tmp_path / "metrics.jsonl", []
+    path.write_text("\n".join([*WHOLE, tail]))
+    found = read_metrics(path, said.append)
+    assert [record["step"] for record in found] == ([2, 4, 6] if damaged or not tail else [2, 4, 6, 2])
+    assert len(said) == damaged
+    assert all("damaged from line 4 on" in line and "first 3 records are used" in line for line in said)
+    with MetricsLog(path, 4, 2, said.append) as log:
+        assert [record["step"] for record in log.records][:2] == [2, 4]
+        log.write(Record(6, 0.25, 1.0, 1e-3, 10.0))
+    assert read_metrics(path, pytest.fail)[-1]["loss"] == 0.25
+    assert path.read_bytes().endswith(b"}\n")
+
+
+def test_a_log_with_bytes_that_are_no_text_is_cut_there(tmp_path):
+    path, said = tmp_path / "metrics.jsonl", []
+    path.write_bytes(WHOLE[0].encode() + b"\n" + b"\xff\xfe" + WHOLE[1].encode() + b"\n")
+    assert [record["step"] for record in read_metrics(path, said.append)] == [2]
+    assert len(said) == 1
+
+
+def test_a_run_resumes_and_starts_beside_a_torn_log(whole, tmp_path):
+    """The end is the same as without the damage, and the damage is said in one line."""
+    folder, said = tmp_path / "run", []
+    shutil.copytree(whole, folder)
+    (folder / "metrics.jsonl").write_bytes((whole / "metrics.jsonl").read_bytes()[:-7] + b"\0" * 7)
+    run = Run.resume(folder, lambda saved: saved.replace(steps=saved.training.steps + 2), workers=1, say=said.append)
+    steps = [record.step for record in run]
+    assert steps[-1] == run.config.training.steps
+    assert len([line for line in said if "is damaged from line" in line]) == 1
+    for checkpoint_file in folder.glob("*.safetensors"):
+        checkpoint_file.unlink()
+    (folder / "metrics.jsonl").write_text('{"step": 1, "lo')
+    again = Run.start(run.config, folder, workers=1, say=lambda line: None)
+    assert [record.step for record in again][-1] == run.config.training.steps
 
 
 def test_published_weights_are_trained_further(whole, tmp_path):

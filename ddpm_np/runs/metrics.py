@@ -50,7 +50,7 @@ def _record(line: bytes) -> dict[str, float] | None:
         record = json.loads(line)
     except ValueError:  # of the JSON or of UTF-8
         return None
-    whole = isinstance(record, dict) and record.keys() == _FIELDS and all(
+    whole = isinstance(record, dict) and record.keys() >= _FIELDS and all(  # a later version may log more
         isinstance(value, (int, float)) and not isinstance(value, bool) for value in record.values())
     return record if whole else None
 

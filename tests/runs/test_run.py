@@ -391,11 +391,12 @@ WHOLE = [json.dumps({"step": step, "loss": 0.5, "grad_norm": 1.0, "learning_rate
 
 @pytest.mark.parametrize(("tail", "damaged"), [
     ("", False), (WHOLE[0], False),  # the last line break alone is missing: a brace ends the record
+    (WHOLE[0].replace("{", '{"more": 1, '), False),  # of a later version
     (WHOLE[0][:-1], True), (WHOLE[0][:20], True), ('"', True), ("[1, 2]", True), ("3.5", True), ("{}", True),
     ('{"step": 8}', True), (WHOLE[0].replace("0.5", "true"), True), ("\0" * 4096, True),
     (WHOLE[0][:30] + "\0" * 100, True),
     (WHOLE[0][:20] + "\n" + WHOLE[0], True),  # what follows a damaged line is left out too
-], ids=range(13))
+], ids=range(14))
 def test_a_torn_log_is_read_as_far_as_it_is_whole(tail, damaged, tmp_path):
     path, said = tmp_path / "metrics.jsonl", []
     path.write_text("\n".join([*WHOLE, tail]))

@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any, get_type_hints
 
 from ddpm_np import presets
+from ddpm_np.arguments import known
 from ddpm_np.config.parts import DiffusionConfig, TrainingConfig
-from ddpm_np.config.values import checked, known
+from ddpm_np.config.values import checked
 from ddpm_np.diffusion import bound_loss, hybrid_loss, simple_loss
 from ddpm_np.diffusion.variance import LEARNED
 from ddpm_np.models import UNetConfig

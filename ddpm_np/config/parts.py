@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ddpm_np.config.values import one_of
+from ddpm_np.arguments import one_of
 from ddpm_np.diffusion import PREDICTS, SCHEDULES, Schedule, named_schedule
 from ddpm_np.diffusion.variance import LEARNED
 

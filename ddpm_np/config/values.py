@@ -1,8 +1,8 @@
-"""Checks of single values and names of a configuration, with messages that say what was expected."""
+"""Checks of the types of a configuration's values, with messages that say what was expected."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, get_args, get_origin, get_type_hints
 
 _LARGE = 2**53  # below it, ints and floats are the same numbers; no setting is meaningful above it
@@ -57,50 +57,3 @@ def _words(hint: Any) -> str:
     if get_args(hint):
         return " or ".join(_words(option) for option in get_args(hint))
     return {int: "int", float: "number", bool: "true or false", str: "text", type(None): "nothing"}[hint]
-
-
-def known(given: Iterable[str], names: Collection[str], what: str) -> None:
-    """Check that all given names are known.
-
-    Parameters
-    ----------
-    given : iterable of str
-        The names.
-    names : collection of str
-        Those that are known.
-    what : str
-        What they name, for the message.
-
-    Raises
-    ------
-    ValueError
-        If one is unknown; the message has the closest known name.
-    """
-    for key in given:
-        if key not in names:
-            from difflib import get_close_matches
-
-            close = get_close_matches(key, list(names), 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names)}"
-            raise ValueError(f"no {what} is called {key!r}: {hint}")
-
-
-def one_of(name: str, value: Any, allowed: Iterable[Any]) -> None:
-    """Check that a value is one of those allowed.
-
-    Parameters
-    ----------
-    name : str
-        The setting's name, for the message.
-    value : object
-        Its value.
-    allowed : iterable
-        The allowed values.
-
-    Raises
-    ------
-    ValueError
-        If it is not.
-    """
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ddpm_np.cli.options import index, seed
+
 if TYPE_CHECKING:
     from ddpm_np.check.result import Report, Result
 
@@ -31,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--equation", action="append", metavar="ID",
                         help="check only this equation; can be repeated (default: all)")
     parser.add_argument("--list", action="store_true", help="list the equations with their sources and exit")
-    parser.add_argument("--examples", type=int, metavar="N", help="random cases per property, beyond the fixed ones")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the random cases (default: 0)")
+    parser.add_argument("--examples", type=index, metavar="N", help="random cases per property, beyond the fixed ones")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of the random cases (default: 0)")
     parser.add_argument("--json", metavar="FILE", help="also write the report to a file")
     parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"),
                         help="backend that this package computes on (default: numpy)")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 
+from ddpm_np.arguments import closest
 from ddpm_np.data.dataset import Batches, DataError, Dataset, Images, Prefetched, to_levels
 from ddpm_np.data.digits import digits
 from ddpm_np.data.files import read_file
@@ -71,6 +71,4 @@ def open_dataset(name: str, *, split: str = "train", data_dir: str | Path | None
         return ImageFolder(name.removeprefix("folder:"), shape)
     if name.endswith((".npz", ".npy", ".npy.gz")):
         return read_file(name)
-    close = get_close_matches(name, names(), 1)
-    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names())}, folder:PATH and FILE.npz"
-    raise DataError(f"no data set is called {name!r}: {hint}")
+    raise DataError(f"no data set is called {name!r}: {closest(name, names(), 'folder:PATH and FILE.npz')}")

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ddpm_np import arguments
 from ddpm_np.backend import get_backend
 
 
@@ -107,12 +108,20 @@ def to_levels(images: Any, levels: int = 256) -> np.ndarray:
     uint8 array
         Values 0 .. levels − 1, of the same shape.
 
+    Raises
+    ------
+    ValueError
+        If a number is nan.
+
     Examples
     --------
     >>> to_levels([-1.0, 0.1, 2.0])
     array([  0, 140, 255], dtype=uint8)
     """
-    x = np.clip(np.asarray(images, dtype=np.float64), -1, 1)
+    x = np.asarray(images, dtype=np.float64)
+    if np.isnan(x).any():
+        raise ValueError("the images are not finite numbers: check the net that they come from")
+    x = np.clip(x, -1, 1)
     return np.rint((x + 1) * ((levels - 1) / 2)).astype(np.uint8)
 
 
@@ -166,8 +175,8 @@ class Batches:
     """
 
     def __init__(self, dataset: Images, size: int, seed: int = 0, flip: bool = False):
-        if size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {size}")
+        arguments.count("batch_size", size)
+        arguments.seed(seed)
         if len(dataset) == 0:
             raise ValueError(f"the data set {dataset.name!r} has no images")
         self.dataset, self.size, self.seed, self.flip = dataset, size, seed, flip

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ddpm_np import arguments
 from ddpm_np.autograd.op import chosen_kernels
 from ddpm_np.backend import Array, Ints, asarray, backend_of, of, to_host
 from ddpm_np.diffusion.loss import simple_loss
@@ -126,12 +127,13 @@ class Trainer:
                  clip: float | None = 1.0, ema: float = 0.9999, seed: int = 0, shards: int = 2,
                  workers: int | None = None, no_label: int | None = None, label_dropout: float = 0.1,
                  recompute: bool = False):
-        if not 0 <= label_dropout <= 1:
-            raise ValueError(f"label_dropout must be from 0 to 1, got {label_dropout}")
-        if shards < 1 or (workers is not None and workers < 1):
-            raise ValueError(f"shards and workers must be at least 1, got {shards} and {workers}")
-        if clip is not None and not clip > 0:
-            raise ValueError(f"clip must be positive, or None for no clip, got {clip}")
+        arguments.number("label_dropout", label_dropout, least=0, most=1)
+        arguments.count("shards", shards)
+        arguments.seed(seed)
+        if workers is not None:
+            arguments.count("workers", workers)
+        if clip is not None:
+            arguments.number("clip", clip, above=0, advice="or None for no clip")
         self.model, self.schedule, self.objective = model.train(), schedule, objective
         self.adam = Adam(model.parameters(), lr, betas, eps, warmup)
         self.ema = EMA(model, ema)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 VERSION = "0.42.1"  # of diffusers, with which the written folders were tested
+_LEFT_OUT = "_use_default_values"  # names keys whose values diffusers replaces by its defaults
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Keys:
         Parameters
         ----------
         found : mapping of str to object
-            The configuration.
+            The configuration. Keys that begin with an underscore record what wrote it.
 
         Returns
         -------
@@ -57,10 +58,12 @@ class Keys:
             If a key is unknown, if a value has no counterpart here, or if a former name contradicts today's.
         """
         given: dict[str, Any] = {}
+        left_out = found.get(_LEFT_OUT) or []
+        if not isinstance(left_out, (list, tuple)):
+            raise ValueError(f"{_LEFT_OUT} must be a list of keys, got {left_out!r}")
+        found = {key: value for key, value in found.items() if key not in left_out and not key.startswith("_")}
         for key, value in found.items():
-            if key.startswith("_"):
-                self._private(key, value)
-            elif key in self.defaults:
+            if key in self.defaults:
                 _supported(key, value, self.only.get(key))
                 given[key] = value
             elif key in self.off:
@@ -84,12 +87,6 @@ class Keys:
             raise ValueError(f"{key}, the former name of {name}, says {value!r}, and {name} says {given[name]!r}: "
                              "remove the wrong one")
         given[name] = value
-
-    @staticmethod
-    def _private(key: str, value: Any) -> None:
-        """Check a key that begins with an underscore; all but one only record what wrote the file."""
-        if key == "_use_default_values" and value:
-            raise ValueError(f"{key} is {value!r}, which makes diffusers ignore these keys: remove them and it")
 
 
 UNET = Keys(

@@ -260,7 +260,7 @@ def test_a_net_that_is_not_supported_is_named(changes, words, tmp_path):
 @pytest.mark.parametrize("value", [None, False, 0, "", [], True, 3])
 def test_an_unknown_key_is_refused_whatever_its_value(value):
     for read, known in ((unet_config, PUBLISHED), (diffusion_config, SCHEDULER)):
-        with pytest.raises(ValueError, match=r"'new_key' is an unknown key .* remove it if it does not"):
+        with pytest.raises(ValueError, match=r"'new_key' is an unknown key, .* remove it if it does not"):
             read({**known, "new_key": value})
 
 
@@ -270,6 +270,7 @@ def test_an_unknown_key_is_refused_whatever_its_value(value):
     {"sample_max_value": 3.0, "dynamic_thresholding_ratio": 0.5}, {"timestep_spacing": "trailing", "steps_offset": 1},
     {"timesteps": 1000}, {"clip_predicted_image": True}, {"predict_epsilon": True},
     {"predict_epsilon": True, "prediction_type": "epsilon"}, {"_name_or_path": "x"}, {"_use_default_values": []},
+    {"_use_default_values": ["beta_end", "prediction_type"], "beta_end": 0.5, "prediction_type": "sample"},
 ])
 def test_known_keys_that_change_nothing_in_a_schedule(keys):
     assert diffusion_config({**SCHEDULER, **keys}) == diffusion_config(SCHEDULER)
@@ -356,7 +357,7 @@ def test_a_schedule_without_a_name_there_goes_as_numbers():
     ({"clip_sample_range": None}, "clip_sample_range must be"), ({"timestep_spacing": "karras"}, "timestep_spacing '"),
     ({"steps_offset": [1]}, "steps_offset must be"), ({"use_karras_sigmas": True}, "use_karras_sigmas True is not"),
     ({"timestep_values": [1]}, "timestep_values [1]"), ({"_class_name": ["DDPMScheduler"]}, "_class_name is ['DDPM"),
-    ({"_use_default_values": ["beta_end"]}, "_use_default_values is ['beta_end']"),
+    ({"_use_default_values": "beta_end"}, "_use_default_values must be a list of keys"),
 ])
 def test_a_schedule_that_is_not_supported_is_named(pipeline, changes, words):
     changed(pipeline / "scheduler" / "scheduler_config.json", **changes)

@@ -77,7 +77,7 @@ BAD = {
                                             "fp16.safetensors is a variant of the weights, such as half"),
     "half precision in parts": (lambda f: (in_two(f, lambda i, p: i.rename(f / f"{NAME}.index.fp16.json")),
                                            [p.rename(str(p).replace("model-", "model.fp16-"))
-                                            for p in f.glob("*-of-*")]), "is the index of a variant, such as half precision, in several"),
+                                            for p in f.glob("*-of-*")]), "is the index of a variant, such as half"),
     "parts without their index": (lambda f: in_two(f, lambda i, p: i.unlink()), "is one part of several whose index"),
     "another library's file": (lambda f: renamed(f, "model.safetensors"), "is not a UNet2DModel's file"),
     **{f"only {end}": (lambda f, end=end: renamed(f, f"diffusion_pytorch_model{end}"), f"model{end} is {what}")

@@ -1,7 +1,7 @@
 """Check the mathematics equation by equation: this package's, a library's or your own.
 
 A target is MODULE:FACTORY or FILE.py:FACTORY, where FACTORY(betas) returns an object with any of the methods that
-docs/checker.md lists. The exit status is 1 if an equation fails.
+docs/checker.md lists. The exit status is 1 if an equation fails, and 2 if none could be verified.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
     reports = [_check(name, factory, args, gradients) for name, factory in targets.items()]
     if args.json:
         _write(args.json, reports)
+    if not any(report.verified for report in reports):
+        raise ValueError(f"--target: {reports[0].advice}")
     return int(any(report.failed for report in reports))
 
 
@@ -86,6 +88,8 @@ def _check(name: str, factory: Callable, args: argparse.Namespace, gradients: bo
     lacking = [result.equation for result in results if unknown(result)]
     if lacking:
         print(f"\nUNVERIFIED, because the target lacks the methods: {', '.join(lacking)}")
+    if found.advice and found.verified:
+        print(f"\nPerhaps meant as methods: {found.advice}")
     print(f"\n{text.summary(report)}\n")
     return report
 

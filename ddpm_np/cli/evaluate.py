@@ -79,12 +79,13 @@ def read_evaluation(path: Path) -> dict[str, Any]:
 
 def _open(pretrained: Any, args: argparse.Namespace, split: str) -> Any:
     from ddpm_np.data import open_dataset
+    from ddpm_np.progress import warn
 
     config = pretrained.config
     if split == "test" and not _has_test(pretrained):
         raise ValueError(f"{config.training.dataset!r} has no test images: leave --split out")
     shape = (*config.model.size, config.model.in_channels)
-    return open_dataset(config.trained_on, split=split, data_dir=args.data_dir, shape=shape)
+    return open_dataset(config.trained_on, split=split, data_dir=args.data_dir, shape=shape, say=warn)
 
 
 def _has_test(pretrained: Any) -> bool:

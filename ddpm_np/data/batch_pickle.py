@@ -93,9 +93,9 @@ def read_pickle(content: bytes, path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _check_memo(content: bytes) -> None:
     """Refuse a pickle whose table of objects would be larger than the pickle: unpicklers fill it with zeros first."""
-    for opcode, argument, _ in pickletools.genops(content):
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= argument <= len(content):
-            raise ValueError(f"object number {argument:,} in {len(content):,} bytes")
+    for opcode, number, _ in pickletools.genops(content):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and (number is None or not 0 <= number <= len(content)):
+            raise ValueError(f"object number {number} in {len(content):,} bytes")
 
 
 def _pixels(array: Any) -> np.ndarray:

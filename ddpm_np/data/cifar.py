@@ -1,7 +1,8 @@
 """CIFAR-10 in its binary version (plain, xz or inside its tar.gz) and its Python version.
 
 A binary row has 3,073 bytes: the label, then 1,024 bytes each of red, green and blue (A. Krizhevsky,
-cs.toronto.edu/~kriz/cifar.html). The Python version's pickles are read as data (`batch_pickle`): nothing in them is executed.
+cs.toronto.edu/~kriz/cifar.html). The Python version's pickles are read as data, and nothing in them
+is executed (`batch_pickle`).
 """
 
 from __future__ import annotations
@@ -74,8 +75,9 @@ def _archive(folder: Path, name: str) -> Path | None:
 def _read_batch(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     for path in _places(folder, name):
         if path.is_file():
-            with readable(path, *_DAMAGED):
-                content = _unpack_xz(path) if path.suffix == ".xz" else _limited(path, path.open("rb"))
+            with readable(path, *_DAMAGED), path.open("rb") as file:
+                content = _limited(path, file)
+                content = _unpack_xz(path, content) if path.suffix == ".xz" else content
             return _batch(path, content)
     raise DataError(f"{folder} has no {name}.bin, {name}.bin.xz, {name} or cifar-10-*.tar.gz")
 
@@ -98,16 +100,15 @@ def _batch(path: Path, content: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 def _limited(path: Path, file: Any) -> bytes:
     """Return what a file holds, to its end: there, compressed files check their checksums."""
-    with file:
-        content: bytes = file.read(_MOST_BYTES + 1)
+    content: bytes = file.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         raise DataError(f"{path} holds more than {_MOST_BYTES:,} bytes: it is no file of CIFAR-10")
     return content
 
 
-def _unpack_xz(path: Path) -> bytes:
+def _unpack_xz(path: Path, packed: bytes) -> bytes:
     """Return what an xz file holds; its header can ask for 4 GB of memory, which is refused."""
-    packed, content = _limited(path, path.open("rb")), b""
+    content = b""
     while packed:
         stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MOST_BYTES)
         content += stream.decompress(packed, _MOST_BYTES + 1 - len(content))
@@ -124,13 +125,14 @@ def _members(path: Path, names: list[str]) -> list[bytes]:
     wanted = [f"{name}.bin" if "binary" in path.name else name for name in names]
     found = {}
     with readable(path, *_DAMAGED):
-        unpacked = io.BytesIO(_limited(path, gzip.open(path, "rb")))
+        with gzip.open(path, "rb") as file:
+            unpacked = io.BytesIO(_limited(path, file))
         with tarfile.open(fileobj=unpacked, mode="r:") as tar:
             for member in tar:
                 name = member.name.rpartition("/")[2]
-                file = tar.extractfile(member) if name in wanted and member.isreg() else None
-                if file is not None:
-                    found[name] = file.read(_MOST_BYTES)
+                batch = tar.extractfile(member) if name in wanted and member.isreg() else None
+                if batch is not None:
+                    found[name] = batch.read(_MOST_BYTES)
     for name in wanted:
         if name not in found:
             raise DataError(f"{path} does not contain {name}")

@@ -73,12 +73,13 @@ class Dataset:
     def __post_init__(self) -> None:
         images = self.images
         if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4:
-            given = f"{images.dtype} of shape {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
+            array = isinstance(images, np.ndarray)
+            given = f"{images.dtype} of shape {images.shape}" if array else type(images).__name__
             raise DataError(f"the images of {self.name!r} must be a uint8 array of shape (N, H, W, C), got {given}: "
                             "to_levels rounds images in [−1, 1]")
-        if not 2 <= self.levels <= 256 or (self.levels < 256 and images.max(initial=0) >= self.levels):
-            raise DataError(f"the images of {self.name!r} have values up to {images.max(initial=0)}: levels must be "
-                            f"above that, from 2 to 256, got {self.levels}")
+        if self.levels < 256 and images.max(initial=1) >= self.levels:
+            raise DataError(f"the images of {self.name!r} have values up to {images.max(initial=1)}: levels must be "
+                            f"above that, got {self.levels}")
         if self.labels is not None:
             object.__setattr__(self, "labels", whole_labels(self.labels, len(images), repr(self.name)))
 

@@ -9,7 +9,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from ddpm_np.data.dataset import DataError
+from ddpm_np.data.errors import DataError
 
 _CHUNK = 1 << 18
 

@@ -43,10 +43,10 @@ def read_file(path: str | Path) -> Dataset:
         raise DataError(f"there is no file {path}")
     labels = None
     with readable(path, "is not a readable array file"):
-        if path.suffix == ".npz":
+        if path.suffix.lower() == ".npz":
             images, labels = _read_npz(path)
         else:
-            opened: Any = gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb")  # noqa: SIM115
+            opened: Any = gzip.open(path, "rb") if path.suffix.lower() == ".gz" else open(path, "rb")  # noqa: SIM115
             with opened as file:
                 images = read_npy(file, str(path))
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3, 4)):
@@ -68,7 +68,7 @@ def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
             raise DataError(f"{path} has no array called images; it has {one_line(', '.join(members) or 'none')}")
         for info in file.infolist():
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise DataError(f"{path} is packed in a way that NumPy does not write: save it with np.savez_compressed")
+                raise DataError(f"{path} is packed in a way that NumPy does not write: save it with np.savez")
             file.open(info).close()  # compares the name with that in the archive's directory, which has no checksum
         arrays = {}
         for name in {"images", "labels"} & members.keys():

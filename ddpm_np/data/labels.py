@@ -47,15 +47,16 @@ def whole_labels(labels: Any, n: int, source: Any) -> np.ndarray:
     try:
         array = np.asarray(labels)
     except Exception as error:  # sequences of several lengths, arrays of a device
-        raise DataError(f"{source} has labels that are no array ({one_line(error)}): expected one whole number for each "
-                        "image") from error
+        raise DataError(f"{source} has labels that are no array ({one_line(error)}): expected one whole number for "
+                        "each image") from error
     if array.shape != (n,):
-        raise DataError(f"{source} has {n:,} images and labels of shape {array.shape}: expected one label for each image")
+        raise DataError(f"{source} has {n:,} images and labels of shape {array.shape}: expected one label for each "
+                        "image")
     if n == 0:
         return np.zeros(0, np.int64)
     if array.dtype.kind not in "iuf":
-        raise DataError(f"{source} has labels of dtype {array.dtype}, such as {one_line(repr(array[0].item()))}: labels "
-                        f"are whole numbers from 0; {_ADVICE}")
+        raise DataError(f"{source} has labels of dtype {array.dtype}, such as {one_line(repr(array[0].item()))}: "
+                        f"labels are whole numbers from 0; {_ADVICE}")
     numbers = array.astype(np.float64) if array.dtype.kind == "f" else array
     with np.errstate(invalid="ignore"):
         good = (numbers >= 0) & (numbers <= _LARGEST) & (numbers == np.floor(numbers))  # false for NaN

@@ -43,8 +43,8 @@ def read_npy(file: Any, name: str) -> np.ndarray:
     """
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:
-        raise DataError(f"{name} is in version {version[0]}.{version[1]} of NumPy's format: only 1.0 and 2.0 hold plain "
-                        "arrays")
+        raise DataError(f"{name} is in version {version[0]}.{version[1]} of NumPy's format: only 1.0 and 2.0 hold "
+                        "plain arrays")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a header by Python 2; escapes that Python will refuse one day
         shape, fortran, dtype = _HEADERS[version](file)

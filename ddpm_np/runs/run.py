@@ -15,7 +15,7 @@ from ddpm_np.config import Config, differences
 from ddpm_np.data import Batches, Prefetched, open_dataset
 from ddpm_np.models import UNet
 from ddpm_np.runs import checkpoint
-from ddpm_np.runs.checks import check_data, idle_workers, slow_average, usable_workers
+from ddpm_np.runs.checks import check_data, empty_classes, idle_workers, slow_average, usable_workers
 from ddpm_np.runs.load import TrainedNet
 from ddpm_np.runs.metrics import MetricsLog
 from ddpm_np.runs.pictures import Sampling, save_samples, unwatched
@@ -95,9 +95,10 @@ class Run:
         settings = config.training
         self.config, self.folder, self._say = config, Path(folder), say
         self.dataset = open_dataset(settings.dataset, data_dir=data_dir,
-                                    shape=(*config.model.size, config.model.in_channels))
+                                    shape=(*config.model.size, config.model.in_channels), say=say)
         check_data(self.dataset, config)
-        for warning in (slow_average(settings), idle_workers(workers, settings.shards, backend)):
+        for warning in (empty_classes(self.dataset, config), slow_average(settings),
+                        idle_workers(workers, settings.shards, backend)):
             if warning is not None:
                 say(warning)
         workers = usable_workers(workers, settings.shards, backend)

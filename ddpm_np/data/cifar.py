@@ -108,15 +108,12 @@ def _limited(path: Path, file: Any) -> bytes:
 
 def _unpack_xz(path: Path, packed: bytes) -> bytes:
     """Return what an xz file holds; its header can ask for 4 GB of memory, which is refused."""
-    content = b""
-    while packed:
-        stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MOST_BYTES)
-        content += stream.decompress(packed, _MOST_BYTES + 1 - len(content))
-        if len(content) > _MOST_BYTES:
-            raise DataError(f"{path} unpacks to more than {_MOST_BYTES:,} bytes, so it is not a CIFAR-10 batch")
-        if not stream.eof:
-            raise EOFError("it ends before its end marker")
-        packed = stream.unused_data.lstrip(b"\0")  # a file may have several streams, and zeros after each
+    stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MOST_BYTES)
+    content = stream.decompress(packed, _MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise DataError(f"{path} unpacks to more than {_MOST_BYTES:,} bytes, so it is not a CIFAR-10 batch")
+    if not stream.eof or stream.unused_data:
+        raise EOFError("it goes on after its end marker" if stream.eof else "it has no end marker")
     return content
 
 

@@ -99,8 +99,8 @@ def _check_claim(image: Any, path: Path) -> None:
     """Refuse a size that is too large, or that a file of so few bytes does not hold: all of it would be allocated."""
     pixels, size = image.width * image.height, path.stat().st_size
     if pixels > _MOST_PIXELS:
-        raise DataError(f"{path} claims {image.width}×{image.height} pixels: images of more than {_MOST_PIXELS:,} pixels "
-                        "are refused")
+        raise DataError(f"{path} claims {image.width}×{image.height} pixels: images of more than {_MOST_PIXELS:,} "
+                        "pixels are refused")
     if pixels > _MOST_PIXELS // 10 and pixels > 10_000 * size:
         raise DataError(f"{path} claims {image.width}×{image.height} pixels in {size:,} bytes: it is damaged")
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from ddpm_np.data.errors import DataError, one_line, readable
+from ddpm_np.data.errors import DataError, one_line
 from ddpm_np.data.labels import whole_labels
+from ddpm_np.data.reading import readable
 
 
 class _Kept:

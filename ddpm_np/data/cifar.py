@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from ddpm_np.data.batch_pickle import read_pickle
-from ddpm_np.data.errors import DataError, readable
+from ddpm_np.data.errors import DataError
+from ddpm_np.data.reading import read_up_to, readable
 
 TRAIN, TEST = [f"data_batch_{i}" for i in range(1, 6)], ["test_batch"]
 _ROW = 3073
@@ -99,8 +100,8 @@ def _batch(path: Path, content: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _limited(path: Path, file: Any) -> bytes:
-    """Return what a file holds, to its end: there, compressed files check their checksums."""
-    content: bytes = file.read(_MOST_BYTES + 1)
+    """Return what a file holds."""
+    content = bytes(read_up_to(file, _MOST_BYTES + 1))
     if len(content) > _MOST_BYTES:
         raise DataError(f"{path} holds more than {_MOST_BYTES:,} bytes: it is no file of CIFAR-10")
     return content
@@ -129,7 +130,7 @@ def _members(path: Path, names: list[str]) -> list[bytes]:
                 name = member.name.rpartition("/")[2]
                 batch = tar.extractfile(member) if name in wanted and member.isreg() else None
                 if batch is not None:
-                    found[name] = batch.read(_MOST_BYTES)
+                    found[name] = bytes(read_up_to(batch, _MOST_BYTES))
     for name in wanted:
         if name not in found:
             raise DataError(f"{path} does not contain {name}")

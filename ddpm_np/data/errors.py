@@ -1,9 +1,7 @@
-"""The one error of all readers, and the guard that turns whatever a decoder raises into it."""
+"""The one error of all readers, and other libraries' messages in one line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 _LONGEST = 200  # characters of another library's message
@@ -39,45 +37,3 @@ def one_line(error: Any) -> str:
         return str(error.strerror)
     text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
     return (text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…") or type(error).__name__
-
-
-@contextmanager
-def readable(path: Any, problem: str, advice: str = "") -> Iterator[None]:
-    """Turn any error of a decoder into a `DataError` that names the file.
-
-    The decoders below (zipfile, zlib, lzma, tarfile, pickle, Pillow) raise errors of many types over damaged bytes, and
-    none of them promises a list. A `DataError` passes unchanged.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-    problem : str
-        What is then wrong with it: "is not a readable image".
-    advice : str
-        What to do.
-
-    Yields
-    ------
-    None
-        To the code that reads.
-
-    Raises
-    ------
-    DataError
-        "PATH PROBLEM (why): ADVICE".
-
-    Examples
-    --------
-    >>> with readable("a.png", "is not a readable image"):
-    ...     raise IndexError("no such byte")
-    Traceback (most recent call last):
-    ddpm_np.data.errors.DataError: a.png is not a readable image (no such byte)
-    """
-    try:
-        yield
-    except DataError:
-        raise
-    except Exception as error:
-        ending = f": {advice}" if advice else ""
-        raise DataError(f"{path} {problem} ({one_line(error)}){ending}") from error

@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 
 from ddpm_np.data.dataset import Dataset
-from ddpm_np.data.errors import DataError, one_line, readable
+from ddpm_np.data.errors import DataError, one_line
 from ddpm_np.data.labels import whole_labels
 from ddpm_np.data.npy import read_npy
+from ddpm_np.data.reading import readable
+
+_END = 22  # bytes of a zip's last record, in front of the archive's comment
 
 
 def read_file(path: str | Path) -> Dataset:
@@ -66,6 +69,11 @@ def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         members = {name.removesuffix(".npy"): name for name in file.namelist()}
         if "images" not in members:
             raise DataError(f"{path} has no array called images; it has {one_line(', '.join(members) or 'none')}")
+        with open(path, "rb") as whole:
+            whole.seek(-_END - len(file.comment), os.SEEK_END)
+            count = int.from_bytes(whole.read(_END)[10:12], "little")  # modulo 2**16
+        if count != len(file.infolist()) % 2**16:
+            raise DataError(f"{path} is damaged: it states {count} arrays and lists {len(file.infolist())}")
         for info in file.infolist():
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise DataError(f"{path} is packed in a way that NumPy does not write: save it with np.savez")

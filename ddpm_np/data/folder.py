@@ -70,7 +70,7 @@ class ImageFolder:
                             f"as .png){self._others('; it holds ')}")
         self.labels = self._classes(say)
         if self.unused:
-            say(f"{self.name}: {len(self.paths):,} images are used{self._others(', and these are not: ')}")
+            say(f"{self.name}: images used: {len(self.paths):,}{self._others('; not used: ')}")
         self._readers = ThreadPoolExecutor(threads, thread_name_prefix="images")
 
     def _search(self) -> list[Path]:
@@ -105,7 +105,7 @@ class ImageFolder:
         for path in (folder / name for name in names):
             suffix = path.suffix.lower()
             if path.name.startswith("."):
-                self.unused["hidden"] += 1
+                self.unused["hidden files or folders"] += 1
             elif os.path.isdir(path):
                 folders.append(path)
             elif not os.path.isfile(path):
@@ -129,9 +129,9 @@ class ImageFolder:
 
     def _others(self, before: str) -> str:
         """Return what is not used, as the end of a sentence; empty if there is nothing."""
-        kinds = [f"{count:,} {kind}" for kind, count in self.unused.most_common()]
+        kinds = [f"{kind} {count:,}" for kind, count in self.unused.most_common()]
         rest = sum(count for _, count in self.unused.most_common()[_MOST_KINDS:])
-        kinds[_MOST_KINDS:] = [f"{rest:,} others"] if rest else []
+        kinds[_MOST_KINDS:] = [f"others {rest:,}"] if rest else []
         return before + ", ".join(one_line(kind) for kind in kinds) if kinds else ""
 
     def __len__(self) -> int:

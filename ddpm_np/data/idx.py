@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ddpm_np.data.errors import DataError, readable
+from ddpm_np.data.errors import DataError
+from ddpm_np.data.reading import read_up_to, readable
 
 _MOST_BYTES = 1 << 32  # limit for one array; the largest known file of this kind has 47 million
-_PIECE = 1 << 24  # bytes read at a time: memory grows with what the file has, not with what it claims
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
@@ -54,9 +54,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
             raise DataError(f"{path} claims {size:,} bytes, more than any data set of this kind has")
         if not size:
             raise DataError(f"{path} is empty: its header states the shape {shape}")
-        content = bytearray()
-        while len(content) <= size and (piece := file.read(min(_PIECE, size + 1 - len(content)))):
-            content += piece  # to the end of the file, where gzip compares its checksum
+        content = read_up_to(file, size + 1)  # one more, to find the end
     if len(content) != size:
         than = "more" if len(content) > size else "fewer"
         raise DataError(f"{path} holds {than} than the {size:,} bytes that its header states: download it again")

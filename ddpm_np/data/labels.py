@@ -55,7 +55,7 @@ def whole_labels(labels: Any, n: int, source: Any) -> np.ndarray:
     if n == 0:
         return np.zeros(0, np.int64)
     if array.dtype.kind not in "iuf":
-        raise DataError(f"{source} has labels of dtype {array.dtype}, such as {one_line(repr(array[0].item()))}: "
+        raise DataError(f"{source} has labels of dtype {array.dtype}, such as {one_line(repr(array.tolist()[0]))}: "
                         f"labels are whole numbers from 0; {_ADVICE}")
     numbers = array.astype(np.float64) if array.dtype.kind == "f" else array
     with np.errstate(invalid="ignore"):

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ddpm_np.data.errors import DataError
+from ddpm_np.data.reading import read_up_to
 
 _MOST_BYTES = 1 << 34  # limit for one array: a header can claim anything
-_PIECE = 1 << 24  # bytes read at a time, so that memory grows with what the file has, not with what it claims
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -55,9 +55,7 @@ def read_npy(file: Any, name: str) -> np.ndarray:
     size = math.prod(shape) * dtype.itemsize
     if size > _MOST_BYTES:
         raise DataError(f"{name} claims {size:,} bytes, more than the {_MOST_BYTES:,} that are read")
-    content = bytearray()
-    while len(content) <= size and (piece := file.read(min(_PIECE, size + 1 - len(content)))):
-        content += piece
+    content = read_up_to(file, size + 1)  # one more, to find the end
     if len(content) != size:
         than = "more" if len(content) > size else "fewer"
         raise DataError(f"{name} is damaged: it holds {than} than the {size:,} bytes that its header states")

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ddpm_np.data.errors import DataError, readable
+from ddpm_np.data.errors import DataError
+from ddpm_np.data.reading import readable
 
 _MOST_PIXELS = 100_000_000  # limit for one image: a small file can claim to unpack to many gigabytes
 _NOT_DECODED = {"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"}  # by another program, or not at all

@@ -85,15 +85,22 @@ def _open(path: Path) -> Any:
     """Open an image of one of the known formats, whatever its suffix; a PNG after comparing its checksums."""
     from PIL import Image
 
-    own = suffixes().get(path.suffix.lower(), "PNG")
-    signed = {kind for kind in suffixes().values() if Image.OPEN.get(kind, (0, None))[1] is not None}
-    formats = ["JPEG" if own == "MPO" else own, *sorted(signed - {own})]  # one without a signature by its suffix alone
-    image = Image.open(path, formats=formats)
+    image = Image.open(path, formats=_formats(path.suffix.lower()))
     if image.format != "PNG":
         return image
     with image:
         image.verify()
     return Image.open(path, formats=["PNG"])
+
+
+@cache
+def _formats(suffix: str) -> list[str]:
+    """Return the formats to try for a suffix: its own, and all that have a signature to be known by."""
+    from PIL import Image
+
+    own = suffixes().get(suffix, "PNG")
+    signed = {kind for kind in suffixes().values() if Image.OPEN.get(kind, (None, None))[1] is not None}
+    return ["JPEG" if own == "MPO" else own, *sorted(signed - {own})]
 
 
 def _check_claim(image: Any, path: Path) -> None:

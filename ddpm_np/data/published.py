@@ -122,13 +122,14 @@ def open_published(name: str, split: str, data_dir: Path | None) -> Dataset:
 
 
 def cache() -> Path:
-    """Return the folder of downloads: $DDPM_NP_DATA, or ddpm_np in the user's cache folder.
+    """Return the folder of downloads: $DDPM_NP_DATA, or ddpm_np in the user's cache folder. An empty variable is none.
 
     Returns
     -------
     Path
         The folder.
     """
-    if "DDPM_NP_DATA" in os.environ:
-        return Path(os.environ["DDPM_NP_DATA"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "ddpm_np"
+    named = os.environ.get("DDPM_NP_DATA")
+    if named:
+        return Path(os.path.expanduser(named))
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ddpm_np"

@@ -147,10 +147,10 @@ def _grey(image: Any, path: Path) -> Any:
     if white is None:
         raise DataError(f"{path} has pixels of Pillow's mode {image.mode!r} in {image.format}, whose white is not "
                         f"known: {_ADVICE}")
-    values = np.asarray(image, dtype=np.float64)
+    bytes_of = (np.arange(white + 1) * (255 / white) + 0.5).astype(np.uint8)  # by value: no array of floats is made
     if image.format == "TIFF" and image.tag_v2.get(262) == 0:
-        values = white - values  # photometric interpretation WhiteIsZero
+        bytes_of = bytes_of[::-1]  # photometric interpretation WhiteIsZero
     transparent = image.info.get("transparency")
     if transparent is not None:
-        values = np.where(values == transparent, white, values)
-    return Image.fromarray(np.clip(values * (255 / white) + 0.5, 0, 255).astype(np.uint8))
+        bytes_of[transparent] = 255
+    return Image.fromarray(bytes_of[np.clip(np.asarray(image), 0, white)])

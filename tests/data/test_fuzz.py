@@ -15,7 +15,7 @@ FILES = int(os.environ.get("DDPM_NP_DAMAGED", "30"))  # for each of some 37 read
 NAMES = ["npy", "npy.gz", "npz", "npz deflated", "idx images", "idx labels", "idx.gz images", "idx.gz labels",
          "cifar binary", "cifar xz", "cifar pickle", "cifar binary tar", "cifar pickle tar",
          *[f"picture {suffix[1:]}" for suffix in PICTURES], "picture png 16 bits", "picture png palette",
-         "picture tif 16 bits", "picture tif deflated", "picture tga packed", "picture webp lossy"]
+         "picture tif 16 bits", "picture tif deflated", "picture tga packed", "picture webp lossy", "picture icns"]
 
 
 @pytest.fixture(scope="module")

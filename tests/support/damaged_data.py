@@ -23,7 +23,7 @@ from ddpm_np.data import DataError, open_dataset
 PICTURES = {  # suffix -> options of Pillow's save
     ".png": {}, ".jpg": {}, ".gif": {}, ".bmp": {}, ".tif": {}, ".webp": {"lossless": True}, ".avif": {}, ".jp2": {},
     ".ppm": {}, ".tga": {}, ".pcx": {}, ".ico": {"sizes": [(16, 16)]}, ".sgi": {}, ".qoi": {}, ".dds": {},
-    ".xbm": {}, ".icns": {},
+    ".xbm": {},
 }
 
 
@@ -154,7 +154,11 @@ def _picture_cases(folder: Path, rng: np.random.Generator) -> dict[str, Case]:
         cases[f"picture {name}"] = Case(
             file.getvalue(), _reader(place / f"a{suffix}", f"folder:{place}", (8, 8, 3)), (DataError,), png,
             file.getvalue() if png else None, _with_checksums if png else None)
-    return cases
+    (folder / "picture icns").mkdir(exist_ok=True)
+    one = cases["picture png"].content  # Pillow would write ten sizes, up to 1024×1024
+    packed = b"icns" + struct.pack(">I", 16 + len(one)) + b"icp4" + struct.pack(">I", 8 + len(one)) + one
+    read = _reader(folder / "picture icns" / "a.icns", f"folder:{folder / 'picture icns'}", (8, 8, 3))
+    return {**cases, "picture icns": Case(packed, read, (DataError,))}
 
 
 def _with_checksums(content: bytes) -> bytes:

@@ -110,12 +110,13 @@ def _name(pretrained: Any, args: argparse.Namespace) -> str:
 def _open(pretrained: Any, args: argparse.Namespace, split: str) -> Any:
     """Open a split of the data set, and check that its images are of the net's size."""
     from ddpm_np.data import open_dataset
+    from ddpm_np.progress import warn
 
     if split == "test" and not _has_test(pretrained, args):
         raise ValueError(f"{_name(pretrained, args)!r} has no test images of its own: "
                          + ("leave --split out" if args.what == "bits" else "--what floor compares train with test"))
     shape = (*pretrained.config.model.size, pretrained.config.model.in_channels)
-    dataset = open_dataset(_name(pretrained, args), split=split, data_dir=args.data_dir, shape=shape)
+    dataset = open_dataset(_name(pretrained, args), split=split, data_dir=args.data_dir, shape=shape, say=warn)
     if dataset.shape != shape:
         raise ValueError(f"the images of {dataset.name!r} are {dataset.shape}, those of the net {shape}: evaluate on "
                          "the data set that it was trained on")

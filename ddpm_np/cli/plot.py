@@ -72,9 +72,10 @@ def _preset(args: argparse.Namespace, out: Path) -> None:
 
 def _dataset(config: Any, args: argparse.Namespace) -> Any:
     from ddpm_np.data import open_dataset
+    from ddpm_np.progress import warn
 
     shape = (*config.model.size, config.model.in_channels)
-    return open_dataset(config.trained_on, data_dir=args.data_dir, shape=shape)
+    return open_dataset(config.trained_on, data_dir=args.data_dir, shape=shape, say=warn)
 
 
 def _loss(args: argparse.Namespace, out: Path) -> None:

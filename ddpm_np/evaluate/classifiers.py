@@ -15,7 +15,9 @@ import numpy as np
 from ddpm_np import arguments
 from ddpm_np.autograd import ops
 from ddpm_np.autograd.tensor import gradients, no_grad
-from ddpm_np.data.dataset import DataError, Images, epoch_order
+from ddpm_np.data.dataset import Images, epoch_order
+from ddpm_np.data.errors import DataError
+from ddpm_np.data.labels import whole_labels
 from ddpm_np.data.published import cache
 from ddpm_np.evaluate.features import VERSION, ClassifierFeatures, Training
 from ddpm_np.models import Classifier, ClassifierConfig
@@ -115,9 +117,10 @@ def _labels(dataset: Images) -> np.ndarray:
     if labels is None:
         raise DataError(f"the data set {dataset.name!r} has no labels: a classifier learns from labels; compare by "
                         "pixels, or by a classifier of another data set with images of that shape")
-    if len(labels) < 10 or labels.min() < 0:
-        raise DataError(f"a classifier needs at least 10 images with labels from 0, {dataset.name!r} has {len(labels)} "
-                        f"and labels from {labels.min(initial=0)}")
+    labels = whole_labels(labels, len(dataset), repr(dataset.name))
+    if len(labels) < 10:
+        raise DataError(f"a classifier needs at least 10 images with labels from 0, {dataset.name!r} has "
+                        f"{len(labels)}")
     return labels
 
 

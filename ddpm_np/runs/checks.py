@@ -15,6 +15,7 @@ from ddpm_np.data import Images
 from ddpm_np.parallel.threads import default_workers
 
 _MOST_SIGNAL = 0.05  # of ᾱ_T: the paper's is 4e-5
+_MOST_CLASSES = 100_000  # ImageNet's whole tree has 22,000
 
 
 def check_data(dataset: Images, config: Config) -> None:
@@ -31,7 +32,7 @@ def check_data(dataset: Images, config: Config) -> None:
     ------
     ValueError
         If the images have another shape than the net's; or if a net with labels meets data without, or has another
-        number of classes than one per label and the unconditional class.
+        number of classes than one per label and the unconditional class; or if a label is above 100,000.
     """
     expected = (*config.model.size, config.model.in_channels)
     if dataset.shape != expected:
@@ -41,10 +42,39 @@ def check_data(dataset: Images, config: Config) -> None:
         return
     if dataset.labels is None:
         raise ValueError(f"{dataset.name!r} has no labels and the net needs them: leave model.num_classes out")
-    classes = int(dataset.labels.max()) + 1
-    if config.no_label != classes:
-        raise ValueError(f"{dataset.name!r} has {classes} labels and the net needs one class more, the unconditional "
-                         f"one: --set model.num_classes={classes + 1}")
+    largest = int(dataset.labels.max())
+    if largest >= _MOST_CLASSES:
+        raise ValueError(f"{dataset.name!r} has the label {largest:,}, and the net needs one class for each label from "
+                         f"0 up to it, at most {_MOST_CLASSES:,}: number the labels anew, "
+                         "np.unique(labels, return_inverse=True)[1]")
+    if config.no_label != largest + 1:
+        raise ValueError(f"{dataset.name!r} has labels up to {largest}, so {largest + 1} classes, and the net needs "
+                         f"one class more, the unconditional one: --set model.num_classes={largest + 2}")
+
+
+def empty_classes(dataset: Images, config: Config) -> str | None:
+    """Return a warning if a net with labels gets no image of a class: it will not learn that class.
+
+    Parameters
+    ----------
+    dataset : Images
+        The data set, whose labels `check_data` has accepted.
+    config : Config
+        The run.
+
+    Returns
+    -------
+    str or None
+        The warning, with the first such class.
+    """
+    if config.no_label is None or dataset.labels is None:
+        return None
+    present = set(dataset.labels.tolist())
+    missing = [label for label in range(config.no_label) if label not in present]
+    if not missing:
+        return None
+    return (f"{dataset.name!r} has no image of {len(missing):,} of {config.no_label:,} classes, the first of which is "
+            f"{missing[0]}: the net will not learn them")
 
 
 def check_schedule(config: Config) -> None:

@@ -19,6 +19,7 @@ from ddpm_np.runs import checkpoint
 from ddpm_np.runs.checks import (
     check_data,
     check_schedule,
+    empty_classes,
     idle_workers,
     short_schedule,
     slow_average,
@@ -105,9 +106,9 @@ class Run:
         settings = config.training
         self.config, self.folder, self._say = config, Path(folder), say
         self.dataset = open_dataset(settings.dataset, data_dir=data_dir,
-                                    shape=(*config.model.size, config.model.in_channels))
+                                    shape=(*config.model.size, config.model.in_channels), say=say)
         check_data(self.dataset, config)
-        for warning in (short_schedule(config), slow_average(settings),
+        for warning in (empty_classes(self.dataset, config), short_schedule(config), slow_average(settings),
                         idle_workers(workers, settings.shards, backend)):
             if warning is not None:
                 say(warning)

@@ -166,7 +166,8 @@ class Trainer:
         Raises
         ------
         ValueError
-            If the batch is empty, or labels are missing.
+            If the batch is empty, or labels are missing or not ints from 0 (negative ones are found on NumPy only, to
+            avoid a device sync; `Batches` checks those of a data set).
         """
         x_0 = self.backend.to_device(x_0, self.flat.data.dtype)  # (N, H, W, C)
         if x_0.shape[0] == 0:
@@ -202,11 +203,17 @@ class Trainer:
     def _drop_labels(self, labels: Ints | None, n: int) -> Ints:
         """Replace labels by ∅ at random; image i's draw is a function of the seed, the step and i."""
         xp = self.backend.xp
+        labels = None if labels is None else self.backend.to_device(labels)
         if labels is None or tuple(labels.shape) != (n,):
             raise ValueError(f"a net with labels needs one label for each image, shape ({n},), got "
                              f"{None if labels is None else tuple(labels.shape)}")
+        if not xp.isdtype(labels.dtype, "integral"):
+            raise ValueError(f"labels must be ints from 0, got {labels.dtype}")
+        labels = xp.astype(labels, xp.int64)
+        if xp.name == "numpy" and xp.min(labels) < 0:  # here, since a label that is dropped reaches no net
+            raise ValueError(f"labels must be ints from 0, got {xp.min(labels)}")
         dropped = self.backend.uniform(self.seed, "label", self.steps, 0, n, ()) < self.label_dropout  # (n,)
-        return xp.where(dropped, self.no_label, self.backend.to_device(labels, xp.int64))
+        return xp.where(dropped, self.no_label, labels)
 
     def run(self, batches: Sequence[tuple[Array, Ints | None]], steps: int, log_every: int = 100,
             on_step: Callable[[int], bool | None] = lambda step: None) -> Iterator[Record]:

@@ -184,12 +184,12 @@ def known(given: Iterable[str], names: Collection[str], what: str) -> None:
             raise ValueError(f"no {what} is called {key!r}: {closest(key, names)}")
 
 
-def closest(given: str, names: Iterable[str], others: str = "") -> str:
+def closest(given: object, names: Iterable[str], others: str = "") -> str:
     """Return advice for an unknown name: the closest known one, or all of them.
 
     Parameters
     ----------
-    given : str
+    given : object
         The unknown name.
     names : iterable of str
         The known ones.
@@ -209,7 +209,7 @@ def closest(given: str, names: Iterable[str], others: str = "") -> str:
     'there are mnist, cifar10 and FILE.npz'
     """
     names = list(names)
-    close = get_close_matches(given, names, 1)
+    close = get_close_matches(str(given), names, 1)
     return f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names)}{_with(others, ' ')}"
 
 

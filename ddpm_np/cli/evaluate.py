@@ -114,7 +114,7 @@ def _open(pretrained: Any, args: argparse.Namespace, split: str) -> Any:
 
     if split == "test" and not _has_test(pretrained, args):
         raise ValueError(f"{_name(pretrained, args)!r} has no test images of its own: "
-                         + ("leave --split out" if args.what == "bits" else "--what floor compares train with test"))
+                         + ("leave --split out" if args.what == "bits" else "--what floor needs some"))
     shape = (*pretrained.config.model.size, pretrained.config.model.in_channels)
     dataset = open_dataset(_name(pretrained, args), split=split, data_dir=args.data_dir, shape=shape, say=warn)
     if dataset.shape != shape:

@@ -57,8 +57,9 @@ def run(args: argparse.Namespace) -> int:
 
     pretrained = load(args.folder, backend=args.backend, say=passed_over)
     out = args.json or (args.folder if args.folder.is_dir() else args.folder.parent) / FILE
-    found = read_evaluation(out)
-    found[args.what] = {"bits": _bits, "samples": _samples, "floor": _floor}[args.what](pretrained, args)
+    read_evaluation(out)  # a damaged file is refused before hours of work
+    result = {"bits": _bits, "samples": _samples, "floor": _floor}[args.what](pretrained, args)
+    found = {**read_evaluation(out), args.what: result}  # another evaluation may have ended meanwhile
     write_atomically(out, [json.dumps(found, indent=1, ensure_ascii=False).encode()])
     print(out)
     return 0

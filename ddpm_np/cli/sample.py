@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         return 1
     args.out.parent.mkdir(parents=True, exist_ok=True)
     if args.out.suffix == ".npz":
-        np.savez_compressed(args.out, images=to_levels(images))
+        _save_npz(args.out, to_levels(images))
     else:
         viz.save_images(args.out, images)
     trained = f"after {pretrained.step:,} steps of training" if pretrained.step else f"from {args.checkpoint}"
@@ -92,11 +92,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _save_npz(path: Path, images: Any) -> None:
+    """Write an array of images as a compressed .npz, atomically."""
+    import numpy as np
+
+    from ddpm_np.storage import open_atomically
+
+    with open_atomically(path) as file:
+        np.savez_compressed(file, images=images)
+
+
 def _progressive(pretrained: Any, args: argparse.Namespace, options: dict[str, Any], visits: int) -> int:
     """Write x̂₀ of each image at ten points along the chain, the last being the image itself."""
     import math
-
-    import numpy as np
 
     from ddpm_np import viz
     from ddpm_np.data import to_levels
@@ -109,7 +117,7 @@ def _progressive(pretrained: Any, args: argparse.Namespace, options: dict[str, A
         seen = progressive_predictions(pretrained, args.n, on_step=progress.advance, **options)  # (n, K, H, W, C)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     if args.out.suffix == ".npz":
-        np.savez_compressed(args.out, images=to_levels(seen))
+        _save_npz(args.out, to_levels(seen))
     else:
         viz.save_images(args.out, seen.reshape(-1, *seen.shape[2:]), columns=seen.shape[1])
     print(f"{args.n} images, each at {seen.shape[1]} points along its chain: {args.out}")

@@ -143,7 +143,7 @@ def test_whichever_call_of_a_save_fails_the_old_or_the_new_one_is_there(tmp_path
         outcomes.add(found.step)
         if how != "kill":
             assert not list(folder.glob(".*")), "a failed save leaves nothing behind"
-        checkpoint.keep_last(folder, 3)
+        checkpoint.keep_last(folder, 3, checkpoint.path_of(folder, found.step))
         assert not list(folder.glob(".*")), "the next one clears up after a kill"
     assert k > 20  # one a tensor, and flush, sync, rename, sync of the folder
     assert outcomes == ({1, 2} if older else {0, 2})
@@ -255,8 +255,9 @@ def test_a_file_that_describes_a_larger_net_than_it_holds_costs_nothing(content,
 def test_keep_last_keeps_the_best_checkpoint_too(tmp_path):
     config, trainer = tiny()
     for step, loss in ((1, 0.5), (2, 0.1), (3, 0.4), (4, 0.3), (5, 0.2)):
+        trainer.steps = step
         checkpoint.save(checkpoint.path_of(tmp_path, step), trainer, config, loss)
-    checkpoint.keep_last(tmp_path, 2)
+    checkpoint.keep_last(tmp_path, 2, checkpoint.path_of(tmp_path, 5))
     assert sorted(int(path.name[11:19]) for path in tmp_path.glob("*")) == [2, 4, 5]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ddpm_np import diffusion
+from ddpm_np.arguments import count
 from ddpm_np.backend import Array, Ints, to_host
 from ddpm_np.data.dataset import Images
 from ddpm_np.sampling import ImageGenerator
@@ -58,6 +59,34 @@ class Curve:
             The keys ``"L_T"``, ``"L_1..L_T-1"`` and ``"L_0"``, which sum to `bits`.
         """
         return {"L_T": self.terms[-1], "L_1..L_T-1": math.fsum(self.terms[1:-1]), "L_0": self.terms[0]}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], T: int) -> Curve:
+        """Build a curve from a dict of its attributes.
+
+        Parameters
+        ----------
+        values : dict
+            The values; lists stand for tuples, as JSON returns them.
+        T : int
+            Number of steps.
+
+        Returns
+        -------
+        Curve
+            The curve.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If they are not T + 1 numbers each, and a number as the error.
+        """
+        terms, rate, distortion = (tuple(values[key]) for key in ("terms", "rate", "distortion"))
+        if {len(terms), len(rate), len(distortion)} != {T + 1}:
+            raise ValueError(f"expected {T + 1} numbers in each list")
+        if not all(type(value) in (int, float) for value in (*terms, *rate, *distortion, values["error"])):
+            raise TypeError("expected numbers")
+        return cls(terms, rate, distortion, values["error"])
 
 
 @dataclass(frozen=True)
@@ -123,13 +152,22 @@ class Likelihood:
         -------
         Likelihood
             The result.
+
+        Raises
+        ------
+        ValueError
+            If they are not such values.
         """
-        curves = {}
-        for name in ("unclipped", "clipped"):
-            given = values[name]
-            terms, rate, distortion = (tuple(given[key]) for key in ("terms", "rate", "distortion"))
-            curves[name] = Curve(terms, rate, distortion, given["error"])
-        return cls(**{**values, **curves})
+        try:
+            curves = {name: Curve.from_dict(values[name], values["T"]) for name in ("unclipped", "clipped")}
+            for key in ("images", "levels", "T", "step"):
+                count(key, values[key], 0 if key == "step" else 1)
+            if not all(isinstance(values[key], str) for key in ("dataset", "split", "variance", "weights")):
+                raise TypeError("a name must be a str")
+            return cls(**{**values, **curves})
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"these are not the values of a Likelihood ({type(error).__name__}: {error}): evaluate "
+                             "again") from error
 
     def __str__(self) -> str:
         lines = [f"bits per dimension of {self.images:,} images of {self.dataset} {self.split} ({self.levels} levels); "

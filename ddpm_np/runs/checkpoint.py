@@ -146,7 +146,7 @@ def read(path: str | Path) -> Checkpoint:
         metadata = dict(file.metadata() or {})
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{path} was not written by ddpm_np: its format is {metadata.get('format')!r}")
+        raise CheckpointError(f"{path} was not written by ddpm_np: its format is {metadata.get('format', '')[:40]!r}")
     if metadata.pop("sha256", None) != digest(metadata, tensors):
         raise CheckpointError(f"{path} has changed since it was written (its SHA-256 differs): use another checkpoint")
     try:
@@ -156,7 +156,8 @@ def read(path: str | Path) -> Checkpoint:
                           (float.fromhex(loss), float.fromhex(norm), int(count)), tensors,
                           float(metadata.get("loss", "inf")))
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} was written by another version of ddpm_np, or by hand ({error})") from error
+        raise CheckpointError(f"{path} was written by another version of ddpm_np, or by hand ({printable(error)})"
+                              ) from error
 
 
 @contextlib.contextmanager
@@ -174,7 +175,25 @@ def _opened(path: str | Path) -> Iterator[Any]:
     except OSError as error:
         raise OSError(f"{path} cannot be read ({error}): use another checkpoint") from error
     except (SafetensorError, ValueError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} is not a whole safetensors file ({error}): use another checkpoint") from error
+        raise CheckpointError(f"{path} is not a whole safetensors file ({printable(error)}): use another checkpoint"
+                              ) from error
+
+
+def printable(error: Exception) -> str:
+    """Return an error's message as one short line, though it may quote any bytes of a damaged file.
+
+    Parameters
+    ----------
+    error : Exception
+        The error.
+
+    Returns
+    -------
+    str
+        Printable characters, 300 at most.
+    """
+    text = "".join(letter if letter.isprintable() else "?" for letter in str(error))
+    return text if len(text) <= 300 else f"{text[:300]}…"
 
 
 def no_checkpoint(where: str, path: str | Path) -> FileNotFoundError:

@@ -13,6 +13,7 @@ from typing import Any
 from ddpm_np.storage import append, naming, write_atomically
 from ddpm_np.training.trainer import Record
 
+_LARGEST = {int: 2**63, float: math.inf}
 _FIELDS = {field.name for field in dataclasses.fields(Record)}
 
 
@@ -53,7 +54,7 @@ def _record(line: bytes) -> dict[str, float] | None:
     except (ValueError, RecursionError):  # of the JSON or of UTF-8
         return None
     whole = isinstance(record, dict) and record.keys() >= _FIELDS and all(  # a later version may log more
-        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LARGEST[type(value)]
         for value in record.values()) and isinstance(record["step"], int) and record["step"] > 0
     return record if whole else None
 

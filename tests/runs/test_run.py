@@ -388,6 +388,7 @@ def test_the_log_is_cut_at_the_resumed_step(tmp_path):
 *WHOLE, NEXT = [json.dumps({"step": step, "loss": 0.5, "grad_norm": 1.0, "learning_rate": 1e-3, "images_per_second": 10.0})
          for step in (2, 4, 6, 8)]
 
+
 @pytest.mark.parametrize(("tail", "damaged"), [
     ("", False), (NEXT, False),  # the last line break alone is missing: a brace ends the record
     (NEXT.replace("{", '{"more": 1, '), False),  # of a later version

@@ -1,0 +1,30 @@
+"""Damaged files of a run and of diffusers' folders: the same result, another where there is no checksum, or one line."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+damage = pytest.importorskip("damage")  # of tests/support, with the data's readers
+damaged_runs = pytest.importorskip("damaged_runs")
+
+DAMAGED = int(os.environ.get("DDPM_NP_DAMAGED", "100"))  # files a reader; scripts/fuzz.py reads more
+NAMES = ("checkpoint", "classifier", "metrics.jsonl", "evaluation.json", "diffusers model_index.json",
+         "diffusers config.json", "diffusers scheduler_config.json", "diffusers diffusion_pytorch_model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory):
+    return damaged_runs.run_cases(tmp_path_factory.mktemp("damaged"))
+
+
+def test_every_case_is_tested(cases):
+    assert cases.keys() == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_damaged_file_is_read_as_before_or_refused_in_a_line(cases, name):
+    tried = list(damage.fuzz(cases[name], name, DAMAGED))
+    assert [(one.number, one.kind, one.text) for one in tried if one.kind not in damage.ALLOWED] == []
+    assert len(tried) == DAMAGED

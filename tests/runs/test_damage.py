@@ -1,4 +1,4 @@
-"""Damaged files of a run and of diffusers' folders: the same result, another where there is no checksum, or one line."""
+"""Damaged files of runs and of diffusers' folders: the same result, another if there is no checksum, or one line."""
 
 from __future__ import annotations
 

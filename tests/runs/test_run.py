@@ -385,8 +385,8 @@ def test_the_log_is_cut_at_the_resumed_step(tmp_path):
     assert json.loads(path.read_text().splitlines()[0]).keys() == set(Record.__dataclass_fields__)
 
 
-*WHOLE, NEXT = [json.dumps({"step": step, "loss": 0.5, "grad_norm": 1.0, "learning_rate": 1e-3, "images_per_second": 10.0})
-         for step in (2, 4, 6, 8)]
+*WHOLE, NEXT = [json.dumps({"step": step, "loss": 0.5, "grad_norm": 1.0, "learning_rate": 1e-3,
+                            "images_per_second": 10.0}) for step in (2, 4, 6, 8)]
 
 
 @pytest.mark.parametrize(("tail", "damaged"), [

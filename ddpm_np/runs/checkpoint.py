@@ -328,7 +328,11 @@ def keep_last(folder: str | Path, count: int, saved: Path, damaged: Collection[P
     """
     remove_leftovers(folder, say=say)
     older = [path for path in listed(folder) if _step_of(path) < _step_of(saved)]
-    losses, left = {saved: _loss_of(saved)}, set()
+    try:
+        losses, left = {saved: _loss_of(saved)}, set()
+    except (CheckpointError, OSError) as error:
+        say(f"{saved} was written but cannot be read, so older checkpoints are not deleted: {error}")
+        return
     for path in older:
         try:
             if path in damaged:

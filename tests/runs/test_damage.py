@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
-
-damage = pytest.importorskip("damage")  # of tests/support, with the data's readers
-damaged_runs = pytest.importorskip("damaged_runs")
+from damage import ALLOWED, fuzz
+from damaged_runs import run_cases
 
 DAMAGED = int(os.environ.get("DDPM_NP_DAMAGED", "100"))  # files a reader; scripts/fuzz.py reads more
 NAMES = ("checkpoint", "classifier", "metrics.jsonl", "evaluation.json", "diffusers model_index.json",
@@ -16,7 +15,7 @@ NAMES = ("checkpoint", "classifier", "metrics.jsonl", "evaluation.json", "diffus
 
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory):
-    return damaged_runs.run_cases(tmp_path_factory.mktemp("damaged"))
+    return run_cases(tmp_path_factory.mktemp("damaged"))
 
 
 def test_every_case_is_tested(cases):
@@ -25,6 +24,6 @@ def test_every_case_is_tested(cases):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_damaged_file_is_read_as_before_or_refused_in_a_line(cases, name):
-    tried = list(damage.fuzz(cases[name], name, DAMAGED))
-    assert [(one.number, one.kind, one.text) for one in tried if one.kind not in damage.ALLOWED] == []
+    tried = list(fuzz(cases[name], name, DAMAGED))
+    assert [(one.number, one.kind, one.text) for one in tried if one.kind not in ALLOWED] == []
     assert len(tried) == DAMAGED

@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("autograd", "config", "diffusion", "evaluate", "models", "nn", "parallel", "runs", "sampling", "training")
-MODULES = ("backend", "philox", "storage")
+MODULES = ("backend", "file_lock", "philox", "storage")
 
 
 def main() -> int:

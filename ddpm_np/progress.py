@@ -66,7 +66,7 @@ class Progress:
 
 
 def _is_terminal() -> bool:
-    return sys.stderr.isatty()
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def warn(line: str) -> None:

@@ -79,7 +79,7 @@ def _command(args: argparse.Namespace) -> int:
     except WorkerDied as error:
         if args.debug:
             raise
-        resume = "; then go on from the last checkpoint with ddpm-np train --resume" if args.command == "train" else ""
+        resume = "; then go on from the last checkpoint with --resume" if args.command == "train" else ""
         _tell(f"stopped: {line_of(error)}{resume}")
         return 1
     except (ValueError, TypeError, OSError, MemoryError, OverflowError, RecursionError, ImportError) as error:

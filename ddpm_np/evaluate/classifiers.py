@@ -14,6 +14,7 @@ import numpy as np
 from ddpm_np.autograd import ops
 from ddpm_np.autograd.tensor import gradients, no_grad
 from ddpm_np.data.dataset import DataError, Images, epoch_order
+from ddpm_np.data.download import writable
 from ddpm_np.data.published import cache
 from ddpm_np.evaluate.features import VERSION, ClassifierFeatures, Training
 from ddpm_np.models import Classifier, ClassifierConfig
@@ -261,7 +262,7 @@ def classifier_features(dataset: Images, held_out: Images | None = None, *, fold
     Raises
     ------
     DataError
-        If a classifier has to be trained and the data set has no labels.
+        If a classifier has to be trained, and the data set has no labels or the folder cannot be written to.
     CheckpointError
         If the cached file is damaged.
     """
@@ -269,5 +270,6 @@ def classifier_features(dataset: Images, held_out: Images | None = None, *, fold
     data = "-".join(fingerprint(images) for images in (dataset, held_out) if images is not None)
     path = Path(folder or cache() / "classifiers") / f"{name}-{data}-v{VERSION}.safetensors"
     if not path.exists():
+        writable(path.parent)
         save_classifier(path, train_classifier(dataset, held_out, workers=workers))
     return load_classifier(path)

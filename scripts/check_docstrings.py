@@ -5,6 +5,9 @@ pyproject.toml has the checks and says why they were chosen. Needs the ``dev`` e
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupts  # noqa: F401 - first: Ctrl-C is one line from here on
+
 import subprocess
 import sys
 from pathlib import Path

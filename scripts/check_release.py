@@ -7,6 +7,9 @@ dependencies.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupts  # noqa: F401 - first: Ctrl-C is one line from here on
+
 import os
 import re
 import subprocess

@@ -71,8 +71,24 @@ def _pip(*arguments: str) -> int:
 
 
 def run(*command: str | Path) -> int:
-    """Run the environment's Python with these arguments in the project's root; return its exit status."""
+    """Run the environment's Python with these arguments in the project's root; return its exit status.
+
+    It handles Ctrl-C, which reaches it as well, and SIGTERM, which is passed on to it: it may have results to save.
+    """
+    running: list[subprocess.Popen[bytes]] = []
+
+    def pass_on(*_: object) -> None:
+        for process in running:
+            process.terminate()
+
+    before = {signal.SIGINT: signal.getsignal(signal.SIGINT), signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on)}
+    if before[signal.SIGINT] != signal.SIG_IGN:  # a function, since the process would inherit SIG_IGN
+        signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        return subprocess.run([python(), *command], cwd=ROOT, check=False).returncode
-    except KeyboardInterrupt:
-        return INTERRUPTED
+        with subprocess.Popen([python(), *command], cwd=ROOT) as process:
+            running.append(process)
+            status = process.wait()
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+    return 128 - status if status < 0 else status

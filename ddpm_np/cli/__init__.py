@@ -67,10 +67,12 @@ def _run(argv: Sequence[str] | None) -> int:
 def _command(args: argparse.Namespace) -> int:
     from ddpm_np.autograd.ops import kernels
     from ddpm_np.cli.messages import line_of
+    from ddpm_np.cli.outputs import check_outputs
     from ddpm_np.parallel.processes import WorkerDied
     from ddpm_np.training.trainer import TrainingDiverged
 
     try:
+        check_outputs(args)
         with kernels(getattr(args, "kernels", "fast")):
             return args.run(args) or 0
     except TrainingDiverged as error:

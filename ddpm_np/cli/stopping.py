@@ -7,6 +7,7 @@ raise ImportError in its place.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -50,10 +51,8 @@ def leave(status: int, line: str = "") -> NoReturn:
     for kind in _KINDS:
         signal.signal(kind, signal.SIG_IGN)
     if line:
-        try:
+        with contextlib.suppress(OSError):  # it may be closed
             os.write(2, f"ddpm-np: {line}\n".encode())
-        except OSError:
-            pass  # it is closed, and nobody reads it
     os._exit(status)
 
 

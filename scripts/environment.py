@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import venv
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".venv"
@@ -58,13 +60,22 @@ def _prepare(*extras: str) -> Path:
 
 
 def _pip(*arguments: str) -> int:
-    """Run pip to its end; return its exit status. Ctrl-C does not reach it, or it might answer with a traceback."""
-    with subprocess.Popen([python(), "-m", "pip", *arguments], cwd=ROOT, start_new_session=True) as process:
+    """Run pip to its end; return its exit status."""
+    return run_apart([python(), "-m", "pip", *arguments], cwd=ROOT)[0]
+
+
+def run_apart(command: Sequence[str | Path], **options: Any) -> tuple[int, str]:
+    """Run a program of others to its end; return its exit status and, with ``stdout=PIPE``, what it printed.
+
+    Ctrl-C does not reach it, or it might answer with a traceback: it is ended.
+    """
+    with subprocess.Popen(command, start_new_session=True, text=True, **options) as process:
         try:
-            return process.wait()
+            printed = process.communicate()[0] or ""
+            return process.returncode, printed
         except KeyboardInterrupt:
             if os.name == "posix":
-                os.killpg(process.pid, signal.SIGTERM)  # pip and the processes it started
+                os.killpg(process.pid, signal.SIGTERM)  # it and the processes it started
             else:
                 process.terminate()
             raise

@@ -25,7 +25,7 @@ import numpy as np
 from ddpm_np.config import Config
 from ddpm_np.data import Batches, digits
 from ddpm_np.models import UNet
-from ddpm_np.runs.load import sample
+from ddpm_np.runs.sample import sample
 from ddpm_np.training.trainer import Trainer
 
 NEIGHBOURS = 10

@@ -69,13 +69,14 @@ def _command(args: argparse.Namespace) -> int:
     from ddpm_np.cli.messages import line_of
     from ddpm_np.cli.outputs import check_outputs
     from ddpm_np.parallel.processes import WorkerDied
+    from ddpm_np.runs.sample import NotFiniteError
     from ddpm_np.training.trainer import TrainingDiverged
 
     try:
         check_outputs(args)
         with kernels(getattr(args, "kernels", "fast")):
             return args.run(args) or 0
-    except TrainingDiverged as error:
+    except (TrainingDiverged, NotFiniteError) as error:
         _tell(f"stopped: {error}")
         return 1
     except WorkerDied as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import re
 import sys
 from keyword import iskeyword
 
@@ -27,6 +28,7 @@ class _Parser(argparse.ArgumentParser):
     """A parser that prints an error as one line on standard error and exits with status 2."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
+        message = re.sub(r"^argument (\S+): must", r"\1 must", message)
         print(f"ddpm-np: error: {' '.join(message.split())} (see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(2)
 

@@ -6,12 +6,11 @@ import errno
 import hashlib
 import http.client
 import os
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from ddpm_np.data.dataset import DataError
+from ddpm_np.data.errors import DataError, one_line
 
 OTHER_FOLDER = "set the environment variable DDPM_NP_DATA to a folder that can be written to"
 _CHUNK = 1 << 18
@@ -69,8 +68,8 @@ def fetch(file: RemoteFile, folder: Path) -> Path:
     for url in file.urls:
         try:
             _transfer(url, partial, file.size)
-        except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
-            problems.append(f"{url}: {getattr(error, 'reason', error)}")
+        except (http.client.HTTPException, OSError) as error:
+            problems.append(f"{url}: {one_line(getattr(error, 'reason', error))}")
             continue
         if digest(partial, file.checksum) != file.checksum:
             partial.unlink()

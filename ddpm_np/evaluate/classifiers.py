@@ -275,7 +275,12 @@ def classifier_features(dataset: Images, held_out: Images | None = None, *, fold
     """
     name = re.sub(r"[^A-Za-z0-9]+", "-", dataset.name).strip("-")
     data = "-".join(fingerprint(images) for images in (dataset, held_out) if images is not None)
-    path = Path(folder or cache() / "classifiers") / f"{name}-{data}-v{VERSION}.safetensors"
+    try:
+        place = Path(folder or cache() / "classifiers")
+    except DataError as error:
+        say(f"the classifier cannot be kept for the next time: {error}")
+        return train_classifier(dataset, held_out, workers=workers)
+    path = place / f"{name}-{data}-v{VERSION}.safetensors"
     if path.exists():
         return load_classifier(path)
     trained = train_classifier(dataset, held_out, workers=workers)

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from ddpm_np import load, sample
-from ddpm_np.cli import COMMANDS, build_parser, main
+from ddpm_np.cli import main
+from ddpm_np.cli.parser import COMMANDS, build_parser
 from ddpm_np.data import to_levels
 from ddpm_np.runs.checkpoint import CheckpointError
 

@@ -64,6 +64,30 @@ def count(name: str, value: Any, least: int = 1, most: int | None = None, advice
     return number
 
 
+def is_int(value: Any) -> bool:
+    """Return whether a value is an int of Python or NumPy. A bool is none, and neither is 2.0 or an array with axes.
+
+    Parameters
+    ----------
+    value : object
+        The value.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_int(2), is_int(True), is_int(2.0)
+    (True, False, False)
+    """
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return not isinstance(value, bool)
+
+
 def seed(value: Any, name: str = "seed") -> int:
     """Return a seed after checking that it is an int from 0 to 2⁶⁴ − 1.
 

@@ -28,7 +28,7 @@ ELEMENTWISE: Lines = {
         ("the sign forgotten on the way back", "(-g,)", "(g,)", "grad-negative grad-tape"),
     ],
     "autograd.ops.elementwise.pow_": [
-        ("the exponent not lowered", "x ** (exponent - 1)", "x**exponent", "grad-pow"),
+        ("the exponent not lowered", "exponent - (exponent != 0)", "exponent", "grad-pow"),
         ("the exponent dropped", "g * exponent * x", "g * x", "grad-pow"),
     ],
     "autograd.ops.elementwise.square": [
@@ -77,9 +77,9 @@ ELEMENTWISE: Lines = {
         ("the swish of −x", "return x * s, vjp", "return x * (1 - s), vjp", "grad-silu"),
     ],
     "autograd.ops.elementwise.log_ndtr": [
-        ("√(2π) dropped", "* (1 / math.sqrt(2 * math.pi))", "", "grad-log_ndtr"),
-        ("a factor 1/2 in the exponent dropped", "-0.5 * x * x", "-x * x", "grad-log_ndtr"),
-        ("not divided by Φ", "- y)", ")", "grad-log_ndtr"),
+        ("√(2/π) dropped", "math.sqrt(2 / math.pi) / ", "1 / ", "grad-log_ndtr"),
+        ("a factor 1/√2 dropped", "x * -math.sqrt(0.5)", "-x", "grad-log_ndtr"),
+        ("the sign of x", "x * -math.sqrt(0.5)", "x * math.sqrt(0.5)", "grad-log_ndtr"),
     ],
     "autograd.ops.elementwise.clip": [
         ("the gradient passes everywhere", "(x >= low) & (x <= high)", "x == x", "grad-clip"),

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ddpm_np import backend
+from ddpm_np.arguments import described
 from ddpm_np.autograd.tape import Edge, Gradients, Node, Writes, kept, walk
 from ddpm_np.backend import Array, Namespace, of
 
@@ -132,7 +133,7 @@ class Tensor:
             try:
                 data = backend.get_backend("numpy").to_device(data, "float32")
             except (TypeError, ValueError) as error:
-                raise type(error)(f"a list must hold numbers, in rows of one length, got {_shortened(data)}") from error
+                raise type(error)(f"a list must hold numbers, in rows of one length, got {described(data)}") from error
         else:
             of(data)  # raises unless it is an array
             data = backend.asarray(data)
@@ -345,12 +346,6 @@ def gradients(output: Tensor, inputs: Sequence[Tensor], cotangent: Any = None,
     for key in buffers.keys() - found.keys():
         buffers[key][...] = 0
     return [found.get(id(x)) for x in inputs] if into is None else list(into)
-
-
-def _shortened(data: Any) -> str:
-    """Return the beginning of a value's representation, for a message."""
-    text = repr(data)
-    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def edge_of(x: Any) -> Edge:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ddpm_np.arguments import described
 from ddpm_np.backend import Array, Ints, Namespace, dtype_of, get_backend, of, plain, real_dtype, to_host
 
 _host = get_backend("numpy").xp
@@ -240,7 +241,7 @@ class Schedule:
                 raise TypeError(f"images must be floating numbers, got dtype {x.dtype}: scale them to [-1, 1] first")
             dtype = real_dtype(x)
         if "int" not in str(getattr(t, "dtype", "")):
-            raise TypeError(f"t must be an int array of shape ({n},), got {t!r}")
+            raise TypeError(f"t must be an int array of shape ({n},), one step for each image, got {described(t)}")
         if tuple(t.shape) != (n,):
             raise ValueError(f"expected one t for each image, shape ({n},), got {tuple(t.shape)}")
         lowest = 1

@@ -113,7 +113,7 @@ MATRICES: Lines = {
          "grad-linear grad-layer-linear"),
         ("the weight's gradient a mean over the batch", ".T, flat)", ".T, flat) / x.shape[0]",
          "grad-linear grad-layer-linear grad-mlp"),
-        ("no bias", "if b is not None", "if b is not None and False", "grad-linear grad-layer-linear"),
+        ("no bias", "y = y + b", "pass", "grad-linear grad-layer-linear"),
     ],
     "autograd.ops.attention.softmax_of": [
         ("over the wrong axis", "axis=-1", "axis=0", "grad-softmax grad-attention", 2),
@@ -230,6 +230,6 @@ SHAPES: Lines = {
         ("a gradient divided by the copies", "(g, None)", "(g * x.size / max(g.size, 1), None)", "grad-broadcast_to"),
     ],
     "autograd.ops.elementwise.astype": [
-        ("halved on the way back", "(g, None)", "(g / 2, None)", "grad-astype"),
+        ("halved on the way back", "(g if is_", "(g / 2 if is_", "grad-astype"),
     ],
 }

@@ -143,10 +143,10 @@ def step(reverse: Reverse, x_t: Array, t: Ints, t_prev: Ints, eta: float, noise:
     if eta > 0 and noise is None:
         raise ValueError(f"eta = {eta} needs noise, standard normal of shape {tuple(x_t.shape)}, got None")
     xp = of(x_t)
+    then, sigma = reverse.schedule.at(t_prev, like=x_t), ddim_sigma(reverse.schedule, t, t_prev, eta, x_t)
     if xp.name == "numpy" and (t_prev >= t).any():
         raise ValueError(f"a step goes from t down to a smaller t_prev, got t = {t} and t_prev = {t_prev}")
     x0_hat, eps, _ = predict(reverse, x_t, t)
-    then, sigma = reverse.schedule.at(t_prev, like=x_t), ddim_sigma(reverse.schedule, t, t_prev, eta, x_t)
     left = then.one_minus_alpha_bar - xp.square(sigma)  # (N, 1, …): ≥ 0; rounding may make it −1e-17
     mean = then.sqrt_alpha_bar * x0_hat + xp.sqrt(xp.clip(left, 0.0, 1.0)) * eps  # (N, …)
     if eta == 0:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
+from ddpm_np.arguments import count
 from ddpm_np.backend import Array, of
 from ddpm_np.diffusion.bound import prior_kl, vlb_term
 from ddpm_np.diffusion.forward import q_sample
@@ -120,7 +121,7 @@ def distortion(x_0: Array, estimate: Array, levels: int = 256) -> Array:
     Raises
     ------
     ValueError
-        If `estimate` has another shape than `x_0`.
+        If `estimate` has another shape than `x_0`, or there are fewer than two levels.
 
     Notes
     -----
@@ -133,5 +134,6 @@ def distortion(x_0: Array, estimate: Array, levels: int = 256) -> Array:
     array([1.])
     """
     same_shape("the estimate", estimate, x_0)
+    count("levels", levels, 2)
     xp = of(x_0)
     return xp.sqrt(mean_over_image(xp.square(x_0 - estimate))) * ((levels - 1) / 2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from ddpm_np.arguments import described, is_int
 from ddpm_np.backend import Array, Ints, of, real_dtype
 from ddpm_np.diffusion.images import same_shape, times
 from ddpm_np.diffusion.reverse import Reverse, predict
@@ -175,11 +176,12 @@ def descending(schedule: Schedule, steps: Sequence[int]) -> list[int]:
     ValueError
         If the steps are not distinct ints of 1..T in descending order.
     """
-    whole = [int(t) for t in steps]
-    if not whole or whole != list(steps) or whole[0] > schedule.T or whole[-1] < 1 or any(
-            a <= b for a, b in pairwise(whole)):
-        raise ValueError(f"steps must descend within 1 to T = {schedule.T}, got {list(steps)}: see `timesteps`")
-    return whole
+    given = list(steps) if hasattr(steps, "__iter__") else []
+    if not given or not all(map(is_int, given)) or given[0] > schedule.T or given[-1] < 1 or any(
+            a <= b for a, b in pairwise(given)):
+        raise ValueError(f"steps must descend within 1 to T = {schedule.T}, got {given or described(steps)}: see "
+                         "`timesteps`")
+    return [int(t) for t in given]
 
 
 def ddim(reverse: Reverse, x_T: Array, steps: Sequence[int], noise_at: NoiseAt | None = None, *,

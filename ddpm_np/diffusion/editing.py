@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from ddpm_np.arguments import number
 from ddpm_np.backend import Array, Ints, of
 from ddpm_np.diffusion.forward import q_sample, q_step
 from ddpm_np.diffusion.images import same_shape, times
@@ -34,6 +35,11 @@ def guided(model: Callable[[Array, Ints, Ints], Array], label: Ints, none: int, 
         Maps (x, t) to ε̃, for batches of N images. A second output, for the variance, is the conditional net's own: only
         predictions are extrapolated.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If the weight is not a finite number.
+
     Notes
     -----
     Equation (6) of Ho & Salimans (2022). Verified by ``ddpm-np check --equation guidance``.
@@ -46,6 +52,7 @@ def guided(model: Callable[[Array, Ints, Ints], Array], label: Ints, none: int, 
     >>> guided(net, np.array([3]), 0, 0.5)(np.zeros((1, 1)), np.array([1]))
     array([[4.5]])
     """
+    number("weight", weight)
 
     def eps(x: Array, t: Ints) -> Array:
         conditional = model(x, t, label)
@@ -164,6 +171,8 @@ def inpaint(reverse: Reverse, known: Array, mask: Array, x_T: Array, noise_at: C
 
     Raises
     ------
+    TypeError
+        If the mask is not a bool array.
     ValueError
         If `repeats` is less than 1 or the mask has another shape than `known`.
 
@@ -184,6 +193,8 @@ def inpaint(reverse: Reverse, known: Array, mask: Array, x_T: Array, noise_at: C
     if repeats < 1:
         raise ValueError(f"repeats must be at least 1, got {repeats}")
     same_shape("the mask", mask, known)
+    if "bool" not in str(mask.dtype):
+        raise TypeError(f"the mask must be a bool array, True where the image is known, got dtype {mask.dtype}")
     schedule, xp, x = reverse.schedule, of(known), x_T
     given = xp.where(mask, known, xp.zeros_like(known))  # (N, …): what is unknown may be nan
     for t in range(schedule.T, 0, -1):

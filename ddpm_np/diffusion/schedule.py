@@ -143,7 +143,10 @@ class Schedule:
         >>> Schedule.from_betas([0.25, 1.0]).alpha_bar
         array([1.  , 0.75, 0.  ])
         """
-        betas = _host.asarray(to_host(betas) if not isinstance(betas, (list, tuple)) else betas, dtype=_host.float64)
+        try:
+            betas = _host.asarray(to_host(betas), dtype=_host.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"betas must be a sequence of numbers, got {described(betas)}") from error
         if betas.ndim != 1 or betas.size == 0:
             raise ValueError(f"betas must be a sequence of at least one number, got shape {betas.shape}")
         bad = ~((betas > 0) & (betas < 1))

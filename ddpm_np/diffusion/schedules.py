@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from ddpm_np.arguments import count
 from ddpm_np.backend import get_backend
 from ddpm_np.diffusion.schedule import Schedule
 
@@ -16,10 +17,7 @@ _host = get_backend("numpy").xp
 
 def _check(T: int) -> None:
     """Raise unless T is an int of at least 1."""
-    if not hasattr(T, "__index__"):
-        raise TypeError(f"T must be an int, got {T!r}")
-    if T < 1:
-        raise ValueError(f"T must be at least 1, got {T}")
+    count("T", T)
 
 
 def linear_schedule(T: int, start: float = 1e-4, end: float = 0.02) -> Schedule:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -13,3 +15,9 @@ def new_figure(rows: int = 1, columns: int = 1, **kwargs: Any) -> Any:
     figure = Figure(layout="constrained", **kwargs)
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def set_log_scale(axis: Any, values: Sequence[float]) -> None:
+    """Make the y axis logarithmic if a value can be drawn on it; Matplotlib has no ticks for an axis without one."""
+    if any(0 < value < math.inf for value in values):
+        axis.set_yscale("log")

@@ -118,7 +118,7 @@ def respace(reverse: Reverse, steps: Sequence[int]) -> Reverse:
     if not isinstance(reverse.variance, str):
         raise ValueError(f"a variance given as a table of T + 1 = {schedule.T + 1} numbers cannot be respaced: respace "
                          "with variance='small' or 'large', then replace it by a table for the new steps")
-    given = list(steps) if hasattr(steps, "__iter__") else [steps]
+    given: list[Any] = list(steps) if hasattr(steps, "__iter__") else [steps]
     bad: list[Any] = [t for t in given if not (is_int(t) and 1 <= t <= schedule.T)]
     tau = [] if bad else sorted(given)
     bad += [f"{t} twice" for t, after in pairwise(tau) if t == after]

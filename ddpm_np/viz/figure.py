@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -17,7 +17,7 @@ def new_figure(rows: int = 1, columns: int = 1, **kwargs: Any) -> Any:
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def set_log_scale(axis: Any, values: Sequence[float]) -> None:
+def set_log_scale(axis: Any, values: Iterable[float]) -> None:
     """Make the y axis logarithmic if a value can be drawn on it; Matplotlib has no ticks for an axis without one."""
     if any(0 < value < math.inf for value in values):
         axis.set_yscale("log")

@@ -31,6 +31,11 @@ def drawable(images: Array) -> np.ndarray:
     array of shape (..., H, W, C), or (..., H, C·W, 1) for other C than 1 and 3
         The images; other channels than grey or red, green and blue stand side by side.
 
+    Raises
+    ------
+    ValueError
+        If there is no image.
+
     Examples
     --------
     >>> drawable(np.zeros((4, 8, 8, 3))).shape, drawable(np.zeros((4, 8, 8, 2))).shape

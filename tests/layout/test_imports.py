@@ -108,10 +108,10 @@ def test_namespace_only_packages_import_no_array_library():
             assert not heavy, f"{name} imports {heavy}"
 
 
-def test_diffusion_imports_only_the_backend():
+def test_diffusion_imports_only_the_backend_and_checks_of_arguments():
     for name in modules():
         if name.partition(".")[0] == "diffusion":
-            assert {other.partition(".")[0] for other in own(name)} <= {"backend", "diffusion"}, name
+            assert {other.partition(".")[0] for other in own(name)} <= {"arguments", "backend", "diffusion"}, name
 
 
 def test_only_the_cifar_reader_unpickles():

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from ddpm_np.arguments import is_int
+from ddpm_np import arguments
 from ddpm_np.backend import Array, Ints, get_backend, of, to_host
 from ddpm_np.diffusion.reverse import Reverse
 from ddpm_np.diffusion.schedule import Schedule
@@ -57,10 +57,8 @@ def timesteps(T: int, n: int, spacing: str = "trailing") -> list[int]:
     >>> timesteps(1000, 4, "linspace"), timesteps(1000, 4, "quadratic")
     ([1000, 667, 334, 1], [1000, 445, 112, 1])
     """
-    if spacing not in SPACINGS:
-        raise ValueError(f"spacing must be one of {', '.join(SPACINGS)}, got {spacing!r}")
-    if not 1 <= n <= T:
-        raise ValueError(f"the number of steps must be from 1 to T = {T}, got {n}")
+    arguments.one_of("spacing", spacing, SPACINGS)
+    n = arguments.count("the number of steps", n, 1, T)
     if spacing == "leading":
         return [1 + i * (T // n) for i in reversed(range(n))]
     if spacing == "trailing":
@@ -119,7 +117,7 @@ def respace(reverse: Reverse, steps: Sequence[int]) -> Reverse:
         raise ValueError(f"a variance given as a table of T + 1 = {schedule.T + 1} numbers cannot be respaced: respace "
                          "with variance='small' or 'large', then replace it by a table for the new steps")
     given: list[Any] = list(steps) if hasattr(steps, "__iter__") else [steps]
-    bad: list[Any] = [t for t in given if not (is_int(t) and 1 <= t <= schedule.T)]
+    bad: list[Any] = [t for t in given if not (arguments.is_int(t) and 1 <= t <= schedule.T)]
     tau = [] if bad else sorted(given)
     bad += [f"{t} twice" for t, after in pairwise(tau) if t == after]
     if bad or not tau:

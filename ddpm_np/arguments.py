@@ -64,6 +64,55 @@ def count(name: str, value: Any, least: int = 1, most: int | None = None, advice
     return number
 
 
+def is_int(value: Any) -> bool:
+    """Return whether a value is an int of Python or NumPy. A bool is none, and neither is 2.0 or an array with axes.
+
+    Parameters
+    ----------
+    value : object
+        The value.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_int(2), is_int(True), is_int(2.0)
+    (True, False, False)
+    """
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return not isinstance(value, bool)
+
+
+def described(value: Any) -> str:
+    """Return a value for a message: an array by its shape and dtype, and all else by the beginning of its repr.
+
+    Parameters
+    ----------
+    value : object
+        The value.
+
+    Returns
+    -------
+    str
+        One line.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> described(np.zeros((2, 3))), described([1, 2])
+    ('an array of shape (2, 3) and dtype float64', '[1, 2]')
+    """
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"an array of shape {tuple(value.shape)} and dtype {value.dtype}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
 def seed(value: Any, name: str = "seed") -> int:
     """Return a seed after checking that it is an int from 0 to 2⁶⁴ − 1.
 

@@ -10,6 +10,7 @@ from ddpm_np.autograd.ops import images_together
 from ddpm_np.autograd.tensor import Tensor, no_grad
 from ddpm_np.backend import Array, Ints, freeze, of
 from ddpm_np.diffusion.reverse import Denoiser
+from ddpm_np.models.inputs import one_int_each
 from ddpm_np.nn import Module
 from ddpm_np.parallel.processes import WorkerPool, can_fork, is_shared
 from ddpm_np.parallel.threads import contiguous_spans, default_workers, map_in_order
@@ -39,8 +40,8 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, f
     Returns
     -------
     callable
-        ``eps(x, t)`` with x of shape (N, …) and t of shape (N,), on x's backend; ``eps(x, t, y)`` for a net with
-        labels. It uses the weights as they are when it is called.
+        ``eps(x, t)`` with x of shape (N, …) and t of shape (N,), or an int, on x's backend; ``eps(x, t, y)`` for a net
+        with labels. It uses the weights as they are when it is called.
 
     Raises
     ------
@@ -71,6 +72,7 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, f
 
     def eps(x: Array, t: Ints, y: Ints | None = None) -> Array:
         xp = of(x)
+        t = one_int_each("t", t, x, 1)
         count = (workers or default_workers()) if xp.name == "numpy" else 1
         inputs = (x, t) if y is None else (x, t, y)
         tasks = [tuple(array[first:end] for array in inputs) for first, end in contiguous_spans(x.shape[0], count)]

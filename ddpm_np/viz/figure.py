@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +72,9 @@ def save_image(path: str | Path, image: Any, **options: Any) -> None:
         raise ValueError(f"{path} is not the name of a picture: let it end in .png")
     with open_atomically(path) as file:
         image.save(file, format=kind, **options)
+
+
+def set_log_scale(axis: Any, values: Iterable[float]) -> None:
+    """Make the y axis logarithmic if a value can be drawn on it; Matplotlib has no ticks for an axis without one."""
+    if any(0 < value < math.inf for value in values):
+        axis.set_yscale("log")

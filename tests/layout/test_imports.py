@@ -108,7 +108,7 @@ def test_namespace_only_packages_import_no_array_library():
             assert not heavy, f"{name} imports {heavy}"
 
 
-def test_diffusion_imports_only_the_backend_and_the_checks_of_arguments():
+def test_diffusion_imports_only_the_backend_and_checks_of_arguments():
     for name in modules():
         if name.partition(".")[0] == "diffusion":
             assert {other.partition(".")[0] for other in own(name)} <= {"arguments", "backend", "diffusion"}, name

@@ -297,3 +297,21 @@ def test_dropout_keeps_the_dtype_and_passes_the_gradient_it_passed_forward(dtype
     g = generator("g").standard_normal(y.shape).astype(dtype)
     y.backward(g)
     np.testing.assert_allclose(x.grad, g * np.where(y.data != 0, 1 / 0.6, 0), rtol=1e-6)
+
+
+def test_sizes_that_no_layer_has_are_refused_in_one_line():
+    for make, error_type, words in [
+        (lambda: Linear(0, 2), ValueError, "d_in must be at least 1, got 0"),
+        (lambda: Linear(2, 2.5), TypeError, "d_out must be an int, got 2.5"),
+        (lambda: Conv2d(1, -1), ValueError, "c_out must be at least 1, got -1"),
+        (lambda: Conv2d(1, 1, kernel=0), ValueError, "kernel must be at least 1, got 0"),
+        (lambda: Conv2d(1, 1, stride=0), ValueError, "stride must be at least 1, got 0"),
+        (lambda: GroupNorm(4, 0), ValueError, "groups must be at least 1, got 0"),
+        (lambda: GroupNorm(0, 1), ValueError, "channels must be at least 1, got 0"),
+        (lambda: GroupNorm(4, 2, -1.0), ValueError, "eps must be at least 0, got -1"),
+        (lambda: GroupNorm(4, 2, float("nan")), ValueError, "eps must be at least 0, got nan"),
+        (lambda: Attention(4, 2, heads=0), ValueError, "heads must be at least 1, got 0"),
+    ]:
+        with pytest.raises(error_type, match=words) as caught:
+            make()
+        assert "\n" not in str(caught.value)

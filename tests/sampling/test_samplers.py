@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 from random_net import SCHEDULE, net
 
 from ddpm_np import diffusion
+from ddpm_np.backend import get_backend
 from ddpm_np.models import UNet, UNetConfig
 from ddpm_np.runs.sample import progressive_predictions, sample
 from ddpm_np.sampling import ImageGenerator, Sampler, predictor
+from ddpm_np.sampling.samplers import ImageNoise
 from ddpm_np.training.trainer import Trainer
 
 SAMPLERS = (Sampler(), Sampler(steps=5), Sampler("ddim", 4), Sampler("ddim", 5, "quadratic", eta=0.5),
@@ -26,6 +29,39 @@ def model():
 @pytest.fixture(scope="module")
 def labelled():
     return net(num_classes=4)
+
+
+@pytest.mark.parametrize("name", ["ddpm", "ddim", "langevin"])
+@pytest.mark.parametrize("spacing", diffusion.SPACINGS)
+@pytest.mark.parametrize("T", range(1, 13))
+def test_every_number_of_steps_leads_to_t_0(T, spacing, name):
+    """From T (but for "leading") strictly down to 0, with finite images at each step, T = 1 and T = 2 included."""
+    noise = ImageNoise(get_backend("numpy"), 0, 0, 2, (3, 2, 1))
+    for n, predicts in itertools.product(range(1, T + 1), ("eps", "x0", "v")):
+        reverse = diffusion.Reverse(diffusion.linear_schedule(T), lambda x, t: np.tanh(x), predicts, clip=n % 2 == 0)
+        sampler = Sampler(name, n, spacing, eta=n % 3 / 2, per_level=2)
+        visits = sampler.visits(T)
+        assert len(visits) == n
+        assert visits == sorted(set(visits), reverse=True)
+        assert 1 <= visits[-1] <= visits[0] <= T
+        assert visits[0] == T or spacing == "leading"
+        assert visits[-1] == 1 or spacing == "trailing" or n == 1
+        chain = list(sampler.chain(reverse, noise))
+        reached = [t for t, _, _ in chain]
+        assert reached == sorted(set(reached), reverse=True)
+        assert reached[-1] == 0
+        for array in (array for _, *arrays in chain for array in arrays):
+            assert (array.shape, array.dtype) == ((2, 3, 2, 1), np.float32)
+            assert np.isfinite(array).all()
+
+
+@pytest.mark.parametrize("T", [1, 2, 3, 12])
+def test_every_number_of_predictions_along_a_short_chain(model, T):
+    for steps, places in itertools.product({1, 2, T} & set(range(T + 1)), (1, 2, 5)):
+        seen = progressive_predictions(model, 2, places=places, sampler=Sampler(steps=steps),
+                                       schedule=diffusion.linear_schedule(T))
+        assert seen.shape == (2, min(places - 1, steps) + 1, 8, 8, 1)
+        assert np.isfinite(seen).all()
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda m: f"{m.name} {m.steps}")

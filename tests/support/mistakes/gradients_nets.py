@@ -39,8 +39,8 @@ TAPE: Lines = {
          "leaf.grad = g", "grad-tape"),
     ],
     "autograd.tensor._OpTable.stop_gradient": [
-        ("detach forgotten", "return Tensor(x.data) if isinstance(x, Tensor) else x", "return x",
-         "grad-tape grad-hybrid-loss"),
+        ("detach forgotten", "return Tensor.from_op(x.data, None, x.writes) if isinstance(x, Tensor) else x",
+         "return x", "grad-tape grad-hybrid-loss"),
     ],
     "autograd.tensor.edge_of": [
         ("every Tensor is differentiated", "isinstance(x, Tensor) and x.requires_grad", "isinstance(x, Tensor)",

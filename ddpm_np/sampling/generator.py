@@ -81,12 +81,17 @@ class ImageGenerator:
     ------
     ValueError
         If labels or guidance are given that the net does not support, or a label is out of range.
+    TypeError
+        If the net is not a U-Net, or like one in its `config`.
     """
 
     def __init__(self, model: Any, *, weights: str = "ema", workers: int | None = None,
                  schedule: Schedule | None = None, predicts: str | None = None, variance: Any = None,
                  clip: bool | None = None, labels: Any = None, guidance: float = 0.0):
         net: Any = model if isinstance(model, Module) else model.model
+        if not hasattr(getattr(net, "config", None), "size"):
+            raise TypeError(f"{type(net).__name__} has no config with the size of its images: sample from it with "
+                            "Sampler.chain, a diffusion.Reverse of its predictor, and an ImageNoise")
         settings = getattr(getattr(model, "config", None), "diffusion", None) or DiffusionConfig()
         self._predictor: Any = predictor(model, weights, workers, fixed=True)
         self.schedule = schedule or getattr(model, "schedule", None) or linear_schedule(1000)

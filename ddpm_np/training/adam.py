@@ -164,7 +164,7 @@ class Adam:
         if chosen_kernels() == "reference":
             xp, flat = self.flat.xp, self.flat
             for part, group in self._parts(still):
-                theta, g, m, v = (array[part] for array in (flat.data, flat.grad, self.m, self.v))
+                theta, g, m, v = flat.data[part], flat.grad[part], self.m[part], self.v[part]
                 g = xp.where(ok, g if scale is None else g * scale, xp.zeros_like(g))
                 new = adam_step(theta, g, m, v, self.counts[group] + 1, self.rate(), self.betas, self.eps)
                 for array, updated in zip((theta, m, v), new, strict=True):

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 
 from ddpm_np.backend import Array, Ints, of
 from ddpm_np.diffusion.schedule import Schedule
-from ddpm_np.nn import Module
-from ddpm_np.parallel.contents import NotPlain, is_own, plain_contents
+from ddpm_np.nn import Module, module_contents
+from ddpm_np.parallel.contents import NotPlain, plain_contents
 from ddpm_np.parallel.processes import WorkerPool, can_fork, is_shared
 from ddpm_np.parallel.threads import contiguous_spans, map_in_order
 from ddpm_np.parallel.watch import CallWatch
@@ -283,20 +283,8 @@ class ShardedGradient:
         """
         parameters = self.flat.parameters
         labels: dict[int, Any] = {id(p): i for i, p in enumerate(parameters)}
-        modules = list(model.modules())
-        labels |= {id(module): -i for i, module in enumerate(modules, 1)}
-        contents: list[Any] = [*settings, len(self.buffers), *(p.requires_grad for p in parameters)]
-        others = []
-        for x in modules:
-            try:
-                if not is_own(type(x)):
-                    raise NotPlain
-                contents.append(type(x))
-                for name, value in vars(x).items():
-                    contents.append(name)
-                    plain_contents(value, contents, labels)
-            except NotPlain:
-                others.append(x if not is_own(type(x)) else vars(x))
+        net, others = module_contents(model, labels)
+        contents: list[Any] = [*settings, len(self.buffers), *(p.requires_grad for p in parameters), *(net or ())]
         labels[id(getattr(schedule, "copies", None))] = None  # follows from the tables
         for y in (schedule, objective):
             try:

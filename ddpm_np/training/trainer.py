@@ -7,6 +7,7 @@ A step is the gradient of the batch, the clip, and the update. Gradient and upda
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ def check_images(x: Any) -> None:
     if of(x).name != "numpy" or x.size == 0:
         return
     low, high = float(x.min()), float(x.max())
-    if low >= -1 and high <= 1:
+    if (low >= -1 and high <= 1) or not math.isfinite(high - low):  # then the loss is not finite, see `TrainingDiverged`
         return
     whole = bool((host.trunc(x) == x).all())
     if max(-low, high) > _LARGEST or whole:
@@ -231,21 +232,15 @@ class Trainer:
         """
         check_images(x_0)
         x_0 = self.backend.to_device(x_0, self.flat.data.dtype)  # (N, H, W, C)
-        self._check_parameters()
+        if list(map(id, self.model.parameters())) != list(map(id, self.flat.parameters)):
+            raise RuntimeError("the net's parameters are not those that this trainer was made with: assign values to "
+                               "them (p.data = …) in place of new Tensors, or make a new Trainer")
         labels = None if self.no_label is None else self._drop_labels(labels, x_0.shape[0])  # (N,)
         loss, norm, still = self._gradient(x_0, labels)
         scale, ok = clip_scale(norm, self.clip, x_0.dtype)
         self._update(ok & self.backend.xp.isfinite(loss), scale, still)
         self.steps += 1
         return {"loss": asarray(loss), "grad_norm": norm}
-
-    def _check_parameters(self) -> None:
-        """Raise RuntimeError unless the net's parameters are those that are trained."""
-        now = self.model.parameters()
-        if len(now) != len(self.flat.parameters) or any(
-                p is not q for p, q in zip(now, self.flat.parameters, strict=True)):
-            raise RuntimeError("the net's parameters are not those that this trainer was made with: assign values to "
-                               "them (p.data = …) in place of new Tensors, or make a new Trainer")
 
     def _gradient(self, x_0: Array, labels: Ints | None) -> tuple[Array, Array, Collection[int]]:
         """Return the mean loss, the norm of its gradient, and which parameters have none; it is in ``flat.grad``."""

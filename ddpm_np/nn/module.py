@@ -14,6 +14,7 @@ from typing import Any
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.backend import Array, Backend, get_backend, to_host
 from ddpm_np.nn.init import Initialiser
+from ddpm_np.nn.parts import parts_in, replaced
 from ddpm_np.parallel.contents import held_by
 
 _MOST = 10_000  # objects that are looked into for parts that are not found
@@ -67,7 +68,7 @@ class Module:
                 if _is_part(value):
                     yield name, value
             elif isinstance(value, (list, tuple, dict)):
-                yield from _parts_in(value, name, set())
+                yield from parts_in(value, name, _is_part)
 
     def modules(self) -> Iterator[Module]:
         """Iterate over this module and all modules below it, each once.
@@ -217,7 +218,7 @@ class Module:
         done: dict[int, Any] = {}
         for module in list(self.modules()):
             for name, value in list(vars(module).items()):
-                new = _replaced(value, lambda part: made.get(id(part), part), done, fresh=False)
+                new = replaced(value, _is_part, lambda part: made.get(id(part), part), done, fresh=False)
                 if new is not value:
                     setattr(module, name, new)
         return self
@@ -284,7 +285,7 @@ class Module:
         done: dict[int, Any] = {}
         for module in modules:
             for name, value in vars(module).items():
-                vars(new[id(module)])[name] = _replaced(value, lambda part: new[id(part)], done, fresh=True)
+                vars(new[id(module)])[name] = replaced(value, _is_part, lambda part: new[id(part)], done, fresh=True)
         return new[id(self)]
 
     def state_dict(self) -> dict[str, Array]:
@@ -341,45 +342,6 @@ class Module:
 def _is_part(value: Any) -> bool:
     """Return whether a value is a part of a module: a Module, a Parameter, or a Tensor that no op has computed."""
     return isinstance(value, (Module, Parameter)) or (isinstance(value, Tensor) and value.node is None)
-
-
-def _parts_in(container: Any, name: str, above: set[int]) -> Iterator[tuple[str, Any]]:
-    """Yield (name with indices and keys, part) of the parts in a list, tuple or dict, and in those within it."""
-    if id(container) in above:
-        return
-    above = above | {id(container)}
-    for key, value in container.items() if isinstance(container, dict) else enumerate(container):
-        if _is_part(value):
-            if not isinstance(key, (str, int)):
-                raise TypeError(f"{name} holds a {type(value).__name__} under the key {key!r}: a part's name needs a "
-                                "key that is a str or an int")
-            yield f"{name}.{key}", value
-        elif isinstance(value, (list, tuple, dict)):
-            yield from _parts_in(value, f"{name}.{key}", above)
-
-
-def _replaced(value: Any, new: Callable[[Any], Any], done: dict[int, Any], fresh: bool) -> Any:
-    """Return a value with each part replaced, in lists, tuples and dicts too.
-
-    `fresh` lists and dicts are copies; the others are changed in place. `done` has the containers met before, by id.
-    """
-    if _is_part(value):
-        return new(value)
-    if not isinstance(value, (list, tuple, dict)):
-        return value
-    if id(value) in done:
-        return done[id(value)]
-    if isinstance(value, tuple):
-        items = [_replaced(x, new, done, fresh) for x in value]
-        if any(a is not b for a, b in zip(items, value, strict=True)):
-            value = value._make(items) if hasattr(value, "_make") else type(value)(items)
-        return value
-    result = done[id(value)] = copy.copy(value) if fresh else value
-    for key, x in list(value.items() if isinstance(value, dict) else enumerate(value)):
-        changed = _replaced(x, new, done, fresh)
-        if changed is not x:
-            result[key] = changed
-    return result
 
 
 def _hidden_in(value: Any, found: set[int]) -> Iterator[Any]:

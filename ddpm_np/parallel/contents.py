@@ -175,7 +175,7 @@ def stored_contents(roots: Iterable[Any], known: Collection[int]) -> list[Any] |
             into += (kind, x)
         elif isinstance(x, np.generic):
             into += (kind, x.tobytes())
-        elif id(x) in known or isinstance(x, _OPAQUE) or is_own(kind) and not hasattr(x, "__array_namespace__"):
+        elif id(x) in known or isinstance(x, _OPAQUE) or (is_own(kind) and not hasattr(x, "__array_namespace__")):
             into.append(id(x))
         elif id(x) in seen:
             into.append(seen[id(x)])
@@ -211,8 +211,8 @@ def _contents_of(x: Any) -> list[Any] | None:
         return [*held_by(x), kind]
     try:  # what it would be pickled as
         parts = x.__reduce_ex__(4)
-        return [parts] if isinstance(parts, str) else [list(p) if hasattr(p, "__next__") else p for p in parts]
-    except Exception:  # noqa: BLE001 - of any kind
+        return [parts] if isinstance(parts, str) else [list(p) if hasattr(type(p), "__next__") else p for p in parts]
+    except Exception:
         return None
 
 

@@ -74,7 +74,8 @@ class Adam:
     Parameters
     ----------
     parameters : sequence of Tensors
-        Leaves of one dtype. Their data become views of one array, ``flat.data``. One that comes twice is optimised once.
+        Leaves of one dtype. Their data become views of one array, ``flat.data``. One that comes twice
+        is optimised once.
     lr : float
         η.
     betas : (float, float)

@@ -80,7 +80,8 @@ def clip_grad_norm(parameters: Sequence[Tensor], max_norm: float) -> Array:
     Parameters
     ----------
     parameters : sequence of Tensors
-        Leaves; those without a gradient and those that do not require one are skipped. One that comes twice counts once.
+        Leaves; those without a gradient and those that do not require one are skipped. One that comes twice
+        counts once.
     max_norm : float
         Positive.
 

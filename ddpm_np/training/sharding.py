@@ -3,7 +3,7 @@
 A batch is divided into shards of whole images. The gradient of the first shard is written into the flat array of the
 sum, the others into buffers that are then added in shard order, so that any number of workers gives the same bits. Of
 these additions, and of the update by Adam, each worker takes a contiguous span of the parameters. Workers are processes
-where they would see all that a step depends on, else threads; the first shard of each round is computed in this process.
+where they would see all that a step depends on, else threads; each round's first shard is computed in this process.
 """
 
 from __future__ import annotations
@@ -240,8 +240,8 @@ class ShardedGradient:
         with self.watch.calls(others, known, at_a_time) as threads:
             for start in range(0, len(spans), at_a_time):
                 buffers = [0 if start == 0 else at_a_time, *range(1, at_a_time)]
-                tasks = [ShardTask(step, first, n, x_0[first:end], None if labels is None else labels[first:end], buffer)
-                         for (first, end), buffer in zip(spans[start : start + at_a_time], buffers, strict=False)]
+                tasks = [ShardTask(step, first, n, x_0[first:end], None if labels is None else labels[first:end], i)
+                         for (first, end), i in zip(spans[start : start + at_a_time], buffers, strict=False)]
                 for loss, without in self._map(tasks, threads):
                     losses.append(loss)
                     still.append(set(without))

@@ -92,7 +92,7 @@ def check_images(x: Any) -> None:
     if of(x).name != "numpy" or x.size == 0:
         return
     low, high = float(x.min()), float(x.max())
-    if (low >= -1 and high <= 1) or not math.isfinite(high - low):  # then the loss is not finite, see `TrainingDiverged`
+    if (low >= -1 and high <= 1) or not math.isfinite(high - low):  # what is not finite is `TrainingDiverged`'s
         return
     whole = bool((host.trunc(x) == x).all())
     if max(-low, high) > _LARGEST or whole:
@@ -114,8 +114,8 @@ class Trainer:
     Parameters
     ----------
     model : Module
-        ``model(x, t) -> Tensor``. Its parameters become views of one array, so they cannot be replaced afterwards; their
-        values and `requires_grad` can change.
+        ``model(x, t) -> Tensor``. Its parameters become views of one array, so they cannot be replaced afterwards;
+        their values and `requires_grad` can change.
     schedule : Schedule
         β₁..β_T.
     objective : callable
@@ -245,8 +245,9 @@ class Trainer:
     def _gradient(self, x_0: Array, labels: Ints | None) -> tuple[Array, Array, Collection[int]]:
         """Return the mean loss, the norm of its gradient, and which parameters have none; it is in ``flat.grad``."""
         if chosen_kernels() == "reference" and self.shards == 1:
-            loss, grads = gradient_of_batch(self.model, self.schedule, self.objective, x_0, seed=self.seed, step=self.steps,
-                                        labels=labels, recompute=self.recompute, into=self.flat.gradients)
+            loss, grads = gradient_of_batch(
+                self.model, self.schedule, self.objective, x_0, seed=self.seed, step=self.steps, labels=labels,
+                recompute=self.recompute, into=self.flat.gradients)
             return loss, global_norm(self.flat.grad), [i for i, g in enumerate(grads) if g is None]
         return self.sharded.gradient_of_batch(
             self.model, self.schedule, self.objective, x_0, seed=self.seed, step=self.steps, labels=labels,

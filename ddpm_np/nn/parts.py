@@ -9,7 +9,8 @@ from typing import Any
 Test = Callable[[Any], bool]
 
 
-def parts_in(container: Any, name: str, is_part: Test, above: frozenset[int] = frozenset()) -> Iterator[tuple[str, Any]]:
+def parts_in(container: Any, name: str, is_part: Test,
+             above: frozenset[int] = frozenset()) -> Iterator[tuple[str, Any]]:
     """Iterate over the parts in a list, tuple or dict, and in those within it.
 
     Parameters

@@ -236,7 +236,8 @@ class ShardedGradient:
         losses: list[Array] = []
         still: list[set[int]] = []
         norm: Any = None
-        known = {id(x) for x in (*model.modules(), *self.flat.parameters, model, schedule)} - {id(x) for x in others}
+        known = {id(x) for x in (*model.modules(), *self.flat.parameters, schedule)} if others else set()
+        known -= {id(x) for x in others}
         with self.watch.calls(others, known, at_a_time) as threads:
             for start in range(0, len(spans), at_a_time):
                 buffers = [0 if start == 0 else at_a_time, *range(1, at_a_time)]

@@ -79,14 +79,14 @@ def check_images(x: Any) -> None:
     >>> import numpy as np
     >>> check_images(np.full((1, 2, 2, 1), 255.0))
     Traceback (most recent call last):
-    ValueError: images must be in [-1, 1], got whole numbers from 255 to 255: scale them first, as x / 127.5 - 1 does
+    ValueError: images must be in [-1, 1], got whole numbers from 255 to 255: scale them first (bytes: x / 127.5 - 1)
     """
     host = get_backend("numpy").xp
     if not hasattr(x, "dtype"):
         x = host.asarray(x)
     if "float" not in str(x.dtype):
-        raise TypeError(f"images must be floating numbers in [-1, 1], got dtype {x.dtype}: scale them first, as "
-                        "x / 127.5 - 1 does for bytes")
+        raise TypeError(f"images must be floating numbers in [-1, 1], got dtype {x.dtype}: scale them first "
+                        "(bytes: x / 127.5 - 1)")
     if x.ndim == 0 or x.shape[0] == 0:
         raise ValueError(f"a batch needs at least one image, got shape {tuple(x.shape)}")
     if of(x).name != "numpy" or x.size == 0:
@@ -97,7 +97,7 @@ def check_images(x: Any) -> None:
     whole = bool((host.trunc(x) == x).all())
     if max(-low, high) > _LARGEST or whole:
         raise ValueError(f"images must be in [-1, 1], got {'whole numbers' if whole else 'values'} from {low:g} to "
-                         f"{high:g}: scale them first, as x / 127.5 - 1 does for bytes")
+                         f"{high:g}: scale them first (bytes: x / 127.5 - 1)")
 
 
 class Trainer:

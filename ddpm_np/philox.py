@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ddpm_np import arguments
+
 
 @functools.cache
 def philox_key(seed: int, purpose: str) -> tuple[int, int]:
@@ -30,9 +32,7 @@ def philox_key(seed: int, purpose: str) -> tuple[int, int]:
     ValueError
         If the seed is not such an int.
     """
-    if not (isinstance(seed, (int, np.integer)) and 0 <= seed < 2**64):
-        raise ValueError(f"seed must be an int from 0 to 2**64 - 1, got {seed!r}")
-    return int(seed), int.from_bytes(hashlib.blake2b(purpose.encode(), digest_size=8).digest(), "little")
+    return arguments.seed(seed), int.from_bytes(hashlib.blake2b(purpose.encode(), digest_size=8).digest(), "little")
 
 
 _PHILOX_M = (0xD2E7470EE14C6C93, 0xCA5A826395121157)  # Salmon et al. 2011, table 2
@@ -126,8 +126,7 @@ class RandomNumbers:
         """
         key = philox_key(seed, purpose)
         for name, value in (("step", step), ("first", first), ("n", n), *(("shape", size) for size in shape)):
-            if not (isinstance(value, (int, np.integer)) and 0 <= value < 2**64):
-                raise ValueError(f"{name} must be an int from 0 to 2**64 - 1, got {value!r}")
+            arguments.seed(value, name)
         step, first, n = int(step), int(first), int(n)  # a NumPy int would make the counters floating numbers
         count = math.prod(map(int, shape))
         blocks = -(-count // 4)  # a Philox block is four words

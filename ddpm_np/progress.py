@@ -44,9 +44,19 @@ class Progress:
 
     def advance(self, *_: Any) -> None:
         """Count one step; arguments are ignored, so that this can be any function's ``on_step``."""
-        self.done += 1
+        self.add(1)
+
+    def add(self, steps: int) -> None:
+        """Count some steps, such as one of each of a batch's images.
+
+        Parameters
+        ----------
+        steps : int
+            How many.
+        """
+        self.done += steps
         if self._bar is not None:
-            self._bar.update()
+            self._bar.update(steps)
         elif not self._quiet and time.monotonic() - self._printed > _SECONDS:
             self._printed = now = time.monotonic()
             left = (now - self._started) / (self.done - self._first) * (self.total - self.done)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from ddpm_np import arguments
 from ddpm_np.bench import loading, net_cases, op_cases, peak, profile, scaling
 from ddpm_np.bench.nets import NETS, Net
 from ddpm_np.bench.other_load import OtherLoad
@@ -54,10 +55,11 @@ class Settings:
             if unknown or not given:
                 raise ValueError(f"{name} takes some of {', '.join(known)}, separated by commas, got "
                                  f"{','.join(unknown) or 'nothing'!r}")
-        if self.repeats < 1 or (self.workers is not None and self.workers < 1):
-            raise ValueError(f"repeats and workers must be at least 1, got {self.repeats} and {self.workers}")
-        if self.seconds is not None and not self.seconds > 0:
-            raise ValueError(f"seconds must be positive, got {self.seconds}")
+        arguments.count("repeats", self.repeats)
+        if self.workers is not None:
+            arguments.count("workers", self.workers)
+        if self.seconds is not None:
+            arguments.number("seconds", self.seconds, above=0)
         object.__setattr__(self, "workers", self.workers or default_workers())
 
     def as_json(self) -> dict[str, Any]:

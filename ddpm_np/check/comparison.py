@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from ddpm_np.check.calls import Wrong
 from ddpm_np.check.exact import Case
-from ddpm_np.check.target import Declared, Target, Wrong
+from ddpm_np.check.target import Declared, First, Target
 
 TOLERANCE = 1e-9  # for float64: correct code has errors of 1e-12, and every wrong formula exceeds it
 SINGLE = 2e-3  # for tables computed in float32; tables only stored in float32 are right to 2e-4
+AGAIN, AGAIN_SINGLE = 1e-12, 1e-5  # for a call that is repeated: a library may add in another order
 Mistakes = Callable[[], dict[str, Any]] | dict[str, Any] | None
 
 
@@ -60,6 +62,7 @@ class Check:
         self.worst, self.latest, self.cases = np.nan, 0.0, 0
         self.single: Failed | None = None
         self.used: set[str] = set()
+        self.first: dict[str, First] = {}  # the first call of each method for this equation
         self.declared: Declared | None = None
 
     def __call__(self, case: Case) -> Target:
@@ -81,9 +84,14 @@ class Check:
             if len(self.targets) > 64:
                 self.targets.clear()
             self.targets[id(case)] = target  # the target holds the case, so that its id is not reused
-        target.declared.used = self.used
+        target.declared.used, target.first = self.used, self.first
         self.declared = target.declared
         return target
+
+    def again(self) -> None:
+        """Repeat the first call of each method, which must give the same numbers; raise `Wrong` otherwise."""
+        for method, (target, *_) in list(self.first.items()):
+            target.again(method, AGAIN if self.tolerance == TOLERANCE else AGAIN_SINGLE)
 
     @property
     def tolerance(self) -> float:

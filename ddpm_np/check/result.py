@@ -77,6 +77,9 @@ class Report:
         Seed of the random cases.
     seconds : float
         Time taken.
+    advice : str
+        If equations are UNVERIFIED, names of the target that may be meant for methods that it lacks; if all are, the
+        reason. Otherwise empty.
 
     Examples
     --------
@@ -91,6 +94,18 @@ class Report:
     results: list[Result]
     seed: int
     seconds: float
+    advice: str = ""
+
+    @property
+    def verified(self) -> bool:
+        """Whether there is a verdict other than UNVERIFIED.
+
+        Returns
+        -------
+        bool
+            False if no equation could be verified.
+        """
+        return any(result.verdict != UNVERIFIED for result in self.results)
 
     @property
     def failed(self) -> bool:
@@ -133,5 +148,6 @@ class Report:
             Target, seed, time, numbers of verdicts and results.
         """
         return {"target": self.target, "failed": self.failed, "seed": self.seed, "seconds": round(self.seconds, 3),
+                "advice": self.advice,
                 "verdicts": {verdict: self.count(verdict) for verdict in VERDICTS},
                 "results": [result.as_dict() for result in self.results]}

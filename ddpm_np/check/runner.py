@@ -8,6 +8,7 @@ property, never the run.
 from __future__ import annotations
 
 import functools
+import inspect
 import time
 import warnings
 from collections.abc import Callable, Iterable
@@ -17,11 +18,13 @@ import hypothesis
 import numpy as np
 from hypothesis import HealthCheck, Phase
 
+from ddpm_np.check.advice import misnamed, nothing_verified
+from ddpm_np.check.calls import Missing, Wrong, described
 from ddpm_np.check.comparison import TOLERANCE, Check, Failed
 from ddpm_np.check.registry import Equation, Property, chosen
 from ddpm_np.check.result import CONVENTION, FAIL, PASS, PRECISION, UNVERIFIED, Report, Result
 from ddpm_np.check.strategies import plain_cases
-from ddpm_np.check.target import Missing, Target, Wrong, described
+from ddpm_np.check.target import Target
 
 EXAMPLES = 8  # random cases for each property, beyond the fixed ones
 SHRINK_SECONDS = 0.15  # time limit of the search for a smaller counterexample
@@ -52,7 +55,7 @@ def run(factory: Callable[[np.ndarray], Any], equations: Iterable[Any] | None = 
     Raises
     ------
     TypeError
-        If the factory is not callable.
+        If the factory is not callable, or needs other arguments than betas.
     ValueError
         If an equation is unknown or `examples` is negative.
 
@@ -74,6 +77,7 @@ def run(factory: Callable[[np.ndarray], Any], equations: Iterable[Any] | None = 
 
     if not callable(factory):
         raise TypeError(f"a target must be a factory, betas -> object, got {type(factory).__name__}")
+    _check_signature(factory)
     if examples is not None and examples < 0:
         raise ValueError(f"examples must be at least 0, got {examples}")
     started, results = time.perf_counter(), []
@@ -85,7 +89,38 @@ def run(factory: Callable[[np.ndarray], Any], equations: Iterable[Any] | None = 
             results.append(verify(entry, check, seed, EXAMPLES if examples is None else examples))
             if progress is not None:
                 progress(results[-1])
-    return Report(getattr(factory, "__name__", type(factory).__name__), results, seed, time.perf_counter() - started)
+    return Report(_name(factory), results, seed, time.perf_counter() - started, _advice(results, targets))
+
+
+def _name(factory: Any) -> str:
+    return getattr(factory, "__name__", type(factory).__name__)
+
+
+def _check_signature(factory: Callable[[np.ndarray], Any]) -> None:
+    """Raise TypeError if a factory cannot be called with betas alone, or does not return an object at once."""
+    if inspect.iscoroutinefunction(factory) or inspect.isgeneratorfunction(factory):
+        raise TypeError(f"the factory {_name(factory)} is a coroutine or a generator: return the object")
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):  # built-in functions can lack a signature
+        return
+    try:
+        signature.bind(None)
+    except TypeError as error:
+        raise TypeError(f"the factory {_name(factory)}{signature} must take betas and nothing else: {error}") from None
+
+
+def _advice(results: list[Result], targets: dict[int, Target]) -> str:
+    """Return a line on names of the target that may be meant for those that it lacks, and on a run without verdicts."""
+    found = next(iter(targets.values()), None)
+    if not any(result.verdict == UNVERIFIED for result in results):
+        return ""
+    if any(result.verdict != UNVERIFIED for result in results):
+        return misnamed(found.object) if found is not None else ""
+    if found is None:  # the factory has no schedule that was asked for
+        return f"no equation could be verified: {results[0].hint}"
+    return nothing_verified(found.object, {need for entry in chosen([result.equation for result in results])
+                                           for prop in entry.properties for need in prop.needs})
 
 
 def verify(entry: Equation, check: Check, seed: int, examples: int) -> Result:
@@ -123,6 +158,11 @@ def verify(entry: Equation, check: Check, seed: int, examples: int) -> Result:
             failure = Failed(str(error))
         if failure is not None:
             break
+    if failure is None:
+        try:
+            check.again()
+        except (Missing, Wrong) as error:
+            failure = Failed(str(error))
     lacking = [what for aspect, what in missing.items() if aspect not in verified]
     single_precision = check.single
     if failure is not None:

@@ -11,13 +11,16 @@ import contextlib
 import inspect
 import math
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 
 import numpy as np
 
+from ddpm_np.check.calls import Calls, Missing, Wrong, arrays_of, described, offers, takes
 from ddpm_np.check.exact import Case
 
 Model = Callable[[np.ndarray, np.ndarray], np.ndarray]
+First = tuple["Target", tuple[Any, ...], dict[str, Any], list[np.ndarray]]  # a call: arguments, options, numbers
 
 CONVENTIONS: dict[str, tuple[Any, ...]] = {  # the first is ours
     "index_base": (1, 0),
@@ -37,14 +40,6 @@ METHODS = (
 
 
 DEFAULTS = {"variance": "small", "clip": False}  # options assumed of a method that does not have them
-
-
-class Missing(Exception):
-    """The target lacks a method, or an option of it."""
-
-
-class Wrong(Exception):
-    """The target raised, or returned something that cannot be compared."""
 
 
 class Declared:
@@ -90,24 +85,29 @@ class Target:
     """
 
     def __init__(self, factory: Callable[[np.ndarray], Any], case: Case, declared: Declared | None = None):
-        self.case, self.T = case, case.T
+        self.case, self.T, self.calls = case, case.T, Calls(case.betas.copy())
+        self.first: dict[str, First] = {}
         try:
-            self.object = factory(case.betas.copy())
+            self.object = self.calls.make(factory)
             conventions = getattr(self.object, "conventions", {})
             self.declared = Declared(conventions() if callable(conventions) else conventions)
         except NotImplementedError as error:
             raise Missing(f"a schedule of {case.T} steps ({described(error)})") from error
-        except (Exception, SystemExit) as error:
+        except Wrong as error:
+            raise Wrong(f"{error}, for {case!r}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise Wrong(f"the factory raised {described(error)} for {case!r}") from error
         if declared is not None:
             self.declared.used = declared.used  # shared between all cases
 
     def has(self, method: str) -> bool:
         """Return whether the target has a method of this name."""
-        return callable(getattr(self.object, method, None))
+        return offers(self.object, method)
 
     def call(self, method: str, *args: Any, **options: Any) -> Any:
-        """Call a method with copies of the arguments; raise `Missing` or `Wrong`."""
+        """Call a method with copies of the arguments; raise `Missing` or `Wrong`. The first call of each is kept."""
         if not self.has(method):
             raise Missing(method)
         function = getattr(self.object, method)
@@ -115,18 +115,36 @@ class Target:
         for name in set(options) - set(taken):
             if options[name] != DEFAULTS.get(name):
                 raise Missing(f"{method}({name}={options[name]!r})")
-        copies = [a.copy() if isinstance(a, np.ndarray) else a for a in args]
         try:
-            return function(*copies, **taken)
+            result = self.calls(method, function, args, taken, NAMES.get(method, map("number {}".format, count(1))))
         except NotImplementedError as error:
             shown = ", ".join(f"{name}={value!r}" for name, value in taken.items())
             raise Missing(f"{method}{f'({shown})' if shown else ''}") from error
-        except (Missing, Wrong):  # raised inside the model that it called
+        except (Missing, Wrong, KeyboardInterrupt):  # the first two raised by `calls`, or inside the model
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             counts = self.declared.values["index_base"] == 1 and isinstance(error, IndexError)
             hint = "; if it counts t from 0, declare conventions = {'index_base': 0}" if counts else ""
             raise Wrong(f"{method} raised {described(error)}{hint}") from error
+        if method in METHODS and not any(isinstance(a, np.random.Generator) for a in args):
+            self.first.setdefault(method, (self, args, options, [array.copy() for array in arrays_of(result)]))
+        return result
+
+    def again(self, method: str, tolerance: float) -> None:
+        """Repeat the call of a method that was kept; raise `Wrong` if it gives other numbers.
+
+        A last call with the batch reversed writes other numbers into a buffer that the method may keep, which `calls`
+        then finds in the result of the call before.
+        """
+        target, args, options, before = self.first[method]
+        with target.asking(*args, **options):
+            now = arrays_of(target.call(method, *args, **options))
+            for a, b in zip(before, now, strict=False):
+                scale = np.abs(a).max(initial=0.0)
+                if a.shape != b.shape or not np.allclose(a, b, rtol=0, atol=tolerance * scale, equal_nan=True):
+                    raise Wrong(f"{method} returned other numbers when it was called again with the same arguments")
+            if len({len(a) for a in args if isinstance(a, np.ndarray)}) == 1:
+                target.call(method, *(a[::-1] if isinstance(a, np.ndarray) else a for a in args), **options)
 
     def array(self, method: str, shape: tuple[int, ...], *args: Any, **options: Any) -> np.ndarray:
         """Call a method that returns one array of the given shape."""
@@ -186,8 +204,7 @@ class Target:
         base = self.declared["index_base"]
 
         def ask(x: Any, t: Any) -> np.ndarray:
-            x = np.asarray(x)
-            t = np.asarray(t)
+            x, t = np.array(x), np.asarray(t)  # a copy: the target may use its x again
             if t.dtype.kind not in "iu":
                 if (t != np.floor(t)).any():
                     raise Wrong(f"the model was called at t = {t.flat[0]}, which is not an integer")
@@ -195,7 +212,7 @@ class Target:
             t = np.broadcast_to(t, x.shape[:1]) + (1 - base)
             if (t < 1).any() or (t > self.T).any():
                 raise Wrong(f"the model was called at t = {t[(t < 1) | (t > self.T)][0]}, outside 1..T = {self.T}")
-            return model(x, t)
+            return np.array(model(x, t))
 
         return ask
 
@@ -323,17 +340,4 @@ class Target:
         return self.array("schedule", (T,), name, T)
 
 
-def takes(function: Callable, option: str) -> bool:
-    """Return whether a function accepts a keyword argument of this name."""
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):  # built-in functions can lack a signature
-        return True
-    return option in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-
-
-def described(error: BaseException) -> str:
-    """Describe an exception in one line."""
-    text = " ".join(str(error).split())
-    text = text if len(text) <= 200 else text[:197] + "…"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+NAMES = {method: tuple(inspect.signature(getattr(Target, method)).parameters)[1:] for method in METHODS}

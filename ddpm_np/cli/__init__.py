@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import re
 import sys
 from collections.abc import Sequence
 from keyword import iskeyword
@@ -28,6 +29,7 @@ class _Parser(argparse.ArgumentParser):
     """A parser that prints an error as one line on standard error and exits with status 2."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
+        message = re.sub(r"^argument (\S+): must", r"\1 must", message)
         print(f"ddpm-np: error: {message} (see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(2)
 
@@ -62,12 +64,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = build_parser().parse_args(argv)
     from ddpm_np.autograd.ops import kernels
+    from ddpm_np.runs.sample import NotFiniteError
     from ddpm_np.training.trainer import TrainingDiverged
 
     try:
         with kernels(getattr(args, "kernels", "fast")):
             return args.run(args) or 0
-    except TrainingDiverged as error:
+    except (TrainingDiverged, NotFiniteError) as error:
         status, message = 1, f"stopped: {error}"
     except (ValueError, TypeError, OSError, MemoryError) as error:
         status, message = 2, f"error: {_line(error)}"

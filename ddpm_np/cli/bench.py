@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ddpm_np.cli.options import count, positive
+
 EXAMPLES = """examples:
   ddpm-np bench                                    a few minutes: all but ops, profile and scaling
   ddpm-np bench --what step,profile --net 8        one net's training step, and where its time goes
@@ -24,10 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "sample, data, memory, profile (a step by op), ops, scaling (time against size); or all "
                              "(default: all but the last three)")
     parser.add_argument("--net", metavar="LIST", help="nets, by the size of their images: 8, 28, 32 (default: all)")
-    parser.add_argument("--repeats", type=int, default=9, metavar="N", help="timed turns (default: 9)")
-    parser.add_argument("--seconds", type=float, metavar="S",
+    parser.add_argument("--repeats", type=count, default=9, metavar="N", help="timed turns (default: 9)")
+    parser.add_argument("--seconds", type=positive, metavar="S",
                         help="stop a comparison after S seconds, once it has three turns")
-    parser.add_argument("--workers", type=int, metavar="N", help="threads of each side (default: one per CPU)")
+    parser.add_argument("--workers", type=count, metavar="N", help="threads of each side (default: one per CPU)")
     parser.add_argument("--compile", action="store_true", help="time torch.compile too; it can take minutes per net")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the record, with all raw times")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="plot cost against size (measures scaling)")

@@ -1,7 +1,7 @@
 """Check the mathematics equation by equation: this package's, a library's or your own.
 
 A target is MODULE:FACTORY or FILE.py:FACTORY, where FACTORY(betas) returns an object with any of the methods that
-docs/checker.md lists. The exit status is 1 if an equation fails.
+docs/checker.md lists. The exit status is 1 if an equation fails, and 2 if none could be verified.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ddpm_np.cli.options import index, seed
 
 if TYPE_CHECKING:
     from ddpm_np.check.result import Report, Result
@@ -31,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--equation", action="append", metavar="ID",
                         help="check only this equation; can be repeated (default: all)")
     parser.add_argument("--list", action="store_true", help="list the equations with their sources and exit")
-    parser.add_argument("--examples", type=int, metavar="N", help="random cases per property, beyond the fixed ones")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the random cases (default: 0)")
+    parser.add_argument("--examples", type=index, metavar="N", help="random cases per property, beyond the fixed ones")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of the random cases (default: 0)")
     parser.add_argument("--json", metavar="FILE", help="also write the report to a file")
     parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"),
                         help="backend that this package computes on (default: numpy)")
@@ -51,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
     reports = [_check(name, factory, args, gradients) for name, factory in targets.items()]
     if args.json:
         _write(args.json, reports)
+    if not any(report.verified for report in reports):
+        raise ValueError(f"--target: {reports[0].advice}")
     return int(any(report.failed for report in reports))
 
 
@@ -84,6 +88,8 @@ def _check(name: str, factory: Callable, args: argparse.Namespace, gradients: bo
     lacking = [result.equation for result in results if unknown(result)]
     if lacking:
         print(f"\nUNVERIFIED, because the target lacks the methods: {', '.join(lacking)}")
+    if found.advice and found.verified:
+        print(f"\nPerhaps meant as methods: {found.advice}")
     print(f"\n{text.summary(report)}\n")
     return report
 

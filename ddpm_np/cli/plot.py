@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ddpm_np.cli.options import count, index, seed
+
 EXAMPLES = """examples:
   ddpm-np plot schedule --preset cifar10
   ddpm-np plot forward --out forward.png
@@ -29,13 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="folder with the data set's files (default: download them once)")
     parser.add_argument("--preset", default="digits", metavar="NAME",
                         help=f"{', '.join(PRESETS)}: preset that names the schedule and data set (default: digits)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the noise (default: 0)")
-    parser.add_argument("--steps", type=int, metavar="N", help="sampling steps (default: all T)")
-    parser.add_argument("--images", type=int, nargs=2, default=(0, 1), metavar=("I", "J"),
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of the noise (default: 0)")
+    parser.add_argument("--steps", type=count, metavar="N", help="sampling steps (default: all T)")
+    parser.add_argument("--images", type=index, nargs=2, default=(0, 1), metavar=("I", "J"),
                         help="interpolation: indices of the two images in the data set (default: 0 1)")
     parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"),
                         help="array backend (default: numpy)")
-    parser.add_argument("--workers", type=int, metavar="N",
+    parser.add_argument("--workers", type=count, metavar="N",
                         help="CPU threads (default: one per CPU); any number gives the same result")
     parser.add_argument("--quiet", action="store_true", help="hide the progress bar")
     parser.add_argument("--out", type=Path, metavar="FILE",
@@ -70,9 +72,10 @@ def _preset(args: argparse.Namespace, out: Path) -> None:
 
 def _dataset(config: Any, args: argparse.Namespace) -> Any:
     from ddpm_np.data import open_dataset
+    from ddpm_np.progress import warn
 
     shape = (*config.model.size, config.model.in_channels)
-    return open_dataset(config.trained_on, data_dir=args.data_dir, shape=shape)
+    return open_dataset(config.trained_on, data_dir=args.data_dir, shape=shape, say=warn)
 
 
 def _loss(args: argparse.Namespace, out: Path) -> None:
@@ -166,7 +169,7 @@ def _bound(args: argparse.Namespace, out: Path) -> None:
     if "bits" not in found:
         raise ValueError(f"{path} has no bits per dimension: run ddpm-np evaluate {args.folder} first")
     result = Likelihood.from_dict(found["bits"])
-    title = f"{result.dataset} {result.split}, {result.images} images"
+    title = f"{f'{result.dataset} {result.split}'.strip()}, {result.images} images"
     if args.what == "bound":
         viz.plot_bound(out, result.unclipped.terms, title)
     else:

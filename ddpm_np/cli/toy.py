@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ddpm_np.cli.options import count, seed
+
 EXAMPLES = """examples:
   ddpm-np toy swiss-roll
   ddpm-np toy mixture --T 20 --out runs/coarse     fewer, larger steps
@@ -20,13 +22,13 @@ T, STEPS = (100, 20), (1000, 600)  # defaults without and with learned β, which
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", choices=TOYS, help="the distribution")
-    parser.add_argument("--T", type=int, metavar="N",
+    parser.add_argument("--T", type=count, metavar="N",
                         help=f"steps of the chain (default: {T[0]}; {T[1]} with --learn-beta)")
-    parser.add_argument("--steps", type=int, metavar="N",
+    parser.add_argument("--steps", type=count, metavar="N",
                         help=f"training steps (default: {STEPS[0]}; {STEPS[1]} with --learn-beta)")
     parser.add_argument("--learn-beta", action="store_true",
                         help="learn β₁..β_T too, with the variational bound as the loss")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of data, weights and noise (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of data, weights, noise (default: 0)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default: runs/toy-NAME)")
     parser.add_argument("--quiet", action="store_true", help="hide the progress bar")
 

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ddpm_np.cli.options import count, seed
+
 EXAMPLES = """examples:
   ddpm-np train                                 the digits, in a few minutes
   ddpm-np train --steps 200 --out runs/quick    a short run
@@ -35,10 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"), help="where to compute")
     parser.add_argument("--kernels", default="fast", choices=("fast", "reference"),
                         help="fast twins of the ops, or their definitions: equal to rounding, but slower")
-    parser.add_argument("--steps", type=int, help="training steps (default: the preset's)")
-    parser.add_argument("--batch-size", type=int, help="images per step (default: the preset's)")
-    parser.add_argument("--seed", type=int, help="seed of weights, data order and noise (default: 0)")
-    parser.add_argument("--workers", type=int, help="CPUs to use (default: all); the result is the same")
+    parser.add_argument("--steps", type=count, help="training steps (default: the preset's)")
+    parser.add_argument("--batch-size", type=count, help="images per step (default: the preset's)")
+    parser.add_argument("--seed", type=seed, help="seed of weights, data order and noise (default: 0)")
+    parser.add_argument("--workers", type=count, help="CPUs to use (default: all); the result is the same")
     parser.add_argument("--out", type=Path, help="folder of the run (default: runs/PRESET)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="values",
                         help="any value of the recipe, such as learning_rate=1e-3 or model.channels=64; repeatable")
@@ -62,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     @contextmanager
     def sampling(steps: int) -> Iterator[Callable[..., None]]:
         with Progress("sample", steps, leave=False, quiet=args.quiet) as bar:
-            yield bar.advance
+            yield bar.add
 
     started = time.perf_counter()
     with (FinishTheStep(run.stop) as interrupt,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ddpm_np.arguments import one_of
+from ddpm_np.arguments import count, number, one_of, seed
 from ddpm_np.diffusion import PREDICTS, SCHEDULES, Schedule, named_schedule
+from ddpm_np.diffusion.schedules import MOST_STEPS
 from ddpm_np.diffusion.variance import LEARNED
 
 OBJECTIVES = ("simple", "hybrid", "bound")
@@ -51,6 +52,7 @@ class DiffusionConfig:
             object.__setattr__(self, "T", len(self.betas))
             if not self.betas:
                 raise ValueError("betas is empty: give β₁..β_T")
+        count("T", self.T, 1, MOST_STEPS)
         one_of("variance", self.variance, ("small", "large", *LEARNED))
         one_of("predicts", self.predicts, PREDICTS)
 
@@ -93,7 +95,8 @@ class TrainingConfig:
     seed : int
         Of the weights, the order of the data, t, the noise and dropout.
     log_every, sample_every, save_every : int
-        Steps from one record, sample grid or checkpoint to the next; the last two are multiples of `log_every`.
+        Steps from one record, sample grid or checkpoint to the next. A run rounds the last two up to multiples of
+        `log_every`, and says so.
     keep : int
         Checkpoints to keep; the one with the least logged loss is kept as well.
     objective : {"simple", "hybrid", "bound"}
@@ -125,8 +128,10 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         one_of("objective", self.objective, OBJECTIVES)
         for name in ("steps", "batch_size", "shards", "log_every", "sample_every", "save_every", "keep"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("sample_every", "save_every"):
-            if getattr(self, name) % self.log_every:
-                raise ValueError(f"{name} must be a multiple of log_every, {self.log_every}, got {getattr(self, name)}")
+            count(name, getattr(self, name))
+        count("warmup", self.warmup, 0)
+        seed(self.seed)
+        number("learning_rate", self.learning_rate, least=0)
+        number("clip", self.clip, above=0, advice="a large one, such as 1e9, never clips")
+        for name in ("ema", "label_dropout"):
+            number(name, getattr(self, name), least=0, most=1)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, get_args, get_origin, get_type_hints
 
-_LARGE = 2**53  # below it, ints and floats are the same numbers; no setting is meaningful above it
+_MOST = sys.float_info.max
 
 
 def checked(kind: Callable[..., Any], values: dict[str, Any], names: Mapping[str, str]) -> Any:
@@ -45,9 +46,8 @@ def _is_a(value: Any, hint: Any) -> bool:
     if get_args(hint):  # a union
         return any(_is_a(value, option) for option in get_args(hint))
     if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LARGE  # nor nan
-    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool)) and (
-        hint is not int or abs(value) < _LARGE)
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _MOST  # not nan either
+    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
 
 
 def _words(hint: Any) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
+import os
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from ddpm_np.data.dataset import Batches, DataError, Dataset, Images, Prefetched, to_levels
+from ddpm_np.arguments import closest
+from ddpm_np.data.dataset import Batches, Dataset, Images, Prefetched, to_levels
 from ddpm_np.data.digits import digits
+from ddpm_np.data.errors import DataError
 from ddpm_np.data.files import read_file
 from ddpm_np.data.folder import ImageFolder
 from ddpm_np.data.published import PUBLISHED, open_published
@@ -29,20 +34,22 @@ def names() -> list[str]:
 
 
 def open_dataset(name: str, *, split: str = "train", data_dir: str | Path | None = None,
-                 shape: tuple[int, int, int] | None = None) -> Images:
+                 shape: tuple[int, int, int] | None = None, say: Callable[[str], Any] = warnings.warn) -> Images:
     """Open a data set.
 
     Parameters
     ----------
     name : str
         ``"digits"`` (inside the package); ``"mnist"``, ``"fashion-mnist"`` or ``"cifar10"``; ``"folder:PATH"`` for a
-        folder of images; or the path of a ``.npz``, ``.npy`` or ``.npy.gz`` file.
+        folder of images; or the path of a ``.npz``, ``.npy`` or ``.npy.gz`` file. ``~`` is the home folder.
     split : str
         ``"train"`` or ``"test"``; ignored by data sets without a split.
     data_dir : str, Path or None
         Folder with the files of a published data set. None: they are downloaded once and cached.
     shape : tuple of int or None
         (H, W, C) that the images of a folder are resized and cropped to.
+    say : callable
+        Called with each warning, a line of text: what a folder holds that is not used.
 
     Returns
     -------
@@ -64,13 +71,14 @@ def open_dataset(name: str, *, split: str = "train", data_dir: str | Path | None
     if name == "digits":
         return digits()
     if name in PUBLISHED:
-        return open_published(name, split, None if data_dir is None else Path(data_dir))
+        if data_dir is not None and not str(data_dir):
+            raise DataError(f"data_dir is empty: name the folder with the files of {name}, or leave it out")
+        return open_published(name, split, None if data_dir is None else Path(os.path.expanduser(data_dir)))
     if name.startswith("folder:"):
         if shape is None:
             raise DataError("a folder of images needs the shape (H, W, C) to fit them to")
-        return ImageFolder(name.removeprefix("folder:"), shape)
-    if name.endswith((".npz", ".npy", ".npy.gz")):
+        return ImageFolder(name.removeprefix("folder:"), shape, say=say)
+    if name.lower().endswith((".npz", ".npy", ".npy.gz")):
         return read_file(name)
-    close = get_close_matches(name, names(), 1)
-    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names())}, folder:PATH and FILE.npz"
+    hint = closest(name, names(), "and folder:PATH, FILE.npz, FILE.npy or FILE.npy.gz")
     raise DataError(f"no data set is called {name!r}: {hint}")

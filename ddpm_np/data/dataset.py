@@ -8,11 +8,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ddpm_np import arguments
 from ddpm_np.backend import get_backend
-
-
-class DataError(ValueError):
-    """Data that is missing, damaged or of the wrong kind."""
+from ddpm_np.data.errors import DataError
+from ddpm_np.data.labels import whole_labels
 
 
 class Images(Protocol):
@@ -50,16 +49,40 @@ class Dataset:
         Name of the data set.
     images : uint8 array of shape (N, H, W, C)
         Values 0 .. levels − 1.
-    labels : int64 array of shape (N,) or None
-        The class of each image.
+    labels : int array of shape (N,) or None
+        The class of each image, a whole number from 0; kept as int64.
     levels : int
         Number of values that an element can take: 256 for bytes, 17 for the digits.
+
+    Raises
+    ------
+    DataError
+        If the images have another dtype, shape or range, or the labels are not whole numbers from 0, one for each.
+
+    Examples
+    --------
+    >>> Dataset("two", np.zeros((2, 8, 8, 1), np.uint8), [0, -1])
+    Traceback (most recent call last):
+    ddpm_np.data.errors.DataError: 'two' has the label -1 (of image 1): labels are whole numbers from 0; ...
     """
 
     name: str
     images: np.ndarray
     labels: np.ndarray | None
     levels: int = 256
+
+    def __post_init__(self) -> None:
+        images = self.images
+        if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4:
+            array = isinstance(images, np.ndarray)
+            given = f"{images.dtype} of shape {images.shape}" if array else type(images).__name__
+            raise DataError(f"the images of {self.name!r} must be a uint8 array of shape (N, H, W, C), got {given}: "
+                            "to_levels rounds images in [−1, 1]")
+        if self.levels < 256 and images.max(initial=1) >= self.levels:
+            raise DataError(f"the images of {self.name!r} have values up to {images.max(initial=1)}: levels must be "
+                            f"above that, got {self.levels}")
+        if self.labels is not None:
+            object.__setattr__(self, "labels", whole_labels(self.labels, len(images), repr(self.name)))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -107,12 +130,20 @@ def to_levels(images: Any, levels: int = 256) -> np.ndarray:
     uint8 array
         Values 0 .. levels − 1, of the same shape.
 
+    Raises
+    ------
+    ValueError
+        If a number is nan.
+
     Examples
     --------
     >>> to_levels([-1.0, 0.1, 2.0])
     array([  0, 140, 255], dtype=uint8)
     """
-    x = np.clip(np.asarray(images, dtype=np.float64), -1, 1)
+    x = np.asarray(images, dtype=np.float64)
+    if np.isnan(x).any():
+        raise ValueError("the images are not finite numbers: check the net that they come from")
+    x = np.clip(x, -1, 1)
     return np.rint((x + 1) * ((levels - 1) / 2)).astype(np.uint8)
 
 
@@ -155,7 +186,7 @@ class Batches:
     Raises
     ------
     ValueError
-        If `size` is below 1 or the data set is empty.
+        If `size` is below 1, the data set is empty, or its labels are not whole numbers from 0.
 
     Examples
     --------
@@ -166,10 +197,12 @@ class Batches:
     """
 
     def __init__(self, dataset: Images, size: int, seed: int = 0, flip: bool = False):
-        if size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {size}")
+        arguments.count("batch_size", size)
+        arguments.seed(seed)
         if len(dataset) == 0:
             raise ValueError(f"the data set {dataset.name!r} has no images")
+        labels = dataset.labels
+        self._labels = None if labels is None else whole_labels(labels, len(dataset), repr(dataset.name))
         self.dataset, self.size, self.seed, self.flip = dataset, size, seed, flip
         self._orders: dict[int, np.ndarray] = {}
 
@@ -186,7 +219,7 @@ class Batches:
         if self.flip:
             mirrored = get_backend().random(self.seed, "flip", k, 0, self.size, ()) >> 63 == 1  # (B,)
             x_0[mirrored] = x_0[mirrored, :, ::-1]
-        return x_0, None if self.dataset.labels is None else self.dataset.labels[index]
+        return x_0, None if self._labels is None else self._labels[index]
 
     def _order(self, epoch: int) -> np.ndarray:
         if epoch not in self._orders:

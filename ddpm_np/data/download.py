@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from ddpm_np.data.dataset import DataError
+from ddpm_np.data.errors import DataError, one_line
 
 _CHUNK = 1 << 18
 
@@ -67,8 +67,8 @@ def fetch(file: RemoteFile, folder: Path) -> Path:
     for url in file.urls:
         try:
             _transfer(url, partial, file.size)
-        except (urllib.error.URLError, OSError) as error:
-            problems.append(f"{url}: {getattr(error, 'reason', error)}")
+        except (http.client.HTTPException, OSError) as error:
+            problems.append(f"{url}: {one_line(getattr(error, 'reason', error))}")
             continue
         if digest(partial, file.checksum) != file.checksum:
             partial.unlink()

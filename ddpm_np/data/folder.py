@@ -1,26 +1,29 @@
-"""A folder of images of any size, mode and orientation, read on demand.
-
-Each image is turned upright by its EXIF tag, composited onto white if it is transparent, converted to grey or RGB,
-resized to cover the net's size, and cropped at the centre.
-"""
+"""A folder of images of any size, mode and orientation, read on demand; what it holds besides is counted."""
 
 from __future__ import annotations
 
 import os
+import warnings
+from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ddpm_np.data.dataset import DataError, scale
+from ddpm_np.data.dataset import scale
+from ddpm_np.data.errors import DataError, one_line
+from ddpm_np.data.pictures import read_image, suffixes
 
-SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"))
-_MOST_PIXELS = 100_000_000  # limit for one image: a small file can claim to unpack to many gigabytes
+_MOST_KINDS = 8  # kinds of files that a warning lists
 
 
 class ImageFolder:
     """The images below a folder, as a data set that keeps only their paths in memory.
+
+    Links to folders and files are followed. Below a folder of the first level, each folder is read once, so that links
+    in a circle come to an end. `read_image` says how a file becomes an image.
 
     Parameters
     ----------
@@ -31,39 +34,105 @@ class ImageFolder:
         (H, W, C) that each image is resized and cropped to, C being 1 or 3.
     threads : int
         Images read at a time.
+    say : callable
+        Called with a line of text if the folder holds something that is not used.
+
+    Attributes
+    ----------
+    paths : list of Path
+        The images' files, sorted.
+    unused : Counter
+        Numbers of other files, by suffix or kind.
 
     Raises
     ------
     DataError
-        If the folder does not exist or has no images, or C is neither 1 nor 3.
+        If the folder does not exist or has no images, a sub-folder cannot be listed, or C is neither 1 nor 3.
     """
 
     levels = 256
 
-    def __init__(self, folder: str | Path, shape: tuple[int, int, int], threads: int = 4):
-        self.folder, self.shape = Path(folder), shape
+    def __init__(self, folder: str | Path, shape: tuple[int, int, int], threads: int = 4,
+                 say: Callable[[str], Any] = warnings.warn):
+        if not str(folder).strip():
+            raise DataError("folder: names no folder (a variable that is not set?): give folder:PATH, or folder:. for "
+                            "the current one")
+        self.folder, self.shape = Path(os.path.expanduser(folder)), shape
         self.name = f"folder:{folder}"
         if shape[2] not in (1, 3):
             raise DataError(f"a folder gives images of 1 or 3 channels, but the net takes {shape[2]}")
-        if not self.folder.is_dir():
-            raise DataError(f"there is no folder {folder}")
-        self.paths = sorted(self._find())
+        if not os.path.isdir(self.folder):
+            raise DataError(f"there is no folder {self.folder}")
+        self.unused: Counter[str] = Counter()
+        self.paths = sorted(self._search())
         if not self.paths:
-            raise DataError(f"{folder} has no images (looked for {', '.join(sorted(SUFFIXES))})")
-        parents = [path.relative_to(self.folder).parts[:-1] for path in self.paths]
-        self.labels = None
-        if all(parents):
-            classes = sorted({parts[0] for parts in parents})
-            self.labels = np.array([classes.index(parts[0]) for parts in parents], dtype=np.int64)
+            raise DataError(f"{folder} has no images (of the {len(suffixes())} suffixes that Pillow reads here, such "
+                            f"as .png){self._others('; it holds ')}")
+        self.labels = self._classes(say)
+        if self.unused:
+            say(f"{self.name}: images used: {len(self.paths):,}{self._others('; not used: ')}")
         self._readers = ThreadPoolExecutor(threads, thread_name_prefix="images")
 
-    def _find(self) -> list[Path]:
-        found = []
-        for root, folders, files in os.walk(self.folder):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            found += [Path(root, name) for name in files
-                      if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")]
+    def _search(self) -> list[Path]:
+        """Return the paths of all images, and count the rest."""
+        top = _identity(self.folder)
+        found, folders = self._list(self.folder)
+        for folder in folders:
+            inside, seen, todo = [], {top}, [folder]  # a class has its own `seen`: another may link to the same folder
+            while todo:
+                here = todo.pop()
+                place = _identity(here)
+                if place in seen:
+                    self.unused["links to a folder that was read already"] += 1
+                    continue
+                seen.add(place)
+                images, deeper = self._list(here)
+                inside += images
+                todo += deeper
+            if not inside:
+                self.unused["folders without an image"] += 1
+            found += inside
         return found
+
+    def _list(self, folder: Path) -> tuple[list[Path], list[Path]]:
+        """Return the images and the sub-folders of a folder, by name; count the rest."""
+        try:
+            with os.scandir(folder) as entries:
+                names = sorted(entry.name for entry in entries)
+        except OSError as error:
+            raise DataError(f"{folder} cannot be listed ({one_line(error)}): its images would be missing") from error
+        images, folders = [], []
+        for path in (folder / name for name in names):
+            suffix = path.suffix.lower()
+            if path.name.startswith("."):
+                self.unused["hidden files or folders"] += 1
+            elif os.path.isdir(path):
+                folders.append(path)
+            elif not os.path.isfile(path):
+                self.unused["broken links or special files"] += 1
+            elif suffix in suffixes():
+                images.append(path)
+            else:
+                self.unused[suffix or "without a suffix"] += 1
+        return images, folders[::-1]
+
+    def _classes(self, say: Callable[[str], Any]) -> np.ndarray | None:
+        """Return the label of each image, the number of its first-level folder; None if an image lies beside those."""
+        parents = [path.relative_to(self.folder).parts[:-1] for path in self.paths]
+        beside = sum(not parts for parts in parents)
+        if not beside:
+            numbers = {name: number for number, name in enumerate(sorted({parts[0] for parts in parents}))}
+            return np.array([numbers[parts[0]] for parts in parents], dtype=np.int64)
+        if beside < len(parents):
+            say(f"{self.name}: {beside:,} of {len(parents):,} images lie in no sub-folder, so there are no labels")
+        return None
+
+    def _others(self, before: str) -> str:
+        """Return what is not used, as the end of a sentence; empty if there is nothing."""
+        kinds = [f"{kind} {count:,}" for kind, count in self.unused.most_common()]
+        rest = sum(count for _, count in self.unused.most_common()[_MOST_KINDS:])
+        kinds[_MOST_KINDS:] = [f"others {rest:,}"] if rest else []
+        return before + ", ".join(one_line(kind) for kind in kinds) if kinds else ""
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -79,54 +148,10 @@ class ImageFolder:
         return scale(self.raw(index), self.levels)
 
 
-def read_image(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
-    """Read an image file as bytes of the given shape.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    shape : tuple of int
-        (H, W, C) of the result, C being 1 or 3.
-
-    Returns
-    -------
-    uint8 array of shape (H, W, C)
-        The image.
-
-    Raises
-    ------
-    DataError
-        If the file is not an image, is damaged, or claims more than 100 million pixels.
-    """
-    from PIL import Image, ImageOps
-
-    h, w, c = shape
-    mode = "RGB" if c == 3 else "L"
+def _identity(folder: Path) -> tuple[int, int]:
+    """Return what all names of a folder have in common."""
     try:
-        with Image.open(path) as image:
-            if image.width * image.height > _MOST_PIXELS:
-                raise DataError(f"{path} claims {image.width}×{image.height} pixels: images of more than "
-                                f"{_MOST_PIXELS:,} pixels are refused")
-            image.draft(mode, (2 * w, 2 * h))  # a JPEG is decoded at a fraction of its size if that is enough
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
-                solid = upright.convert("RGBA")
-                upright = Image.alpha_composite(Image.new("RGBA", solid.size, "white"), solid)
-            elif upright.mode.startswith("I") or upright.mode == "F":
-                upright = _sixteen_bits(upright)
-            fitted = ImageOps.fit(upright.convert(mode), (w, h), Image.Resampling.LANCZOS)
-    except DataError:
-        raise
-    except Exception as error:  # the decoder of a damaged image can raise anything
-        raise DataError(f"{path} is not a readable image ({type(error).__name__}: {error})") from error
-    return np.asarray(fitted, dtype=np.uint8).reshape(shape)
-
-
-def _sixteen_bits(image: Any) -> Any:
-    """Convert a 16-bit or 32-bit image to bytes, 65,535 to 255; PIL's own conversion would clip at 255."""
-    from PIL import Image
-
-    values = np.asarray(image, dtype=np.float64)
-    top = 65535.0 if values.max(initial=0) > 255 else 255.0
-    return Image.fromarray(np.clip(values * (255 / top) + 0.5, 0, 255).astype(np.uint8))
+        state = os.stat(folder)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read ({one_line(error)})") from error
+    return state.st_dev, state.st_ino

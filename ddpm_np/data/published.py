@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ddpm_np.data.cifar import read_cifar
-from ddpm_np.data.dataset import DataError, Dataset
+from ddpm_np.data.dataset import Dataset
 from ddpm_np.data.download import RemoteFile, fetch
+from ddpm_np.data.errors import DataError
 from ddpm_np.data.idx import read_idx
 
 
@@ -30,20 +31,29 @@ class PublishedDataset:
 
 
 def _find(folder: Path, name: str) -> Path:
-    """Return the path of a file in the folder, gzipped or not."""
-    for path in (folder / name, folder / name.removesuffix(".gz")):
+    """Return the path of an IDX file in the folder, gzipped or not.
+
+    Kaggle's archive writes its name with a dot, train-images.idx3-ubyte, or puts it into a folder of its name.
+    """
+    plain = name.removesuffix(".gz")
+    dotted = plain.replace("-idx", ".idx")
+    files = [f"{plain}.gz", plain, f"{dotted}.gz", dotted]
+    for path in (folder / place / file for place in ("", plain, dotted) for file in files):
         if path.is_file():
             return path
-    raise DataError(f"{folder} has no {name}")
+    raise DataError(f"{folder} has no {name}, with or without .gz, nor {dotted}")
 
 
 def _read_mnist(name: str, folder: Path, split: str) -> Dataset:
     prefix = "train" if split == "train" else "t10k"
     images_path = _find(folder, f"{prefix}-images-idx3-ubyte.gz")
     images = read_idx(images_path, 3)  # (N, H, W)
-    labels = read_idx(_find(folder, f"{prefix}-labels-idx1-ubyte.gz"), 1)  # (N,)
+    labels_path = _find(folder, f"{prefix}-labels-idx1-ubyte.gz")
+    labels = read_idx(labels_path, 1)  # (N,)
     if len(images) != len(labels):
         raise DataError(f"{images_path} has {len(images):,} images, but there are {len(labels):,} labels")
+    if labels.max() > 9:
+        raise DataError(f"{labels_path} has the label {labels.max()}: the labels of {name} are 0 to 9")
     return Dataset(name, images[..., None], labels.astype("int64"))
 
 
@@ -112,13 +122,14 @@ def open_published(name: str, split: str, data_dir: Path | None) -> Dataset:
 
 
 def cache() -> Path:
-    """Return the folder of downloads: $DDPM_NP_DATA, or ddpm_np in the user's cache folder.
+    """Return the folder of downloads: $DDPM_NP_DATA, or ddpm_np in the user's cache folder. An empty variable is none.
 
     Returns
     -------
     Path
         The folder.
     """
-    if "DDPM_NP_DATA" in os.environ:
-        return Path(os.environ["DDPM_NP_DATA"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "ddpm_np"
+    named = os.environ.get("DDPM_NP_DATA")
+    if named:
+        return Path(os.path.expanduser(named))
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ddpm_np"

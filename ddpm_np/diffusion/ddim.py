@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from ddpm_np import arguments
 from ddpm_np.backend import Array, Ints, of, real_dtype
 from ddpm_np.diffusion.images import same_shape, times
 from ddpm_np.diffusion.reverse import Reverse, predict
@@ -138,8 +139,7 @@ def step(reverse: Reverse, x_t: Array, t: Ints, t_prev: Ints, eta: float, noise:
     ValueError
         As `ddim_step`.
     """
-    if not 0 <= eta <= 1:
-        raise ValueError(f"eta must be from 0 to 1, got {eta}")
+    arguments.number("eta", eta, least=0, most=1)
     if eta > 0 and noise is None:
         raise ValueError(f"eta = {eta} needs noise, standard normal of shape {tuple(x_t.shape)}, got None")
     xp = of(x_t)
@@ -282,8 +282,7 @@ def ddim_invert(reverse: Reverse, x_0: Array, steps: Sequence[int], *,
     >>> [(t, x.round(12)) for t, x in ddim_invert(reverse, np.array([[1.0]]), [2, 1])]  # 4/5 + 3/5, 3/5 + 4/5
     [(1, array([[1.4]])), (2, array([[1.4]]))]
     """
-    if iterations < 1:
-        raise ValueError(f"iterations must be at least 1, got {iterations}")
+    arguments.count("iterations", iterations)
     x_s = x_0
     for s, t in pairwise([0, *reversed(descending(reverse.schedule, steps))]):
         now = times(x_0, t)  # (N,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from ddpm_np import arguments
 from ddpm_np.backend import Array, Ints, of
 from ddpm_np.diffusion.forward import q_sample, q_step
 from ddpm_np.diffusion.images import same_shape, times
@@ -115,9 +116,8 @@ def interpolate(reverse: Reverse, x_0: Array, y_0: Array, t: int, fractions: Arr
     >>> [(s, x.ravel().round(12)) for s, x, _ in chain]  # √ᾱ₁ = 4/5: the mix λ·4/5, then λ
     [(1, array([0.2])), (0, array([0.25]))]
     """
-    T, xp = reverse.schedule.T, of(x_0)
-    if not 0 <= t <= T:
-        raise ValueError(f"the depth t must be from 0 to T = {T}, got {t}")
+    xp = of(x_0)
+    arguments.count("the depth t", t, 0, reverse.schedule.T)
     same_shape("y_0", y_0, x_0)
     x_t, y_t = (q_sample(reverse.schedule, x[None, ...], times(x[None, ...], t), z[None, ...])
                 for x, z in ((x_0, noise_x), (y_0, noise_y)))  # (1, H, W, C) each
@@ -181,8 +181,7 @@ def inpaint(reverse: Reverse, known: Array, mask: Array, x_T: Array, noise_at: C
     >>> [(t, x.round(12)) for t, x, _ in chain]  # known: 4/5·x₀, then x₀; unknown: 0.6/(3/4), then 0.8/(4/5)
     [(1, array([[0.4, 0.8]])), (0, array([[0.5, 1. ]]))]
     """
-    if repeats < 1:
-        raise ValueError(f"repeats must be at least 1, got {repeats}")
+    arguments.count("repeats", repeats)
     same_shape("the mask", mask, known)
     schedule, xp, x = reverse.schedule, of(known), x_T
     given = xp.where(mask, known, xp.zeros_like(known))  # (N, …): what is unknown may be nan

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from ddpm_np import arguments
 from ddpm_np.backend import Array, of
 from ddpm_np.diffusion.ddim import descending
 from ddpm_np.diffusion.images import same_shape, times
@@ -110,9 +111,8 @@ def annealed_langevin(reverse: Reverse, x_T: Array, steps: Sequence[int], noise_
     >>> [(t, x.round(12)) for t, x, _ in chain]  # score and noise are 0: only the signal is rescaled
     [(2, array([[0.6]])), (1, array([[0.8]])), (0, array([[1.]]))]
     """
-    if per_level < 1 or not 0 < size < 4:
-        raise ValueError(f"per_level must be at least 1 and size between 0 and 4 (beyond, the steps diverge), got "
-                         f"{per_level} and {size}")
+    arguments.count("per_level", per_level)
+    arguments.number("size", size, above=0, below=4, advice="beyond, the steps diverge")
     schedule, x, before = reverse.schedule, x_T, None
     for t in descending(schedule, steps):
         now = times(x, t)  # (N,)

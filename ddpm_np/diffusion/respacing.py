@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+from ddpm_np import arguments
 from ddpm_np.backend import Array, Ints, get_backend, of, to_host
 from ddpm_np.diffusion.reverse import Reverse
 from ddpm_np.diffusion.schedule import Schedule
@@ -56,10 +57,8 @@ def timesteps(T: int, n: int, spacing: str = "trailing") -> list[int]:
     >>> timesteps(1000, 4, "linspace"), timesteps(1000, 4, "quadratic")
     ([1000, 667, 334, 1], [1000, 445, 112, 1])
     """
-    if spacing not in SPACINGS:
-        raise ValueError(f"spacing must be one of {', '.join(SPACINGS)}, got {spacing!r}")
-    if not 1 <= n <= T:
-        raise ValueError(f"the number of steps must be from 1 to T = {T}, got {n}")
+    arguments.one_of("spacing", spacing, SPACINGS)
+    n = arguments.count("the number of steps", n, 1, T)
     if spacing == "leading":
         return [1 + i * (T // n) for i in reversed(range(n))]
     if spacing == "trailing":

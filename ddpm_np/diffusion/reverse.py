@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ddpm_np import arguments
 from ddpm_np.backend import Array, Ints, of, plain
 from ddpm_np.diffusion.parameterisation import predict_eps, predict_x0, x0_from_mean
 from ddpm_np.diffusion.posterior import posterior_mean
@@ -63,8 +64,7 @@ class Reverse:
     clip: bool = False
 
     def __post_init__(self) -> None:
-        if self.predicts not in PREDICTS:
-            raise ValueError(f"predicts must be one of {', '.join(PREDICTS)}, got {self.predicts!r}")
+        arguments.one_of("predicts", self.predicts, PREDICTS)
 
 
 _TO_X0: dict[str, Callable[[Schedule, Array, Ints, Array], Array]] = {

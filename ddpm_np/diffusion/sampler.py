@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ddpm_np import arguments
 from ddpm_np.backend import Array, Backend, Ints, get_backend, of
 from ddpm_np.diffusion.images import same_shape, times
 from ddpm_np.diffusion.reverse import Reverse, p_mean_log_variance
@@ -144,8 +145,7 @@ def ancestral(reverse: Reverse, x_T: Array, noise_at: NoiseAt, *,
     """
     T, x = reverse.schedule.T, x_T
     start = T if start is None else start
-    if not 0 <= start <= T:
-        raise ValueError(f"start must be from 0 to T = {T}, got {start}")
+    arguments.count("start", start, 0, T)
     for t in range(start, 0, -1):
         noise = noise_at(t) if t > 1 else of(x).zeros_like(x)
         now = times(x, t)  # (N,)

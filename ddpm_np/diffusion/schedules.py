@@ -8,18 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from ddpm_np import arguments
 from ddpm_np.backend import get_backend
 from ddpm_np.diffusion.schedule import Schedule
 
+MOST_STEPS = 1_000_000  # T of a schedule
 _host = get_backend("numpy").xp
 
 
 def _check(T: int) -> None:
-    """Raise unless T is an int of at least 1."""
-    if not hasattr(T, "__index__"):
-        raise TypeError(f"T must be an int, got {T!r}")
-    if T < 1:
-        raise ValueError(f"T must be at least 1, got {T}")
+    """Raise unless T is an int from 1 to a million."""
+    arguments.count("T", T, 1, MOST_STEPS)
 
 
 def linear_schedule(T: int, start: float = 1e-4, end: float = 0.02) -> Schedule:
@@ -400,10 +399,5 @@ def named_schedule(name: str, T: int, start: float = 1e-4, end: float = 0.02) ->
     >>> named_schedule("jsd", 4).alpha_bar
     array([1.  , 0.75, 0.5 , 0.25, 0.  ])
     """
-    if name not in SCHEDULES:
-        from difflib import get_close_matches
-
-        close = get_close_matches(str(name), SCHEDULES, 1)
-        raise ValueError(f"no schedule is called {name!r}: "
-                         + (f"did you mean {close[0]!r}?" if close else f"there are {', '.join(SCHEDULES)}"))
+    arguments.known([name], SCHEDULES, "schedule")
     return SCHEDULES[name](T, start, end)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ddpm_np import arguments
 from ddpm_np.autograd import ops
 from ddpm_np.autograd.tensor import gradients, no_grad
-from ddpm_np.data.dataset import DataError, Images, epoch_order
+from ddpm_np.data.dataset import Images, epoch_order
+from ddpm_np.data.errors import DataError
+from ddpm_np.data.labels import whole_labels
 from ddpm_np.data.published import cache
 from ddpm_np.evaluate.features import VERSION, ClassifierFeatures, Training
 from ddpm_np.models import Classifier, ClassifierConfig
@@ -88,9 +92,10 @@ def train_classifier(dataset: Images, held_out: Images | None = None, *, steps: 
     if held_out.shape != dataset.shape or _labels(held_out).max() >= classes:
         raise DataError(f"{held_out.name!r} is held out for {dataset.name!r}, but its images or labels are of another "
                         "kind: give a split of the same data set")
-    if min(1 if steps is None else steps, batch_size) < 1 or not learning_rate > 0:
-        raise ValueError("steps, batch_size and learning_rate must be positive, got "
-                         f"{steps}, {batch_size} and {learning_rate}")
+    if steps is not None:
+        arguments.count("steps", steps)
+    arguments.count("batch_size", batch_size)
+    arguments.number("learning_rate", learning_rate, above=0)
     steps = steps or max(200, 3 * len(index) // batch_size)
 
     height, width, channels = dataset.shape
@@ -112,9 +117,10 @@ def _labels(dataset: Images) -> np.ndarray:
     if labels is None:
         raise DataError(f"the data set {dataset.name!r} has no labels: a classifier learns from labels; compare by "
                         "pixels, or by a classifier of another data set with images of that shape")
-    if len(labels) < 10 or labels.min() < 0:
-        raise DataError(f"a classifier needs at least 10 images with labels from 0, {dataset.name!r} has {len(labels)} "
-                        f"and labels from {labels.min(initial=0)}")
+    labels = whole_labels(labels, len(dataset), repr(dataset.name))
+    if len(labels) < 10:
+        raise DataError(f"a classifier needs at least 10 images with labels from 0, {dataset.name!r} has "
+                        f"{len(labels)}")
     return labels
 
 
@@ -239,7 +245,7 @@ def load_classifier(path: str | Path) -> ClassifierFeatures:
 
 
 def classifier_features(dataset: Images, held_out: Images | None = None, *, folder: str | Path | None = None,
-                        workers: int | None = None) -> ClassifierFeatures:
+                        workers: int | None = None, say: Callable[[str], Any] = warnings.warn) -> ClassifierFeatures:
     """Return the classifier of a data set, loading it from the cache or training and caching it.
 
     Parameters
@@ -252,6 +258,8 @@ def classifier_features(dataset: Images, held_out: Images | None = None, *, fold
         Folder of the cached files. None: ``classifiers`` beside the downloaded data sets.
     workers : int or None
         Threads for the training, as in `train_classifier`.
+    say : callable
+        Called with a line if the classifier cannot be cached.
 
     Returns
     -------
@@ -268,6 +276,11 @@ def classifier_features(dataset: Images, held_out: Images | None = None, *, fold
     name = re.sub(r"[^A-Za-z0-9]+", "-", dataset.name).strip("-")
     data = "-".join(fingerprint(images) for images in (dataset, held_out) if images is not None)
     path = Path(folder or cache() / "classifiers") / f"{name}-{data}-v{VERSION}.safetensors"
-    if not path.exists():
-        save_classifier(path, train_classifier(dataset, held_out, workers=workers))
-    return load_classifier(path)
+    if path.exists():
+        return load_classifier(path)
+    trained = train_classifier(dataset, held_out, workers=workers)
+    try:
+        save_classifier(path, trained)
+    except OSError as error:
+        say(f"the classifier cannot be kept for the next time ({path}: {error.strerror or error})")
+    return trained

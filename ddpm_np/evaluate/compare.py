@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ddpm_np import arguments
 from ddpm_np.backend import Array
 from ddpm_np.data.dataset import Images
 from ddpm_np.evaluate.distances import Estimate, fid, inception_score, kid, precision_recall
 from ddpm_np.evaluate.features import Classifies, Features, checked_images
 
-WEIGHTS = {"ema": "EMA weights", "model": "last weights, not averaged", "none": "real images, no weights"}
+WEIGHTS = {"ema": "EMA weights", "model": "last weights, not averaged", "none": "real images, no weights",
+           "unknown": "unknown weights"}
+LEAST = 20  # images on each side
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,8 @@ class Figure:
     references : int
         Number of reference images.
     weights : str
-        Weights that generated the images: ``"ema"`` (the moving average), ``"model"`` (the last ones) or ``"none"``
-        (real images).
+        Weights that generated the images: ``"ema"`` (the moving average), ``"model"`` (the last ones), ``"none"`` (real
+        images) or ``"unknown"``.
 
     Raises
     ------
@@ -67,8 +70,7 @@ class Figure:
         for what in ("name", "method", "features", "reference"):
             if not getattr(self, what).strip():
                 raise ValueError(f"a figure's {what} is empty: state what the number depends on")
-        if self.weights not in WEIGHTS:
-            raise ValueError(f"weights must be 'ema', 'model' or 'none' (real images), got {self.weights!r}")
+        arguments.one_of("weights", self.weights, WEIGHTS)
         if not (math.isfinite(self.value) and 0 <= self.error < math.inf):
             raise ValueError(f"{self.name} is {self.value} with error {self.error}: expected finite numbers")
 
@@ -120,10 +122,12 @@ def compare(samples: Array, reference: Array, features: Features, *, reference_n
     >>> [figure.name for figure in figures]
     ['FID', 'KID', 'precision', 'recall']
     """
+    arguments.seed(seed)
     samples, reference = checked_images(samples), checked_images(reference)
     n, m = len(samples), len(reference)
-    if min(n, m) < 20:
-        raise ValueError(f"expected at least 20 samples and 20 of the reference, got {n} and {m}: draw more images")
+    if min(n, m) < LEAST:
+        raise ValueError(f"expected at least {LEAST} samples and {LEAST} of the reference, got {n} and {m}: draw more "
+                         "images")
     if samples.shape[1:] != reference.shape[1:]:
         raise ValueError(f"the samples are {samples.shape[1:]} images and the reference {reference.shape[1:]}: compare "
                          "with the data set that the net was trained on")
@@ -176,7 +180,8 @@ def floor(train: Images, test: Images, features: Features, *, images: int = 10_0
     ValueError
         As `compare` does.
     """
-    images = min(images, len(train), len(test))
+    arguments.seed(seed)
+    images = min(arguments.count("images", images), len(train), len(test))
     generator = np.random.default_rng(seed)
     x, y = (data.scaled(np.sort(generator.permutation(len(data))[:images])) for data in (train, test))
     return compare(x, y, features, reference_name=f"{test.name} test (samples: {train.name} train)", weights="none",

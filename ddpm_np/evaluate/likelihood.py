@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ddpm_np import diffusion
+from ddpm_np import arguments, diffusion
 from ddpm_np.backend import Array, Ints, to_host
 from ddpm_np.data.dataset import Images
 from ddpm_np.sampling import ImageGenerator
@@ -69,7 +69,7 @@ class Likelihood:
     dataset : str
         Name of the data set.
     split : str
-        Its split, ``"train"`` or ``"test"``.
+        Its split, ``"train"`` or ``"test"``; empty if it has none.
     images : int
         Number of images.
     levels : int
@@ -132,7 +132,8 @@ class Likelihood:
         return cls(**{**values, **curves})
 
     def __str__(self) -> str:
-        lines = [f"bits per dimension of {self.images:,} images of {self.dataset} {self.split} ({self.levels} levels); "
+        data = f"{self.dataset} {self.split}".strip()
+        lines = [f"bits per dimension of {self.images:,} images of {data} ({self.levels} levels); "
                  f"T = {self.T}, variance {self.variance}, {self.weights} weights after {self.step:,} steps"]
         for name, curve in (("x̂₀ not clipped", self.unclipped), ("x̂₀ clipped", self.clipped)):
             parts = ", ".join(f"{key} {value:.4f}" for key, value in curve.parts.items())
@@ -183,15 +184,16 @@ def likelihood(generator: ImageGenerator, dataset: Images, images: int, *, split
     -----
     Section 4.3 of Ho et al. (2020); `ddpm_np.diffusion.send` has the equations.
     """
-    if not 1 <= images <= len(dataset):
-        raise ValueError(f"images must be from 1 to {len(dataset):,}, the size of {dataset.name!r}, got {images}")
+    arguments.count("images", images, 1, len(dataset), f"{dataset.name!r} has no more")
+    arguments.count("batch_size", batch_size)
+    arguments.seed(seed)
     T, device, levels = generator.schedule.T, generator.backend, dataset.levels
-    index = np.random.default_rng(seed).permutation(len(dataset))[:images]
+    index = np.sort(np.random.default_rng(seed).permutation(len(dataset))[:images])  # in any batch, i has one noise
     rates = {clip: np.empty((T + 1, images)) for clip in (False, True)}  # [t, image]
     squares = {clip: np.empty((T + 1, images)) for clip in (False, True)}
     for first in range(0, images, batch_size):
         rows = slice(first, min(first + batch_size, images))
-        x_0 = device.to_device(dataset.scaled(np.sort(index[rows])).astype(generator.dtype))  # (n, H, W, C)
+        x_0 = device.to_device(dataset.scaled(index[rows]).astype(generator.dtype))  # (n, H, W, C)
         n, reverse = len(x_0), generator.reverse_of(len(x_0), first)
         shared = _evaluated_once(reverse.model)
 

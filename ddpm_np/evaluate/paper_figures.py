@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ddpm_np import diffusion
+from ddpm_np.arguments import SEEDS
 from ddpm_np.backend import Array, to_host
 from ddpm_np.data.dataset import Images
 from ddpm_np.sampling import ImageGenerator
@@ -62,7 +63,7 @@ def shared_latents(generator: ImageGenerator, *, parts: int = 4, each: int = 8, 
     each : int
         Chains that share an x_t.
     seed : int
-        Seed of the first chain; the others use seed + 1.
+        Seed of the first chain; the others use the next one.
     steps : int or None
         Steps of the chain, respaced. None: all T.
     on_step : callable
@@ -84,7 +85,7 @@ def shared_latents(generator: ImageGenerator, *, parts: int = 4, each: int = 8, 
         latents[t] = x
     rows = []
     for depth in chosen:
-        own = generator.noise(seed + 1, 0, each)  # another seed, so that no chain reuses the first chain's noise
+        own = generator.noise((seed + 1) % SEEDS, 0, each)  # another seed: no chain reuses the first one's noise
         x_t = generator.backend.xp.concat([latents[depth]] * each, axis=0)  # (each, H, W, C)
         for t, x, _ in diffusion.ancestral(many, x_t, own.at_step, start=depth):
             on_step(t)

@@ -25,14 +25,14 @@ import numpy as np
 from ddpm_np.backend import Array
 from ddpm_np.config import Config, DiffusionConfig
 from ddpm_np.interop import tensors
-from ddpm_np.interop.settings import VERSION, diffusion_config, their_diffusion_config, their_unet_config, unet_config
+from ddpm_np.interop.keys import VERSION, check_pipeline
+from ddpm_np.interop.settings import diffusion_config, their_diffusion_config, their_unet_config, unet_config
 from ddpm_np.interop.tensors import read_json
 from ddpm_np.models import UNet
 from ddpm_np.storage import safetensors_pieces, write_atomically
 
 _OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}  # of attention, in old files
 _LABELS = "class_embedding"  # (num_classes, D) in both; in diffusers, the weight of a layer of this name
-_PIPELINES = ("DDPMPipeline", "DDIMPipeline")
 FILES = ("model_index.json", "config.json", "scheduler_config.json", tensors.NAME, tensors.INDEX)
 
 
@@ -145,9 +145,7 @@ def load_pipeline(folder: str | Path, *, dtype: str = "float32", backend: Any = 
         learned = net.config.out_channels == 2 * net.config.in_channels
         return net, DiffusionConfig(variance="learned_range" if learned else "large")
     with _about(folder / "model_index.json"):
-        kind = read_json(folder / "model_index.json").get("_class_name")
-        if kind not in _PIPELINES:
-            raise ValueError(f"_class_name is {kind!r}, expected one of {', '.join(_PIPELINES)}")
+        check_pipeline(read_json(folder / "model_index.json"))
     unet, scheduler = (folder / part if (folder / part).is_dir() else folder for part in ("unet", "scheduler"))
     settings = scheduler / "scheduler_config.json"
     with _about(settings):

@@ -1,7 +1,7 @@
 """Translate configurations from and to diffusers: of the net (UNet2DModel) and of the schedule (DDPMScheduler).
 
-A missing key has diffusers' default, not the paper's. A setting without a counterpart here is refused by name: ignoring
-it would give a net with other outputs.
+A missing key has diffusers' default, not the paper's. A setting without a counterpart here is refused by name (`keys`):
+ignoring it would give a net with other outputs.
 """
 
 from __future__ import annotations
@@ -9,43 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ddpm_np.arguments import number
 from ddpm_np.config import DiffusionConfig, checked
+from ddpm_np.interop.keys import SCHEDULER, SCHEDULERS, UNET, VERSION
 from ddpm_np.models import UNetConfig
 
-VERSION = "0.42.1"  # of diffusers, with which the written folders were tested
-
-# The defaults of UNet2DModel and of the schedulers (diffusers 0.42.1).
-UNET_DEFAULTS: dict[str, Any] = {
-    "sample_size": None, "in_channels": 3, "out_channels": 3, "center_input_sample": False,
-    "time_embedding_type": "positional", "time_embedding_dim": None, "freq_shift": 0, "flip_sin_to_cos": True,
-    "down_block_types": ("DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
-    "mid_block_type": "UNetMidBlock2D",
-    "up_block_types": ("AttnUpBlock2D", "AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
-    "block_out_channels": (224, 448, 672, 896), "layers_per_block": 2, "mid_block_scale_factor": 1,
-    "downsample_padding": 1, "downsample_type": "conv", "upsample_type": "conv", "dropout": 0.0, "act_fn": "silu",
-    "attention_head_dim": 8, "norm_num_groups": 32, "attn_norm_num_groups": None, "norm_eps": 1e-5,
-    "resnet_time_scale_shift": "default", "add_attention": True, "class_embed_type": None, "num_class_embeds": None,
-    "num_train_timesteps": None,
-}
-SCHEDULER_DEFAULTS: dict[str, Any] = {
-    "num_train_timesteps": 1000, "beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear", "trained_betas": None,
-    "variance_type": "fixed_small", "clip_sample": True, "prediction_type": "epsilon", "thresholding": False,
-    "dynamic_thresholding_ratio": 0.995, "clip_sample_range": 1.0, "sample_max_value": 1.0,
-    "timestep_spacing": "leading", "steps_offset": 0, "rescale_betas_zero_snr": False, "set_alpha_to_one": True,
-}
-
-# Keys with a counterpart here for these values only.
-_UNET_ONLY: dict[str, tuple[Any, ...]] = {
-    "center_input_sample": (False,), "time_embedding_type": ("positional",), "mid_block_type": ("UNetMidBlock2D",),
-    "mid_block_scale_factor": (1,), "downsample_type": ("conv",), "upsample_type": ("conv",),
-    "act_fn": ("silu", "swish"), "attn_norm_num_groups": (None,), "resnet_time_scale_shift": ("default",),
-    "add_attention": (True,), "class_embed_type": (None,), "downsample_padding": (0, 1),
-}
-_SCHEDULER_ONLY: dict[str, tuple[Any, ...]] = {
-    "thresholding": (False,), "clip_sample_range": (1,), "rescale_betas_zero_snr": (False,),
-    "set_alpha_to_one": (True,),
-}
-_WITHOUT_MEANING = ("tensor_format",)  # of the first versions of diffusers, which also took NumPy arrays
 _SCHEDULES = {"linear": "linear", "scaled_linear": "quadratic", "squaredcos_cap_v2": "cosine", "sigmoid": "sigmoid"}
 _PREDICTS = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
 _VARIANCES = {"fixed_small": "small", "fixed_small_log": "small", "fixed_large": "large",
@@ -57,7 +25,6 @@ _UNET_NAMES = {  # ours: theirs, of values that are the same in both
 }
 _DIFFUSION_NAMES = {"T": "num_train_timesteps", "beta_start": "beta_start", "beta_end": "beta_end",
                     "betas": "trained_betas", "clip_sample": "clip_sample"}
-_SCHEDULERS = ("DDPMScheduler", "DDIMScheduler")
 
 
 def unet_config(found: Mapping[str, Any], image_size: int | tuple[int, int] | None = None) -> UNetConfig:
@@ -82,7 +49,7 @@ def unet_config(found: Mapping[str, Any], image_size: int | tuple[int, int] | No
     """
     if found.get("_class_name", "UNet2DModel") != "UNet2DModel":
         raise ValueError(f"_class_name is {found['_class_name']!r}, expected 'UNet2DModel'")
-    theirs = _complete(found, UNET_DEFAULTS, _UNET_ONLY)
+    theirs = UNET.complete(found)
     widths, down, up = (list(theirs[key]) if isinstance(theirs[key], (list, tuple)) else [] for key in (
         "block_out_channels", "down_block_types", "up_block_types"))
     if not widths or not len(widths) == len(down) == len(up):
@@ -140,7 +107,7 @@ def their_unet_config(config: UNetConfig) -> dict[str, Any]:
                          "number of channels at every level; train with head_dim instead")
     return {
         "_class_name": "UNet2DModel", "_diffusers_version": VERSION, **{
-            key: values[0] for key, values in _UNET_ONLY.items()},
+            key: values[0] for key, values in UNET.only.items()},
         **{key: getattr(config, ours) for ours, key in _UNET_NAMES.items()},
         "sample_size": config.size[0] if config.size[0] == config.size[1] else list(config.size),
         "out_channels": config.out_channels or config.in_channels, "time_embedding_dim": None,
@@ -170,18 +137,24 @@ def diffusion_config(found: Mapping[str, Any]) -> DiffusionConfig:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If a setting is not supported here; the message names it.
     """
     kind = found.get("_class_name", "DDPMScheduler")
-    if kind not in _SCHEDULERS:
-        raise ValueError(f"_class_name is {kind!r}, expected one of {', '.join(_SCHEDULERS)}")
-    theirs = _complete(found, SCHEDULER_DEFAULTS, _SCHEDULER_ONLY)
+    if kind not in SCHEDULERS:
+        raise ValueError(f"_class_name is {kind!r}, expected one of {', '.join(SCHEDULERS)}")
+    theirs = SCHEDULER.complete(found)
+    _check_sampling(theirs)
     names = {"beta_schedule": _SCHEDULES, "prediction_type": _PREDICTS, "variance_type": _VARIANCES}
     schedule, predicts, variance = (_counterpart(key, theirs[key], known) for key, known in names.items())
     same = {ours: theirs[key] for ours, key in _DIFFUSION_NAMES.items()}
-    return checked(DiffusionConfig, {**same, "schedule": schedule, "variance": variance, "predicts": predicts},
-                   _DIFFUSION_NAMES)
+    config = checked(DiffusionConfig, {**same, "schedule": schedule, "variance": variance, "predicts": predicts},
+                     _DIFFUSION_NAMES)
+    given = {"num_train_timesteps", "timesteps"} & {*found}
+    if given and theirs["num_train_timesteps"] != config.T:  # T is the number of betas
+        raise ValueError(f"num_train_timesteps is {theirs['num_train_timesteps']} and trained_betas has {config.T} "
+                         "numbers: make them agree")
+    return config
 
 
 def their_diffusion_config(config: DiffusionConfig) -> dict[str, Any]:
@@ -223,18 +196,12 @@ def their_diffusion_config(config: DiffusionConfig) -> dict[str, Any]:
     }
 
 
-def _complete(found: Mapping[str, Any], defaults: Mapping[str, Any], only: Mapping[str, tuple[Any, ...]],
-              ) -> dict[str, Any]:
-    """Fill in diffusers' defaults; raise ValueError for an unknown key or a value without a counterpart here."""
-    given = {key: value for key, value in found.items() if not key.startswith("_") and key not in _WITHOUT_MEANING}
-    for key, value in given.items():
-        if key not in defaults and value not in (None, False):
-            raise ValueError(f"{key!r} is an unknown key: expected only those of UNet2DModel and its schedulers in "
-                             f"diffusers {VERSION}")
-        if key in only and not any(value == known and isinstance(value, bool) == isinstance(known, bool)
-                                   for known in only[key]):
-            raise ValueError(f"{key} {value!r} is not supported, only {' or '.join(map(repr, only[key]))}")
-    return {**defaults, **given}
+def _check_sampling(theirs: Mapping[str, Any]) -> None:
+    """Check the settings that are not translated: of shorter chains, and of clipping where there is none."""
+    for key in ("clip_sample_range", "dynamic_thresholding_ratio", "sample_max_value", "steps_offset"):
+        number(key, theirs[key])
+    if theirs["clip_sample"] is not False and theirs["clip_sample_range"] != 1:
+        raise ValueError(f"clip_sample_range {theirs['clip_sample_range']!r} is not supported, only 1.0")
 
 
 def _sizes(key: str, values: Any) -> None:

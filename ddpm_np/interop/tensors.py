@@ -17,6 +17,21 @@ import numpy as np
 NAME = "diffusion_pytorch_model.safetensors"
 INDEX = f"{NAME}.index.json"
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+_SAVE = f"open it with UNet2DModel.from_pretrained in diffusers and write it with save_pretrained, as {NAME}"
+_PICKLE = f"a pickle, which may run code when it is opened: get {NAME} instead, or {_SAVE}"
+_OTHERS = {  # what may be in a folder in place of the weights, the first that is there
+    "diffusion_pytorch_model-*-of-*.safetensors": f"one part of several whose index {INDEX} is missing: get it as well",
+    f"{NAME}.index.*.json": f"the index of a variant, such as half precision, in several parts: get {INDEX} and "
+                             "its parts, or convert it with UNet2DModel.from_pretrained(…, variant=…).save_pretrained",
+    "diffusion_pytorch_model.*.safetensors": f"a variant of the weights, such as half precision: get {NAME}, or rename "
+                                             "this file to it (float16 becomes float32 exactly)",
+    "*.safetensors": f"not a UNet2DModel's file, which is called {NAME}: name the folder of a net",
+    **dict.fromkeys(("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl"), _PICKLE),
+    "*.msgpack": f"the weights of a Flax net, not {NAME}: convert it with an older diffusers (from_flax=True)",
+    "*.onnx": f"an ONNX graph, not {NAME}: get the weights that it was made from",
+    "*.h5": f"the weights of a TensorFlow net, not {NAME}: get those of PyTorch",
+    "*.gguf": f"a quantised file, not {NAME}: get the weights that it was made from",
+}
 _PICKLES = (b"PK", b"\x80")  # first bytes of PyTorch's own files, new and old
 
 
@@ -44,10 +59,7 @@ def open_folder(folder: Path) -> dict[str, np.ndarray]:
     if not index.is_file():
         if (folder / NAME).is_file():
             return open_file(folder / NAME)
-        for other in sorted(folder.glob("*.bin")):
-            raise ValueError(f"{other} is a pickle, which may run code when it is opened: get {NAME} instead, or "
-                             "convert it with diffusers' save_pretrained")
-        raise FileNotFoundError(f"{folder} has no {NAME} and no {INDEX}: name the folder of a net")
+        raise _without_weights(folder)
     places = read_json(index).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
         raise ValueError(f"{index} has no weight_map of tensors to files: get the file again")
@@ -101,6 +113,14 @@ def open_file(path: Path) -> dict[str, np.ndarray]:
     return {name: _view(np.asarray(numbers), start, entry, f"{path}: {name}") for name, entry in header.items()}
 
 
+def _without_weights(folder: Path) -> Exception:
+    """Return the error for a folder without the weights' file: what is there instead, and how to convert it."""
+    for pattern, what in _OTHERS.items():
+        for other in sorted(folder.glob(pattern)):
+            return ValueError(f"{other} is {what}")
+    return FileNotFoundError(f"{folder} has no {NAME} and no {INDEX}: name the folder of a net")
+
+
 def _view(numbers: np.ndarray, start: int, entry: dict[str, Any], what: str) -> np.ndarray:
     """Return a tensor of a mapped file."""
     if entry["dtype"] not in _DTYPES:
@@ -132,14 +152,30 @@ def read_json(path: Path) -> dict[str, Any]:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is not JSON, or holds something other than an object.
+        If the file is not JSON, gives a key twice, or holds something other than an object.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing")
     try:
-        found = json.loads(path.read_text("utf-8"))
+        found = json.loads(path.read_text("utf-8-sig"), object_pairs_hook=_without_repetition)
+    except _Repeated as error:
+        raise ValueError(f"{path} gives the key {str(error)!r} twice: remove one") from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({error}): get it again") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path} holds {type(found).__name__}, expected an object of keys and values")
+    return found
+
+
+class _Repeated(Exception):
+    """A key that an object of JSON gives twice."""
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object as a dict; raise `_Repeated` if a key occurs twice."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _Repeated(key)
+        found[key] = value
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ddpm_np import arguments
 from ddpm_np.autograd import ops
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.backend import Array, Backend, Ints, of, plain, to_host
@@ -51,8 +52,7 @@ class ClassifierConfig:
         if len(self.size) != 2 or min(self.size) < 8:
             raise ValueError(f"image_size must be one side or (H, W), each at least 8, got {size}: enlarge the images")
         for name, least in (("in_channels", 1), ("classes", 2), ("channels", 1), ("features", 1), ("groups", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+            arguments.count(name, getattr(self, name), least)
         for width in self.widths:
             if width % self.groups:
                 raise ValueError(f"{width} channels do not divide into {self.groups} groups: change channels, features "

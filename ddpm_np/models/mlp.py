@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ddpm_np import arguments
 from ddpm_np.autograd import ops
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.backend import Array, Backend, Ints, of
@@ -47,13 +48,11 @@ class MLPConfig:
 
     def __post_init__(self) -> None:
         for name in ("dim", "width", "depth", "outputs"):
-            count = getattr(self, name)
-            if count is not None and count < 1:
-                raise ValueError(f"{name} must be at least 1, got {count}")
+            if getattr(self, name) is not None:
+                arguments.count(name, getattr(self, name))
         if self.time_dim % 2 or self.time_dim < 4:
             raise ValueError(f"time_dim must be even and at least 4, got {self.time_dim}")
-        if not self.input_scale > 0:
-            raise ValueError(f"input_scale must be positive, got {self.input_scale}")
+        arguments.number("input_scale", self.input_scale, above=0)
 
 
 class Layer(Module):

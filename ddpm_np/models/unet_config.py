@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ddpm_np import presets
+from ddpm_np import arguments, presets
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,10 @@ class UNetConfig:
             raise ValueError(f"image_size must be one side or (H, W), got {size}")
         counts = {name: getattr(self, name) for name in (
             "in_channels", "blocks_per_level", "groups", "heads", "out_channels", "num_classes", "head_dim")}
-        for name, count in counts.items():
-            if count is not None and count < 1:
-                raise ValueError(f"{name} must be at least 1, got {count}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+        for name, given in counts.items():
+            if given is not None:
+                arguments.count(name, given)
+        arguments.number("dropout", self.dropout, least=0, below=1)
         if not self.channel_multipliers:
             raise ValueError("channel_multipliers is empty: give one number for each level, such as (1, 2, 2, 2)")
         reduction = 2 ** (len(self.channel_multipliers) - 1)
@@ -104,14 +103,10 @@ class UNetConfig:
                                  "number of them, at least 1")
             if width % self.groups:
                 raise ValueError(f"{width} channels do not divide into {self.groups} groups: change channels or groups")
-        if self.norm_eps < 0:
-            raise ValueError(f"norm_eps must be at least 0, got {self.norm_eps}")
+        arguments.number("norm_eps", self.norm_eps, least=0)
         if self.head_dim is not None and self.heads != 1:
             raise ValueError(f"give heads or head_dim, not both: got {self.heads} and {self.head_dim}")
-        if self.downsample_padding not in ("asymmetric", "symmetric"):
-            raise ValueError(
-                f"downsample_padding must be 'asymmetric' or 'symmetric', got {self.downsample_padding!r}"
-            )
+        arguments.one_of("downsample_padding", self.downsample_padding, ("asymmetric", "symmetric"))
         if self.channels % 2 or self.channels < 4:
             raise ValueError(f"channels is also the size of the time embedding: even and at least 4, got "
                              f"{self.channels}")

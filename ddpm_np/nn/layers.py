@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import ddpm_np.kernels  # noqa: F401 - registers the fast twins of the ops
-from ddpm_np import backend
+from ddpm_np import arguments, backend
 from ddpm_np.autograd import ops
 from ddpm_np.autograd.ops.conv import Padding
 from ddpm_np.autograd.randomness import current_draws
@@ -162,9 +162,7 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float) -> None:
-        if not 0 <= p < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {p}")
-        self.p = p
+        self.p = arguments.number("dropout", p, least=0, below=1)
 
     def __call__(self, x: Array) -> Array:
         if not self.training or self.p == 0:

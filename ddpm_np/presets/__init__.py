@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ddpm_np.arguments import known
+
 
 def names() -> list[str]:
     """Return the names of all presets.
@@ -39,10 +41,5 @@ def read(name: str) -> dict[str, Any]:
     import tomllib
     from importlib import resources
 
-    if name not in names():
-        from difflib import get_close_matches
-
-        close = get_close_matches(name, names(), 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names())}"
-        raise ValueError(f"no preset is called {name!r}: {hint}")
+    known([name], names(), "preset")
     return tomllib.loads((resources.files(__name__) / f"{name}.toml").read_text(encoding="utf-8"))

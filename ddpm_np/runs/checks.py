@@ -1,13 +1,21 @@
-"""What `Run` checks before it starts: that data and net go together, the average's decay, the number of workers.
+"""What `Run` checks before it starts: data and net, the schedule, the average's decay, the number of workers.
 
 Whether a step fits in memory is `training.memory`'s.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
 from ddpm_np.config import Config, TrainingConfig
 from ddpm_np.data import Images
 from ddpm_np.parallel.threads import default_workers
+
+_MOST_SIGNAL = 0.05  # of ᾱ_T: the paper's is 4e-5
+_MOST_CLASSES = 100_000  # ImageNet's whole tree has 22,000
 
 
 def check_data(dataset: Images, config: Config) -> None:
@@ -24,7 +32,7 @@ def check_data(dataset: Images, config: Config) -> None:
     ------
     ValueError
         If the images have another shape than the net's; or if a net with labels meets data without, or has another
-        number of classes than one per label and the unconditional class.
+        number of classes than one per label and the unconditional class; or if a label is above 100,000.
     """
     expected = (*config.model.size, config.model.in_channels)
     if dataset.shape != expected:
@@ -34,10 +42,110 @@ def check_data(dataset: Images, config: Config) -> None:
         return
     if dataset.labels is None:
         raise ValueError(f"{dataset.name!r} has no labels and the net needs them: leave model.num_classes out")
-    classes = int(dataset.labels.max()) + 1
-    if config.no_label != classes:
-        raise ValueError(f"{dataset.name!r} has {classes} labels and the net needs one class more, the unconditional "
-                         f"one: --set model.num_classes={classes + 1}")
+    largest = int(dataset.labels.max())
+    if largest >= _MOST_CLASSES:
+        raise ValueError(f"{dataset.name!r} has the label {largest:,}, and the net needs one class for each label from "
+                         f"0 up to it, at most {_MOST_CLASSES:,}: number the labels anew, "
+                         "np.unique(labels, return_inverse=True)[1]")
+    if config.no_label != largest + 1:
+        raise ValueError(f"{dataset.name!r} has labels up to {largest}, so {largest + 1} classes, and the net needs "
+                         f"one class more, the unconditional one: --set model.num_classes={largest + 2}")
+
+
+def empty_classes(dataset: Images, config: Config) -> str | None:
+    """Return a warning if a net with labels gets no image of a class: it will not learn that class.
+
+    Parameters
+    ----------
+    dataset : Images
+        The data set, whose labels `check_data` has accepted.
+    config : Config
+        The run.
+
+    Returns
+    -------
+    str or None
+        The warning, with the first such class.
+    """
+    if config.no_label is None or dataset.labels is None:
+        return None
+    present = set(dataset.labels.tolist())
+    missing = [label for label in range(config.no_label) if label not in present]
+    if not missing:
+        return None
+    return (f"{dataset.name!r} has no image of {len(missing):,} of {config.no_label:,} classes, the first of which is "
+            f"{missing[0]}: the net will not learn them")
+
+
+def check_schedule(config: Config) -> None:
+    """Check that a net can be sampled from once it is trained.
+
+    Parameters
+    ----------
+    config : Config
+        The run.
+
+    Raises
+    ------
+    ValueError
+        If the net predicts ε and ᾱ_T is 0. x_T is then pure noise and tells nothing of x₀: x̂₀ of (15) would be 0/0.
+    """
+    schedule, predicts = config.diffusion.build(), config.diffusion.predicts
+    if predicts == "eps" and not schedule.sqrt_alpha_bar[-1] > 0:
+        raise ValueError("this schedule ends at ᾱ_T = 0, where ε̂ says nothing of the image, so a net that predicts ε "
+                         "could not be sampled from: --set predicts=v, or a schedule that ends above 0")
+
+
+def short_schedule(config: Config) -> str | None:
+    """Return a warning if the schedule leaves much of the image in x_T, so that sampling starts from something else.
+
+    Runs of fewer than 100 steps get no warning: nobody expects samples from them.
+
+    Parameters
+    ----------
+    config : Config
+        The run.
+
+    Returns
+    -------
+    str or None
+        The warning, with values that fit the number of steps if the schedule is linear.
+    """
+    left = float(config.diffusion.build().alpha_bar[-1])
+    if left <= _MOST_SIGNAL or config.training.steps < 100:
+        return None
+    advice = "give more steps (T) or larger β"
+    if config.diffusion.betas is None and config.diffusion.schedule == "linear":
+        larger = dataclasses.replace(config.diffusion, beta_end=float(f"{min(0.999, 14 / config.diffusion.T):.2g}"))
+        if larger.build().alpha_bar[-1] <= _MOST_SIGNAL:
+            advice = f"--set beta_end={larger.beta_end:g} leaves {larger.build().alpha_bar[-1]:.2g}"
+    return (f"with T={config.diffusion.T} and these β, ᾱ_T is {left:.2g}: x_T still shows the image, but sampling "
+            f"starts from pure noise, and samples will be poor: {advice}")
+
+
+def whole_records(config: Config, say: Callable[[str], Any]) -> Config:
+    """Round `sample_every` and `save_every` up to multiples of `log_every`: a run saves and draws at its records.
+
+    Parameters
+    ----------
+    config : Config
+        The run.
+    say : callable
+        Called with a line for each value that is rounded.
+
+    Returns
+    -------
+    Config
+        With the rounded values.
+    """
+    settings, changed = config.training, {}
+    for name in ("sample_every", "save_every"):
+        given = getattr(settings, name)
+        if given % settings.log_every:
+            changed[name] = settings.log_every * math.ceil(given / settings.log_every)
+            say(f"{name}={given} is not a multiple of log_every={settings.log_every}, so it is rounded up to "
+                f"{changed[name]}")
+    return config.replace(**changed)
 
 
 def slow_average(settings: TrainingConfig) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,16 @@ from ddpm_np.config import Config, differences
 from ddpm_np.data import Batches, Prefetched, open_dataset
 from ddpm_np.models import UNet
 from ddpm_np.runs import checkpoint
-from ddpm_np.runs.checks import check_data, idle_workers, slow_average, usable_workers
+from ddpm_np.runs.checks import (
+    check_data,
+    check_schedule,
+    empty_classes,
+    idle_workers,
+    short_schedule,
+    slow_average,
+    usable_workers,
+    whole_records,
+)
 from ddpm_np.runs.load import TrainedNet
 from ddpm_np.runs.metrics import MetricsLog
 from ddpm_np.runs.pictures import Sampling, save_samples, unwatched
@@ -92,12 +102,14 @@ class Run:
 
     def __init__(self, config: Config, folder: str | Path, saved: checkpoint.Checkpoint | None, *,
                  data_dir: str | Path | None, backend: str, workers: int | None, say: Say):
+        check_schedule(config)
         settings = config.training
         self.config, self.folder, self._say = config, Path(folder), say
         self.dataset = open_dataset(settings.dataset, data_dir=data_dir,
-                                    shape=(*config.model.size, config.model.in_channels))
+                                    shape=(*config.model.size, config.model.in_channels), say=say)
         check_data(self.dataset, config)
-        for warning in (slow_average(settings), idle_workers(workers, settings.shards, backend)):
+        for warning in (empty_classes(self.dataset, config), short_schedule(config), slow_average(settings),
+                        idle_workers(workers, settings.shards, backend)):
             if warning is not None:
                 say(warning)
         workers = usable_workers(workers, settings.shards, backend)
@@ -144,7 +156,8 @@ class Run:
         if checkpoint.holds_run(folder):
             raise ValueError(f"{folder} already holds a run: resume it (--resume, or Run.resume in Python), or name "
                              "another folder (--out)")
-        return cls(config, folder, None, data_dir=data_dir, backend=backend, workers=workers, say=say)
+        return cls(whole_records(config, say), folder, None, data_dir=data_dir, backend=backend, workers=workers,
+                   say=say)
 
     @classmethod
     def resume(cls, folder: str | Path, change: Callable[[Config], Config] = lambda saved: saved, *,
@@ -179,7 +192,7 @@ class Run:
             If the configuration was changed without `override`. And as in `Run`.
         """
         saved = checkpoint.newest(folder, lambda error: say(f"skipped: {error}"))
-        config = change(saved.config)
+        config = whole_records(change(saved.config), say)
         changed = differences(saved.config, config)
         if changed and not override:
             raise ValueError(f"the run in {folder} was started with another configuration ({'; '.join(changed)}): "
@@ -258,10 +271,16 @@ class Run:
                     if record.step % settings.sample_every == 0 or last:
                         viz.plot_loss(self.folder / "loss.png", log.records)
                         save_samples(self.folder / f"samples-{record.step:06d}.png", self.net, settings.seed,
-                                     self.trainer.workers, sampling, lambda: self._stop)
+                                     self.trainer.workers, self._at_a_time(), sampling, lambda: self._stop,
+                                     self._say)
                     yield record
         finally:
             self._stop = False
+
+    def _at_a_time(self) -> int:
+        """Return the images that a step holds at once: drawing as many needs less memory than the step."""
+        settings, workers = self.config.training, self.trainer.workers or 1
+        return min(workers, settings.shards) * math.ceil(settings.batch_size / settings.shards)
 
     def _records(self, on_step: Callable[[int], Any]) -> Iterator[Record]:
         """Yield the trainer's records, and note whether an exception came from within a step."""

@@ -6,16 +6,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ddpm_np.backend import to_host
+from ddpm_np.arguments import count
+from ddpm_np.arguments import seed as seed_of
+from ddpm_np.backend import get_backend, to_host
 from ddpm_np.diffusion import Schedule
 from ddpm_np.runs.load import load
 from ddpm_np.sampling import ImageGenerator, Sampler
+from ddpm_np.sampling.memory import check_result
+from ddpm_np.training.memory import free_memory
+
+
+class NotFiniteError(RuntimeError):
+    """Generated images that are not finite numbers: damaged weights, or a chain that diverged."""
 
 
 def sample(model: Any, n: int, *, seed: int = 0, first: int = 0, sampler: Sampler | None = None,
@@ -36,7 +45,8 @@ def sample(model: Any, n: int, *, seed: int = 0, first: int = 0, sampler: Sample
     sampler : Sampler or None
         The chain and its steps; None for Algorithm 2 with all of them.
     batch_size : int or None
-        Images at a time; None for as many as need the memory of 250 of the paper's CIFAR-10 net, at most 250.
+        Images at a time; None for as many as need the memory of 250 of the paper's CIFAR-10 net, at most 250. In either
+        case no more than fit into memory.
     weights : str
         ``"ema"`` (the average) or ``"model"`` (after the last step), if the model has both.
     workers : int or None
@@ -63,6 +73,10 @@ def sample(model: Any, n: int, *, seed: int = 0, first: int = 0, sampler: Sample
     ------
     ValueError
         For a number out of range, or labels that do not belong to the net.
+    NotFiniteError
+        If an image is not finite.
+    MemoryError
+        If the result, or one image at a time, does not fit into memory.
 
     Examples
     --------
@@ -71,18 +85,21 @@ def sample(model: Any, n: int, *, seed: int = 0, first: int = 0, sampler: Sample
     >>> images.shape
     (2, 8, 8, 1)
     """
-    if n < 1 or (batch_size is not None and batch_size < 1):
-        raise ValueError(f"n and batch_size must be at least 1, got {n} and {batch_size}")
+    count("n", n)
+    seed_of(seed)
+    count("first", first, 0)
     generator = ImageGenerator(_opened(model), weights=weights, workers=workers, schedule=schedule, predicts=predicts,
-                               variance=variance, clip=clip, labels=labels, guidance=guidance)
-    images, batch_size, sampler = [], batch_size or generator.at_a_time, sampler or Sampler()
-    for start in range(0, n, batch_size):
-        count = min(batch_size, n - start)
-        for _, x, _ in generator.chain(sampler, generator.noise(seed, first + start, count), start):
-            on_step(count)
+                               variance=variance, clip=clip, labels=labels, guidance=guidance, at_a_time=batch_size)
+    sampler = sampler or Sampler()
+    check_result(n, math.prod(generator.shape), free_memory(get_backend("numpy")))
+    images = np.empty((n, *generator.shape), generator.dtype)
+    for start in range(0, n, generator.at_a_time):
+        size = min(generator.at_a_time, n - start)
+        for _, x, _ in generator.chain(sampler, generator.noise(seed, first + start, size), start):
+            on_step(size)
             x_0 = x
-        images.append(np.clip(to_host(x_0), -1, 1))
-    return np.concatenate(images)
+        images[start:start + size] = _finite(to_host(x_0))
+    return images
 
 
 def progressive_predictions(model: Any, n: int, *, places: int = 10, seed: int = 0, sampler: Sampler | None = None,
@@ -112,9 +129,13 @@ def progressive_predictions(model: Any, n: int, *, places: int = 10, seed: int =
     -----
     Section 4.3 and figure 6 of Ho et al. (2020).
     """
+    count("n", n)
+    count("places", places)
+    seed_of(seed)
     generator, sampler = ImageGenerator(_opened(model), **options), sampler or Sampler()
-    count = len(sampler.visits(generator.schedule.T))
-    wanted = set(np.linspace(0, count - 1, min(places - 1, count)).round().astype(int).tolist())
+    check_result(n * places, math.prod(generator.shape), free_memory(get_backend("numpy")))
+    visits = len(sampler.visits(generator.schedule.T))
+    wanted = set(np.linspace(0, visits - 1, min(places - 1, visits)).round().astype(int).tolist())
     batches = []
     for start in range(0, n, generator.at_a_time):
         size = min(generator.at_a_time, n - start)
@@ -124,8 +145,15 @@ def progressive_predictions(model: Any, n: int, *, places: int = 10, seed: int =
             image = x
             if i in wanted:
                 seen.append(np.clip(to_host(x0_hat), -1, 1))
-        batches.append(np.stack([*seen, np.clip(to_host(image), -1, 1)], axis=1))
+        batches.append(np.stack([*seen, _finite(to_host(image))], axis=1))
     return np.concatenate(batches)
+
+
+def _finite(images: np.ndarray) -> np.ndarray:
+    """Return images clipped to [−1, 1]; raise if some are not finite numbers."""
+    if not np.isfinite(images).all():
+        raise NotFiniteError("the images are not finite numbers: check the weights and settings")
+    return np.clip(images, -1, 1)
 
 
 def _opened(model: Any) -> Any:

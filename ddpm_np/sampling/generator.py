@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from ddpm_np.backend import Array, backend_of, get_backend
+from ddpm_np import arguments
+from ddpm_np.backend import Array, backend_of, get_backend, of
 from ddpm_np.config import DiffusionConfig
 from ddpm_np.diffusion import Denoiser, Reverse, Schedule, guided, linear_schedule
-from ddpm_np.models import UNetConfig
 from ddpm_np.nn import Module
+from ddpm_np.parallel.threads import default_workers
+from ddpm_np.sampling.memory import images_at_a_time
 from ddpm_np.sampling.predictor import predictor
 from ddpm_np.sampling.samplers import ImageNoise, Sampler
+from ddpm_np.training.memory import free_memory
 
 _host = get_backend("numpy").xp
-_MOST, _NUMBERS = 250, 250 * 32 * 32 * 128  # images at a time, and numbers of one array of them at a net's first level
-
-
-def images_at_a_time(config: UNetConfig) -> int:
-    """Return how many images of a net to generate at a time.
-
-    Parameters
-    ----------
-    config : UNetConfig
-        The net's shape.
-
-    Returns
-    -------
-    int
-        As many as need the memory of 250 images of the paper's CIFAR-10 net; at most 250.
-
-    Examples
-    --------
-    >>> images_at_a_time(UNetConfig.preset("cifar10")), images_at_a_time(UNetConfig.preset("ho256"))
-    (250, 3)
-    """
-    height, width = config.size
-    return min(_MOST, max(1, _NUMBERS // (height * width * config.channels)))
 
 
 class ImageGenerator:
@@ -61,6 +41,9 @@ class ImageGenerator:
         The classes of the images, for a net with labels; None for the unconditional class.
     guidance : float
         The weight w of classifier-free guidance, see `diffusion.guided`.
+    at_a_time : int or None
+        The most images that the net is evaluated on at once; None: see `images_at_a_time`. In either case no more than
+        fit into memory. The result does not depend on it.
 
     Attributes
     ----------
@@ -72,7 +55,7 @@ class ImageGenerator:
     shape : tuple of int
         (H, W, C) of an image.
     at_a_time : int
-        See `images_at_a_time`.
+        The most images that the net is evaluated on at once.
     backend : Backend
     dtype : str
         Of the weights.
@@ -87,25 +70,30 @@ class ImageGenerator:
 
     def __init__(self, model: Any, *, weights: str = "ema", workers: int | None = None,
                  schedule: Schedule | None = None, predicts: str | None = None, variance: Any = None,
-                 clip: bool | None = None, labels: Any = None, guidance: float = 0.0):
+                 clip: bool | None = None, labels: Any = None, guidance: float = 0.0,
+                 at_a_time: int | None = None):
         net: Any = model if isinstance(model, Module) else model.model
         if not hasattr(getattr(net, "config", None), "size"):
             raise TypeError(f"{type(net).__name__} has no config with the size of its images: sample from it with "
                             "Sampler.chain, a diffusion.Reverse of its predictor, and an ImageNoise")
         settings = getattr(getattr(model, "config", None), "diffusion", None) or DiffusionConfig()
-        self._predictor: Any = predictor(model, weights, workers, fixed=True)
         self.schedule = schedule or getattr(model, "schedule", None) or linear_schedule(1000)
         self.predicts = predicts or settings.predicts
         self.variance = settings.variance if variance is None else variance
         self.clip = settings.clip_sample if clip is None else clip
         self.shape = (*net.config.size, net.config.in_channels)
-        self.at_a_time = images_at_a_time(net.config)
         self.dtype = str(net.parameters()[0].dtype)
         self.backend = backend_of(net.parameters()[0].data)
+        fitting = images_at_a_time(net.config, workers or default_workers(), free_memory(self.backend))
+        self.at_a_time = fitting if at_a_time is None else min(arguments.count("batch_size", at_a_time), fitting)
+        self._predictor: Any = _in_parts(predictor(model, weights, workers, fixed=True), self.at_a_time)
         self._classes = net.config.num_classes
         self._labels, self._guidance = labels, guidance
+        arguments.number("guidance", guidance)
         if self._classes is None and (labels is not None or guidance):
             raise ValueError("this net was trained without labels: leave labels and guidance out")
+        if guidance and labels is None:
+            raise ValueError("guidance goes towards a class: pass a label with it, or leave it out")
         self._no_label = getattr(model, "no_label", None if self._classes is None else self._classes - 1)
         if self._classes is not None and self._no_label is None and (labels is None or guidance):
             raise ValueError(f"this net has no unconditional class: pass a label from 0 to {self._classes - 1} and no "
@@ -178,3 +166,15 @@ class ImageGenerator:
             Down to t = 0.
         """
         return sampler.chain(self.reverse_of(noise.n, start), noise)
+
+
+def _in_parts(net: Callable[..., Array], most: int) -> Callable[..., Array]:
+    """Return a net that is evaluated on at most so many images at once: the same numbers, in less memory."""
+    def evaluate(*inputs: Array) -> Array:
+        n = inputs[0].shape[0]
+        if n <= most:
+            return net(*inputs)
+        parts = [net(*(array[first:first + most] for array in inputs)) for first in range(0, n, most)]
+        return of(parts[0]).concat(parts, axis=0)  # (N, …)
+
+    return evaluate

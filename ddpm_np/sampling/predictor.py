@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Any
 
+from ddpm_np import arguments
 from ddpm_np.autograd.ops import images_together
 from ddpm_np.autograd.tensor import Tensor, no_grad
 from ddpm_np.backend import Array, Ints, freeze, of, plain
@@ -55,8 +56,9 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, f
     >>> eps(np.zeros((2, 8, 8, 1), np.float32), np.array([1, 1000])).shape
     (2, 8, 8, 1)
     """
-    if weights not in ("ema", "model"):
-        raise ValueError(f"weights must be 'ema' or 'model', got {weights!r}")
+    arguments.one_of("weights", weights, ("ema", "model"))
+    if workers is not None:
+        arguments.count("workers", workers)
     if not isinstance(model, Module):
         model = model.ema.model if weights == "ema" else model.model
     return Predictor(model, workers, fixed, together)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from ddpm_np import diffusion
+from ddpm_np import arguments, diffusion
 from ddpm_np.backend import Array, Backend, Ints, is_floating, of
 
 SAMPLERS = ("ddpm", "ddim", "langevin")
@@ -96,7 +96,7 @@ class Sampler:
     Raises
     ------
     ValueError
-        If there is no sampler of that name.
+        If there is no sampler or spacing of that name, or `steps` is below 1.
 
     Examples
     --------
@@ -112,8 +112,10 @@ class Sampler:
     size: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.name not in SAMPLERS:
-            raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}, got {self.name!r}")
+        arguments.one_of("sampler", self.name, SAMPLERS)
+        arguments.one_of("spacing", self.spacing, diffusion.SPACINGS)
+        if self.steps is not None:
+            arguments.count("steps", self.steps)
 
     def visits(self, T: int) -> list[int]:
         """Return the steps of 1..T that are visited.

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ddpm_np import arguments
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.backend import get_backend, to_host
 from ddpm_np.diffusion import (
@@ -63,8 +64,7 @@ def toy_schedule(T: int = 100) -> Schedule:
     >>> bool(abs(s.alpha_bar[50] - linear_schedule(1000).alpha_bar[500]) < 1e-15)
     True
     """
-    if not 2 <= T <= 1000:
-        raise ValueError(f"T must be from 2 to 1000, the steps of the paper's schedule, got {T}")
+    arguments.count("T", T, 2, 1000, "the chain takes some of the 1,000 steps of the paper's schedule")
     schedule = linear_schedule(1000)
     return respace(Reverse(schedule, lambda x, t: x), timesteps(1000, T)).schedule
 
@@ -104,8 +104,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+            arguments.count(name, getattr(self, name))
+        arguments.seed(self.seed)
+        arguments.number("lr", self.lr, above=0)
+        arguments.number("ema", self.ema, least=0, most=1)
 
 
 class LearnedForward(Module):

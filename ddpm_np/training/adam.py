@@ -11,6 +11,7 @@ import copy
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from ddpm_np import arguments
 from ddpm_np.autograd.op import chosen_kernels
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.backend import Array, asarray, of
@@ -121,10 +122,11 @@ class Adam:
 
     def __init__(self, parameters: Sequence[Tensor], lr: float = 2e-4, betas: tuple[float, float] = (0.9, 0.999),
                  eps: float = 1e-8, warmup: int = 0):
-        if not (0 <= betas[0] < 1 and 0 <= betas[1] < 1):
-            raise ValueError(f"betas must both be in [0, 1), got {betas}")
-        if lr < 0 or eps < 0 or warmup < 0:
-            raise ValueError(f"lr, eps and warmup must not be negative, got {lr}, {eps}, {warmup}")
+        for name, beta in zip(("β₁", "β₂"), betas, strict=True):
+            arguments.number(name, beta, least=0, below=1)
+        for name, number in (("lr", lr), ("eps", eps)):
+            arguments.number(name, number, least=0)
+        arguments.count("warmup", warmup, 0)
         self.flat = Flat.of(parameters)
         xp = self.flat.xp
         self.lr, self.betas, self.eps, self.warmup = lr, betas, eps, warmup

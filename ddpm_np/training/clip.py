@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ddpm_np import arguments
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.backend import Array, asarray, of
 from ddpm_np.training.flat import norm_by_blocks, unique
@@ -108,8 +109,7 @@ def clip_grad_norm(parameters: Sequence[Tensor], max_norm: float) -> Array:
     >>> p.grad.round(6)
     array([0.6, 0.8], dtype=float32)
     """
-    if not max_norm > 0:
-        raise ValueError(f"max_norm must be positive, got {max_norm}")
+    arguments.number("max_norm", max_norm, above=0)
     having = [p for p in unique(parameters) if p.grad is not None and p.requires_grad]
     if not having:
         raise ValueError("no parameter has a gradient: call backward first")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from ddpm_np import arguments
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.backend import Array
 from ddpm_np.nn import Module
@@ -54,10 +55,8 @@ class EMA:
     """
 
     def __init__(self, model: Module, decay: float = 0.9999):
-        if not 0 <= decay <= 1:
-            raise ValueError(f"decay must be in [0, 1], got {decay}")
         model.check_parts()
-        self.decay = decay
+        self.decay = arguments.number("decay", decay, least=0, most=1)
         self.source = Flat.of(model.parameters())
         self.data = self.source.buffer()  # (P,)
         self.data[...] = self.source.data

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +61,24 @@ class StepMemory:
         return self.net + buffers * self.gradient + at_a_time * (self.shard + images * self.image)
 
 
+@contextmanager
+def tracing_memory() -> Iterator[None]:
+    """Trace allocations in a ``with`` block, whether they are traced already or not.
+
+    Yields
+    ------
+    None
+    """
+    tracing = tracemalloc.is_tracing()
+    if not tracing:
+        tracemalloc.start()
+    try:
+        yield
+    finally:
+        if not tracing:
+            tracemalloc.stop()
+
+
 def step_memory(config: UNetConfig, recompute: bool = False) -> StepMemory:
     """Measure a step's memory: one image forward and backward on the CPU in float32, every allocation counted.
 
@@ -74,10 +94,7 @@ def step_memory(config: UNetConfig, recompute: bool = False) -> StepMemory:
     StepMemory
         The parts.
     """
-    tracing = tracemalloc.is_tracing()
-    if not tracing:
-        tracemalloc.start()
-    try:
+    with tracing_memory():
         model = UNet(config).train()
         numbers, _ = count_parameters(model)
         parameters = model.parameters()
@@ -96,9 +113,6 @@ def step_memory(config: UNetConfig, recompute: bool = False) -> StepMemory:
         watch()
         gradients(loss, parameters, into=into)
         peak = tracemalloc.get_traced_memory()[1] - before
-    finally:
-        if not tracing:
-            tracemalloc.stop()
     return StepMemory(5 * 4 * numbers, 4 * numbers, peak - max(held), max(held))
 
 
@@ -172,8 +186,8 @@ def check_memory(config: UNetConfig, batch_size: int, shards: int, workers: int,
     if need <= free:
         return
     threads = f"{workers} worker{'s' * (workers > 1)} with {math.ceil(batch_size / shards)} images each"
-    head = (f"a step needs about {_gb(need)} (the net {_gb(step.net)}, each image {_gb(step.image)}, {threads}) and "
-            f"{_gb(free)} are free: ")
+    head = (f"a step needs about {gigabytes(need)} (the net {gigabytes(step.net)}, each image {gigabytes(step.image)}, "
+            f"{threads}) and {gigabytes(free)} are free: ")
     measured = {recompute: step} if recompute else {False: step, True: step_memory(config, True)}
     for count in (workers, 1):
         for again, memory in measured.items():
@@ -183,10 +197,22 @@ def check_memory(config: UNetConfig, batch_size: int, shards: int, workers: int,
                     change += ["--set recompute=true"] * (again != recompute)
                     change += [f"--workers {count}"] * (count != workers)
                     raise MemoryError(f"{head}{' with '.join(change)} needs "
-                                      f"{_gb(memory.total(batch_size, more, count))}")
+                                      f"{gigabytes(memory.total(batch_size, more, count))}")
     least = min(memory.total(1, 1, 1) for memory in measured.values())
-    raise MemoryError(f"{head}one image at a time needs {_gb(least)}, so choose a smaller net or image")
+    raise MemoryError(f"{head}one image at a time needs {gigabytes(least)}, so choose a smaller net or image")
 
 
-def _gb(number: int) -> str:
+def gigabytes(number: int) -> str:
+    """Return a number of bytes in words, such as "1.5 GB".
+
+    Parameters
+    ----------
+    number : int
+        Bytes.
+
+    Returns
+    -------
+    str
+        In units of 10⁹ bytes.
+    """
     return f"{number / 1e9:.2g} GB" if number < 1e10 else f"{number / 1e9:,.0f} GB"

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ddpm_np import arguments
 from ddpm_np.autograd.op import chosen_kernels
 from ddpm_np.backend import Array, Ints, asarray, backend_of, get_backend, of, to_host
 from ddpm_np.diffusion.loss import simple_loss
@@ -180,12 +181,13 @@ class Trainer:
                  clip: float | None = 1.0, ema: float = 0.9999, seed: int = 0, shards: int = 2,
                  workers: int | None = None, no_label: int | None = None, label_dropout: float = 0.1,
                  recompute: bool = False):
-        if not 0 <= label_dropout <= 1:
-            raise ValueError(f"label_dropout must be from 0 to 1, got {label_dropout}")
-        if shards < 1 or (workers is not None and workers < 1):
-            raise ValueError(f"shards and workers must be at least 1, got {shards} and {workers}")
-        if clip is not None and not clip > 0:
-            raise ValueError(f"clip must be positive, or None for no clip, got {clip}")
+        arguments.number("label_dropout", label_dropout, least=0, most=1)
+        arguments.count("shards", shards)
+        arguments.seed(seed)
+        if workers is not None:
+            arguments.count("workers", workers)
+        if clip is not None:
+            arguments.number("clip", clip, above=0, advice="or None for no clip")
         self.model, self.schedule, self.objective = model.train(), schedule, objective
         self.adam = Adam(model.parameters(), lr, betas, eps, warmup)
         self.ema = EMA(model, ema)
@@ -223,10 +225,11 @@ class Trainer:
         Raises
         ------
         ValueError
-            If the batch is empty, images are out of range, labels are missing, or the objective's result has another
-            shape than (N,).
+            If the batch is empty, images are out of range, labels are missing or not ints from 0 (negative ones are found
+            on NumPy only, to avoid a device sync; `Batches` checks those of a data set), or the objective's result has
+            another shape than (N,).
         TypeError
-            If images are not floating numbers, labels are not ints, or the objective returns no Tensor.
+            If images are not floating numbers, or the objective returns no Tensor.
         RuntimeError
             If a parameter of the net has been replaced since the trainer was made.
         """
@@ -267,13 +270,17 @@ class Trainer:
     def _drop_labels(self, labels: Ints | None, n: int) -> Ints:
         """Replace labels by ∅ at random; image i's draw is a function of the seed, the step and i."""
         xp = self.backend.xp
+        labels = None if labels is None else self.backend.to_device(labels)
         if labels is None or tuple(labels.shape) != (n,):
             raise ValueError(f"a net with labels needs one label for each image, shape ({n},), got "
                              f"{None if labels is None else tuple(labels.shape)}")
-        if "int" not in str(labels.dtype):
-            raise TypeError(f"labels must be ints, got dtype {labels.dtype}")
+        if not xp.isdtype(labels.dtype, "integral"):
+            raise ValueError(f"labels must be ints from 0, got {labels.dtype}")
+        labels = xp.astype(labels, xp.int64)
+        if xp.name == "numpy" and xp.min(labels) < 0:  # here, since a label that is dropped reaches no net
+            raise ValueError(f"labels must be ints from 0, got {xp.min(labels)}")
         dropped = self.backend.uniform(self.seed, "label", self.steps, 0, n, ()) < self.label_dropout  # (n,)
-        return xp.where(dropped, self.no_label, self.backend.to_device(labels, xp.int64))
+        return xp.where(dropped, self.no_label, labels)
 
     def run(self, batches: Sequence[tuple[Array, Ints | None]], steps: int, log_every: int = 100,
             on_step: Callable[[int], bool | None] = lambda step: None) -> Iterator[Record]:

@@ -144,15 +144,6 @@ def test_a_factory_may_support_only_some_schedules():
         UNVERIFIED, "the target lacks a schedule of 1000 steps (NotImplementedError: at most 100 steps)")
 
 
-def test_a_target_may_write_into_its_arguments():
-    def q_sample(self, x_0, t, noise):
-        x_0[...] = Right.q_sample(self, x_0, t, noise)
-        t[...] = 0
-        noise[...] = np.nan
-        return x_0
-    assert verdict_of("q_sample", "4", q_sample).verdict == PASS
-
-
 def test_lists_are_accepted_as_arrays():
     assert verdict_of("q_sample", "4", lambda self, *a: Right.q_sample(self, *a).tolist()).verdict == PASS
 

@@ -32,6 +32,16 @@ class Stops(Right):
     def q_sample(self, x, t, noise):
         raise KeyboardInterrupt
 
+class Nothing:
+    def __init__(self, betas):
+        pass
+    def q_samples(self, x, t, noise):
+        return x
+
+class Needs(Right):
+    def __init__(self, betas, T):
+        pass
+
 class Raises:
     def __init__(self, betas):
         raise RuntimeError("no device")
@@ -90,6 +100,16 @@ def test_a_factory_that_raises_is_a_failure_and_not_unverified(folder, capsys):
     assert "UNVERIFIED" not in out
 
 
+def test_a_run_that_verifies_nothing_exits_2_and_its_report_is_written(folder, capsys):
+    assert main(["check", "--target", "their_code:Nothing", "--json", "report.json"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("ddpm-np: error: --target: no equation could be verified: the factory returned an object")
+    assert error.endswith("q_samples: did you mean 'q_sample'?\n")
+    assert json.loads((folder / "report.json").read_text("utf-8"))["verdicts"]["UNVERIFIED"] > 50
+    assert main(["check", "--target", "their_code:Right", "--equation", "7"]) == 2
+    assert "expected an object with a method q_posterior" in capsys.readouterr().err
+
+
 def test_ctrl_c_exits_with_130(folder, capsys):
     assert main(["check", "--target", "their_code:Stops"]) == 130
     assert "stopped by Ctrl-C" in capsys.readouterr().err
@@ -104,6 +124,7 @@ def test_ctrl_c_exits_with_130(folder, capsys):
     (["--target", "no_such_module_:Mine"], "importing no_such_module_ raised ModuleNotFoundError"),
     (["--target", "broken:Mine"], "importing broken raised ModuleNotFoundError: No module named 'no_such_module'"),
     (["--target", "exits.py:Mine"], "importing exits.py raised SystemExit: usage: …"),
+    (["--target", "their_code:Needs"], "the factory Needs(betas, T) must take betas and nothing else: missing a requ"),
     (["--equation", "77"], "no equation is called '77'"),
     (["--equation", "grad-conv"], "no equation is called 'grad-conv'"),
     (["--examples", "-1", "--equation", "4"], "examples must be at least 0, got -1"),
@@ -145,8 +166,10 @@ def test_the_list_names_equations_and_gradients(capsys):
 
 def test_the_exercise_from_its_folder(capsys, monkeypatch):
     monkeypatch.chdir(EXERCISE)
-    assert main(["check", "--target", "diffusion.py:Diffusion", "--equation", "4"]) == 0
-    assert "the target lacks q_sample" in capsys.readouterr().out
+    assert main(["check", "--target", "diffusion.py:Diffusion", "--equation", "4"]) == 2  # its gaps
+    out, error = capsys.readouterr()
+    assert "the target lacks q_sample" in out
+    assert "no equation could be verified: q_step, q_sample are not implemented" in error
     sys.modules.pop("diffusion", None)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from ddpm_np.data import DataError
 from ddpm_np.data.download import RemoteFile, fetch
+from ddpm_np.data.published import cache
 
 CONTENT = bytes(range(256)) * 4000
 
@@ -26,6 +27,9 @@ def server():
             content = CONTENT[::-1] if self.path == "/other" else CONTENT
             start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.path != "/whole" else 0
             body = content[start:]
+            if self.path == "/broken":  # no answer in HTTP
+                self.wfile.write(b"HTTP/1.1 2000000000000000 what\r\n\r\n")
+                return
             self.send_response(206 if start else 200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -80,3 +84,19 @@ def test_a_wrong_checksum_is_discarded_and_the_next_server_tried(server, tmp_pat
 def test_an_unreachable_server_is_one_plain_error(tmp_path):
     with pytest.raises(DataError, match=r"data\.gz could not be downloaded .*put it into"):
         fetch(remote("http://127.0.0.1:9/file"), tmp_path)
+
+
+def test_an_answer_that_is_not_http_is_one_plain_error(server, tmp_path):
+    with pytest.raises(DataError, match=r"data\.gz could not be downloaded .*put it into") as error:
+        fetch(remote(f"{server[0]}/broken"), tmp_path)
+    assert str(error.value).isprintable()
+
+
+def test_an_empty_variable_names_no_cache(monkeypatch, tmp_path):
+    for home in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(home, str(tmp_path))
+    monkeypatch.setenv("DDPM_NP_DATA", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    assert cache() == tmp_path / ".cache" / "ddpm_np"
+    monkeypatch.setenv("DDPM_NP_DATA", "~/sets")
+    assert cache() == tmp_path / "sets"

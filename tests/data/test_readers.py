@@ -9,6 +9,7 @@ import os
 import pickle
 import struct
 import tarfile
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -153,7 +154,7 @@ def test_a_hostile_pickle_is_not_executed(tmp_path, cifar):
         ("test_batch.bin", lambda rows: b"\x0b" + rows.tobytes()[1:], "has the label 11"),
         ("test_batch.bin.xz", lambda rows: lzma.compress(rows.tobytes())[:-30], "damaged or truncated"),
         ("test_batch", lambda rows: python_form(rows)[:500], "not CIFAR-10's Python version, or is damaged"),
-        ("test_batch", lambda rows: python_form(rows[:, :100]), "data of uint8"),
+        ("test_batch", lambda rows: python_form(rows[:, :100]), r"data of u1 \(3, 99\)"),
         ("test_batch", lambda rows: pickle.dumps([1, 2], 2), "not CIFAR-10's Python version"),
     ],
 )
@@ -179,8 +180,10 @@ def test_a_folder_of_any_sizes_modes_and_names(tmp_path):
     half("L").save(tmp_path / "a dog" / "d.webp", lossless=True)
     half("RGB").save(tmp_path / ".hidden" / "no.png")
     (tmp_path / "a dog" / "notes.txt").write_text("no image")
-    dataset = open_dataset(f"folder:{tmp_path}", shape=(8, 8, 3))
+    said = []
+    dataset = open_dataset(f"folder:{tmp_path}", shape=(8, 8, 3), say=said.append)
     assert len(dataset) == 4
+    assert said == [f"folder:{tmp_path}: images used: 4; not used: hidden files or folders 1, .txt 1"]
     assert dataset.labels.tolist() == [0, 0, 0, 1]
     images = dataset.raw(slice(None))
     assert images.shape == (4, 8, 8, 3)
@@ -189,7 +192,7 @@ def test_a_folder_of_any_sizes_modes_and_names(tmp_path):
         assert colour[:, 0, 0].min() > 200
         assert colour[:, -1, 2].min() > 200
         assert colour[:, 0, 2].max() < 60
-    grey = open_dataset(f"folder:{tmp_path}", shape=(8, 8, 1))
+    grey = open_dataset(f"folder:{tmp_path}", shape=(8, 8, 1), say=said.append)
     assert grey.raw(np.array([2, 0])).shape == (2, 8, 8, 1)
     x_0, labels = Batches(grey, 3, seed=1, flip=True)[5]
     assert x_0.shape == (3, 8, 8, 1)
@@ -229,8 +232,8 @@ def png_that_claims(width, height):
     [
         (b"", "is not a readable image"),
         (b"not an image", "is not a readable image"),
-        (png_that_claims(60000, 60000), "60000×60000 pixels|DecompressionBomb"),
-        (png_that_claims(12000, 12000), "12000×12000 pixels|DecompressionBomb"),
+        (png_that_claims(60000, 60000), "bad one.png claims too many pixels: images of more than 100,000,000"),
+        (png_that_claims(12000, 12000), "claims too many pixels|claims 12000×12000 pixels"),
         (png_that_claims(100, 100), "is not a readable image"),
     ],
 )
@@ -276,7 +279,7 @@ def test_transparency_is_composited_on_white():
         ({"pictures": np.zeros((2, 4, 4), np.uint8)}, "has no array called images; it has pictures"),
         ({"images": np.zeros((2, 4, 4))}, "images must be uint8"),
         ({"images": np.zeros((2, 4, 4, 2), np.uint8)}, "images must be uint8"),
-        ({"images": np.array([{"a": 1}], dtype=object)}, "not a readable array file"),
+        ({"images": np.array([{"a": 1}], dtype=object)}, "holds Python objects"),
         ({"images": np.zeros((2, 4, 4), np.uint8), "labels": np.zeros(3, int)}, "2 images and labels of shape"),
     ],
 )
@@ -309,3 +312,109 @@ def test_the_real_mnist_and_cifar10_files():
     emoji = open_dataset(str(SHARED / "noto-emoji-32" / "emoji-32-rgba.npy.gz"))
     assert emoji.images.shape == (3_583, 32, 32, 3)
     assert emoji.images[:, 0, 0].mean() > 200  # what is transparent is white
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("layout", ["{dashed}", "{dotted}", "{dashed}/{dashed}", "{dotted}/{dotted}",
+                                    "{dotted}/{dashed}"])
+def test_mnist_under_kaggles_names(tmp_path, layout, packed):
+    """With a dot for a dash, and in a folder of the file's name, as Kaggle's archive has both."""
+    images, labels = np.arange(36, dtype=np.uint8).reshape(3, 4, 3), np.array([2, 0, 9], np.uint8)
+    for name, array in (("images-idx3", images), ("labels-idx1", labels)):
+        dashed = f"train-{name}-ubyte"
+        path = tmp_path / (layout.format(dashed=dashed, dotted=dashed.replace("-idx", ".idx")) + ".gz" * packed)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(gzip.compress(idx(array)) if packed else idx(array))
+    for name in ("mnist", "fashion-mnist"):
+        dataset = open_dataset(name, data_dir=tmp_path)
+        assert np.array_equal(dataset.images[..., 0], images)
+        assert dataset.labels.tolist() == [2, 0, 9]
+
+
+def test_labels_above_nine_are_refused(mnist):
+    (mnist[0] / "train-labels-idx1-ubyte").write_bytes(idx(np.array([0, 1, 10, 2, 3], np.uint8)))
+    with pytest.raises(DataError, match=r"labels-idx1-ubyte has the label 10: the labels of mnist are 0 to 9"):
+        open_dataset("mnist", data_dir=mnist[0])
+
+
+def npy(header, content=b""):
+    """Return a file in NumPy's format with the given header."""
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + content
+
+
+def header(shape, dtype="|u1", fortran=False):
+    return f"{{'descr': {dtype!r}, 'fortran_order': {fortran}, 'shape': {shape}, }}\n"
+
+
+HOSTILE = {
+    "a.npy": [npy(header((2**33, 1, 1))), npy(header((2**62, 2**62, 2))), npy(header((-1, 4, 4)), bytes(16)),
+              npy(header((1, 4, 4), "|O")), npy(header((1, 4, 4), "<U0")), npy("(" * 900), npy("{'descr': '|u1'}"),
+              npy(header((2, 4, 4)), bytes(33)), npy(header((2, 4, 4)), bytes(31)), npy(header((0, 4, 4))),
+              npy(header("(1e9, 4, 4)")), npy(header((True, 4, 4)), bytes(17)), b"\x93NUMPY\x03\x00", b"\x93NUMPY"],
+    "test_batch": [b"\x80\x02}r\xff\xff\xff\x7f.", b"\x80\x02}p2147483647\n.", b"\x80\x04\x8e" + b"\xff" * 7 + b"\x7f",
+                   b"\x80\x02cnumpy\nndarray\n(J\0\0\0\x40J\0\0\0\x40tR.", b"(" * 5000, b"\x80\x02c\n\n.", b"\x82\1.",
+                   b"\x80\x02ccodecs\nopen\n.", b"\x80\x02" + b"]" * 2000 + b"a" * 1999 + b"."],
+    "test_batch.bin.xz": [lzma.compress(bytes(1 << 26), preset=0), lzma.compress(b"") + b"x",
+                          lzma.compress(bytes(3073)) * 2, lzma.compress(bytes(3073), lzma.FORMAT_ALONE)],
+}
+
+
+@pytest.mark.parametrize(("name", "number"), [(name, i) for name, files in HOSTILE.items() for i in range(len(files))])
+def test_hostile_files_are_refused_in_a_line_and_little_memory(tmp_path, monkeypatch, name, number):
+    monkeypatch.setattr("ddpm_np.data.cifar._MOST_BYTES", 1 << 23)
+    (tmp_path / name).write_bytes(HOSTILE[name][number])
+    options = {"split": "test", "data_dir": tmp_path}
+    tracemalloc.start()
+    with pytest.raises(DataError) as error:
+        open_dataset(str(tmp_path / name)) if name == "a.npy" else open_dataset("cifar10", **options)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 500
+    assert peak < 1 << 25
+
+
+def test_a_header_by_python_2_and_fortrans_order_are_read(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (4, 6, 5), dtype=np.uint8)
+    np.save(tmp_path / "a.npy", np.asfortranarray(images))
+    (tmp_path / "b.npy").write_bytes(npy(header("(4L, 6L, 5L)"), images.tobytes()))
+    for name in ("a.npy", "b.npy"):
+        assert np.array_equal(open_dataset(str(tmp_path / name)).images[..., 0], images)
+
+
+@pytest.mark.parametrize("place", [-1, -5])
+def test_the_checksum_of_npy_gz_is_compared(tmp_path, place):
+    """NumPy alone reads the elements and stops before it."""
+    file = io.BytesIO()
+    np.save(file, np.zeros((2, 4, 4), np.uint8))
+    content = bytearray(gzip.compress(file.getvalue()))
+    content[place] ^= 1
+    (tmp_path / "a.npy.gz").write_bytes(content)
+    with pytest.raises(DataError, match="not a readable array file"):
+        open_dataset(str(tmp_path / "a.npy.gz"))
+
+
+def test_an_archive_is_read_to_its_checksum(tmp_path, cifar):
+    entry = tarfile.TarInfo("test_batch.bin")
+    entry.size = cifar[2].size
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        tar.addfile(entry, io.BytesIO(cifar[2].tobytes()))
+    content = bytearray(packed.getvalue())
+    content[-5] ^= 1
+    (tmp_path / "cifar-10-binary.tar.gz").write_bytes(content)
+    with pytest.raises(DataError, match=r"tar\.gz is damaged or truncated"):
+        open_dataset("cifar10", data_dir=tmp_path, split="test")
+
+
+def test_a_member_of_npz_under_a_changed_name_is_found(tmp_path):
+    """The archive's directory has no checksum: a bit of it would hide the labels."""
+    np.savez(tmp_path / "a.npz", images=np.zeros((2, 4, 4), np.uint8), labels=np.arange(2))
+    whole = (tmp_path / "a.npz").read_bytes()
+    name, length = whole.rindex(b"labels.npy"), whole.rindex(b"images.npy") - 46 + 33  # high byte, comment's length
+    for place, said in ((name, "not a readable array file"), (length, "states 2 arrays and lists 1")):
+        content = bytearray(whole)
+        content[place] ^= 1
+        (tmp_path / "a.npz").write_bytes(content)
+        with pytest.raises(DataError, match=said):
+            open_dataset(str(tmp_path / "a.npz"))

@@ -187,7 +187,7 @@ def test_untrainable_data_is_refused():
         (lambda: train_classifier(nothing), ValueError, "'toy' has no labels: a classifier learns from labels"),
         (lambda: train_classifier(toy(), nothing), ValueError, "'toy' has no labels"),
         (lambda: train_classifier(toy(9)), ValueError, "at least 10 images with labels from 0, 'toy' has 9"),
-        (lambda: train_classifier(dataclasses.replace(toy(), labels=np.arange(30) - 1)), ValueError, "labels from -1"),
+        (lambda: train_classifier(dataclasses.replace(toy(), labels=np.arange(30) - 1)), ValueError, "the label -1"),
         (lambda: train_classifier(toy(), toy(shape=(8, 8, 3))), ValueError, "its images or labels are of another kind"),
         (lambda: train_classifier(toy(), toy(classes=4)), ValueError, "its images or labels are of another kind"),
         (lambda: train_classifier(toy(shape=(4, 8, 1))), ValueError, r"each at least 8, got \(4, 8\)"),

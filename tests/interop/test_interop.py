@@ -257,10 +257,43 @@ def test_a_net_that_is_not_supported_is_named(changes, words, tmp_path):
     assert "\n" not in str(found.value)
 
 
-def test_a_new_key_that_is_off_changes_nothing():
-    assert unet_config({**PUBLISHED, "new_key": None, "other": False}) == unet_config(PUBLISHED)
-    old = {"tensor_format": "pt", "timestep_values": None}
-    assert diffusion_config({**SCHEDULER, **old}) == diffusion_config(SCHEDULER)
+@pytest.mark.parametrize("value", [None, False, 0, "", [], True, 3])
+def test_an_unknown_key_is_refused_whatever_its_value(value):
+    for read, known in ((unet_config, PUBLISHED), (diffusion_config, SCHEDULER)):
+        with pytest.raises(ValueError, match=r"'new_key' is an unknown key, .* remove it if it does not"):
+            read({**known, "new_key": value})
+
+
+@pytest.mark.parametrize("keys", [
+    {"tensor_format": "pt", "timestep_values": None}, {"use_karras_sigmas": False, "skip_prk_steps": True},
+    {"lambda_min_clipped": float("-inf"), "solver_order": 2, "final_sigmas_type": "zero"},
+    {"sample_max_value": 3.0, "dynamic_thresholding_ratio": 0.5}, {"timestep_spacing": "trailing", "steps_offset": 1},
+    {"timesteps": 1000}, {"clip_predicted_image": True}, {"predict_epsilon": True},
+    {"predict_epsilon": True, "prediction_type": "epsilon"}, {"_name_or_path": "x"}, {"_use_default_values": []},
+    {"_use_default_values": ["beta_end", "prediction_type"], "beta_end": 0.5, "prediction_type": "sample"},
+])
+def test_known_keys_that_change_nothing_in_a_schedule(keys):
+    assert diffusion_config({**SCHEDULER, **keys}) == diffusion_config(SCHEDULER)
+
+
+def test_known_keys_that_change_nothing_in_a_net():
+    """What diffusers' EMAModel writes beside its weights; T, which only a learned embedding of time needs."""
+    average = {"decay": 0.9999, "min_decay": 0.0, "optimization_step": 7, "update_after_step": 0, "power": 0.75,
+               "use_ema_warmup": True, "inv_gamma": 1.0, "collected_params": None, "num_train_timesteps": 1000}
+    assert unet_config({**PUBLISHED, **average}) == unet_config(PUBLISHED)
+
+
+@pytest.mark.parametrize(("changes", "expected"), [
+    ({"predict_epsilon": False}, {"predicts": "x0"}),
+    ({"predict_epsilon": False, "prediction_type": "sample"}, {"predicts": "x0"}),
+    ({"clip_predicted_image": False}, {"clip_sample": False}),
+    ({"timesteps": 50}, {"T": 50}),
+    ({"clip_sample": False, "clip_sample_range": 2.0}, {"clip_sample": False}),
+    ({"variance_type": "fixed_small_log"}, {"variance": "small"}),
+])
+def test_former_names_of_keys_have_their_meaning(changes, expected):
+    published = {key: value for key, value in SCHEDULER.items() if key not in ("num_train_timesteps", "clip_sample")}
+    assert diffusion_config({**published, **changes}) == dataclasses.replace(diffusion_config(published), **expected)
 
 
 @pytest.mark.parametrize(("config", "words"), [
@@ -310,6 +343,21 @@ def test_a_schedule_without_a_name_there_goes_as_numbers():
     ({"beta_end": float("nan")}, "beta_end must be"), ({"beta_end": 1.5}, "strictly between 0 and 1"),
     ({"num_train_timesteps": -3}, "T must be at least 1"), ({"beta_schedule": {}}, "beta_schedule {}"),
     ({"variance_type": []}, "variance_type []"),
+    ({"predict_epsilon": False}, "predict_epsilon, the former name of prediction_type, says 'sample', and"),
+    ({"predict_epsilon": False, "prediction_type": "v_prediction"}, "says 'v_prediction': remove the wrong one"),
+    ({"predict_epsilon": 0}, "predict_epsilon 0 is not supported, only True or False"),
+    ({"predict_epsilon": "false"}, "predict_epsilon 'false' is not"), ({"timesteps": 30}, "train_timesteps says 20"),
+    ({"clip_predicted_image": False}, "clip_sample says True"), ({"beta_start": "0.0001"}, "beta_start must be number"),
+    ({"beta_start": True}, "beta_start must be number"), ({"beta_start": None}, "beta_start must be number"),
+    ({"clip_sample": 1}, "clip_sample must be true or false"), ({"thresholding": 0}, "thresholding 0"),
+    ({"trained_betas": [0.1, True]}, "trained_betas must be"), ({"trained_betas": 0.1}, "trained_betas must be"),
+    ({"trained_betas": [0.1, 0.2]}, "num_train_timesteps is 20 and trained_betas has 2 numbers"),
+    ({"num_train_timesteps": 20.0}, "num_train_timesteps must be"), ({"sample_max_value": "1"}, "sample_max_value"),
+    ({"dynamic_thresholding_ratio": float("nan")}, "dynamic_thresholding_ratio must be a finite number"),
+    ({"clip_sample_range": None}, "clip_sample_range must be"), ({"timestep_spacing": "karras"}, "timestep_spacing '"),
+    ({"steps_offset": [1]}, "steps_offset must be"), ({"use_karras_sigmas": True}, "use_karras_sigmas True is not"),
+    ({"timestep_values": [1]}, "timestep_values [1]"), ({"_class_name": ["DDPMScheduler"]}, "_class_name is ['DDPM"),
+    ({"_use_default_values": "beta_end"}, "_use_default_values must be a list of keys"),
 ])
 def test_a_schedule_that_is_not_supported_is_named(pipeline, changes, words):
     changed(pipeline / "scheduler" / "scheduler_config.json", **changes)

@@ -49,6 +49,16 @@ def only_a_pickle(folder):
     pickled(folder, "diffusion_pytorch_model.bin")
 
 
+def renamed(folder, name):
+    (folder / NAME).rename(folder / name)
+
+
+def repeated(folder, key):
+    """Give a key of the configuration twice."""
+    text = (folder / "config.json").read_text("utf-8")
+    (folder / "config.json").write_text(text.replace("{", f'{{"{key}": 1, ', 1), "utf-8")
+
+
 def cut(folder, length):
     data = (folder / NAME).read_bytes()
     (folder / NAME).write_bytes(data[:length])
@@ -63,6 +73,17 @@ BAD = {
     "no settings": (lambda f: (f / "config.json").unlink(), "config.json is missing"),
     "no weights": (lambda f: (f / NAME).unlink(), f"has no {NAME}"),
     "a pickle alone": (only_a_pickle, "diffusion_pytorch_model.bin is a pickle"),
+    "half precision beside no plain file": (lambda f: renamed(f, "diffusion_pytorch_model.fp16.safetensors"),
+                                            "fp16.safetensors is a variant of the weights, such as half"),
+    "half precision in parts": (lambda f: (in_two(f, lambda i, p: i.rename(f / f"{NAME}.index.fp16.json")),
+                                           [p.rename(str(p).replace("model-", "model.fp16-"))
+                                            for p in f.glob("*-of-*")]), "is the index of a variant, such as half"),
+    "parts without their index": (lambda f: in_two(f, lambda i, p: i.unlink()), "is one part of several whose index"),
+    "another library's file": (lambda f: renamed(f, "model.safetensors"), "is not a UNet2DModel's file"),
+    **{f"only {end}": (lambda f, end=end: renamed(f, f"diffusion_pytorch_model{end}"), f"model{end} is {what}")
+       for end, what in {".ckpt": "a pickle", ".msgpack": "the weights of a Flax net", ".onnx": "an ONNX graph",
+                         ".h5": "the weights of a TensorFlow net", ".gguf": "a quantised file"}.items()},
+    "a key twice": (lambda f: repeated(f, "norm_eps"), "gives the key 'norm_eps' twice: remove one"),
     "a pickle under another name": (lambda f: pickled(f, NAME), "is a pickle by its first bytes"),
     "a zip of pickles": (lambda f: (f / NAME).write_bytes(b"PK\x03\x04" + b"x" * 99), "is a pickle by its first bytes"),
     "cut": (lambda f: cut(f, -5), "is not a whole safetensors file"),
@@ -112,6 +133,10 @@ def test_a_bad_folder_is_one_line_and_runs_nothing(folder, name, capsys):
     (lambda f: changed(f / "model_index.json", _class_name="StableDiffusionPipeline"), "StableDiffusionPipeline"),
     (lambda f: (f / "unet" / "config.json").unlink(), "config.json is missing"),
     (lambda f: (f / "model_index.json").write_text("no"), "is not JSON"),
+    (lambda f: changed(f / "model_index.json", scheduler=["diffusers", "PNDMScheduler"]), "scheduler is"),
+    (lambda f: changed(f / "model_index.json", unet=["mine", "UNet2DModel"]), "unet is ['mine', 'UNet2DModel']"),
+    (lambda f: changed(f / "model_index.json", vae=["diffusers", "AutoencoderKL"]), "'vae' is an unknown part"),
+    (lambda f: changed(f / "model_index.json", _class_name=["DDPMPipeline"]), "_class_name is ['DDPMPipeline']"),
 ])
 def test_a_bad_pipeline_is_one_line(pipeline, spoil, words):
     spoil(pipeline)
@@ -119,6 +144,12 @@ def test_a_bad_pipeline_is_one_line(pipeline, spoil, words):
         ddpm_np.load(pipeline)
     assert words in str(found.value)
     assert "\n" not in str(found.value)
+
+
+def test_a_byte_order_mark_is_passed_over(folder):
+    text = (folder / "config.json").read_text("utf-8")
+    (folder / "config.json").write_text(text, "utf-8-sig")
+    assert differing(diffusers.load_unet(folder), net_of(SMALL)) == []
 
 
 def test_other_mistakes_are_named(folder, pipeline, tmp_path):

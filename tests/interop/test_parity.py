@@ -21,7 +21,7 @@ from ddpm_np.config import DiffusionConfig
 from ddpm_np.data import open_dataset
 from ddpm_np.diffusion import Reverse, ancestral, last, linear_schedule
 from ddpm_np.interop.diffusers import load_pipeline, load_unet, save_pipeline, save_unet
-from ddpm_np.interop.settings import SCHEDULER_DEFAULTS, UNET_DEFAULTS
+from ddpm_np.interop.keys import SCHEDULER, UNET
 from ddpm_np.models import UNet, UNetConfig
 from ddpm_np.models.unet import time_embedding
 from ddpm_np.nn import Linear
@@ -194,9 +194,9 @@ def test_missing_keys_take_the_librarys_defaults():
     def defaults(kind):
         return {name: p.default for name, p in inspect.signature(kind).parameters.items()}
 
-    assert defaults(diffusers.UNet2DModel) == UNET_DEFAULTS
+    assert defaults(diffusers.UNet2DModel) == UNET.defaults
     of_both = {**defaults(diffusers.DDPMScheduler), **defaults(diffusers.DDIMScheduler)}
-    assert of_both == {**of_both, **defaults(diffusers.DDPMScheduler)} == SCHEDULER_DEFAULTS
+    assert of_both == {**of_both, **defaults(diffusers.DDPMScheduler)} == SCHEDULER.defaults
 
 
 def test_their_shards_and_their_old_pickles(tmp_path):

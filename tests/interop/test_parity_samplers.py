@@ -5,6 +5,8 @@ Their timestep is our t − 1. Compared with, never used: where a library is abs
 
 from __future__ import annotations
 
+import inspect
+import json
 from unittest.mock import patch
 
 import numpy as np
@@ -13,6 +15,7 @@ from gradient_inputs import generator
 
 from ddpm_np.check.gradients.derivatives import error
 from ddpm_np.config import DiffusionConfig
+from ddpm_np.diffusion import SCHEDULES as SCHEDULES_BY_NAME
 from ddpm_np.diffusion import (
     Reverse,
     ancestral,
@@ -25,10 +28,12 @@ from ddpm_np.diffusion import (
     respace,
     timesteps,
 )
+from ddpm_np.interop.keys import SCHEDULER
 from ddpm_np.interop.settings import diffusion_config, their_diffusion_config
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'ddpm_np[peers]'")
 diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed: pip install 'ddpm_np[peers]'")
+KarrasDiffusionSchedulers = pytest.importorskip("diffusers.schedulers.scheduling_utils").KarrasDiffusionSchedulers
 pytestmark = pytest.mark.peers
 
 SCHEDULES = {
@@ -121,6 +126,73 @@ def test_a_written_schedule_is_read_again(schedule):
         theirs = scheduler_of(config, kind, exact=False)
         assert diffusion_config({**theirs.config, "_class_name": kind}) == config
         assert theirs.config.timestep_spacing == "leading"  # which has no fault
+
+
+READ = [  # configurations with a key that is not at its default, and what a newer diffusers calls the same
+    ({}, {}), ({"clip_sample": False}, {}), ({"clip_sample": False, "clip_sample_range": 0.2}, {}),
+    ({"sample_max_value": 3.0, "dynamic_thresholding_ratio": 0.5}, {}), ({"variance_type": "fixed_small_log"}, {}),
+    ({"variance_type": "fixed_large"}, {}), ({"prediction_type": "sample"}, {}), ({"tensor_format": "np"}, {}),
+    ({"prediction_type": "v_prediction"}, {}), ({"trained_betas": np.linspace(0.01, 0.3, 30).tolist()}, {}),
+    ({"beta_schedule": "scaled_linear", "beta_start": 0.001, "beta_end": 0.3}, {}), ({"beta_schedule": "sigmoid"}, {}),
+    ({"beta_schedule": "squaredcos_cap_v2", "beta_start": 0.5}, {}), ({"timestep_spacing": "linspace"}, {}),
+    ({"timestep_spacing": "trailing", "steps_offset": 1}, {}), ({"use_karras_sigmas": False, "solver_order": 2}, {}),
+    ({"lower_order_final": False, "skip_prk_steps": True, "timestep_values": None}, {}),
+    ({"predict_epsilon": False}, {"prediction_type": "sample"}), ({"predict_epsilon": True}, {}),
+    ({"clip_predicted_image": False}, {"clip_sample": False}),
+]
+
+
+@pytest.mark.parametrize(("config", "today"), READ, ids=[str(config)[:60] for config, _ in READ])
+def test_every_key_that_is_read_has_their_meaning(config, today):
+    """A step by their scheduler's configuration is one by ours of the same file; their tables are in float32."""
+    config = {"num_train_timesteps": 30, **config}
+    theirs, ours = diffusers.DDPMScheduler.from_config({**config, **today}), diffusion_config(config)
+    rng, schedule = generator("read", config), ours.build()
+    assert error(theirs.betas.numpy(), schedule.beta[1:]) <= 1e-6
+    for t in (1, 2, 17, ours.T):
+        x, noise, output = (2 * rng.standard_normal(SHAPE) for _ in range(3))
+        before, x0 = their_step(theirs, output, t, x, noise)
+        reverse = Reverse(schedule, lambda x, t, output=output: output, predicts=ours.predicts, variance=ours.variance,
+                          clip=ours.clip_sample)
+        assert error(p_sample(reverse, x, batch(t), noise), before) <= 1e-3, t
+        assert error(predict(reverse, x, batch(t)).x0, x0) <= 1e-3, t
+
+
+@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize("predicts", ["eps", "x0", "v"])
+@pytest.mark.parametrize("variance", ["small", "large", "learned_range"])
+def test_what_is_written_is_read_the_same_by_both(variance, predicts, clip):
+    """For every schedule: each key is one of theirs, their betas are ours, and ours is read again as it was."""
+    for name in SCHEDULES_BY_NAME:
+        config = DiffusionConfig(name, 12, 0.01, 0.4, variance, predicts, clip)
+        written = json.loads(json.dumps(their_diffusion_config(config)))
+        theirs, unused = diffusers.DDPMScheduler.from_config(written, return_unused_kwargs=True)
+        assert {*unused} == {"_class_name", "_diffusers_version"}
+        assert {key: theirs.config[key] for key in written if key[0] != "_"} == {
+            key: value for key, value in written.items() if key[0] != "_"}
+        assert error(theirs.betas.numpy(), config.build().beta[1:]) <= 1e-6
+        found = diffusion_config({**theirs.config, "_class_name": "DDPMScheduler"})
+        if written["trained_betas"] is None:
+            assert found == config
+        assert found == diffusion_config(written)
+        assert (found.variance, found.predicts, found.clip_sample) == (variance, predicts, clip)
+        assert found.build().alpha_bar.tobytes() == config.build().alpha_bar.tobytes()
+
+
+def test_keys_of_the_tables_are_theirs():
+    """Keys of other schedulers are none of DDPM's and DDIM's; of the values that pass, some are defaults."""
+    kinds = [getattr(diffusers, kind.name) for kind in KarrasDiffusionSchedulers if kind.name in dir(diffusers)]
+    defaults = {}
+    for kind in kinds:
+        for name, p in inspect.signature(kind).parameters.items():
+            defaults.setdefault(name, []).append(p.default)
+    for key, allowed in SCHEDULER.off.items():
+        if key != "timestep_values":
+            assert any(value in defaults[key] for value in allowed), key
+    read = {name for kind in (diffusers.DDPMScheduler, diffusers.DDIMScheduler)
+            for name in inspect.signature(kind).parameters}
+    assert read == {*SCHEDULER.defaults}
+    assert not read & ({*SCHEDULER.off} | {*SCHEDULER.former} | {*SCHEDULER.unread})
 
 
 # Chains

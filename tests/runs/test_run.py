@@ -300,7 +300,7 @@ def test_more_steps_need_no_override(whole, tmp_path):
 
 @pytest.mark.parametrize(("values", "words"), [
     (["dataset='nothing'"], "no data set is called 'nothing'"), (["in_channels=3"], "the net takes"),
-    (["num_classes=10"], r"'digits' has 10 labels .* the unconditional one: --set model\.num_classes=11"),
+    (["num_classes=10"], r"has labels up to 9, so 10 classes, .* the unconditional one: --set model\.num_classes=11"),
 ])
 def test_incompatible_settings_are_refused_before_anything_is_written(tmp_path, values, words):
     with pytest.raises(ValueError, match=words):

@@ -170,7 +170,7 @@ def test_workers_label_dropout_too():
         return bits(it)
 
     assert trained(1) == trained(2) == trained(4)
-    with pytest.raises(TypeError, match="labels must be ints, got dtype float64"):
+    with pytest.raises(ValueError, match="labels must be ints from 0, got float64"):
         trainer(net=Labelled(), no_label=5).step(data(0), np.zeros(8))
 
 

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+from ddpm_np import arguments
 from ddpm_np.backend import Array, Backend, Ints, get_backend, of
 from ddpm_np.diffusion.oracle.affine import chain_end, entropy, exact_step, expected_nll, marginal_variance, terms_of_5
 from ddpm_np.diffusion.oracle.arguments import columns, from_one, host_numbers, not_negative, parameters, rows
@@ -392,8 +393,7 @@ class Gaussian(Oracle):
         -----
         Equations (12) and (16) of Song, Meng & Ermon (2021). Verified by ``ddpm-np check --equation oracle-gaussian``.
         """
-        if not 0 <= eta <= 1:
-            raise ValueError(f"eta must be from 0 (no noise) to 1 (as much as Algorithm 2), got {eta}")
+        arguments.number("eta", eta, least=0, most=1)
         s, steps = self.schedule, self._steps(timesteps)
         log_alpha_bar = _host.cumsum(_host.log1p(-s.beta))  # (T+1,)
         v = self.marginal_variance

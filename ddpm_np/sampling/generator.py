@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from ddpm_np import arguments
@@ -86,7 +87,7 @@ class ImageGenerator:
         self.backend = backend_of(net.parameters()[0].data)
         fitting = images_at_a_time(net.config, workers or default_workers(), free_memory(self.backend))
         self.at_a_time = fitting if at_a_time is None else min(arguments.count("batch_size", at_a_time), fitting)
-        self._predictor: Any = _in_parts(predictor(model, weights, workers, fixed=True), self.at_a_time)
+        self._predictor: Any = partial(_in_parts, predictor(model, weights, workers, fixed=True), self.at_a_time)
         self._classes = net.config.num_classes
         self._labels, self._guidance = labels, guidance
         arguments.number("guidance", guidance)
@@ -168,13 +169,10 @@ class ImageGenerator:
         return sampler.chain(self.reverse_of(noise.n, start), noise)
 
 
-def _in_parts(net: Callable[..., Array], most: int) -> Callable[..., Array]:
-    """Return a net that is evaluated on at most so many images at once: the same numbers, in less memory."""
-    def evaluate(*inputs: Array) -> Array:
-        n = inputs[0].shape[0]
-        if n <= most:
-            return net(*inputs)
-        parts = [net(*(array[first:first + most] for array in inputs)) for first in range(0, n, most)]
-        return of(parts[0]).concat(parts, axis=0)  # (N, …)
-
-    return evaluate
+def _in_parts(net: Callable[..., Array], most: int, *inputs: Array) -> Array:
+    """Evaluate a net on at most so many images at once: the same numbers, in less memory."""
+    n = inputs[0].shape[0]
+    if n <= most:
+        return net(*inputs)
+    parts = [net(*(array[first:first + most] for array in inputs)) for first in range(0, n, most)]
+    return of(parts[0]).concat(parts, axis=0)  # (N, …)

@@ -225,9 +225,9 @@ class Trainer:
         Raises
         ------
         ValueError
-            If the batch is empty, images are out of range, labels are missing or not ints from 0 (negative ones are found
-            on NumPy only, to avoid a device sync; `Batches` checks those of a data set), or the objective's result has
-            another shape than (N,).
+            If the batch is empty, images are out of range, labels are missing or not ints from 0 (negative ones are
+            found on NumPy only, to avoid a device sync; `Batches` checks those of a data set), or the objective's
+            result has another shape than (N,).
         TypeError
             If images are not floating numbers, or the objective returns no Tensor.
         RuntimeError

@@ -227,10 +227,12 @@ class Threads:
     __module__ = "ddpm_np.training"
 
     def __init__(self):
-        self.seen = set()
+        self.seen, self.together = set(), None
 
     def note(self):
         self.seen.add(threading.get_ident())
+        if self.together is not None:
+            self.together.wait(30)  # for the other thread
 
 
 def test_code_that_stores_nothing_runs_in_several_threads_and_is_watched():
@@ -244,8 +246,10 @@ def test_code_that_stores_nothing_runs_in_several_threads_and_is_watched():
             return super().__call__(x, t)
 
     trained = trainer(net=Watching(), workers=2)
-    for k in range(3):
-        threads.seen.clear()
+    trained.step(data(0))
+    threads.seen.clear()
+    threads.together = threading.Barrier(2)
+    for k in (1, 2):
         trained.step(data(k))
     assert len(threads.seen) == 2
     quiet = False
@@ -253,6 +257,7 @@ def test_code_that_stores_nothing_runs_in_several_threads_and_is_watched():
     with pytest.raises(RuntimeError, match=r"stored a value while several threads called it.*or use workers=1"):
         trained.step(data(3))
     assert bits(trained) == before
+    threads.together = None
     trained.step(data(3))  # one after another
     assert trained.steps == 4
 

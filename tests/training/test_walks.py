@@ -15,7 +15,8 @@ from ddpm_np.diffusion import Schedule
 from ddpm_np.training.trainer import Trainer
 
 PACKAGE = Path(ddpm_np.__file__).parent
-BESIDE = ("autograd", "backend", "diffusion", "models", "nn", "philox")  # the net, its loss, its tape, and the arrays
+BESIDE = ("arguments", "autograd", "backend", "diffusion", "models", "nn", "philox")
+# the net, its loss, its tape, the arrays, and checks of arguments
 
 
 def frames_to_the_parameters(trainer, *arguments):

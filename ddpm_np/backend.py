@@ -68,6 +68,17 @@ class Namespace:
     def __repr__(self) -> str:
         return f"<namespace {self.name}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle by name, since a module can be neither copied nor pickled."""
+        return _namespace_of, (self.name, self.module.__name__, self._special)
+
+
+def _namespace_of(name: str, module: str, special: str | None) -> Namespace:
+    """Return the namespace of a name, that of a backend if it is one."""
+    if name in _BACKENDS or name == "cupy":
+        return get_backend(name).xp
+    return Namespace(name, importlib.import_module(module), special)
+
 
 _NUMPY = Namespace("numpy", np, "scipy.special")
 _SPACES: dict[type, Namespace] = {np.ndarray: _NUMPY}
@@ -179,6 +190,10 @@ class Backend(RandomNumbers):
 
     def __repr__(self) -> str:
         return f"<backend {self.name}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle by name: there is one backend of each."""
+        return get_backend, (self.name,)
 
     def to_device(self, x: Any, dtype: Any = None) -> Array:
         """Return `x` as an array on this device.

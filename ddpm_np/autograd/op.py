@@ -164,6 +164,10 @@ class Op:
     def __repr__(self) -> str:
         return f"<op {self.name}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle by name: there is one op of each."""
+        return _op_called, (self.name,)
+
     def __call__(self, *inputs: Any, **static: Any) -> Any:
         arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
         of(*arrays[: self.operands])  # raises unless all are arrays or numbers
@@ -255,6 +259,10 @@ def _writes(y: Array, tensors: Sequence[Tensor]) -> Writes:
 
 
 REGISTRY: dict[str, Op] = {}
+
+
+def _op_called(name: str) -> Op:
+    return getattr(OPS, name)  # fills the registry, unless it has been filled before
 
 
 def op(domain: Domain = reals, *, linear: bool = False, analytic: bool = True,

@@ -76,6 +76,9 @@ class _OpTable(Namespace):
             return vars(self)[attribute]
         raise AttributeError(f"there is no op {attribute!r} for Tensors; ddpm_np.autograd.ops has those that exist")
 
+    def __reduce__(self) -> str:  # type: ignore[override]
+        return "OPS"  # there is one
+
     @staticmethod
     def stop_gradient(x: Any) -> Any:
         """Return the values of `x` without their tape, so that ∂/∂x is 0."""
@@ -166,6 +169,16 @@ class Tensor:
         self._data, self.node, self.requires_grad, self.grad = data, node, node is not None, None
         self.writes = writes
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied and pickled; a tape is neither, as it belongs to one computation."""
+        if self.node is not None:
+            raise TypeError("a Tensor that was computed cannot be copied or pickled with its tape: take Tensor(x.data)")
+        return {"_data": self._data, "requires_grad": self.requires_grad, "grad": self.grad}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._data, self.requires_grad, self.grad = state["_data"], state["requires_grad"], state["grad"]
+        self.node = None
 
     @property
     def data(self) -> Array:
@@ -325,8 +338,8 @@ def gradients(output: Tensor, inputs: Sequence[Tensor], cotangent: Any = None,
     Returns
     -------
     list of array or None
-        The arrays of `into`; without it read-only arrays, which may share memory, and None for an input that the
-        output does not depend on.
+        The arrays of `into`; without it read-only arrays, which may share memory. None for an input that the output
+        does not depend on.
 
     Raises
     ------
@@ -345,7 +358,7 @@ def gradients(output: Tensor, inputs: Sequence[Tensor], cotangent: Any = None,
     found = {id(leaf): g for leaf, g, _ in _backward(output, cotangent, buffers)}
     for key in buffers.keys() - found.keys():
         buffers[key][...] = 0
-    return [found.get(id(x)) for x in inputs] if into is None else list(into)
+    return [found.get(id(x)) for x in inputs]
 
 
 def edge_of(x: Any) -> Edge:

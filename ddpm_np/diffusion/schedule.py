@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ddpm_np.arguments import described
-from ddpm_np.backend import Array, Ints, Namespace, dtype_of, get_backend, of, plain, real_dtype, to_host
+from ddpm_np.backend import Array, Ints, Namespace, dtype_of, freeze, get_backend, of, plain, real_dtype, to_host
 from ddpm_np.diffusion.images import check_batch
 
 _host = get_backend("numpy").xp
@@ -118,6 +118,15 @@ class Schedule:
         self.log_beta_clipped = table(xp.concat((nan, xp.log(xp.concat((first, self.beta[2:]))))))
         self.log_beta = table(xp.concat((nan, xp.log(self.beta[1:]))))
         self.copies: dict[tuple[Any, ...], tuple[Array, Array]] = {}  # tables on a device, and the tables themselves
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied and pickled: not the copies on devices, which are found by the tables' ids."""
+        return {**vars(self), "copies": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        for name in TABLES:
+            freeze(state[name])  # as `_table` does
 
     @classmethod
     def from_betas(cls, betas: Sequence[float] | Array) -> Schedule:

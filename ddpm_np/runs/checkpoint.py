@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,8 @@ class Checkpoint:
         All tensors, by the names in the file.
     loss : float
         The last logged loss; infinite if there is none.
+    counts : dict of str to int
+        The updates of single parameters by name, of those that were frozen for some; empty if none was.
     """
 
     config: Config
@@ -59,6 +61,7 @@ class Checkpoint:
     unlogged: tuple[float, float, int]
     tensors: dict[str, np.ndarray]
     loss: float = float("inf")
+    counts: dict[str, int] = field(default_factory=dict)
 
     def weights(self, which: str) -> dict[str, np.ndarray]:
         """Return the weights of a net by the names that the net itself gives them.
@@ -111,6 +114,11 @@ def save(path: str | Path, trainer: Trainer, config: Config, loss: float = float
         "loss": repr(float(loss)),
         "unlogged": f"{float(to_host(unlogged)).hex()} {float(to_host(norm)).hex()} {count}",
     }
+    updates = [int(to_host(count)) for count in trainer.adam.counts]
+    own = {name: updates[group] for name, group in zip(names, trainer.adam.groups, strict=True)}
+    if set(own.values()) != {int(metadata["updates"])}:  # parameters that were frozen for some updates
+        metadata["counts"] = json.dumps({name: count for name, count in own.items()
+                                         if count != int(metadata["updates"])})
     metadata["sha256"] = digest(metadata, tensors)
     write_atomically(Path(path), safetensors_pieces(tensors, metadata))
 
@@ -154,7 +162,8 @@ def read(path: str | Path) -> Checkpoint:
         loss, norm, count = metadata["unlogged"].split()
         return Checkpoint(config, int(metadata["step"]), int(metadata["updates"]),
                           (float.fromhex(loss), float.fromhex(norm), int(count)), tensors,
-                          float(metadata.get("loss", "inf")))
+                          float(metadata.get("loss", "inf")),
+                          {name: int(count) for name, count in json.loads(metadata.get("counts", "{}")).items()})
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} was written by another version of ddpm_np, or by hand ({printable(error)})"
                               ) from error
@@ -239,7 +248,7 @@ def restore(trainer: Trainer, saved: Checkpoint) -> None:
     for group, array in _groups(trainer).items():
         for name, view in zip(names, trainer.flat.views(array), strict=True):
             view[...] = trainer.backend.to_device(saved.tensors[f"{group}/{name}"])
-    adam.updates = xp.asarray(float(saved.updates), dtype=xp.float64)
+    adam.set_counts(saved.updates, {names.index(name): count for name, count in saved.counts.items()})
     trainer.steps = saved.step
     loss, norm, count = saved.unlogged
     trainer.unlogged = xp.asarray(loss, dtype=xp.float64), xp.asarray(norm, dtype=xp.float64), count

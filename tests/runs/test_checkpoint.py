@@ -335,3 +335,34 @@ def test_an_unwritable_path_is_an_error_and_leaves_nothing(tmp_path):
     with pytest.raises(OSError, match="directory"):
         checkpoint.save(tmp_path / "folder", trainer, config)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_parameters_that_were_frozen_go_on_bit_for_bit(tmp_path):
+    """Frozen before a checkpoint, in it and unfrozen after: the count of a parameter's own updates is saved."""
+    config, trainer = tiny()
+    plain = tmp_path / "plain.safetensors"
+    checkpoint.save(plain, trainer, config)
+    assert checkpoint.read(plain).counts == {}
+    x = [np.random.default_rng(k).uniform(-1, 1, (2, 8, 8, 1)).astype(np.float32) for k in range(6)]
+    frozen = trainer.model.conv_in.parameters()
+    for p in frozen:
+        p.requires_grad = False
+    trainer.step(x[0]), trainer.step(x[1])
+    checkpoint.save(tmp_path / "frozen.safetensors", trainer, config)
+    saved = checkpoint.read(tmp_path / "frozen.safetensors")
+    assert saved.counts == {"conv_in.weight": 1, "conv_in.bias": 1}
+    assert saved.updates == 3
+    _, resumed = tiny()
+    checkpoint.restore(resumed, saved)
+    for it in (trainer, resumed):
+        for k, batch in enumerate(x[2:]):
+            for p in it.model.conv_in.parameters():
+                p.requires_grad = k > 1
+            it.step(batch)
+    for a, b in zip((trainer.flat.data, trainer.adam.m, trainer.adam.v, trainer.ema.data),
+                    (resumed.flat.data, resumed.adam.m, resumed.adam.v, resumed.ema.data), strict=True):
+        assert a.tobytes() == b.tobytes()
+    assert [int(n) for n in resumed.adam.counts_by_parameter()] == [int(n) for n in trainer.adam.counts_by_parameter()]
+    checkpoint.save(tmp_path / "a.safetensors", trainer, config)
+    checkpoint.save(tmp_path / "b.safetensors", resumed, config)
+    assert checkpoint.read(tmp_path / "a.safetensors").counts == checkpoint.read(tmp_path / "b.safetensors").counts

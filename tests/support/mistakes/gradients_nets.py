@@ -240,7 +240,8 @@ OPTIMISER: Lines = {
          "number(rate / (1 - b1**k), rate)", "adam"),
     ],
     "training.adam.Adam.factors": [
-        ("the correction's count from 0", "self.updates + 1, self", "self.updates + (self.updates == 0), self", "adam"),
+        ("the correction's count from 0", "self.counts[group] + 1, rate",
+         "self.counts[group] + (self.counts[group] == 0), rate", "adam"),
     ],
     "training.adam.Adam.count": [
         ("the count not raised", "xp.where(ok, xp.ones_like(self.updates), xp.zeros_like(self.updates))",

@@ -184,12 +184,12 @@ def known(given: Iterable[str], names: Collection[str], what: str) -> None:
             raise ValueError(f"no {what} is called {key!r}: {closest(key, names)}")
 
 
-def closest(given: str, names: Iterable[str], others: str = "") -> str:
-    """Return advice for an unknown name: the closest known one, or all of them.
+def closest(given: object, names: Iterable[str], others: str = "") -> str:
+    """Return advice for an unknown name: the closest known one, those that it abbreviates or has a word of, or all.
 
     Parameters
     ----------
-    given : str
+    given : object
         The unknown name.
     names : iterable of str
         The known ones.
@@ -205,12 +205,22 @@ def closest(given: str, names: Iterable[str], others: str = "") -> str:
     --------
     >>> closest("cifra10", ["mnist", "cifar10"])
     "did you mean 'cifar10'?"
+    >>> closest("lr", ["log_every", "learning_rate"])
+    "did you mean 'learning_rate'?"
+    >>> closest("size", ["image_size", "batch_size", "steps"])
+    "did you mean 'image_size' or 'batch_size'?"
     >>> closest("flowers", ["mnist", "cifar10"], "and FILE.npz")
     'there are mnist, cifar10 and FILE.npz'
     """
     names = list(names)
-    close = get_close_matches(given, names, 1)
-    return f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names)}{_with(others, ' ')}"
+    text = str(given).lower()
+    words = set(text.split("_"))
+    close = (get_close_matches(str(given), names, 1)
+             or [name for name in names if "".join(word[:1] for word in name.split("_")) == text]
+             or [name for name in names if words & set(name.lower().split("_"))])
+    if close:
+        return f"did you mean {' or '.join(map(repr, close))}?"
+    return f"there are {', '.join(names)}{_with(others, ' ')}"
 
 
 def _range(least: int, most: int | None) -> str:

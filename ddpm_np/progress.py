@@ -76,7 +76,7 @@ class Progress:
 
 
 def _is_terminal() -> bool:
-    return sys.stderr.isatty()
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def warn(line: str) -> None:

@@ -7,6 +7,9 @@ raw times in it, the plot ``docs/bench/cost.png`` and the tables of ``docs/bench
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupts  # noqa: F401 - first: Ctrl-C is one line from here on
+
 import sys
 from pathlib import Path
 

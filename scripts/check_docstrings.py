@@ -5,22 +5,26 @@ pyproject.toml has the checks and says why they were chosen. Needs the ``dev`` e
 
 from __future__ import annotations
 
-import subprocess
+if __name__ == "__main__":
+    import interrupts  # noqa: F401 - first: Ctrl-C is one line from here on
+
 import sys
 from pathlib import Path
 
+from environment import run_apart
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("autograd", "config", "diffusion", "evaluate", "models", "nn", "parallel", "runs", "sampling", "training")
-MODULES = ("backend", "philox", "storage")
+MODULES = ("backend", "file_lock", "philox", "storage")
 
 
 def main() -> int:
     package = ROOT / "ddpm_np"
     files = [path for name in PACKAGES for path in sorted((package / name).rglob("*.py"))]
     files += [package / f"{name}.py" for name in MODULES]
-    done = subprocess.run([sys.executable, "-m", "numpydoc", "lint", *files, "--config", ROOT], check=False)
-    print(f"docstrings of {len(files)} files: {'as numpydoc wants them' if not done.returncode else 'see above'}")
-    return done.returncode
+    status, _ = run_apart([sys.executable, "-m", "numpydoc", "lint", *files, "--config", ROOT])
+    print(f"docstrings of {len(files)} files: {'as numpydoc wants them' if not status else 'see above'}")
+    return status
 
 
 if __name__ == "__main__":

@@ -7,6 +7,9 @@ dependencies.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupts  # noqa: F401 - first: Ctrl-C is one line from here on
+
 import os
 import re
 import subprocess
@@ -14,6 +17,8 @@ import sys
 import tempfile
 import venv
 from pathlib import Path
+
+from environment import run_apart
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = (  # a short run stands for the demo's, whose folder the README's lines go on from
@@ -49,9 +54,10 @@ def run(*command: str | Path, cwd: Path = ROOT, quiet: bool = False) -> None:
     shown = " ".join(map(str, command)).partition("\n")[0]
     print("$", shown, flush=True)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(command, cwd=cwd, env=environment, check=False, capture_output=quiet, text=True)
-    if done.returncode:
-        sys.exit(f"{done.stdout or ''}{done.stderr or ''}error: {shown} failed")
+    captured = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if quiet else {}
+    status, printed = run_apart(command, cwd=cwd, env=environment, **captured)
+    if status:
+        sys.exit(f"{printed}error: {shown} failed")
 
 
 def python_blocks(text: str) -> list[str]:

@@ -6,6 +6,9 @@ are in runs/demo. After Ctrl-C the same command resumes the run.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupts  # noqa: F401 - first: Ctrl-C is one line from here on
+
 import sys
 
 import environment

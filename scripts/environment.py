@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import venv
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".venv"
@@ -58,21 +60,46 @@ def _prepare(*extras: str) -> Path:
 
 
 def _pip(*arguments: str) -> int:
-    """Run pip to its end; return its exit status. Ctrl-C does not reach it, or it might answer with a traceback."""
-    with subprocess.Popen([python(), "-m", "pip", *arguments], cwd=ROOT, start_new_session=True) as process:
+    """Run pip to its end; return its exit status."""
+    return run_apart([python(), "-m", "pip", *arguments], cwd=ROOT)[0]
+
+
+def run_apart(command: Sequence[str | Path], **options: Any) -> tuple[int, str]:
+    """Run a program of others to its end; return its exit status and, with ``stdout=PIPE``, what it printed.
+
+    Ctrl-C does not reach it, or it might answer with a traceback: it is ended.
+    """
+    with subprocess.Popen(command, start_new_session=True, text=True, **options) as process:
         try:
-            return process.wait()
+            printed = process.communicate()[0] or ""
+            return process.returncode, printed
         except KeyboardInterrupt:
             if os.name == "posix":
-                os.killpg(process.pid, signal.SIGTERM)  # pip and the processes it started
+                os.killpg(process.pid, signal.SIGTERM)  # it and the processes it started
             else:
                 process.terminate()
             raise
 
 
 def run(*command: str | Path) -> int:
-    """Run the environment's Python with these arguments in the project's root; return its exit status."""
+    """Run the environment's Python with these arguments in the project's root; return its exit status.
+
+    It handles Ctrl-C, which reaches it as well, and SIGTERM, which is passed on to it: it may have results to save.
+    """
+    running: list[subprocess.Popen[bytes]] = []
+
+    def pass_on(*_: object) -> None:
+        for process in running:
+            process.terminate()
+
+    before = {signal.SIGINT: signal.getsignal(signal.SIGINT), signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on)}
+    if before[signal.SIGINT] != signal.SIG_IGN:  # a function, since the process would inherit SIG_IGN
+        signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        return subprocess.run([python(), *command], cwd=ROOT, check=False).returncode
-    except KeyboardInterrupt:
-        return INTERRUPTED
+        with subprocess.Popen([python(), *command], cwd=ROOT) as process:
+            running.append(process)
+            status = process.wait()
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+    return 128 - status if status < 0 else status

@@ -7,6 +7,9 @@ images from it and write a picture: ``ddpm-np sample FOLDER``, and diffusers' DD
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupts  # noqa: F401 - first: Ctrl-C is one line from here on
+
 import argparse
 import statistics
 import subprocess

@@ -7,6 +7,9 @@ range. Memory is `step_memory`'s, of one image; also of larger images, where it 
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupts  # noqa: F401 - first: Ctrl-C is one line from here on
+
 import argparse
 import statistics
 import time

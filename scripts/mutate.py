@@ -8,6 +8,9 @@ interrupted run. Exit status 1: a mutant survives that scripts/mutation/equivale
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupts  # noqa: F401 - first: Ctrl-C is one line from here on
+
 import argparse
 import json
 import os

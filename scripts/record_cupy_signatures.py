@@ -9,6 +9,9 @@ imports on a machine without a GPU, so this runs anywhere.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupts  # noqa: F401 - first: Ctrl-C is one line from here on
+
 import argparse
 import importlib
 import inspect

@@ -5,6 +5,9 @@ Arguments go to pytest and come after its own, so they win: ``-k unet``, ``-m gp
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupts  # noqa: F401 - first: Ctrl-C is one line from here on
+
 import sys
 
 import environment

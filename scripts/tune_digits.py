@@ -13,6 +13,9 @@ The judge is a 10-nearest-neighbour classifier on the pixels of the 1,797 real d
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    import interrupts  # noqa: F401 - first: Ctrl-C is one line from here on
+
 import dataclasses
 import sys
 import time
@@ -22,7 +25,7 @@ import numpy as np
 from ddpm_np.config import Config
 from ddpm_np.data import Batches, digits
 from ddpm_np.models import UNet
-from ddpm_np.runs.load import sample
+from ddpm_np.runs.sample import sample
 from ddpm_np.training.trainer import Trainer
 
 NEIGHBOURS = 10

@@ -2,51 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib
-import re
-import sys
-from collections.abc import Sequence
-from keyword import iskeyword
+from typing import TYPE_CHECKING
 
-from ddpm_np import __version__
+from ddpm_np.cli import stopping
 
-COMMANDS = {
-    "train": "train a net on images",
-    "sample": "sample images from a trained net",
-    "evaluate": "bits per dimension; FID, KID, IS, precision and recall of samples",
-    "check": "check the mathematics of this package or of any other code, equation by equation",
-    "plot": "plot a schedule, the loss of a run, or the paper's figures for a trained net",
-    "toy": "learn a 2-D distribution in seconds, and plot what was learned",
-    "export": "export a trained net as a diffusers folder",
-    "import": "import a diffusers checkpoint as a run you can keep training",
-    "bench": "measure speed and memory, side by side with PyTorch if it is installed",
-    "info": "show versions, backends, presets and data sets",
-}
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser that prints an error as one line on standard error and exits with status 2."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        message = re.sub(r"^argument (\S+): must", r"\1 must", message)
-        print(f"ddpm-np: error: {message} (see {self.prog} --help)", file=sys.stderr)
-        raise SystemExit(2)
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
-    parser = _Parser(prog="ddpm-np", description="Denoising diffusion probabilistic models in NumPy and CuPy.")
-    parser.add_argument("--version", action="version", version=f"ddpm-np {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
-    for name, what in COMMANDS.items():
-        module = importlib.import_module(f"ddpm_np.cli.{f'{name}_' if iskeyword(name) else name}")
-        sub = commands.add_parser(name, help=what, description=module.__doc__, epilog=module.EXAMPLES,
-                                  formatter_class=argparse.RawDescriptionHelpFormatter)
-        sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        module.add_arguments(sub)
-        sub.set_defaults(run=module.run)
-    return parser
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,35 +17,83 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str or None
-        The arguments; None takes those of the process.
+        The arguments. None takes those of the process, which then also handles its signals and its closed streams, and
+        ends at once after Ctrl-C.
 
     Returns
     -------
     int
-        The exit status: 0; 1 for a failed check or numbers that are not finite; 2 for bad input; 130 for Ctrl-C.
+        The exit status: 0; 1 for a failed check, numbers that are not finite or a worker process that was killed; 2
+        for bad input; 130 for Ctrl-C; 143 for SIGTERM; 141 if what it prints is all that it does, and nobody reads it.
     """
-    args = build_parser().parse_args(argv)
+    if argv is not None:
+        return _run(argv)
+    stopping.handle_signals()
+    try:
+        from ddpm_np.cli import streams
+
+        streams.open_closed_descriptors()
+        status = _run(None)
+    except KeyboardInterrupt as error:  # outside of a command
+        stopping.leave(*stopping.explain(error))
+    finally:
+        stopping.release_signals()
+    if status in (stopping.INTERRUPTED, stopping.TERMINATED):
+        stopping.leave(status)
+    return status
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    """Run one command on streams that never fail; return the exit status."""
+    from ddpm_np.cli.streams import READER_GONE, ReaderGoneError, safe_streams
+
+    with safe_streams() as out:
+        try:
+            from ddpm_np.cli.parser import build_parser
+
+            args = build_parser().parse_args(argv)
+            out.ends_with_reader = args.command in ("check", "bench") and not (args.json or getattr(args, "plot", ""))
+            status = _command(args)
+            out.flush()
+            return status
+        except KeyboardInterrupt as error:
+            status, message = stopping.explain(error)
+            _tell(message)
+            return status
+        except ReaderGoneError:
+            return READER_GONE
+
+
+def _command(args: argparse.Namespace) -> int:
     from ddpm_np.autograd.ops import kernels
+    from ddpm_np.cli.messages import line_of
+    from ddpm_np.cli.outputs import check_outputs
+    from ddpm_np.parallel.processes import WorkerDied
     from ddpm_np.runs.sample import NotFiniteError
     from ddpm_np.training.trainer import TrainingDiverged
 
     try:
+        check_outputs(args)
         with kernels(getattr(args, "kernels", "fast")):
             return args.run(args) or 0
     except (TrainingDiverged, NotFiniteError) as error:
-        status, message = 1, f"stopped: {error}"
-    except (ValueError, TypeError, OSError, MemoryError) as error:
-        status, message = 2, f"error: {_line(error)}"
+        _tell(f"stopped: {error}")
+        return 1
+    except WorkerDied as error:
         if args.debug:
             raise
-    except KeyboardInterrupt:
-        status, message = 130, "stopped by Ctrl-C"
-    print(f"ddpm-np: {message}", file=sys.stderr)
-    return status
+        resume = "; then go on from the last checkpoint with --resume" if args.command == "train" else ""
+        _tell(f"stopped: {line_of(error)}{resume}")
+        return 1
+    except (ValueError, TypeError, OSError, MemoryError, OverflowError, RecursionError, ImportError) as error:
+        if args.debug:
+            raise
+        _tell(f"error: {line_of(error)}")
+        return 2
 
 
-def _line(error: BaseException) -> str:
-    """Return an error's message as one line."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(str(error).split())
+def _tell(line: str) -> None:
+    """Print the one line of an error."""
+    import sys
+
+    print(f"ddpm-np: {line}", file=sys.stderr)

@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ddpm_np import bench
+    from ddpm_np.cli.stopping import explain
 
     what = _list(args.what, bench.DEFAULT, bench.WHAT)
     if args.plot and "scaling" not in what:
@@ -52,9 +53,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         _measure(settings, record, args.quiet)
         record.complete = True
-    except KeyboardInterrupt:
-        status = 130
-        print("\nddpm-np: stopped by Ctrl-C; finished measurements are kept", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        status, line = explain(error)
+        print(f"ddpm-np: {line}{'; finished measurements are kept' if args.json else ''}", file=sys.stderr)
     finally:
         if args.json:
             record.save(args.json)

@@ -215,7 +215,7 @@ class Config:
             table, _, key = name.strip().rpartition(".")
             known([table] if table else [], tables, "table")
             homes = [table] if table else [t for t in tables if key in tables[t]]
-            known([key], {k for t in homes or tables for k in tables[t]}, "key")
+            known([key], list(dict.fromkeys(k for t in homes or tables for k in tables[t])), "key")
             try:
                 value = tomllib.loads(f"value = {text}")["value"]
             except tomllib.TOMLDecodeError:

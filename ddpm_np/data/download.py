@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.client
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from ddpm_np.data.errors import DataError, one_line
 
+OTHER_FOLDER = "set the environment variable DDPM_NP_DATA to a folder that can be written to"
 _CHUNK = 1 << 18
 
 
@@ -56,13 +58,12 @@ def fetch(file: RemoteFile, folder: Path) -> Path:
     Raises
     ------
     DataError
-        If no server delivers the file with the right checksum.
+        If no server delivers the file with the right checksum, or the folder cannot be written to.
     """
     path = folder / file.name
     if path.is_file() and path.stat().st_size == file.size:
         return path
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{file.name}.part"
+    partial = writable(folder) / f"{file.name}.part"
     problems = []
     for url in file.urls:
         try:
@@ -78,6 +79,33 @@ def fetch(file: RemoteFile, folder: Path) -> Path:
         return path
     raise DataError(f"{file.name} could not be downloaded ({'; '.join(problems)}): put it into {folder} yourself, or "
                     "name its folder with --data-dir")
+
+
+def writable(folder: Path) -> Path:
+    """Make a folder, and check that files can be kept in it, before the work on them begins.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+
+    Returns
+    -------
+    Path
+        The same.
+
+    Raises
+    ------
+    DataError
+        If it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise DataError(f"files cannot be kept in {folder} ({error.strerror}): {OTHER_FOLDER}") from error
+    return folder
 
 
 def digest(path: Path, like: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ddpm_np.data.cifar import read_cifar
 from ddpm_np.data.dataset import Dataset
-from ddpm_np.data.download import RemoteFile, fetch
+from ddpm_np.data.download import OTHER_FOLDER, RemoteFile, fetch
 from ddpm_np.data.errors import DataError
 from ddpm_np.data.idx import read_idx
 
@@ -122,14 +122,28 @@ def open_published(name: str, split: str, data_dir: Path | None) -> Dataset:
 
 
 def cache() -> Path:
-    """Return the folder of downloads: $DDPM_NP_DATA, or ddpm_np in the user's cache folder. An empty variable is none.
+    """Return the folder of downloads: $DDPM_NP_DATA, or ddpm_np in the user's cache folder ($XDG_CACHE_HOME, ~/.cache).
+
+    An empty variable is none.
 
     Returns
     -------
     Path
-        The folder.
+        The folder; it may not exist yet.
+
+    Raises
+    ------
+    DataError
+        If neither variable is set and the user has no home folder.
     """
-    named = os.environ.get("DDPM_NP_DATA")
-    if named:
-        return Path(os.path.expanduser(named))
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ddpm_np"
+    if own := os.environ.get("DDPM_NP_DATA"):
+        return Path(os.path.expanduser(own))
+    if shared := os.environ.get("XDG_CACHE_HOME"):
+        return Path(shared, "ddpm_np")
+    try:
+        home = Path.home()
+    except RuntimeError:  # no $HOME, and the system does not know the user
+        home = Path()
+    if not home.is_absolute():
+        raise DataError(f"there is no home folder to keep files in: {OTHER_FOLDER}")
+    return home / ".cache" / "ddpm_np"

@@ -17,7 +17,7 @@ import sys
 import traceback
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,8 @@ from ddpm_np.parallel import threads
 
 _SENT_AS_THEY_ARE = (ValueError, TypeError, RuntimeError, ArithmeticError, FloatingPointError, AssertionError,
                      MemoryError, IndexError, NotImplementedError)
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # sent to all of a terminal's processes, and handled by the parent alone
 
 _parent_ends: weakref.WeakSet[Any] = weakref.WeakSet()  # of all pipes: a child that held one would keep it open
 
@@ -113,7 +115,7 @@ class WorkerProcesses:
             _parent_ends.add(ours)
             process = context.Process(target=_serve, args=(work, worker, theirs), daemon=True,
                                       name=f"ddpm_np-worker-{worker}")
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), _signals_wait():
                 warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: see `_serve`
                 process.start()
             theirs.close()
@@ -168,8 +170,10 @@ class WorkerProcesses:
 
     def _died(self, worker: int) -> WorkerDied:
         self._processes[worker].join(1)
-        return WorkerDied(f"worker process {worker} ended (exit status {self._processes[worker].exitcode}), perhaps "
-                          "because memory ran out: use fewer workers, more shards or smaller batches")
+        status = self._processes[worker].exitcode
+        how = f"was killed by signal {-status}" if status is not None and status < 0 else f"ended with status {status}"
+        return WorkerDied(f"worker process {worker} {how}, perhaps because memory ran out: use fewer workers, smaller "
+                          "batches or, in training, more shards")
 
 
 class WorkerPool:
@@ -251,6 +255,16 @@ def _same(a: Sequence[Any], b: Sequence[Any]) -> bool:
         x is y or (type(x) is type(y) and isinstance(x, plain) and x == y) for x, y in zip(a, b, strict=True))
 
 
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Have the signals wait: a process that was just forked would handle them as its parent does."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _kill(pipes: list[Any], processes: list[Any]) -> None:
     for pipe in pipes:
         pipe.close()
@@ -267,8 +281,9 @@ def _serve(work: Callable[[int, Any], Any], worker: int, pipe: Any) -> None:
     """
     for end in list(_parent_ends):
         end.close()
-    for kind in (signal.SIGINT, signal.SIGTERM):  # sent to all of a terminal's processes, and handled by the parent
+    for kind in _SIGNALS:
         signal.signal(kind, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     threads.reset_after_fork()
     with threads.single_threaded_blas(), contextlib.suppress(EOFError, OSError):
         while True:
@@ -283,9 +298,12 @@ def _serve(work: Callable[[int, Any], Any], worker: int, pipe: Any) -> None:
 def _sendable(error: BaseException) -> BaseException:
     """Return an error that can be pickled: of its own type if that is made from its message alone, else RuntimeError.
 
+    NumPy's own kind of MemoryError becomes a plain one.
+
     The worker's traceback is attached as a note.
     """
-    kind = type(error) if type(error) in _SENT_AS_THEY_ARE else RuntimeError
-    sent = kind(str(error) if kind is type(error) else f"{type(error).__name__}: {error}")
+    plain = MemoryError if isinstance(error, MemoryError) else type(error)
+    kind = plain if plain in _SENT_AS_THEY_ARE else RuntimeError
+    sent = kind(str(error) if kind is plain else f"{type(error).__name__}: {error}")
     sent.add_note(f"in worker process {os.getpid()}:\n{''.join(traceback.format_tb(error.__traceback__))}")
     return sent

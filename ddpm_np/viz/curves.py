@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ddpm_np.diffusion import Schedule
-from ddpm_np.viz.figure import new_figure
+from ddpm_np.viz.figure import new_figure, save_figure
 
 
 def plot_loss(path: str | Path, records: Sequence[dict[str, float]]) -> None:
@@ -37,7 +37,7 @@ def plot_loss(path: str | Path, records: Sequence[dict[str, float]]) -> None:
         axis.set_ylabel(label)
         axis.grid(alpha=0.3, which="both")
     axes[1, 0].set_xlabel("step")
-    figure.savefig(path)
+    save_figure(path, figure)
 
 
 def plot_schedule(path: str | Path, schedule: Schedule) -> None:
@@ -73,7 +73,7 @@ def plot_schedule(path: str | Path, schedule: Schedule) -> None:
         axis.set_xlabel("t")
         axis.legend()
         axis.grid(alpha=0.3)
-    figure.savefig(path)
+    save_figure(path, figure)
 
 
 def plot_bound(path: str | Path, terms: Sequence[float], title: str = "") -> None:
@@ -97,7 +97,7 @@ def plot_bound(path: str | Path, terms: Sequence[float], title: str = "") -> Non
     axes[0, 1].set(xscale="log", xlabel="t", ylabel=r"$L_T + \sum_{s \geq t} L_{s-1}$, bits per dimension")
     for axis in axes[0]:
         axis.grid(alpha=0.3, which="both")
-    figure.savefig(path)
+    save_figure(path, figure)
 
 
 def plot_rate_distortion(path: str | Path, rate: Sequence[float], distortion: Sequence[float], levels: int = 256,
@@ -130,4 +130,4 @@ def plot_rate_distortion(path: str | Path, rate: Sequence[float], distortion: Se
         axis.set(xlabel=labels[0], ylabel=labels[1])
         axis.grid(alpha=0.3)
     axes[0, 1].set_title(title)
-    figure.savefig(path)
+    save_figure(path, figure)

@@ -14,7 +14,7 @@ import numpy as np
 from ddpm_np.backend import Array, get_backend
 from ddpm_np.data import Images, to_levels
 from ddpm_np.diffusion import Schedule, q_sample
-from ddpm_np.viz.figure import new_figure
+from ddpm_np.viz.figure import new_figure, save_figure, save_image
 
 
 def grid(images: Array, columns: int | None = None, gap: int = 1) -> np.ndarray:
@@ -68,7 +68,8 @@ def save_images(path: str | Path, images: Array, columns: int | None = None, siz
     picture = picture[:, :, 0] if picture.shape[2] == 1 else picture
     height, width = picture.shape[:2]
     factor = max(1, size // width)
-    Image.fromarray(picture).resize((width * factor, height * factor), Image.Resampling.NEAREST).save(path)
+    enlarged = Image.fromarray(picture).resize((width * factor, height * factor), Image.Resampling.NEAREST)
+    save_image(path, enlarged)
 
 
 def plot_forward(path: str | Path, schedule: Schedule, dataset: Images, rows: int = 6, columns: int = 11,
@@ -103,7 +104,7 @@ def plot_forward(path: str | Path, schedule: Schedule, dataset: Images, rows: in
     axis.set_xticks([i * width + width / 2 - 1 for i in range(columns)], [str(s) for s in t])
     axis.set_yticks([])
     axis.set_xlabel("t")
-    figure.savefig(path)
+    save_figure(path, figure)
 
 
 def save_rows(path: str | Path, images: Array, labels: Sequence[str], marks: Sequence[str] = ()) -> None:
@@ -130,4 +131,4 @@ def save_rows(path: str | Path, images: Array, labels: Sequence[str], marks: Seq
     axis.tick_params(length=0)
     for side in axis.spines.values():
         side.set_visible(False)
-    figure.savefig(path)
+    save_figure(path, figure)

@@ -158,10 +158,10 @@ def test_the_net_embeds_t_minus_1():
     ({"groups": 0}, "groups must be at least 1, got 0"),
     ({"in_channels": 0}, "in_channels must be at least 1, got 0"),
     ({"num_classes": 0}, "num_classes must be at least 1, got 0"),
-    ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
-    ({"dropout": -0.1}, r"dropout must be in \[0, 1\), got -0.1"),
+    ({"dropout": 1.0}, "dropout must be at least 0 and below 1, got 1.0"),
+    ({"dropout": -0.1}, "dropout must be at least 0 and below 1, got -0.1"),
     ({"attention_resolutions": (5,)}, r"attention_resolutions \(5,\): the levels' heights are \[4, 8\]"),
-    ({"downsample_padding": "same"}, "downsample_padding must be 'asymmetric' or 'symmetric', got 'same'"),
+    ({"downsample_padding": "same"}, "downsample_padding must be one of 'asymmetric', 'symmetric', got 'same'"),
     ({"heads": 3}, "16 channels do not divide into 3 heads: change heads"),
     ({"heads": 0}, "heads must be at least 1, got 0"),
 ])

@@ -92,7 +92,7 @@ def test_labels_and_guidance(labelled):
     ({"labels": 3}, "labels must be from 0 to 2, got 3 to 3"),
     ({"labels": [-1, 0]}, "labels must be from 0 to 2, got -1 to 0"),
     ({"labels": [0, 1]}, "one label for each image, got 2 for at least 3"),
-    ({"sampler": Sampler(steps=13)}, "from 1 to T = 12, got 13"),
+    ({"sampler": Sampler(steps=13)}, "from 1 to 12, got 13"),
     ({"n": 0}, "at least 1, got 0"),
 ])
 def test_invalid_sampling_arguments_are_refused(labelled, options, words):
@@ -104,7 +104,7 @@ def test_an_unlabelled_net_refuses_labels_and_guidance(model):
     for options in ({"labels": 1}, {"guidance": 1.0}):
         with pytest.raises(ValueError, match="trained without labels"):
             sample(model, 1, schedule=SCHEDULE, **options)
-    with pytest.raises(ValueError, match="one of ddpm, ddim, langevin, got 'euler'"):
+    with pytest.raises(ValueError, match="one of 'ddpm', 'ddim', 'langevin', got 'euler'"):
         Sampler("euler")
 
 

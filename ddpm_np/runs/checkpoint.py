@@ -243,7 +243,8 @@ def restore(trainer: Trainer, saved: Checkpoint) -> None:
     adam, xp = trainer.adam, trainer.backend.xp
     expected = {f"{group}/{name}": tuple(p.shape) for group in _groups(trainer)
                 for name, p in trainer.model.named_parameters()}
-    if {name: array.shape for name, array in saved.tensors.items()} != expected or not saved.counts.keys() <= set(names):
+    found = {name: array.shape for name, array in saved.tensors.items()}
+    if found != expected or not saved.counts.keys() <= set(names):
         raise CheckpointError("the checkpoint's tensors are not those of the net that its configuration describes")
     for group, array in _groups(trainer).items():
         for name, view in zip(names, trainer.flat.views(array), strict=True):

@@ -163,7 +163,7 @@ def read(path: str | Path) -> Checkpoint:
         return Checkpoint(config, int(metadata["step"]), int(metadata["updates"]),
                           (float.fromhex(loss), float.fromhex(norm), int(count)), tensors,
                           float(metadata.get("loss", "inf")),
-                          {name: int(count) for name, count in json.loads(metadata.get("counts", "{}")).items()})
+                          {name: int(count) for name, count in dict(json.loads(metadata.get("counts", "{}"))).items()})
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} was written by another version of ddpm_np, or by hand ({printable(error)})"
                               ) from error
@@ -243,7 +243,8 @@ def restore(trainer: Trainer, saved: Checkpoint) -> None:
     adam, xp = trainer.adam, trainer.backend.xp
     expected = {f"{group}/{name}": tuple(p.shape) for group in _groups(trainer)
                 for name, p in trainer.model.named_parameters()}
-    if {name: array.shape for name, array in saved.tensors.items()} != expected:
+    found = {name: array.shape for name, array in saved.tensors.items()}
+    if found != expected or not saved.counts.keys() <= set(names):
         raise CheckpointError("the checkpoint's tensors are not those of the net that its configuration describes")
     for group, array in _groups(trainer).items():
         for name, view in zip(names, trainer.flat.views(array), strict=True):

@@ -64,6 +64,55 @@ def count(name: str, value: Any, least: int = 1, most: int | None = None, advice
     return number
 
 
+def is_int(value: Any) -> bool:
+    """Return whether a value is an int of Python or NumPy. A bool is none, and neither is 2.0 or an array with axes.
+
+    Parameters
+    ----------
+    value : object
+        The value.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_int(2), is_int(True), is_int(2.0)
+    (True, False, False)
+    """
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return not isinstance(value, bool)
+
+
+def described(value: Any) -> str:
+    """Return a value for a message: an array by its shape and dtype, and all else by the beginning of its repr.
+
+    Parameters
+    ----------
+    value : object
+        The value.
+
+    Returns
+    -------
+    str
+        One line.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> described(np.zeros((2, 3))), described([1, 2])
+    ('an array of shape (2, 3) and dtype float64', '[1, 2]')
+    """
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"an array of shape {tuple(value.shape)} and dtype {value.dtype}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
 def seed(value: Any, name: str = "seed") -> int:
     """Return a seed after checking that it is an int from 0 to 2⁶⁴ − 1.
 
@@ -184,12 +233,12 @@ def known(given: Iterable[str], names: Collection[str], what: str) -> None:
             raise ValueError(f"no {what} is called {key!r}: {closest(key, names)}")
 
 
-def closest(given: str, names: Iterable[str], others: str = "") -> str:
+def closest(given: object, names: Iterable[str], others: str = "") -> str:
     """Return advice for an unknown name: the closest known one, those that it abbreviates or has a word of, or all.
 
     Parameters
     ----------
-    given : str
+    given : object
         The unknown name.
     names : iterable of str
         The known ones.
@@ -213,9 +262,10 @@ def closest(given: str, names: Iterable[str], others: str = "") -> str:
     'there are mnist, cifar10 and FILE.npz'
     """
     names = list(names)
-    words = set(given.lower().split("_"))
-    close = (get_close_matches(given, names, 1)
-             or [name for name in names if "".join(word[:1] for word in name.split("_")) == given.lower()]
+    text = str(given).lower()
+    words = set(text.split("_"))
+    close = (get_close_matches(str(given), names, 1)
+             or [name for name in names if "".join(word[:1] for word in name.split("_")) == text]
              or [name for name in names if words & set(name.lower().split("_"))])
     if close:
         return f"did you mean {' or '.join(map(repr, close))}?"

@@ -18,7 +18,7 @@ from ddpm_np.philox import RandomNumbers
 Array = Any  # an array of NumPy or CuPy, or a Tensor; images are (N, …)
 Ints = Any  # an int array (N,): the paper's t, one per image
 
-_SPECIAL = ("log_ndtr", "ndtri")  # what the mathematics needs beyond the array API standard
+_SPECIAL = ("erfcx", "log_ndtr", "ndtri")  # what the mathematics needs beyond the array API standard
 
 
 class BackendError(ValueError):
@@ -35,7 +35,7 @@ class Namespace:
     module : module
         The array module. Every attribute but the extras is looked up there.
     special : str, optional
-        The name of the module with `log_ndtr` (ln Φ) and `ndtri` (Φ⁻¹).
+        The name of the module with `log_ndtr` (ln Φ), `ndtri` (Φ⁻¹) and `erfcx` (exp(z²)·erfc(z)).
     """
 
     def __init__(self, name: str, module: Any, special: str | None = None) -> None:
@@ -68,6 +68,17 @@ class Namespace:
     def __repr__(self) -> str:
         return f"<namespace {self.name}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle by name, since a module can be neither copied nor pickled."""
+        return _namespace_of, (self.name, self.module.__name__, self._special)
+
+
+def _namespace_of(name: str, module: str, special: str | None) -> Namespace:
+    """Return the namespace of a name, that of a backend if it is one."""
+    if name in _BACKENDS or name == "cupy":
+        return get_backend(name).xp
+    return Namespace(name, importlib.import_module(module), special)
+
 
 _NUMPY = Namespace("numpy", np, "scipy.special")
 _SPACES: dict[type, Namespace] = {np.ndarray: _NUMPY}
@@ -89,9 +100,21 @@ def _space_of(x: Any) -> Namespace | None:
         module = x.__array_namespace__()
         space = module if isinstance(module, Namespace) else Namespace(module.__name__, module)
     else:
-        raise TypeError(f"expected an array or a Tensor, got {kind.__name__}: convert it with numpy.asarray first")
+        raise TypeError(f"expected an array or a Tensor, got {_kind(kind)}: {_conversion(kind)} first")
     _SPACES[kind] = space
     return space
+
+
+def _kind(kind: type) -> str:
+    """Return a type's name for a message, with its library's where it is not Python's own."""
+    library = kind.__module__.partition(".")[0]
+    return kind.__name__ if library == "builtins" else f"{library}.{kind.__name__}"
+
+
+def _conversion(kind: type) -> str:
+    """Return how to make an array of a value of some type, for a message."""
+    torch = kind.__module__.partition(".")[0] == "torch"
+    return "convert it with .detach().cpu().numpy()" if torch else "convert it with numpy.asarray"
 
 
 def of(*xs: Any) -> Namespace:
@@ -167,6 +190,10 @@ class Backend(RandomNumbers):
 
     def __repr__(self) -> str:
         return f"<backend {self.name}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle by name: there is one backend of each."""
+        return get_backend, (self.name,)
 
     def to_device(self, x: Any, dtype: Any = None) -> Array:
         """Return `x` as an array on this device.

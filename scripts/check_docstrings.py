@@ -15,7 +15,7 @@ from environment import run_apart
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("autograd", "config", "diffusion", "evaluate", "models", "nn", "parallel", "runs", "sampling", "training")
-MODULES = ("backend", "philox", "storage")
+MODULES = ("backend", "file_lock", "philox", "storage")
 
 
 def main() -> int:

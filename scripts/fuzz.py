@@ -21,11 +21,12 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from damage import ALLOWED, FOREIGN, OUTCOMES, fuzz, outcome  # noqa: E402
 from damaged_data import data_cases  # noqa: E402
+from damaged_runs import run_cases  # noqa: E402
 
 SECONDS = 20  # for one file
 MEMORY = 2 << 30  # bytes of the process, all files together
 SHOWN = 3  # failures shown of each reader
-REGISTRIES = [data_cases]  # functions of a folder that return {name: Case}
+REGISTRIES = [data_cases, run_cases]  # functions of a folder that return {name: Case}
 
 
 class TooSlow(BaseException):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ddpm_np import backend
-from ddpm_np.autograd.tape import Node, Vjp
+from ddpm_np.autograd.tape import Node, Vjp, Writes
 from ddpm_np.autograd.tensor import OPS, Tensor, edge_of, is_recording
 from ddpm_np.backend import Array, of
 
@@ -157,20 +157,38 @@ class Op:
         self.name, self.define, self.domain = name, define, domain
         self.linear, self.analytic, self.saves = linear, analytic, saves
         self.kernels: dict[str, list[Kernel]] = {}
+        self.operands = _operands(define)
         self.__doc__, self.__name__ = define.__doc__, name
         self.__wrapped__ = define  # signatures and doctools see the definition
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle by name: there is one op of each."""
+        return _op_called, (self.name,)
+
     def __call__(self, *inputs: Any, **static: Any) -> Any:
         arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
-        y, vjp = self.choose(arrays, static)(*arrays, **static)
+        of(*arrays[: self.operands])  # raises unless all are arrays or numbers
+        try:
+            y, vjp = self.choose(arrays, static)(*arrays, **static)
+        except ValueError as error:  # an array library's own may name neither the op nor the shapes
+            raise ValueError(f"{self._with_shapes(arrays, str(error))}: {str(error).strip()}") from error
         y = backend.asarray(y)
-        if not any(isinstance(x, Tensor) for x in inputs):
+        tensors = [x for x in inputs if isinstance(x, Tensor)]
+        if not tensors:
             return y
-        wanted = is_recording() and any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
-        return Tensor.from_op(y, Node(self.name, map(edge_of, inputs), vjp, y) if wanted else None)
+        writes = _writes(y, tensors) if self.linear else [0]  # only linear ops return views
+        if not is_recording() or not any(x.requires_grad for x in tensors):
+            return Tensor.from_op(y, None, writes)
+        captured = () if self.linear else (*(x.writes for x in tensors), writes)  # a linear vjp needs no numbers
+        return Tensor.from_op(y, Node(self.name, map(edge_of, inputs), vjp, y, captured), writes)
+
+    def _with_shapes(self, arrays: Sequence[Any], message: str) -> str:
+        """Return the op's name for an error, with its operands' shapes unless the message has them."""
+        shapes = [str(tuple(x.shape)) for x in arrays[: self.operands] if hasattr(x, "shape")]
+        return self.name if all(shape in message for shape in shapes) else f"{self.name} of {', '.join(shapes)}"
 
     def choose(self, arrays: Sequence[Any], static: dict[str, Any]) -> Definition:
         """Return the kernel for these inputs, or the definition where no kernel takes them.
@@ -224,7 +242,27 @@ class Op:
         return register
 
 
+def _operands(define: Definition) -> int | None:
+    """Return how many of a definition's first parameters are arrays by their annotations; None for all."""
+    arrays = ["Array" in str(kind) for name, kind in define.__annotations__.items() if name != "return"]
+    takes_any_number = bool(define.__code__.co_flags & 0x04)  # *xs
+    return None if takes_any_number else (*arrays, False).index(False)
+
+
+def _writes(y: Array, tensors: Sequence[Tensor]) -> Writes:
+    """Return the count of assignments to an op's result: that of the input whose memory it shares, or a new one."""
+    base = getattr(y, "base", None)
+    for x in tensors:
+        if x.data is y or (base is not None and (x.data is base or getattr(x.data, "base", None) is base)):
+            return x.writes
+    return [0]
+
+
 REGISTRY: dict[str, Op] = {}
+
+
+def _op_called(name: str) -> Op:
+    return getattr(OPS, name)  # fills the registry, unless it has been filled before
 
 
 def op(domain: Domain = reals, *, linear: bool = False, analytic: bool = True,

@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ddpm_np.autograd.randomness import restart_draws
-from ddpm_np.autograd.tape import Edge, Node, Vjp
+from ddpm_np.autograd.tape import Edge, Node, Vjp, Writes
 from ddpm_np.autograd.tensor import Tensor, is_recording
 
 _watch: contextvars.ContextVar[Callable[[], Any] | None] = contextvars.ContextVar("watch", default=None)  # None: off
@@ -75,7 +75,9 @@ def recomputed(segment: Callable[..., Tensor]) -> Callable[..., Tensor]:
             watch()
         if y.node is None or any(isinstance(x, Tensor) and x.node is y.node for x in inputs):  # no op has been recorded
             return y
-        return Tensor.from_op(y.data, _Segment(y.node, functools.partial(context.run, segment, *inputs, **options)))
+        again = functools.partial(context.run, segment, *inputs, **options)
+        before = [x.node for x in inputs if isinstance(x, Tensor)]
+        return Tensor.from_op(y.data, _Segment(y.node, again, before), y.writes)
 
     return run
 
@@ -83,20 +85,23 @@ def recomputed(segment: Callable[..., Tensor]) -> Callable[..., Tensor]:
 class _Segment(Node):
     """A whole segment in the place of its last op, at the same depth, so that the backward pass takes it in its turn.
 
-    The first run has a tape too, which tells the depth and whether a gradient is wanted; it is dropped at once.
+    The first run has a tape too, which tells the depth, whether a gradient is wanted and which arrays must keep their
+    numbers; it is dropped at once.
     """
 
     __slots__ = ("again",)
 
-    def __init__(self, last: Node, again: Callable[[], Tensor]) -> None:
+    def __init__(self, last: Node, again: Callable[[], Tensor], before: Sequence[Node | None]) -> None:
         self.name, self.shape, self.dtype, self.depth = last.name, last.shape, last.dtype, last.depth
         self.vjp = self.edges = None
+        self.seen = _seen_between(before, last)
         self.again: Callable[[], Tensor] | None = again
 
     def release(self) -> tuple[Vjp, tuple[Edge, ...]]:
         """Run the segment again and return the vjp and edges of its last op."""
         if self.again is None:
             return super().release()  # raises: the segment has been released before
+        self.check_unchanged()
         again, self.again = self.again, None
         last = again().node
         if last is None or (last.name, last.depth) != (self.name, self.depth):
@@ -105,3 +110,17 @@ class _Segment(Node):
                 "the net (such as its mode, train or eval) until the backward pass is done"
             )
         return last.release()
+
+
+def _seen_between(before: Sequence[Node | None], last: Node) -> tuple[tuple[Writes, int], ...]:
+    """Return what the nodes of a segment's first run have `seen`: those from `last` back to the nodes of its inputs."""
+    met, nodes = {id(node) for node in before}, [last]
+    seen: dict[int, tuple[Writes, int]] = {}
+    while nodes:
+        node = nodes.pop()
+        if id(node) in met:
+            continue
+        met.add(id(node))
+        seen.update((id(count), (count, value)) for count, value in node.seen)
+        nodes += [edge for edge in node.edges or () if isinstance(edge, Node)]
+    return tuple(seen.values())

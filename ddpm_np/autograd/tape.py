@@ -19,6 +19,7 @@ from ddpm_np.backend import Array, of
 Gradients = tuple[Any, ...]  # one for each input: an array, a function that computes it when it is wanted, or None
 Vjp = Callable[[Array], Gradients]  # from the gradient of an output to those of the inputs
 Edge = Any  # where a gradient goes: a Node, a leaf (a Tensor), or None for nowhere
+Writes = list[int]  # one number: how often an array, or one whose memory it shares, has been assigned to
 
 
 class Node:
@@ -34,12 +35,16 @@ class Node:
         From the gradient of the output to those of the inputs.
     output : array
         The op's result; its shape and dtype are kept.
+    writes : iterable of list
+        The counts of assignments to the arrays that the vjp may have captured.
     """
 
-    __slots__ = ("depth", "dtype", "edges", "name", "shape", "vjp")
+    __slots__ = ("depth", "dtype", "edges", "name", "seen", "shape", "vjp")
 
-    def __init__(self, name: str, edges: Iterable[Edge], vjp: Vjp, output: Array) -> None:
+    def __init__(self, name: str, edges: Iterable[Edge], vjp: Vjp, output: Array,
+                 writes: Iterable[Writes] = ()) -> None:
         self.name = name
+        self.seen: tuple[tuple[Writes, int], ...] = tuple((count, count[0]) for count in writes)
         self.edges: tuple[Edge, ...] | None = tuple(edges)
         self.vjp: Vjp | None = vjp
         self.shape, self.dtype = output.shape, output.dtype
@@ -56,8 +61,9 @@ class Node:
         Raises
         ------
         RuntimeError
-            If they have been released before.
+            If they have been released before, or an array that the vjp may have captured has been assigned to.
         """
+        self.check_unchanged()
         if self.vjp is None or self.edges is None:
             raise RuntimeError(
                 f"backward reached the same {self.name!r} twice, but the tape is freed as it is walked: compute the "
@@ -66,6 +72,21 @@ class Node:
         vjp, edges = self.vjp, self.edges
         self.vjp = self.edges = None
         return vjp, edges
+
+    def check_unchanged(self) -> None:
+        """Raise an error if an array that the vjp may have captured has been assigned to since the forward pass.
+
+        Raises
+        ------
+        RuntimeError
+            If so: the gradient would be that of the new numbers.
+        """
+        for count, before in self.seen:
+            if count[0] != before:
+                raise RuntimeError(
+                    f"the data of an input or output of {self.name!r} was assigned between forward and backward, and "
+                    "its gradient needs the old numbers: assign after backward, or compute the output again"
+                )
 
 
 def walk(node: Node, cotangent: Array, buffers: dict[int, Array]) -> Iterator[tuple[Any, Array, bool]]:

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ddpm_np import backend
-from ddpm_np.autograd.tape import Edge, Gradients, Node, kept, walk
+from ddpm_np.arguments import described
+from ddpm_np.autograd.tape import Edge, Gradients, Node, Writes, kept, walk
 from ddpm_np.backend import Array, Namespace, of
 
 Axes = int | tuple[int, ...] | None  # of a reduction; None: all
@@ -75,10 +76,13 @@ class _OpTable(Namespace):
             return vars(self)[attribute]
         raise AttributeError(f"there is no op {attribute!r} for Tensors; ddpm_np.autograd.ops has those that exist")
 
+    def __reduce__(self) -> str:  # type: ignore[override]
+        return "OPS"  # there is one
+
     @staticmethod
     def stop_gradient(x: Any) -> Any:
         """Return the values of `x` without their tape, so that ∂/∂x is 0."""
-        return Tensor(x.data) if isinstance(x, Tensor) else x
+        return Tensor.from_op(x.data, None, x.writes) if isinstance(x, Tensor) else x
 
 
 OPS = _OpTable()
@@ -97,7 +101,9 @@ class Tensor:
     Attributes
     ----------
     data : array
-        The array. Assigning copies into it: ``p.data = array``.
+        The array. Assigning copies into it: ``p.data = array``. Between forward and backward that is refused, by
+        `backward`, where a gradient needs the old numbers. Writing into the array itself, as in ``p.data[0] = 1``, is
+        not noticed: do it before the forward pass or after `backward`.
     grad : array or None
         The gradient, of the shape and dtype of `data`. Each `backward` adds to it.
     shape, dtype, ndim, size : those of `data`
@@ -106,6 +112,8 @@ class Tensor:
     ------
     TypeError
         If `data` is not an array, or a gradient is required of integers or booleans.
+    ValueError
+        If a list's rows have different lengths.
 
     Examples
     --------
@@ -115,18 +123,25 @@ class Tensor:
     array([2., 4.], dtype=float32)
     """
 
-    __slots__ = ("_data", "grad", "node", "requires_grad")
+    __slots__ = ("_data", "grad", "node", "requires_grad", "writes")
     __array_ufunc__ = None  # an array times a Tensor calls Tensor.__rmul__
     depth = 0  # of a leaf on the tape
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        self.writes: Writes = [0]
         if isinstance(data, Tensor):
+            self.writes = data.writes  # it shares the array
             data = data.data
         elif isinstance(data, (list, tuple, int, float)) and not hasattr(data, "dtype"):  # a NumPy float64 is a float
-            data = backend.get_backend("numpy").to_device(data, "float32")
+            try:
+                data = backend.get_backend("numpy").to_device(data, "float32")
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"a list must hold numbers, in rows of one length, got {described(data)}") from error
         else:
             of(data)  # raises unless it is an array
             data = backend.asarray(data)
+            if not hasattr(data, "dtype"):
+                raise TypeError(f"expected an array, a list or a real number, got {data!r}")
         if requires_grad and not backend.is_floating(data):
             raise TypeError(f"only floating-point data has a gradient, got dtype {data.dtype}: convert the data first")
         self._data = data
@@ -135,7 +150,7 @@ class Tensor:
         self.node: Node | None = None
 
     @classmethod
-    def from_op(cls, data: Array, node: Node | None) -> Tensor:
+    def from_op(cls, data: Array, node: Node | None, writes: Writes) -> Tensor:
         """Return the output of an op.
 
         Parameters
@@ -143,6 +158,8 @@ class Tensor:
         data : array
         node : Node or None
             The op on the tape, or None where no gradient is wanted.
+        writes : list of one int
+            The count of assignments to the array, shared with Tensors that share its memory.
 
         Returns
         -------
@@ -150,7 +167,18 @@ class Tensor:
         """
         self = cls.__new__(cls)
         self._data, self.node, self.requires_grad, self.grad = data, node, node is not None, None
+        self.writes = writes
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied and pickled; a tape is neither, as it belongs to one computation."""
+        if self.node is not None:
+            raise TypeError("a Tensor that was computed cannot be copied or pickled with its tape: take Tensor(x.data)")
+        return {"_data": self._data, "requires_grad": self.requires_grad, "grad": self.grad}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._data, self.requires_grad, self.grad = state["_data"], state["requires_grad"], state["grad"]
+        self.node = None
 
     @property
     def data(self) -> Array:
@@ -165,9 +193,15 @@ class Tensor:
     @data.setter
     def data(self, value: Any) -> None:  # numpydoc ignore=GL08
         value = backend.backend_of(self._data).to_device(value.data if isinstance(value, Tensor) else value)
+        for kind in ("complex", "float"):  # what a conversion would cut off
+            if kind in str(value.dtype) and "complex" not in str(self.dtype) and kind not in str(self.dtype):
+                raise TypeError(f"expected data of dtype {self.dtype}, got {value.dtype}: convert it first")
+        if not getattr(getattr(self._data, "flags", None), "writeable", True):
+            raise ValueError("this Tensor's array is read-only: make the Tensor of a copy of it")
         if value.shape != self._data.shape:
             raise ValueError(f"expected data of shape {self._data.shape}, got {value.shape}: reshape it first")
         self._data[...] = value
+        self.writes[0] += 1
 
     shape = property(lambda self: self._data.shape)
     dtype = property(lambda self: self._data.dtype)
@@ -304,8 +338,8 @@ def gradients(output: Tensor, inputs: Sequence[Tensor], cotangent: Any = None,
     Returns
     -------
     list of array or None
-        The arrays of `into`; without it read-only arrays, which may share memory, and None for an input that the
-        output does not depend on.
+        The arrays of `into`; without it read-only arrays, which may share memory. None for an input that the output
+        does not depend on.
 
     Raises
     ------
@@ -324,7 +358,7 @@ def gradients(output: Tensor, inputs: Sequence[Tensor], cotangent: Any = None,
     found = {id(leaf): g for leaf, g, _ in _backward(output, cotangent, buffers)}
     for key in buffers.keys() - found.keys():
         buffers[key][...] = 0
-    return [found.get(id(x)) for x in inputs] if into is None else list(into)
+    return [found.get(id(x)) for x in inputs]
 
 
 def edge_of(x: Any) -> Edge:

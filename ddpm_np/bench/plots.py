@@ -8,6 +8,7 @@ from pathlib import Path
 from ddpm_np.bench.record import Result
 from ddpm_np.bench.scaling import curves
 from ddpm_np.bench.timing import OURS
+from ddpm_np.viz.figure import save_figure
 
 
 def plot_cost(path: str | Path, results: Sequence[Result]) -> None:
@@ -47,4 +48,4 @@ def plot_cost(path: str | Path, results: Sequence[Result]) -> None:
     panels[0, 0].set_ylabel("ms per training step")
     panels[1, 0].set_ylabel("ms per GFLOP")
     panels[0, 0].legend()
-    figure.savefig(path)
+    save_figure(path, figure)

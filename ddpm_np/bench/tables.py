@@ -9,6 +9,7 @@ from typing import Any
 from ddpm_np.bench.record import BUSY, Record, Result
 from ddpm_np.bench.scaling import growth
 from ddpm_np.bench.timing import COMPILED, OURS, spread
+from ddpm_np.storage import write_atomically
 
 TITLES = {
     "arithmetic": "Convolutions of a training step beside sgemm (2,048³, float32)",
@@ -181,4 +182,4 @@ def refresh(page: str | Path, record: Record) -> None:
     if START not in text or END not in text:
         raise ValueError(f"{page}: expected the lines {START} and {END}: put them where the tables go")
     head, tail = text.partition(START)[0], text.partition(END)[2]
-    path.write_text(f"{head}{START}\n\n{markdown(record)}\n{END}{tail}", encoding="utf-8")
+    write_atomically(path, [f"{head}{START}\n\n{markdown(record)}\n{END}{tail}".encode()])

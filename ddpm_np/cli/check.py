@@ -181,9 +181,11 @@ def _colour() -> bool:
 def _write(path: str, reports: list[Report]) -> None:
     import json
 
+    from ddpm_np.storage import write_atomically
+
     shown = [report.as_dict() for report in reports]
     content = shown[0] if len(shown) == 1 else {"failed": any(r["failed"] for r in shown), "reports": shown}
-    Path(path).write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    write_atomically(Path(path), [json.dumps(content, ensure_ascii=False, indent=1).encode() + b"\n"])
 
 
 def _list() -> int:

@@ -62,9 +62,10 @@ def run(args: argparse.Namespace) -> int:
     _check_options(args)
     pretrained = load(args.folder, backend=args.backend, say=passed_over)
     out = args.json or (args.folder if args.folder.is_dir() else args.folder.parent) / FILE
-    found = read_evaluation(out)
-    found[args.what], lines = {"bits": _bits, "samples": _samples, "floor": _floor}[args.what](pretrained, args)
+    read_evaluation(out)  # a damaged file is refused before hours of work
+    result, lines = {"bits": _bits, "samples": _samples, "floor": _floor}[args.what](pretrained, args)
     try:
+        found = {**read_evaluation(out), args.what: result}  # another evaluation may have ended meanwhile
         write_atomically(out, [json.dumps(found, indent=1, ensure_ascii=False).encode()])
     finally:  # if it cannot be written, the result is still on the terminal
         print(*lines, sep="\n")
@@ -95,7 +96,7 @@ def read_evaluation(path: Path) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(path.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise ValueError(f"{path} is damaged: delete it, and evaluate again")
@@ -114,7 +115,7 @@ def _open(pretrained: Any, args: argparse.Namespace, split: str) -> Any:
 
     if split == "test" and not _has_test(pretrained, args):
         raise ValueError(f"{_name(pretrained, args)!r} has no test images of its own: "
-                         + ("leave --split out" if args.what == "bits" else "--what floor compares train with test"))
+                         + ("leave --split out" if args.what == "bits" else "--what floor needs some"))
     shape = (*pretrained.config.model.size, pretrained.config.model.in_channels)
     dataset = open_dataset(_name(pretrained, args), split=split, data_dir=args.data_dir, shape=shape, say=warn)
     if dataset.shape != shape:

@@ -27,9 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Import the folder, and print how to train the run."""
     from ddpm_np.nn import count_parameters
+    from ddpm_np.progress import warn
     from ddpm_np.runs import import_run
 
     net = import_run(args.folder, args.out, args.preset,
-                     lambda recipe: recipe.replace(dataset=args.dataset).with_values(args.values))
+                     lambda recipe: recipe.replace(dataset=args.dataset).with_values(args.values), warn)
     print(f"{count_parameters(net)[0]:,} parameters; train it with: ddpm-np train --resume --out {args.out}")
     return 0

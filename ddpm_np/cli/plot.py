@@ -168,7 +168,10 @@ def _bound(args: argparse.Namespace, out: Path) -> None:
     found = read_evaluation(path)
     if "bits" not in found:
         raise ValueError(f"{path} has no bits per dimension: run ddpm-np evaluate {args.folder} first")
-    result = Likelihood.from_dict(found["bits"])
+    try:
+        result = Likelihood.from_dict(found["bits"])
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: delete it, and evaluate again") from error
     title = f"{f'{result.dataset} {result.split}'.strip()}, {result.images} images"
     if args.what == "bound":
         viz.plot_bound(out, result.unclipped.terms, title)

@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
+from ddpm_np.arguments import count
 from ddpm_np.backend import Array, of
 from ddpm_np.diffusion.bound import prior_kl, vlb_term
 from ddpm_np.diffusion.forward import q_sample
-from ddpm_np.diffusion.images import mean_over_image, times
+from ddpm_np.diffusion.images import mean_over_image, same_shape, times
 from ddpm_np.diffusion.reverse import Denoiser, Reverse, predict
 
 
@@ -117,6 +118,11 @@ def distortion(x_0: Array, estimate: Array, levels: int = 256) -> Array:
     array of shape (N,)
         Distortions, 0..levels − 1 for estimates in [−1, 1].
 
+    Raises
+    ------
+    ValueError
+        If `estimate` has another shape than `x_0`, or there are fewer than two levels.
+
     Notes
     -----
     Section 4.3 of Ho et al. (2020). Verified by ``ddpm-np check --equation algorithm-4``.
@@ -127,5 +133,7 @@ def distortion(x_0: Array, estimate: Array, levels: int = 256) -> Array:
     >>> distortion(np.array([[-1.0, 1.0]]), np.array([[-1.0, -1.0]])) / 255 * 2**0.5
     array([1.])
     """
+    same_shape("the estimate", estimate, x_0)
+    count("levels", levels, 2)
     xp = of(x_0)
     return xp.sqrt(mean_over_image(xp.square(x_0 - estimate))) * ((levels - 1) / 2)

@@ -143,10 +143,10 @@ def step(reverse: Reverse, x_t: Array, t: Ints, t_prev: Ints, eta: float, noise:
     if eta > 0 and noise is None:
         raise ValueError(f"eta = {eta} needs noise, standard normal of shape {tuple(x_t.shape)}, got None")
     xp = of(x_t)
+    then, sigma = reverse.schedule.at(t_prev, like=x_t), ddim_sigma(reverse.schedule, t, t_prev, eta, x_t)
     if xp.name == "numpy" and (t_prev >= t).any():
         raise ValueError(f"a step goes from t down to a smaller t_prev, got t = {t} and t_prev = {t_prev}")
     x0_hat, eps, _ = predict(reverse, x_t, t)
-    then, sigma = reverse.schedule.at(t_prev, like=x_t), ddim_sigma(reverse.schedule, t, t_prev, eta, x_t)
     left = then.one_minus_alpha_bar - xp.square(sigma)  # (N, 1, …): ≥ 0; rounding may make it −1e-17
     mean = then.sqrt_alpha_bar * x0_hat + xp.sqrt(xp.clip(left, 0.0, 1.0)) * eps  # (N, …)
     if eta == 0:
@@ -175,11 +175,12 @@ def descending(schedule: Schedule, steps: Sequence[int]) -> list[int]:
     ValueError
         If the steps are not distinct ints of 1..T in descending order.
     """
-    whole = [int(t) for t in steps]
-    if not whole or whole != list(steps) or whole[0] > schedule.T or whole[-1] < 1 or any(
-            a <= b for a, b in pairwise(whole)):
-        raise ValueError(f"steps must descend within 1 to T = {schedule.T}, got {list(steps)}: see `timesteps`")
-    return whole
+    given = list(steps) if hasattr(steps, "__iter__") else []
+    if not given or not all(map(arguments.is_int, given)) or given[0] > schedule.T or given[-1] < 1 or any(
+            a <= b for a, b in pairwise(given)):
+        raise ValueError(f"steps must descend within 1 to T = {schedule.T}, got "
+                         f"{given or arguments.described(steps)}: see `timesteps`")
+    return [int(t) for t in given]
 
 
 def ddim(reverse: Reverse, x_T: Array, steps: Sequence[int], noise_at: NoiseAt | None = None, *,

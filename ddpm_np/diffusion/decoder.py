@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ddpm_np.arguments import count
 from ddpm_np.backend import Array, of, plain
 
 
@@ -33,6 +34,11 @@ def decoder_log_likelihood(x_0: Array, mean: Array, log_scale: Array | float, le
     array of shape (N, …)
         Log probability of each element's level.
 
+    Raises
+    ------
+    ValueError
+        If there are fewer than two levels.
+
     Notes
     -----
     Equation (13) of Ho et al. (2020). Verified by ``ddpm-np check --equation 13``.
@@ -44,6 +50,7 @@ def decoder_log_likelihood(x_0: Array, mean: Array, log_scale: Array | float, le
     >>> round(float(np.exp(decoder_log_likelihood(x, np.full(256, 0.3), -2.0)).sum()), 12)
     1.0
     """
+    count("levels", levels, 2)
     xp = of(x_0, mean, log_scale)
     half = 1 / (levels - 1)
     inverse = xp.exp(-log_scale) if hasattr(log_scale, "dtype") else math.exp(-log_scale)

@@ -35,6 +35,11 @@ def guided(model: Callable[[Array, Ints, Ints], Array], label: Ints, none: int, 
         Maps (x, t) to ε̃, for batches of N images. A second output, for the variance, is the conditional net's own: only
         predictions are extrapolated.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If the weight is not a finite number.
+
     Notes
     -----
     Equation (6) of Ho & Salimans (2022). Verified by ``ddpm-np check --equation guidance``.
@@ -47,6 +52,7 @@ def guided(model: Callable[[Array, Ints, Ints], Array], label: Ints, none: int, 
     >>> guided(net, np.array([3]), 0, 0.5)(np.zeros((1, 1)), np.array([1]))
     array([[4.5]])
     """
+    arguments.number("weight", weight)
 
     def eps(x: Array, t: Ints) -> Array:
         conditional = model(x, t, label)
@@ -164,6 +170,8 @@ def inpaint(reverse: Reverse, known: Array, mask: Array, x_T: Array, noise_at: C
 
     Raises
     ------
+    TypeError
+        If the mask is not a bool array.
     ValueError
         If `repeats` is less than 1 or the mask has another shape than `known`.
 
@@ -183,6 +191,8 @@ def inpaint(reverse: Reverse, known: Array, mask: Array, x_T: Array, noise_at: C
     """
     arguments.count("repeats", repeats)
     same_shape("the mask", mask, known)
+    if "bool" not in str(mask.dtype):
+        raise TypeError(f"the mask must be a bool array, True where the image is known, got dtype {mask.dtype}")
     schedule, xp, x = reverse.schedule, of(known), x_T
     given = xp.where(mask, known, xp.zeros_like(known))  # (N, …): what is unknown may be nan
     for t in range(schedule.T, 0, -1):

@@ -46,7 +46,7 @@ def q_step(schedule: Schedule, x_prev: Array, t: Ints, noise: Array) -> Array:
     array([[1.4]])
     """
     same_shape("noise", noise, x_prev)
-    k = schedule.at(t, like=x_prev)
+    k = schedule.at(t, like=x_prev, least=1)
     return k.sqrt_alpha * x_prev + k.sqrt_beta * noise  # (N, …)
 
 

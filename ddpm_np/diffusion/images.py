@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+from ddpm_np.arguments import described
 from ddpm_np.backend import Array, Ints, of, plain
+
+
+def check_batch(x: Array) -> None:
+    """Raise unless `x` is an array of images.
+
+    Parameters
+    ----------
+    x : array of shape (N, …)
+        The array to check.
+
+    Raises
+    ------
+    TypeError
+        If it is not an array of numbers, or has no axes.
+    """
+    of(x)  # raises for a list and for an array of a library that is not supported
+    if not getattr(x, "shape", ()) or "object" in str(x.dtype):
+        raise TypeError(f"expected images, an array of numbers of shape (N, …), got {described(x)}")
 
 
 def same_shape(name: str, y: Array, x: Array) -> None:
@@ -19,9 +38,15 @@ def same_shape(name: str, y: Array, x: Array) -> None:
 
     Raises
     ------
+    TypeError
+        If one of them is not an array.
     ValueError
         If the shapes differ.
     """
+    check_batch(x)
+    if not hasattr(y, "shape"):
+        raise TypeError(f"expected {name} of shape {tuple(x.shape)}, got {described(y)}")
+    of(y)  # raises for an array of a library that is not supported
     if tuple(y.shape) != tuple(x.shape):
         raise ValueError(f"expected {name} of shape {tuple(x.shape)}, got {tuple(y.shape)}")
 
@@ -47,6 +72,7 @@ def times(x: Array, t: int) -> Ints:
     >>> times(np.zeros((2, 8, 8, 1)), 5)
     array([5, 5])
     """
+    check_batch(x)
     xp = of(plain(x))
     return xp.full((x.shape[0],), t, dtype=xp.int64)  # (N,)
 

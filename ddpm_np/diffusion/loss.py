@@ -256,7 +256,7 @@ def min_snr_weight(schedule: Schedule, t: Ints, x: Array, gamma: float = 5.0, pr
     >>> min_snr_weight(schedule, np.array([1, 2]), np.zeros((2, 1)), gamma=3.0).round(6)
     array([0.333333, 1.      ])
     """
-    k = schedule.at(t, like=x)
+    k = schedule.at(t, like=x, least=1)
     ratio = k.alpha_bar / k.one_minus_alpha_bar  # (N, 1, …)
     xp = of(ratio)
     snr = xp.reshape(ratio, t.shape)  # (N,)

@@ -91,7 +91,7 @@ def predict_eps(schedule: Schedule, x_t: Array, t: Ints, x_0: Array) -> Array:
     Equation (4) of Ho et al. (2020), solved for ε. Verified by ``ddpm-np check --equation eps``.
     """
     same_shape("x_0", x_0, x_t)
-    k = schedule.at(t, like=x_t)
+    k = schedule.at(t, like=x_t, least=1)
     return (x_t - k.sqrt_alpha_bar * x_0) / k.sqrt_one_minus_alpha_bar  # (N, …)
 
 
@@ -137,7 +137,7 @@ def mean_from_eps(schedule: Schedule, x_t: Array, t: Ints, eps: Array) -> Array:
     array([[29.]])
     """
     same_shape("a prediction of the noise", eps, x_t)
-    k = schedule.at(t, like=x_t)
+    k = schedule.at(t, like=x_t, least=1)
     _need_signal(schedule.sqrt_alpha, t)
     return (x_t - k.beta / k.sqrt_one_minus_alpha_bar * eps) / k.sqrt_alpha  # (N, …)
 
@@ -173,7 +173,7 @@ def eps_from_mean(schedule: Schedule, x_t: Array, t: Ints, mean: Array) -> Array
     Equation (11) of Ho et al. (2020), solved for ε. Verified by ``ddpm-np check --equation 11``.
     """
     same_shape("a prediction of the mean", mean, x_t)
-    k = schedule.at(t, like=x_t)
+    k = schedule.at(t, like=x_t, least=1)
     return (x_t - k.sqrt_alpha * mean) / (k.beta / k.sqrt_one_minus_alpha_bar)  # (N, …)
 
 

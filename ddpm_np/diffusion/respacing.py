@@ -116,8 +116,9 @@ def respace(reverse: Reverse, steps: Sequence[int]) -> Reverse:
     if not isinstance(reverse.variance, str):
         raise ValueError(f"a variance given as a table of T + 1 = {schedule.T + 1} numbers cannot be respaced: respace "
                          "with variance='small' or 'large', then replace it by a table for the new steps")
-    tau = sorted(steps)
-    bad: list[Any] = [t for t in tau if not (hasattr(t, "__index__") and 1 <= t <= schedule.T)]
+    given: list[Any] = list(steps) if hasattr(steps, "__iter__") else [steps]
+    bad: list[Any] = [t for t in given if not (arguments.is_int(t) and 1 <= t <= schedule.T)]
+    tau = [] if bad else sorted(given)
     bad += [f"{t} twice" for t, after in pairwise(tau) if t == after]
     if bad or not tau:
         raise ValueError(f"steps must be distinct ints from 1 to T = {schedule.T}, got {bad[0] if bad else 'none'}")

@@ -131,6 +131,7 @@ def predict(reverse: Reverse, x_t: Array, t: Ints) -> Prediction:
     >>> x0.round(12), eps.round(12)
     (array([[0.6]]), array([[0.8]]))
     """
+    reverse.schedule.at(t, like=x_t, least=1)  # raises before the net is evaluated
     output, second = split_output(reverse.model(x_t, t), x_t)
     x0 = _TO_X0[reverse.predicts](reverse.schedule, x_t, t, output)  # (N, …)
     if reverse.clip:

@@ -167,12 +167,20 @@ def last(chain: Iterator[tuple[Any, ...]]) -> Array:
     array of shape (N, …)
         The images of the last tuple.
 
+    Raises
+    ------
+    ValueError
+        If there is none.
+
     Examples
     --------
     >>> last(iter([(1, "x_1"), (0, "x_0")]))
     'x_0'
     """
-    return deque(chain, maxlen=1)[0][1]
+    end = deque(chain, maxlen=1)
+    if not end:
+        raise ValueError("the chain has no steps: start it at t = 1 or above")
+    return end[0][1]
 
 
 def sample_with(reverse: Reverse, x_T: Array, noises: Array) -> Array:

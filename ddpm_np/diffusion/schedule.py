@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ddpm_np.backend import Array, Ints, Namespace, dtype_of, get_backend, of, plain, real_dtype, to_host
+from ddpm_np.arguments import described
+from ddpm_np.backend import Array, Ints, Namespace, dtype_of, freeze, get_backend, of, plain, real_dtype, to_host
+from ddpm_np.diffusion.images import check_batch
 
 _host = get_backend("numpy").xp
 TABLES = (  # the tables of a schedule, (T + 1,) each
@@ -117,6 +119,15 @@ class Schedule:
         self.log_beta = table(xp.concat((nan, xp.log(self.beta[1:]))))
         self.copies: dict[tuple[Any, ...], tuple[Array, Array]] = {}  # tables on a device, and the tables themselves
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied and pickled: not the copies on devices, which are found by the tables' ids."""
+        return {**vars(self), "copies": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        for name in TABLES:
+            freeze(state[name])  # as `_table` does
+
     @classmethod
     def from_betas(cls, betas: Sequence[float] | Array) -> Schedule:
         """Return the schedule of given β₁..β_T.
@@ -141,7 +152,10 @@ class Schedule:
         >>> Schedule.from_betas([0.25, 1.0]).alpha_bar
         array([1.  , 0.75, 0.  ])
         """
-        betas = _host.asarray(to_host(betas) if not isinstance(betas, (list, tuple)) else betas, dtype=_host.float64)
+        try:
+            betas = _host.asarray(to_host(betas), dtype=_host.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"betas must be a sequence of numbers, got {described(betas)}") from error
         if betas.ndim != 1 or betas.size == 0:
             raise ValueError(f"betas must be a sequence of at least one number, got shape {betas.shape}")
         bad = ~((betas > 0) & (betas < 1))
@@ -199,7 +213,7 @@ class Schedule:
                                  f"the logit {logits.data[t - 1]}: keep the logits from -700 to 36")
         return cls(xp.concat((_like(beta, 0.0), beta)))
 
-    def at(self, t: Ints, *, like: Array, dtype: Any = None) -> Coefficients:
+    def at(self, t: Ints, *, like: Array, dtype: Any = None, least: int = 0) -> Coefficients:
         """Return the coefficients of each image's step by name: ``k = schedule.at(t, like=x)``, ``k.sqrt_beta * x``.
 
         Out-of-range values raise on NumPy; on CuPy they are not checked, to avoid a device sync.
@@ -213,6 +227,8 @@ class Schedule:
         dtype : dtype, optional
             Another dtype, such as ``"float64"``; `like` may then have any dtype. ``like=t`` gives coefficients of shape
             (N,).
+        least : int
+            The smallest allowed step: 1 for an equation that divides by 1 − ᾱ_t.
 
         Returns
         -------
@@ -222,7 +238,8 @@ class Schedule:
         Raises
         ------
         TypeError
-            If `t` is not an int array, or `like` is neither floating nor complex and no `dtype` is given.
+            If `t` is not an int array, `like` is not an array, or it is neither floating nor complex and no `dtype` is
+            given.
         ValueError
             If `t` has another shape than (N,), or is out of range.
 
@@ -233,20 +250,23 @@ class Schedule:
         >>> k.sqrt_alpha_bar.round(12), k.sqrt_one_minus_alpha_bar.round(12)
         (array([[0.6]]), array([[0.8]]))
         """
+        if like is not t:
+            check_batch(like)
+        n = getattr(like, "shape", ("N",))[0]
+        if "int" not in str(getattr(t, "dtype", "")) or of(t).name == "tensor":
+            raise TypeError(f"t must be an int array of shape ({n},), got {described(t)}")
         x = plain(like)
-        xp, n = of(x, plain(self.beta)), x.shape[0]
+        xp = of(x, plain(self.beta))
         if dtype is None:
-            if "int" in str(x.dtype) or "bool" in str(x.dtype):
+            if any(kind in str(x.dtype) for kind in ("int", "bool", "object")):
                 raise TypeError(f"images must be floating numbers, got dtype {x.dtype}: scale them to [-1, 1] first")
             dtype = real_dtype(x)
-        if "int" not in str(getattr(t, "dtype", "")):
-            raise TypeError(f"t must be an int array of shape ({n},), got {t!r}")
         if tuple(t.shape) != (n,):
             raise ValueError(f"expected one t for each image, shape ({n},), got {tuple(t.shape)}")
         lowest = 1
         if xp.name == "numpy" and n:
             lowest = t.min()
-            if lowest < 0 or t.max() > self.T:
+            if lowest < least or t.max() > self.T:
                 raise out_of_range(t, self.T)
         return Coefficients(self, t, xp, dtype_of(xp, dtype), (n,) + (1,) * (x.ndim - 1), lowest == 0)
 

@@ -48,7 +48,7 @@ def score_from_eps(schedule: Schedule, x_t: Array, t: Ints, eps: Array) -> Array
     array([[-1.25]])
     """
     same_shape("a prediction of the noise", eps, x_t)
-    return -eps / schedule.at(t, like=x_t).sqrt_one_minus_alpha_bar  # (N, …)
+    return -eps / schedule.at(t, like=x_t, least=1).sqrt_one_minus_alpha_bar  # (N, …)
 
 
 def eps_from_score(schedule: Schedule, x_t: Array, t: Ints, score: Array) -> Array:

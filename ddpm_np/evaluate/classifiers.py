@@ -24,7 +24,7 @@ from ddpm_np.models import Classifier, ClassifierConfig
 from ddpm_np.models.classifier import cross_entropy
 from ddpm_np.nn import host_state
 from ddpm_np.parallel.threads import contiguous_spans, default_workers, map_in_order
-from ddpm_np.runs.checkpoint import CheckpointError
+from ddpm_np.runs.checkpoint import CheckpointError, printable
 from ddpm_np.storage import digest, safetensors_pieces, write_atomically
 from ddpm_np.training.adam import Adam
 from ddpm_np.training.flat import norm_by_blocks
@@ -231,7 +231,7 @@ def load_classifier(path: str | Path) -> ClassifierFeatures:
             metadata = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is not a whole safetensors file ({error}): {again}") from error
+        raise CheckpointError(f"{path} is not a whole safetensors file ({printable(error)}): {again}") from error
     if metadata.pop("format", None) != FORMAT or metadata.get("version") != str(VERSION):
         raise CheckpointError(f"{path} holds no classifier of version {VERSION}: {again}")
     if metadata.pop("sha256", None) != digest(metadata, tensors):
@@ -241,7 +241,7 @@ def load_classifier(path: str | Path) -> ClassifierFeatures:
         net.load_state_dict(tensors)
         return ClassifierFeatures(net, Training(**json.loads(metadata["training"])))
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} was not written by save_classifier ({error}): {again}") from error
+        raise CheckpointError(f"{path} was not written by save_classifier ({printable(error)}): {again}") from error
 
 
 def classifier_features(dataset: Images, held_out: Images | None = None, *, folder: str | Path | None = None,

@@ -59,6 +59,34 @@ class Curve:
         """
         return {"L_T": self.terms[-1], "L_1..L_T-1": math.fsum(self.terms[1:-1]), "L_0": self.terms[0]}
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], T: int) -> Curve:
+        """Build a curve from a dict of its attributes.
+
+        Parameters
+        ----------
+        values : dict
+            The values; lists stand for tuples, as JSON returns them.
+        T : int
+            Number of steps.
+
+        Returns
+        -------
+        Curve
+            The curve.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If they are not T + 1 numbers each, and a number as the error.
+        """
+        terms, rate, distortion = (tuple(values[key]) for key in ("terms", "rate", "distortion"))
+        if {len(terms), len(rate), len(distortion)} != {T + 1}:
+            raise ValueError(f"expected {T + 1} numbers in each list")
+        if not all(type(value) in (int, float) for value in (*terms, *rate, *distortion, values["error"])):
+            raise TypeError("expected numbers")
+        return cls(terms, rate, distortion, values["error"])
+
 
 @dataclass(frozen=True)
 class Likelihood:
@@ -123,13 +151,22 @@ class Likelihood:
         -------
         Likelihood
             The result.
+
+        Raises
+        ------
+        ValueError
+            If they are not such values.
         """
-        curves = {}
-        for name in ("unclipped", "clipped"):
-            given = values[name]
-            terms, rate, distortion = (tuple(given[key]) for key in ("terms", "rate", "distortion"))
-            curves[name] = Curve(terms, rate, distortion, given["error"])
-        return cls(**{**values, **curves})
+        try:
+            curves = {name: Curve.from_dict(values[name], values["T"]) for name in ("unclipped", "clipped")}
+            for key in ("images", "levels", "T", "step"):
+                arguments.count(key, values[key], 0 if key == "step" else 1)
+            if not all(isinstance(values[key], str) for key in ("dataset", "split", "variance", "weights")):
+                raise TypeError("a name must be a str")
+            return cls(**{**values, **curves})
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"these are not the values of a Likelihood ({type(error).__name__}: {error}): evaluate "
+                             "again") from error
 
     def __str__(self) -> str:
         data = f"{self.dataset} {self.split}".strip()

@@ -25,7 +25,7 @@ def _reverse_of(generator: ImageGenerator, n: int, steps: int | None) -> diffusi
 
 
 def depths(T: int, parts: int) -> list[int]:
-    """Return `parts` + 1 evenly spaced depths from 0 to T.
+    """Return `parts` + 1 evenly spaced depths from 0 to T, or fewer where T has not as many.
 
     Parameters
     ----------
@@ -41,10 +41,10 @@ def depths(T: int, parts: int) -> list[int]:
 
     Examples
     --------
-    >>> depths(1000, 4)
-    [0, 250, 500, 750, 1000]
+    >>> depths(1000, 4), depths(2, 4)
+    ([0, 250, 500, 750, 1000], [0, 1, 2])
     """
-    return [round(T * i / parts) for i in range(parts + 1)]
+    return sorted({round(T * i / parts) for i in range(parts + 1)})
 
 
 def shared_latents(generator: ImageGenerator, *, parts: int = 4, each: int = 8, seed: int = 0, steps: int | None = None,

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from ddpm_np.arguments import is_int
 from ddpm_np.autograd.op import Forward
 from ddpm_np.autograd.ops.conv import Padding, conv2d, output_size, pad
 from ddpm_np.autograd.ops.linear import rows
@@ -36,9 +37,15 @@ def chunks(n: int, row_bytes: int) -> Iterator[slice]:
     return (slice(i, min(i + size, n)) for i in range(0, n, size))
 
 
+def takes(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> bool:
+    """Return whether shapes and dtypes fit and there are elements. All else is left to the definition."""
+    return (x.ndim == w.ndim == 4 and x.dtype == w.dtype and x.dtype.char in "fd" and x.size > 0 and w.size > 0
+            and x.shape[3] == w.shape[2] and (b is None or b.shape == w.shape[3:]))
+
+
 def _suits(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None, *, stride: int = 1,
            padding: Padding = ((0, 0), (0, 0))) -> bool:
-    return x.ndim == 4 and x.dtype == w.dtype and x.dtype.char in "fd" and x.size > 0 and x.shape[3] == w.shape[2]
+    return takes(x, w, b) and is_int(stride) and stride > 0 and min(map(min, padding)) >= 0
 
 
 @conv2d.kernel("numpy", when=_suits, saves=("gw_from_patches", "gx_and_gw", "w", "x"))

@@ -11,12 +11,13 @@ from ddpm_np.autograd.tape import Gradients
 from ddpm_np.kernels.numpy_runs import channel_sums
 
 
-def _fits(x: np.ndarray, w: np.ndarray) -> bool:
-    return x.dtype == w.dtype and x.dtype.char in "fd" and x.size > 0 and x.shape[-1] == w.shape[0]
+def _fits(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> bool:
+    return (x.dtype == w.dtype and x.dtype.char in "fd" and x.size > 0 and w.size > 0 and x.shape[-1:] == w.shape[:1]
+            and (b is None or b.shape == w.shape[1:]))
 
 
 def _suits(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> bool:
-    return x.ndim >= 2 and _fits(x, w)
+    return x.ndim >= 2 and w.ndim == 2 and _fits(x, w, b)
 
 
 @linear.kernel("numpy", when=_suits, saves=("x", "w"))
@@ -36,7 +37,8 @@ def dense(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> Forward:
 
 def _is_pointwise(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None, *, stride: int = 1,
                   padding: Padding = ((0, 0), (0, 0))) -> bool:
-    return w.shape[:2] == (1, 1) and stride == 1 and padding == ((0, 0), (0, 0)) and x.ndim == 4 and _fits(x, w[0, 0])
+    return (w.ndim == x.ndim == 4 and w.shape[:2] == (1, 1) and stride == 1 and padding == ((0, 0), (0, 0))
+            and _fits(x, w[0, 0], b))
 
 
 @conv2d.kernel("numpy", when=_is_pointwise, saves=("through_dense", "w"))

@@ -14,6 +14,7 @@ from functools import reduce
 
 import numpy as np
 
+from ddpm_np.arguments import is_int
 from ddpm_np.autograd.op import Forward
 from ddpm_np.autograd.ops.norm import group_norm, group_norm_silu
 from ddpm_np.autograd.tape import Gradients
@@ -24,8 +25,9 @@ _NUMBERS = 1 << 20  # numbers of an array at a time: as fast as any from 2¹⁶ 
 
 
 def _suits(x: np.ndarray, scale: np.ndarray, bias: np.ndarray, *, groups: int, eps: float) -> bool:
-    return x.ndim == 4 and x.size > 0 and x.dtype == scale.dtype == bias.dtype and x.dtype.char in "fd" and (
-        x.shape[3] % groups == 0)
+    return (x.ndim == 4 and x.size > 0 and x.dtype == scale.dtype == bias.dtype and x.dtype.char in "fd"
+            and x.shape[3:] == scale.shape == bias.shape and is_int(groups) and groups > 0
+            and x.shape[3] % groups == 0)
 
 
 def _chunks(n: int, numbers_each: int) -> list[slice]:

@@ -17,7 +17,7 @@ from ddpm_np.autograd.ops.conv import conv2d, pad, upsample_conv2d
 from ddpm_np.autograd.ops.linear import rows
 from ddpm_np.autograd.ops.shape import upsample_nearest
 from ddpm_np.autograd.tape import Gradients
-from ddpm_np.kernels.numpy_conv import chunks, patches
+from ddpm_np.kernels.numpy_conv import chunks, patches, takes
 from ddpm_np.kernels.numpy_runs import channel_sums, long_runs
 
 _R = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])
@@ -29,7 +29,7 @@ _LARGE = {"stride": 1, "padding": _AROUND}
 
 
 def _is_for_kernels(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> bool:
-    return x.ndim == 4 and x.size > 0 and x.dtype == w.dtype and x.dtype.char in "fd" and x.shape[3] == w.shape[2]
+    return takes(x, w, b)
 
 
 @upsample_conv2d.kernel("numpy", when=_is_for_kernels, saves=("through_conv",))
@@ -48,7 +48,7 @@ def in_two_steps(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> F
 def _suits(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> bool:
     """Return whether transforming the kernel costs little beside using it: many pixels, or few channels."""
     enough = w.shape[2] <= 128 or x.shape[1] * x.shape[2] >= 64
-    return _is_for_kernels(x, w) and w.shape[:2] == (3, 3) and enough
+    return takes(x, w, b) and w.shape[:2] == (3, 3) and enough
 
 
 @upsample_conv2d.kernel("numpy", when=_suits, saves=("gx_and_gw",))

@@ -22,6 +22,7 @@ import numpy as np
 from ddpm_np.autograd.op import Forward, are_images_together
 from ddpm_np.autograd.ops.conv import Padding, conv2d, output_size
 from ddpm_np.autograd.tape import Gradients
+from ddpm_np.kernels.numpy_conv import takes
 from ddpm_np.kernels.numpy_runs import SHORTEST_RUN, channel_sums, long_runs
 from ddpm_np.parallel.threads import contiguous_spans
 
@@ -34,14 +35,13 @@ _SIGNS = np.kron([1, 1, 1, -1], [1, 1, 1, -1])  # of A g Aᵀ, whose last row an
 FROM_PLACES = _TO_PLACES.T * _SIGNS  # (9, 16)
 
 
-def fits(x: np.ndarray, w: np.ndarray, stride: int, padding: Padding) -> bool:
+def fits(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: int, padding: Padding) -> bool:
     """Return whether F(2×2, 3×3) applies. With more than two zeros of padding the backward pass would have to crop."""
-    if w.shape[:2] != (3, 3) or stride != 1 or x.ndim != 4 or x.dtype != w.dtype or x.dtype.char not in "fd":
+    if w.shape[:2] != (3, 3) or stride != 1 or not takes(x, w, b):
         return False
-    n, h, width, c = x.shape
+    _, h, width, _ = x.shape
     ho, wo = output_size(h, 3, 1, padding[0]), output_size(width, 3, 1, padding[1])
-    return (n > 0 and c == w.shape[2] and min(ho, wo, h, width) >= 2
-            and max(max(sides) for sides in padding) <= 2)
+    return min(ho, wo, h, width) >= 2 and all(0 <= zeros <= 2 for sides in padding for zeros in sides)
 
 
 def _suits(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None, *, stride: int = 1,
@@ -50,7 +50,7 @@ def _suits(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None, *, stride:
 
     Fewer channels are enough where rows are long.
     """
-    if not fits(x, w, stride, padding):
+    if not fits(x, w, b, stride, padding):
         return False
     (c, o), (h, width) = w.shape[2:], x.shape[1:3]
     ho, wo = output_size(h, 3, 1, padding[0]), output_size(width, 3, 1, padding[1])

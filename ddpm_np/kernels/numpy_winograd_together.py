@@ -28,7 +28,7 @@ def _suits(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None, *, stride:
 
     With odd sizes, the products saved must also outweigh those for the row and the column that are dropped.
     """
-    if not fits(x, w, stride, padding):
+    if not fits(x, w, b, stride, padding):
         return False
     (n, h, width, _), (c, o) = x.shape, w.shape[2:]
     sizes = h, width, output_size(h, 3, 1, padding[0]), output_size(width, 3, 1, padding[1])

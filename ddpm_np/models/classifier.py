@@ -8,6 +8,7 @@ from ddpm_np import arguments
 from ddpm_np.autograd import ops
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.backend import Array, Backend, Ints, of, plain, to_host
+from ddpm_np.models.inputs import batch
 from ddpm_np.nn import Conv2d, GroupNorm, Linear, Module
 
 
@@ -147,14 +148,12 @@ class Classifier(Module):
 
         Raises
         ------
+        TypeError
+            If the images are not of floating-point numbers.
         ValueError
-            If the images have another shape than the configuration's.
+            If they have another shape than the configuration's.
         """
-        x = x if isinstance(x, Tensor) else Tensor(x)
-        expected = (*self.config.size, self.config.in_channels)
-        if tuple(x.shape[1:]) != expected:
-            raise ValueError(f"expected images of shape (N, {', '.join(map(str, expected))}), got {tuple(x.shape)}: "
-                             "use a classifier for images of that shape")
+        x = batch(x, (*self.config.size, self.config.in_channels), advice=": use a classifier for images of that shape")
         for block in self.blocks:
             x = block(x)  # (N, H', W', C')
         return ops.mean(x, axis=(1, 2))  # (N, F)
@@ -206,8 +205,10 @@ def cross_entropy(logits: Array, labels: Ints) -> Array:
 
     Raises
     ------
+    TypeError
+        If the labels are not an int array.
     ValueError
-        If the labels have another shape, or are out of range.
+        If they have another shape, or are out of range.
 
     Examples
     --------
@@ -216,10 +217,13 @@ def cross_entropy(logits: Array, labels: Ints) -> Array:
     array([1.38629436, 1.38629436])
     """
     n, k = logits.shape
+    if "int" not in str(getattr(labels, "dtype", "")):
+        raise TypeError(f"labels must be an int array of shape ({n},), got {arguments.described(labels)}")
     if tuple(labels.shape) != (n,):
         raise ValueError(f"expected one label for each image, shape ({n},), got {tuple(labels.shape)}")
     one_hot = labels[:, None] == of(labels).arange(k)  # (N, K)
     if not to_host(of(labels).all(of(labels).any(one_hot, axis=1))):
         raise ValueError(f"labels must be from 0 to {k - 1} for logits of {k} classes: number the classes from 0")
     log_p = log_softmax(logits)  # (N, K)
-    return -of(log_p).sum(log_p * of(labels).astype(one_hot, logits.dtype), axis=1)
+    zeros = of(plain(logits)).zeros_like(plain(logits))  # not a product with 0: ln p may be −∞ where y is another label
+    return -of(log_p).sum(of(log_p).where(one_hot, log_p, zeros), axis=1)

@@ -8,6 +8,7 @@ from ddpm_np import arguments
 from ddpm_np.autograd import ops
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.backend import Array, Backend, Ints, of
+from ddpm_np.models.inputs import batch, one_int_each
 from ddpm_np.models.unet import time_embedding
 from ddpm_np.nn import Linear, Module
 
@@ -114,8 +115,8 @@ class MLP(Module):
         ----------
         x : array or Tensor of shape (N, D)
             Of the parameters' dtype.
-        t : int array of shape (N,)
-            1..T, on x's device.
+        t : int array of shape (N,), or int
+            1..T, on x's device; an int is the step of every point.
 
         Returns
         -------
@@ -123,12 +124,12 @@ class MLP(Module):
 
         Raises
         ------
+        TypeError
+            If x is not of floating-point numbers, or t not of ints.
         ValueError
-            If a shape is another one.
+            If a shape is another one, or a t is below 1 (which is checked on NumPy only, to avoid a device sync).
         """
-        h = x if isinstance(x, Tensor) else Tensor(x)
-        if tuple(h.shape[1:]) != (self.config.dim,):
-            raise ValueError(f"expected points of shape (N, {self.config.dim}), got {tuple(h.shape)}")
+        h = batch(x, (self.config.dim,), "points")
         embedding = self.embed(h, t)  # (N, time_dim)
         for layer in self.layers:
             h = layer(h, embedding)  # (N, width)
@@ -140,7 +141,7 @@ class MLP(Module):
         Parameters
         ----------
         x : Tensor of shape (N, D)
-        t : int array of shape (N,)
+        t : int array of shape (N,), or int
 
         Returns
         -------
@@ -148,9 +149,10 @@ class MLP(Module):
 
         Raises
         ------
+        TypeError
+            If t is not of ints.
         ValueError
-            If there is not one t for each point.
+            If there is not one t for each point, or a t is below 1.
         """
-        if tuple(t.shape) != (x.shape[0],):
-            raise ValueError(f"expected one t for each point, shape ({x.shape[0]},), got {tuple(t.shape)}")
+        t = one_int_each("t", t, x.data, 1, what="point")
         return of(t).astype(time_embedding(t - 1, self.config.time_dim), self.out.bias.dtype)

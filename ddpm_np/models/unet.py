@@ -13,6 +13,7 @@ from ddpm_np.autograd import ops
 from ddpm_np.autograd.recompute import recomputed
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.backend import Array, Backend, Ints, of
+from ddpm_np.models.inputs import batch, one_int_each
 from ddpm_np.models.unet_config import UNetConfig
 from ddpm_np.nn import Attention, Conv2d, Dropout, GroupNorm, Linear, Module, Parameter, fan_average_uniform
 
@@ -268,9 +269,9 @@ class UNet(Module):
         ----------
         x : array or Tensor of shape (N, H, W, C)
             Of the parameters' dtype.
-        t : int array of shape (N,)
-            1..T, on x's device.
-        y : int array of shape (N,), optional
+        t : int array of shape (N,), or int
+            1..T, on x's device; an int is the step of every image.
+        y : int array of shape (N,), or int, optional
             Labels 0..num_classes − 1, for a net with `num_classes`.
 
         Returns
@@ -279,14 +280,13 @@ class UNet(Module):
 
         Raises
         ------
+        TypeError
+            If x is not of floating-point numbers, or t or y not of ints.
         ValueError
-            If a shape does not fit the configuration, labels are missing, not wanted, or out of range (which is checked
-            on NumPy only, to avoid a device sync).
+            If a shape does not fit the configuration, labels are missing or not wanted, or a t or a label is out of
+            range (which is checked on NumPy only, to avoid a device sync).
         """
-        x = x if isinstance(x, Tensor) else Tensor(x)
-        expected = (*self.config.size, self.config.in_channels)
-        if tuple(x.shape[1:]) != expected:
-            raise ValueError(f"expected images of shape (N, {', '.join(map(str, expected))}), got {tuple(x.shape)}")
+        x = batch(x, (*self.config.size, self.config.in_channels))
         temb = self.embed(x, t, y)  # (N, 4·channels)
 
         h = self.conv_in(x)
@@ -317,8 +317,8 @@ class UNet(Module):
         Parameters
         ----------
         x : Tensor of shape (N, H, W, C)
-        t : int array of shape (N,)
-        y : int array of shape (N,), or None
+        t : int array of shape (N,), or int
+        y : int array of shape (N,), int or None
 
         Returns
         -------
@@ -326,12 +326,13 @@ class UNet(Module):
 
         Raises
         ------
+        TypeError
+            If t or y are not ints.
         ValueError
             If t or y do not fit x or the configuration.
         """
         config, xp = self.config, of(x.data)
-        if tuple(t.shape) != (x.shape[0],):
-            raise ValueError(f"expected one t for each image, shape ({x.shape[0]},), got {tuple(t.shape)}")
+        t = one_int_each("t", t, x.data, 1)
         embedding = time_embedding(
             t - 1,  # published networks were trained with 0..T−1: only a net's `embed` shifts t
             config.channels, flip_sin_to_cos=config.flip_sin_to_cos, freq_shift=config.freq_shift,
@@ -341,8 +342,7 @@ class UNet(Module):
             raise ValueError(f"this net has num_classes={config.num_classes}: "
                              + ("it takes no labels y" if config.num_classes is None else "give labels y, (N,) ints"))
         if y is not None and config.num_classes is not None:
-            if xp.name == "numpy" and y.size and not (y.min() >= 0 and y.max() < config.num_classes):
-                raise ValueError(f"labels must be from 0 to {config.num_classes - 1}, got {y.min()} to {y.max()}")
+            y = one_int_each("y", y, x.data, 0, config.num_classes - 1)
             one_hot = y[:, None] == xp.arange(config.num_classes)  # (N, K)
             temb = temb + ops.linear(xp.astype(one_hot, temb.dtype), self.class_embedding, None)
         return ops.silu(temb)

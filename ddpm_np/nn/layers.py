@@ -24,9 +24,16 @@ class Linear(Module):
         The shape of W is (d_in, d_out).
     scale : float
         A factor of the variance of the first weights; see `fan_average_uniform`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a width is not an int of at least 1.
     """
 
     def __init__(self, d_in: int, d_out: int, scale: float = 1.0) -> None:
+        for name, value in (("d_in", d_in), ("d_out", d_out)):
+            arguments.count(name, value)
         self.weight: Any = Parameter((d_in, d_out), fan_average_uniform(d_in, d_out, scale))
         self.bias: Any = Parameter((d_out,), zeros)
 
@@ -49,10 +56,17 @@ class Conv2d(Module):
         Zeros around the image; by default k//2 on every side.
     scale : float
         A factor of the variance of the first weights; see `fan_average_uniform`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the channels, the kernel or the stride is not an int of at least 1.
     """
 
     def __init__(self, c_in: int, c_out: int, kernel: int = 3, *, stride: int = 1, padding: Padding | None = None,
                  scale: float = 1.0) -> None:
+        for name, value in (("c_in", c_in), ("c_out", c_out), ("kernel", kernel), ("stride", stride)):
+            arguments.count(name, value)
         taps = kernel * kernel
         init = fan_average_uniform(taps * c_in, taps * c_out, scale)
         self.weight: Any = Parameter((kernel, kernel, c_in, c_out), init)
@@ -81,10 +95,13 @@ class GroupNorm(Module):
     Raises
     ------
     ValueError
-        If the channels do not divide into the groups.
+        If the channels do not divide into the groups, or a number is out of range.
     """
 
     def __init__(self, channels: int, groups: int = 32, eps: float = 1e-6, *, silu: bool = False) -> None:
+        for name, value in (("channels", channels), ("groups", groups)):
+            arguments.count(name, value)
+        arguments.number("eps", eps, least=0)
         if channels % groups:
             raise ValueError(f"{channels} channels do not divide into {groups} groups: choose groups that divide them")
         self.weight: Any = Parameter((channels,), ones)
@@ -119,6 +136,7 @@ class Attention(Module):
     """
 
     def __init__(self, channels: int, groups: int = 32, eps: float = 1e-6, heads: int = 1) -> None:
+        arguments.count("heads", heads)
         if channels % heads:
             raise ValueError(f"{channels} channels do not divide into {heads} heads: choose heads that divide them")
         self.group_norm = GroupNorm(channels, groups, eps)
@@ -129,6 +147,8 @@ class Attention(Module):
         self.heads = heads
 
     def __call__(self, x: Array) -> Tensor:
+        if x.ndim != 4:
+            raise ValueError(f"expected x of shape (N, H, W, {self.to_q.weight.shape[0]}), got {tuple(x.shape)}")
         n, height, width, c = x.shape
         length, heads = height * width, self.heads
         h = ops.reshape(self.group_norm(x), (n, length, c))  # (N, L, C)

@@ -14,6 +14,10 @@ from typing import Any
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.backend import Array, Backend, get_backend, to_host
 from ddpm_np.nn.init import Initialiser
+from ddpm_np.nn.parts import parts_in, replaced
+from ddpm_np.parallel.contents import held_by
+
+_MOST = 10_000  # objects that are looked into for parts that are not found
 
 
 class Parameter:
@@ -33,7 +37,10 @@ class Parameter:
 class Module:
     """A part of a network: its parameters and sub-modules are its attributes, in the order of assignment.
 
-    Subclasses define ``__call__``. An attribute that is a list of Modules counts as one sub-module for each index.
+    Subclasses define ``__call__``. Parts are found in attributes, and in lists, tuples and dicts of any depth, with the
+    index or key in their names: ``blocks.0.weight``, ``heads.left.bias``. A part that is held twice is one part: its
+    parameters have the name under which they are found first, and are trained, averaged, counted and saved once. A
+    Tensor is a parameter unless it was computed by an op.
 
     Attributes
     ----------
@@ -44,33 +51,45 @@ class Module:
     training = True
 
     def children(self) -> Iterator[tuple[str, Any]]:
-        """Iterate over the direct parts.
+        """Iterate over the direct parts; a part that is held twice comes twice.
 
         Yields
         ------
         name : str
         part : Tensor, Parameter or Module
+
+        Raises
+        ------
+        TypeError
+            If a part is the value of a dict's key that is neither a str nor an int.
         """
         for name, value in vars(self).items():
-            if isinstance(value, (Tensor, Parameter, Module)):
-                yield name, value
-            elif isinstance(value, list):
-                yield from ((f"{name}.{i}", part) for i, part in enumerate(value) if isinstance(part, Module))
+            if isinstance(value, (Module, Tensor, Parameter)):
+                if _is_part(value):
+                    yield name, value
+            elif isinstance(value, (list, tuple, dict)):
+                yield from parts_in(value, name, _is_part)
 
     def modules(self) -> Iterator[Module]:
-        """Iterate over this module and all modules below it.
+        """Iterate over this module and all modules below it, each once.
 
         Yields
         ------
         Module
         """
-        yield self
-        for _, part in self.children():
-            if isinstance(part, Module):
-                yield from part.modules()
+        seen = {id(self)}
+
+        def below(module: Module) -> Iterator[Module]:
+            yield module
+            for _, part in module.children():
+                if isinstance(part, Module) and id(part) not in seen:
+                    seen.add(id(part))
+                    yield from below(part)
+
+        yield from below(self)
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-        """Iterate over the parameters, in the order in which they were assigned.
+        """Iterate over the parameters, each once, in the order in which they were assigned.
 
         Parameters
         ----------
@@ -87,14 +106,32 @@ class Module:
         ------
         RuntimeError
             If a parameter has no values yet.
+        ValueError
+            If two parameters have one name.
         """
-        for name, part in self.children():
-            if isinstance(part, Module):
-                yield from part.named_parameters(f"{prefix}{name}.")
-            elif isinstance(part, Parameter):
-                raise RuntimeError(f"{prefix}{name} has no values yet: call initialise() first")
-            else:
+        for name, part in self._named(prefix):
+            if isinstance(part, Parameter):
+                raise RuntimeError(f"{name} has no values yet: call initialise() first")
+            yield name, part
+
+    def _named(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
+        """Yield (dotted name, Tensor or Parameter), each part once under its first name."""
+        seen, names = {id(self)}, set()
+
+        def below(module: Module, prefix: str) -> Iterator[tuple[str, Any]]:
+            for name, part in module.children():
+                if id(part) in seen:
+                    continue
+                seen.add(id(part))
+                if isinstance(part, Module):
+                    yield from below(part, f"{prefix}{name}.")
+                    continue
+                if prefix + name in names:
+                    raise ValueError(f"two parameters are called {prefix + name}: rename an attribute or a dict's key")
+                names.add(prefix + name)
                 yield prefix + name, part
+
+        yield from below(self, prefix)
 
     def parameters(self) -> list[Tensor]:
         """Return all parameters, in the order of `named_parameters`.
@@ -123,15 +160,19 @@ class Module:
         -------
         Module
             This module.
+
+        Raises
+        ------
+        TypeError
+            If a part is held where it is not found, see `check_parts`.
         """
         device = get_backend(backend)
-        for name, part in list(self.children()):
-            if isinstance(part, Module):
-                part.initialise(seed, dtype, device, f"{prefix}{name}.")
-            elif isinstance(part, Parameter):
-                values = part.init(device, seed, prefix + name, part.shape)
-                setattr(self, name, Tensor(device.xp.astype(values, getattr(device.xp, dtype)), requires_grad=True))
-        return self
+
+        def first(name: str, part: Parameter) -> Tensor:
+            values = part.init(device, seed, name, part.shape)
+            return Tensor(device.xp.astype(values, getattr(device.xp, dtype)), requires_grad=True)
+
+        return self._give_values(first, prefix)
 
     def fill(self, state: dict[str, Array], dtype: str = "float32", backend: str | Backend = "numpy") -> Module:
         """Give every parameter the array of its name in `state`, without drawing first values.
@@ -156,22 +197,49 @@ class Module:
         ------
         ValueError
             If a name is missing or unknown, or a shape is another one.
+        TypeError
+            If a part is held where it is not found, see `check_parts`.
         """
         device = get_backend(backend)
-        parts = dict(self._unfilled())
-        check_state(state, {name: part.shape for name, (_, _, part) in parts.items()})
-        for name, (owner, attribute, _) in parts.items():
-            values = device.to_device(state[name], getattr(device.xp, dtype))
-            setattr(owner, attribute, Tensor(values, requires_grad=True))
+        shapes = {name: part.shape for name, part in self._named() if isinstance(part, Parameter)}
+        check_state(state, shapes)
+        return self._give_values(lambda name, part: Tensor(
+            device.to_device(state[name], getattr(device.xp, dtype)), requires_grad=True))
+
+    def _give_values(self, make: Callable[[str, Parameter], Tensor], prefix: str = "") -> Module:
+        """Put a Tensor in the place of every Parameter; one that is held twice stays one."""
+        self.check_parts()
+        made: dict[int, Tensor] = {}
+        declared = []  # keeps the Parameters, and so their ids, until all are replaced
+        for name, part in self._named(prefix):
+            if isinstance(part, Parameter):
+                declared.append(part)
+                made[id(part)] = make(name, part)
+        done: dict[int, Any] = {}
+        for module in list(self.modules()):
+            for name, value in list(vars(module).items()):
+                new = replaced(value, _is_part, lambda part: made.get(id(part), part), done, fresh=False)
+                if new is not value:
+                    setattr(module, name, new)
         return self
 
-    def _unfilled(self, prefix: str = "") -> Iterator[tuple[str, tuple[Module, str, Parameter]]]:
-        """Yield (dotted name, (owner, attribute, Parameter)) of each parameter that has no values yet."""
-        for name, part in list(self.children()):
-            if isinstance(part, Module):
-                yield from part._unfilled(f"{prefix}{name}.")
-            elif isinstance(part, Parameter):
-                yield prefix + name, (self, name, part)
+    def check_parts(self) -> None:
+        """Check that no part is held where it is not found: in a set, in another object, in a function.
+
+        Raises
+        ------
+        TypeError
+            If a parameter there is not also found elsewhere: it would not be trained.
+        """
+        modules = list(self.modules())
+        found = {id(part) for module in modules for _, part in module.children()} | {id(module) for module in modules}
+        for module in modules:
+            for name, value in vars(module).items():
+                for hidden in _hidden_in(value, found):
+                    raise TypeError(
+                        f"{type(module).__name__}.{name} holds a {type(hidden).__name__} with parameters inside a "
+                        f"{type(value).__name__}, where they would not be trained: hold it in an attribute, or in a "
+                        "list, a tuple or a dict")
 
     def train(self) -> Module:
         """Switch to training, in which dropout drops.
@@ -197,36 +265,28 @@ class Module:
             module.training = False
         return self
 
-    def settings(self) -> list[Any]:
-        """Return the values of all attributes that are neither parameters nor sub-modules, and the mode.
-
-        Returns
-        -------
-        list
-        """
-        return [self.training, *(value for value in vars(self).values() if not isinstance(value, (Tensor, Module)))]
-
     def clone(self, parameter: Callable[[Tensor], Tensor]) -> Module:
         """Return the same network with other parameters.
+
+        What is one part here is one part there. Attributes that are not parts are shared, except lists and dicts.
 
         Parameters
         ----------
         parameter : callable
-            Called with each parameter in their order; returns the Tensor to put in its place.
+            Called once with each parameter, in the order of `named_parameters`; returns the Tensor to put in its place.
 
         Returns
         -------
         Module
         """
-        new = copy.copy(self)
-        for name, value in vars(self).items():
-            if isinstance(value, Tensor):
-                setattr(new, name, parameter(value))
-            elif isinstance(value, Module):
-                setattr(new, name, value.clone(parameter))
-            elif isinstance(value, list):
-                setattr(new, name, [v.clone(parameter) if isinstance(v, Module) else v for v in value])
-        return new
+        new: dict[int, Any] = {id(p): parameter(p) for p in self.parameters()}
+        modules = list(self.modules())
+        new |= {id(module): copy.copy(module) for module in modules}
+        done: dict[int, Any] = {}
+        for module in modules:
+            for name, value in vars(module).items():
+                vars(new[id(module)])[name] = replaced(value, _is_part, lambda part: new[id(part)], done, fresh=True)
+        return new[id(self)]
 
     def state_dict(self) -> dict[str, Array]:
         """Return each parameter's array by name: the arrays themselves, not copies.
@@ -243,20 +303,63 @@ class Module:
         Parameters
         ----------
         state : dict of str to array
-            Exactly this module's parameters, on the host or on its device.
+            Exactly this module's parameters, on the host or on its device. Of a parameter that is held twice, it may
+            have the other names too, with the same numbers.
 
         Raises
         ------
         ValueError
-            If a name is missing or unknown, or a shape is another one.
+            If a name is missing or unknown, a shape is another one, or the arrays of one parameter differ.
         """
         own = dict(self.named_parameters())
-        check_state(state, {name: tuple(p.shape) for name, p in own.items()})
+        others = self._other_names(own) if len(state) > len(own) else {}
+        check_state({name: array for name, array in state.items() if name not in others},
+                    {name: tuple(p.shape) for name, p in own.items()})
+        for name, first in others.items():
+            if name in state and to_host(state[name]).tobytes() != to_host(state[first]).tobytes():
+                raise ValueError(f"{first} and {name} are one parameter of this net, but two arrays in the state: "
+                                 "build a net that does not share them")
         for name, p in own.items():
             p.data = state[name]
 
+    def _other_names(self, own: dict[str, Tensor]) -> dict[str, str]:
+        """Return {other name: first name} of the parameters that are held more than once."""
+        first = {id(p): name for name, p in own.items()}
+
+        def below(module: Module, prefix: str, above: tuple[int, ...]) -> Iterator[tuple[str, str]]:
+            for name, part in module.children():
+                if not isinstance(part, Module):
+                    yield prefix + name, first[id(part)]
+                elif id(part) not in above:
+                    yield from below(part, f"{prefix}{name}.", (*above, id(part)))
+
+        return {name: known for name, known in below(self, "", (id(self),)) if name != known}
+
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} does not define __call__")
+
+
+def _is_part(value: Any) -> bool:
+    """Return whether a value is a part of a module: a Module, a Parameter, or a Tensor that no op has computed."""
+    return isinstance(value, (Module, Parameter)) or (isinstance(value, Tensor) and value.node is None)
+
+
+def _hidden_in(value: Any, found: set[int]) -> Iterator[Any]:
+    """Yield the modules and trainable Tensors below a value, except those found as parts, and what is below them."""
+    seen, below = set(found), [value]
+    while below and len(seen) < len(found) + _MOST:
+        x = below.pop()
+        if id(x) in seen:
+            continue
+        seen.add(id(x))
+        if isinstance(x, Module):
+            if any(p.requires_grad if isinstance(p, Tensor) else True for _, p in x._named() if id(p) not in found):
+                yield x
+        elif isinstance(x, (Tensor, Parameter)):
+            if isinstance(x, Parameter) or (x.node is None and x.requires_grad):
+                yield x
+        else:
+            below += held_by(x)
 
 
 def check_state(state: dict[str, Array], shapes: dict[str, tuple[int, ...]]) -> None:

@@ -15,11 +15,9 @@ import os
 import signal
 import sys
 import traceback
-import types
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -83,28 +81,6 @@ def can_fork() -> bool:
     import multiprocessing
 
     return sys.platform == "linux" and not multiprocessing.current_process().daemon
-
-
-def is_plain_function(function: Callable[..., Any]) -> bool:
-    """Return whether a function is defined in a module's body, or is a partial of such a function.
-
-    Only such a function may run in a worker process. Others may store results (a closure, an object, a function of the
-    running script or notebook that appends to a list beside it), and what a worker stores is lost to its parent.
-
-    Parameters
-    ----------
-    function : callable
-        The function.
-
-    Returns
-    -------
-    bool
-        False for closures, other callable objects, and functions of ``__main__``.
-    """
-    while isinstance(function, partial):
-        function = function.func
-    return (isinstance(function, types.FunctionType) and function.__closure__ is None
-            and function.__module__ != "__main__")
 
 
 class WorkerDied(RuntimeError):
@@ -206,6 +182,7 @@ class WorkerPool:
     def __init__(self) -> None:
         self.processes: WorkerProcesses | None = None
         self._state: list[Any] = []  # as it was at the fork
+        self._contents: list[Any] = []
 
     @property
     def size(self) -> int:
@@ -218,7 +195,7 @@ class WorkerPool:
         """
         return 0 if self.processes is None else self.processes.count
 
-    def fork(self, work: Callable[[Any], Any], size: int, state: Sequence[Any]) -> None:
+    def fork(self, work: Callable[[Any], Any], size: int, state: Sequence[Any], contents: list[Any]) -> None:
         """Fork workers, unless there are enough that were forked in the same state and context.
 
         Parameters
@@ -228,13 +205,16 @@ class WorkerPool:
         size : int
             Number of worker processes needed.
         state : sequence
-            All that `work` depends on and that may change between calls, except the contents of shared arrays.
+            The objects that `work` uses and that may be replaced between calls. They are compared by identity.
+        contents : list
+            What may change within them, from `plain_contents`, except the contents of shared arrays.
         """
         context = [x for pair in contextvars.copy_context().items() for x in pair]
         state = [*state, *context]
-        if self.size < size or not _same(self._state, state):
+        if self.size < size or not _same(self._state, state) or self._contents != contents:
             self.close()
-            self.processes, self._state = WorkerProcesses(lambda _, task: work(task), size), state
+            self.processes = WorkerProcesses(lambda _, task: work(task), size) if size else None
+            self._state, self._contents = state, contents
 
     def map(self, work: Callable[[Any], Any], tasks: Sequence[Any]) -> list[Any]:
         """Run the first task here and each other one in a worker process, side by side.

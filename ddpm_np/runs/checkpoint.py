@@ -7,9 +7,12 @@ tensors. Nothing is ever unpickled.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +21,12 @@ import numpy as np
 from ddpm_np import __version__
 from ddpm_np.backend import Array, to_host
 from ddpm_np.config import Config
-from ddpm_np.storage import digest, safetensors_pieces, write_atomically
+from ddpm_np.storage import digest, remove_leftovers, safetensors_pieces, write_atomically
 from ddpm_np.training.trainer import Trainer
 
 FORMAT = "ddpm_np checkpoint 1"
 PATTERN = "checkpoint-*.safetensors"
+_NAME = re.compile(r"checkpoint-[0-9]{8,18}\.safetensors")  # others, such as checkpoint-best, are the user's own
 
 
 class CheckpointError(ValueError):
@@ -47,6 +51,8 @@ class Checkpoint:
         All tensors, by the names in the file.
     loss : float
         The last logged loss; infinite if there is none.
+    counts : dict of str to int
+        The updates of single parameters by name, of those that were frozen for some; empty if none was.
     """
 
     config: Config
@@ -55,6 +61,7 @@ class Checkpoint:
     unlogged: tuple[float, float, int]
     tensors: dict[str, np.ndarray]
     loss: float = float("inf")
+    counts: dict[str, int] = field(default_factory=dict)
 
     def weights(self, which: str) -> dict[str, np.ndarray]:
         """Return the weights of a net by the names that the net itself gives them.
@@ -107,6 +114,11 @@ def save(path: str | Path, trainer: Trainer, config: Config, loss: float = float
         "loss": repr(float(loss)),
         "unlogged": f"{float(to_host(unlogged)).hex()} {float(to_host(norm)).hex()} {count}",
     }
+    updates = [int(to_host(count)) for count in trainer.adam.counts]
+    own = {name: updates[group] for name, group in zip(names, trainer.adam.groups, strict=True)}
+    if set(own.values()) != {int(metadata["updates"])}:  # parameters that were frozen for some updates
+        metadata["counts"] = json.dumps({name: count for name, count in own.items()
+                                         if count != int(metadata["updates"])})
     metadata["sha256"] = digest(metadata, tensors)
     write_atomically(Path(path), safetensors_pieces(tensors, metadata))
 
@@ -133,22 +145,16 @@ def read(path: str | Path) -> Checkpoint:
     ------
     FileNotFoundError
         If there is no such file.
+    OSError
+        If it cannot be read, for want of permission for example.
     CheckpointError
         If it is not a checkpoint of this package, or has changed since it was written.
     """
-    from safetensors import SafetensorError, safe_open
-
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}: train one with ddpm-np train --out DIR, or name a "
-                                "folder of published weights")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is not a whole safetensors file ({error}): use another checkpoint") from error
+    with _opened(path) as file:
+        metadata = dict(file.metadata() or {})
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{path} was not written by ddpm_np: its format is {metadata.get('format')!r}")
+        raise CheckpointError(f"{path} was not written by ddpm_np: its format is {metadata.get('format', '')[:40]!r}")
     if metadata.pop("sha256", None) != digest(metadata, tensors):
         raise CheckpointError(f"{path} has changed since it was written (its SHA-256 differs): use another checkpoint")
     try:
@@ -156,9 +162,66 @@ def read(path: str | Path) -> Checkpoint:
         loss, norm, count = metadata["unlogged"].split()
         return Checkpoint(config, int(metadata["step"]), int(metadata["updates"]),
                           (float.fromhex(loss), float.fromhex(norm), int(count)), tensors,
-                          float(metadata.get("loss", "inf")))
+                          float(metadata.get("loss", "inf")),
+                          {name: int(count) for name, count in json.loads(metadata.get("counts", "{}")).items()})
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} was written by another version of ddpm_np, or by hand ({error})") from error
+        raise CheckpointError(f"{path} was written by another version of ddpm_np, or by hand ({printable(error)})"
+                              ) from error
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[Any]:
+    """Open a safetensors file, whose size must be what its header says; nothing but the header is read."""
+    from safetensors import SafetensorError, safe_open
+
+    if not Path(path).is_file():  # a link to nothing, a folder or a pipe is none either
+        raise no_checkpoint("at", path)
+    with open(path, "rb"):
+        pass  # an error of the operating system's own, which names the file
+    try:
+        with safe_open(path, framework="numpy") as file:
+            yield file
+    except OSError as error:
+        raise OSError(f"{path} cannot be read ({error}): use another checkpoint") from error
+    except (SafetensorError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} is not a whole safetensors file ({printable(error)}): use another checkpoint"
+                              ) from error
+
+
+def printable(error: Exception) -> str:
+    """Return an error's message as one short line, though it may quote any bytes of a damaged file.
+
+    Parameters
+    ----------
+    error : Exception
+        The error.
+
+    Returns
+    -------
+    str
+        Printable characters, 300 at most.
+    """
+    text = "".join(letter if letter.isprintable() else "?" for letter in str(error))
+    return text if len(text) <= 300 else f"{text[:300]}…"
+
+
+def no_checkpoint(where: str, path: str | Path) -> FileNotFoundError:
+    """Return the error for a file or folder without a checkpoint.
+
+    Parameters
+    ----------
+    where : {"at", "in"}
+        Whether the path is a file's or a folder's.
+    path : str or Path
+        The path.
+
+    Returns
+    -------
+    FileNotFoundError
+        To be raised.
+    """
+    return FileNotFoundError(f"no checkpoint {where} {path}: train one with ddpm-np train --out DIR, or name a folder "
+                             "of published weights")
 
 
 def restore(trainer: Trainer, saved: Checkpoint) -> None:
@@ -185,7 +248,7 @@ def restore(trainer: Trainer, saved: Checkpoint) -> None:
     for group, array in _groups(trainer).items():
         for name, view in zip(names, trainer.flat.views(array), strict=True):
             view[...] = trainer.backend.to_device(saved.tensors[f"{group}/{name}"])
-    adam.updates = xp.asarray(float(saved.updates), dtype=xp.float64)
+    adam.set_counts(saved.updates, {names.index(name): count for name, count in saved.counts.items()})
     trainer.steps = saved.step
     loss, norm, count = saved.unlogged
     trainer.unlogged = xp.asarray(loss, dtype=xp.float64), xp.asarray(norm, dtype=xp.float64), count
@@ -227,46 +290,106 @@ def holds_run(folder: str | Path) -> bool:
     bool
         True also if all of them are damaged.
     """
-    return any(Path(folder).glob(PATTERN))
+    return bool(listed(folder))
 
 
-def keep_last(folder: str | Path, count: int) -> None:
-    """Delete old checkpoints of a run, and temporary files of killed saves.
+def listed(folder: str | Path) -> list[Path]:
+    """List what bears a checkpoint's name in a run's folder.
 
     Parameters
     ----------
     folder : str or Path
-        The run's folder.
-    count : int
-        Checkpoints to keep: the newest ones. The one with the least logged loss is kept as well.
+        The folder, which need not exist.
+
+    Returns
+    -------
+    list of Path
+        By the step in the name, the highest first. Damaged files, folders and links to nothing are among them.
     """
-    paths = sorted(Path(folder).glob(PATTERN))
-    losses = {path: _loss_of(path) for path in paths}
-    best = [path for path in paths if losses[path] == min(losses.values()) < float("inf")][:1]
-    for path in [*(path for path in paths[:-count] if path not in best), *Path(folder).glob(f".{PATTERN}.*.tmp")]:
-        path.unlink()
+    found = [path for path in Path(folder).glob(PATTERN) if _NAME.fullmatch(path.name)]
+    return sorted(found, key=_step_of, reverse=True)
+
+
+def _step_of(path: Path) -> int:
+    return int(path.stem.rpartition("-")[2])
+
+
+def keep_last(folder: str | Path, count: int, saved: Path, damaged: Collection[Path] = (),
+              say: Callable[[str], Any] = lambda line: None) -> None:
+    """Delete old checkpoints of a run after a new one was saved, and temporary files of killed processes.
+
+    What cannot be read takes no place among those kept. To know that, the headers and sizes are read, not all tensors,
+    which would take as long as saving. Deleted are only files of lower steps than the new one's: old checkpoints and
+    damaged ones. Folders, links to nothing and files that are not readable at the moment stay.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The run's folder. Only the process that holds its lock may call this.
+    count : int
+        Checkpoints to keep: the newest ones up to `saved`. The one with the least logged loss is kept as well.
+    saved : Path
+        The checkpoint that was just saved, which always stays.
+    damaged : collection of Path
+        Files that are known to be damaged, though their headers are not.
+    say : callable
+        Called with a line for each file that cannot be deleted.
+    """
+    remove_leftovers(folder, say=say)
+    older = [path for path in listed(folder) if _step_of(path) < _step_of(saved)]
+    try:
+        losses, left = {saved: _loss_of(saved)}, set()
+    except (CheckpointError, OSError) as error:
+        say(f"{saved} was written but cannot be read, so older checkpoints are not deleted: {error}")
+        return
+    for path in older:
+        try:
+            if path in damaged:
+                raise CheckpointError
+            losses[path] = _loss_of(path)
+        except CheckpointError:
+            pass  # to be deleted: a newer one was saved
+        except OSError:
+            left.add(path)
+    best = min(reversed(losses), key=lambda path: losses[path])
+    kept = {*list(losses)[:count], *([best] if losses[best] < float("inf") else [])}
+    for path in older:
+        if path not in kept | left:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                say(f"{path} is no longer needed and cannot be deleted ({error.strerror}): delete it yourself")
 
 
 def _loss_of(path: Path) -> float:
-    """Return the loss in a checkpoint's metadata; infinity if it has none or cannot be read."""
-    from safetensors import SafetensorError, safe_open
-
+    """Return the loss in a checkpoint's metadata; infinity if it has none."""
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+    if metadata.get("format") != FORMAT or metadata.get("step") != str(_step_of(path)):
+        raise OSError(f"{path} is not the checkpoint that its name says")  # but not damaged either: it stays
     try:
-        with safe_open(path, framework="numpy") as file:
-            return float((file.metadata() or {})["loss"])
-    except (SafetensorError, OSError, KeyError, ValueError):
-        return float("inf")
+        loss = float(metadata.get("loss", "inf"))
+    except ValueError as error:
+        raise CheckpointError(f"{path} has no number as its loss") from error
+    return loss if loss == loss else float("inf")
 
 
-def newest(folder: str | Path, say: Callable[[str], Any] = lambda line: None) -> Checkpoint:
+def newest(folder: str | Path, say: Callable[[str], Any] = lambda line: None,
+           passed: Callable[[Path], Any] = lambda path: None) -> Checkpoint:
     """Read the newest checkpoint of a run that is not damaged.
+
+    A training run may save and delete checkpoints in the meantime: if one is gone when it is read, the folder is
+    listed again.
 
     Parameters
     ----------
     folder : str or Path
         The run's folder.
     say : callable
-        Called with a line for each damaged checkpoint that is skipped.
+        Called with a line for each checkpoint that is skipped: a damaged or unreadable file, a folder, a link to
+        nothing.
+    passed : callable
+        Called with the path of each damaged file that is skipped.
 
     Returns
     -------
@@ -278,15 +401,31 @@ def newest(folder: str | Path, say: Callable[[str], Any] = lambda line: None) ->
     FileNotFoundError
         If the folder has no checkpoint.
     CheckpointError
-        If all of them are damaged.
+        If none of them can be read.
     """
-    paths = sorted(Path(folder).glob(PATTERN), reverse=True)
-    if not paths:
-        raise FileNotFoundError(f"no checkpoint in {folder}: train one with ddpm-np train --out DIR, or name a "
-                                "folder of published weights")
-    for path in paths:
-        try:
-            return read(path)
-        except CheckpointError as error:
-            say(str(error))
-    raise CheckpointError(f"none of the {len(paths)} checkpoints in {folder} can be read")
+    tried: set[Path] = set()
+    unread = 0
+    while paths := [path for path in listed(folder) if path not in tried]:
+        for path in paths:
+            tried.add(path)
+            try:
+                saved = read(path)
+            except CheckpointError as error:
+                passed(path)
+                problem = str(error)
+            except OSError as error:
+                if not os.path.lexists(path):
+                    say(f"{path} was deleted by a training run before it was read")
+                    break  # because a newer one was saved
+                what = ("it is a folder" if path.is_dir() else "it is a link to nothing" if path.is_symlink()
+                        else error.strerror or str(error))
+                problem = f"{path} cannot be read ({what}): use another checkpoint"
+            else:
+                if saved.step == _step_of(path):
+                    return saved
+                problem = f"{path} is the checkpoint of step {saved.step:,}: rename it to {path_of('', saved.step)}"
+            unread += 1
+            say(problem)
+    if not unread:
+        raise no_checkpoint("in", folder)
+    raise CheckpointError(f"none of the {unread} checkpoints in {folder} can be read")

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ddpm_np.config import Config
 from ddpm_np.data import names
 from ddpm_np.interop import diffusers
 from ddpm_np.models import UNet
 from ddpm_np.runs import checkpoint
+from ddpm_np.runs.lock import taken
 from ddpm_np.training.trainer import Trainer
 
 
 def import_run(source: str | Path, folder: str | Path, preset: str = "cifar10",
-               change: Callable[[Config], Config] = lambda recipe: recipe) -> UNet:
+               change: Callable[[Config], Config] = lambda recipe: recipe,
+               say: Callable[[str], Any] = warnings.warn) -> UNet:
     """Import a diffusers checkpoint as a run you can keep training.
 
     The run is at step 0, with the published weights as weights and as their average, and with Adam's moments zero.
@@ -30,6 +34,8 @@ def import_run(source: str | Path, folder: str | Path, preset: str = "cifar10",
         The preset whose recipe the run is trained by.
     change : callable
         Returns the run's configuration, given the preset's with this net: to name another data set, for example.
+    say : callable
+        Called with a line if the folder cannot be locked.
 
     Returns
     -------
@@ -39,15 +45,25 @@ def import_run(source: str | Path, folder: str | Path, preset: str = "cifar10",
     Raises
     ------
     ValueError
-        If `folder` holds a run or is a diffusers folder, if `change` changes the net or its schedule, if there is no
-        such data set, or if the net has labels but no unconditional class. And as in `interop.diffusers`.
+        If `folder` holds a run, is written to by another one or is a diffusers folder, if `change` changes the net or
+        its schedule, if there is no such data set, or if the net has labels but no unconditional class. And as in
+        `interop.diffusers`.
     FileNotFoundError
         If a file of the source is missing.
     """
-    if checkpoint.holds_run(folder):
-        raise ValueError(f"{folder} already holds a run: name another folder")
-    if diffusers.is_folder(folder):
-        raise ValueError(f"{folder} is a diffusers folder: name another one for the run")
+    with taken(folder, say) as lock:
+        if checkpoint.holds_run(folder):
+            raise ValueError(f"{folder} already holds a run: name another folder")
+        if diffusers.is_folder(folder):
+            raise ValueError(f"{folder} is a diffusers folder: name another one for the run")
+        net, config = _imported(source, preset, change)
+        checkpoint.save(checkpoint.path_of(folder, 0), Trainer(net, config.diffusion.build()), config)
+        lock.release()
+    return net
+
+
+def _imported(source: str | Path, preset: str, change: Callable[[Config], Config]) -> tuple[UNet, Config]:
+    """Return a published net and the configuration to train it with."""
     net, diffusion = diffusers.load_pipeline(source)
     if net.config.num_classes is not None:
         raise ValueError(f"{source} is a net with labels and without an unconditional class, which training here needs")
@@ -57,5 +73,4 @@ def import_run(source: str | Path, folder: str | Path, preset: str = "cifar10",
     dataset, files = config.training.dataset, (".npz", ".npy", ".npy.gz")
     if not (dataset in names() or dataset.startswith("folder:") or dataset.endswith(files)):
         raise ValueError(f"no data set is called {dataset!r}: there are {', '.join(names())}, folder:PATH and FILE.npz")
-    checkpoint.save(checkpoint.path_of(folder, 0), Trainer(net, diffusion.build()), config)
-    return net
+    return net, config

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,11 @@ from ddpm_np.runs.checks import (
     whole_records,
 )
 from ddpm_np.runs.load import TrainedNet
+from ddpm_np.runs.lock import FolderLock, taken
 from ddpm_np.runs.metrics import MetricsLog
 from ddpm_np.runs.pictures import Sampling, save_samples, unwatched
 from ddpm_np.runs.sample import sample
+from ddpm_np.storage import remove_leftovers
 from ddpm_np.training import memory
 from ddpm_np.training.trainer import Record, Trainer
 
@@ -45,6 +48,10 @@ class Run:
 
     A checkpoint is the whole state of a run. A run that is stopped, killed or interrupted and then resumed ends with
     the same bytes as one without the break.
+
+    One run at a time writes in a folder. Another process that starts or resumes a run there is refused until this one
+    has trained to its end, is closed (`close`, or a ``with`` block), is garbage-collected or its process has ended. In
+    the same process, a new run takes the folder over, and this one can then write no more. Reading is always possible.
 
     Parameters
     ----------
@@ -62,6 +69,8 @@ class Run:
         CPUs to use, at most one per shard; None for all. The result is the same bits with any number.
     say : callable
         Called with each warning, a line of text; a damaged checkpoint that is skipped is one.
+    lock : FolderLock
+        The lock of the folder.
 
     Attributes
     ----------
@@ -94,17 +103,17 @@ class Run:
     ['checkpoint-00000002.safetensors', 'checkpoint-00000003.safetensors']
     >>> run.sample(2).shape
     (2, 8, 8, 1)
-    >>> run = Run.resume(folder.name, lambda saved: saved.replace(steps=5), workers=1)
-    >>> [record.step for record in run]
+    >>> with Run.resume(folder.name, lambda saved: saved.replace(steps=5), workers=1) as run:
+    ...     [record.step for record in run]
     [4, 5]
     >>> folder.cleanup()
     """
 
     def __init__(self, config: Config, folder: str | Path, saved: checkpoint.Checkpoint | None, *,
-                 data_dir: str | Path | None, backend: str, workers: int | None, say: Say):
+                 data_dir: str | Path | None, backend: str, workers: int | None, say: Say, lock: FolderLock):
         check_schedule(config)
         settings = config.training
-        self.config, self.folder, self._say = config, Path(folder), say
+        self.config, self.folder, self._say, self._lock = config, Path(folder), say, lock
         self.dataset = open_dataset(settings.dataset, data_dir=data_dir,
                                     shape=(*config.model.size, config.model.in_channels), say=say)
         check_data(self.dataset, config)
@@ -122,12 +131,15 @@ class Run:
             warmup=settings.warmup, clip=settings.clip, ema=settings.ema, seed=settings.seed, shards=settings.shards,
             workers=workers, no_label=config.no_label, label_dropout=settings.label_dropout,
             recompute=settings.recompute)
-        self.folder.mkdir(parents=True, exist_ok=True)
         if saved is not None:
             checkpoint.restore(self.trainer, saved)
         self._loss = float("inf") if saved is None else saved.loss  # the last logged one
         self._stop = False  # whether to end after this step
         self._in_step = False  # whether a step has begun and not ended: the weights may be half updated
+        self._ended: set[Path] | None = None  # the checkpoints when the lock was released after the last step
+        self._damaged: set[Path] = set()  # checkpoints that were skipped
+        weakref.finalize(self, lock.release)
+        remove_leftovers(self.folder, say=say)
 
     @classmethod
     def start(cls, config: Config, folder: str | Path, *, data_dir: str | Path | None = None, backend: str = "numpy",
@@ -151,13 +163,15 @@ class Run:
         Raises
         ------
         ValueError
-            If the folder already holds a run, which is never overwritten. And as in `Run`.
+            If the folder already holds a run, which is never overwritten, or if another run writes there. And as in
+            `Run`.
         """
-        if checkpoint.holds_run(folder):
-            raise ValueError(f"{folder} already holds a run: resume it (--resume, or Run.resume in Python), or name "
-                             "another folder (--out)")
-        return cls(whole_records(config, say), folder, None, data_dir=data_dir, backend=backend, workers=workers,
-                   say=say)
+        with taken(folder, say) as lock:
+            if checkpoint.holds_run(folder):
+                raise ValueError(f"{folder} already holds a run: resume it (--resume, or Run.resume in Python), or "
+                                 "name another folder (--out)")
+            return cls(whole_records(config, say), folder, None, data_dir=data_dir, backend=backend, workers=workers,
+                       say=say, lock=lock)
 
     @classmethod
     def resume(cls, folder: str | Path, change: Callable[[Config], Config] = lambda saved: saved, *,
@@ -189,15 +203,22 @@ class Run:
         CheckpointError
             If all checkpoints are damaged.
         ValueError
-            If the configuration was changed without `override`. And as in `Run`.
+            If the configuration was changed without `override`, or if another run writes there. And as in `Run`.
         """
-        saved = checkpoint.newest(folder, lambda error: say(f"skipped: {error}"))
-        config = whole_records(change(saved.config), say)
-        changed = differences(saved.config, config)
-        if changed and not override:
-            raise ValueError(f"the run in {folder} was started with another configuration ({'; '.join(changed)}): "
-                             "resume it without these changes, or allow them (--override, or override=True in Python)")
-        return cls(config, folder, saved, data_dir=data_dir, backend=backend, workers=workers, say=say)
+        if not Path(folder).is_dir():
+            raise checkpoint.no_checkpoint("in", folder)
+        with taken(folder, say) as lock:
+            damaged: set[Path] = set()
+            saved = checkpoint.newest(folder, lambda error: say(f"skipped: {error}"), damaged.add)
+            config = whole_records(change(saved.config), say)
+            changed = differences(saved.config, config)
+            if changed and not override:
+                raise ValueError(f"the run in {folder} was started with another configuration ({'; '.join(changed)}): "
+                                 "resume it without these changes, or allow them (--override, or override=True in "
+                                 "Python)")
+            run = cls(config, folder, saved, data_dir=data_dir, backend=backend, workers=workers, say=say, lock=lock)
+            run._damaged = damaged
+            return run
 
     def __repr__(self) -> str:
         return f"<Run {str(self.folder)!r}, step {self.step:,} of {self.config.training.steps:,}>"
@@ -258,8 +279,15 @@ class Run:
         ------
         TrainingDiverged
             If a loss or gradient was not finite. The last checkpoint is from before it.
+        RuntimeError
+            If the run is closed, or another one of this process has taken the folder over.
         """
         settings = self.config.training
+        self._check_between_steps()
+        if self.step >= settings.steps:
+            return
+        self._hold()
+        self._lock.busy = True
         try:
             with MetricsLog(self.folder / "metrics.jsonl", self.step, settings.log_every, self._say) as log:
                 for record in self._records(on_step):
@@ -267,15 +295,22 @@ class Run:
                     self._loss = record.loss
                     last = record.step == settings.steps or self._stop
                     if record.step % settings.save_every == 0 or last:
+                        log.sync()
                         self.save()
                     if record.step % settings.sample_every == 0 or last:
                         viz.plot_loss(self.folder / "loss.png", log.records)
                         save_samples(self.folder / f"samples-{record.step:06d}.png", self.net, settings.seed,
                                      self.trainer.workers, self._at_a_time(), sampling, lambda: self._stop,
                                      self._say)
+                    self._lock.busy = False
                     yield record
+                    self._hold()
+                    self._lock.busy = True
+            if self.step >= settings.steps:
+                self._ended = set(checkpoint.listed(self.folder))
+                self._lock.release()
         finally:
-            self._stop = False
+            self._stop = self._lock.busy = False
 
     def _at_a_time(self) -> int:
         """Return the images that a step holds at once: drawing as many needs less memory than the step."""
@@ -318,15 +353,45 @@ class Run:
         Raises
         ------
         RuntimeError
-            If the last step was interrupted or diverged; the last checkpoint is from before it.
+            If the last step was interrupted or diverged; the last checkpoint is from before it. And as in `train`.
         OSError
             If it cannot be written. Older checkpoints are still there.
         """
         self._check_between_steps()
-        path = checkpoint.path_of(self.folder, self.step)
-        checkpoint.save(path, self.trainer, self.config, self._loss)
-        checkpoint.keep_last(self.folder, self.config.training.keep)
+        self._hold()
+        path, busy = checkpoint.path_of(self.folder, self.step), self._lock.busy
+        self._lock.busy = True
+        try:
+            checkpoint.save(path, self.trainer, self.config, self._loss)
+            self._damaged.discard(path)
+            checkpoint.keep_last(self.folder, self.config.training.keep, path, self._damaged, self._say)
+        finally:
+            self._lock.busy = busy
         return path
+
+    def close(self) -> None:
+        """Release the folder's lock: others may train there, and this run can write no more. It can still sample."""
+        self._ended = None
+        self._lock.release()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+    def _hold(self) -> None:
+        """Raise RuntimeError if this run may no longer write; take the lock again if training has ended."""
+        if self._lock.held:
+            return
+        if self._ended is not None:
+            self._lock.take(self._say)
+            self._lock.confirm()
+            if self._ended >= set(checkpoint.listed(self.folder)):
+                return
+            self.close()
+        raise RuntimeError(f"this run no longer writes in {self.folder}: it was closed, or another one went on there: "
+                           f"go on with Run.resume({str(self.folder)!r})")
 
     def _check_between_steps(self) -> None:
         """Raise RuntimeError if a step was begun and not ended."""

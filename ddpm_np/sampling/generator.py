@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from ddpm_np import arguments
@@ -64,6 +65,8 @@ class ImageGenerator:
     ------
     ValueError
         If labels or guidance are given that the net does not support, or a label is out of range.
+    TypeError
+        If the net is not a U-Net, or like one in its `config`.
     """
 
     def __init__(self, model: Any, *, weights: str = "ema", workers: int | None = None,
@@ -71,6 +74,9 @@ class ImageGenerator:
                  clip: bool | None = None, labels: Any = None, guidance: float = 0.0,
                  at_a_time: int | None = None):
         net: Any = model if isinstance(model, Module) else model.model
+        if not hasattr(getattr(net, "config", None), "size"):
+            raise TypeError(f"{type(net).__name__} has no config with the size of its images: sample from it with "
+                            "Sampler.chain, a diffusion.Reverse of its predictor, and an ImageNoise")
         settings = getattr(getattr(model, "config", None), "diffusion", None) or DiffusionConfig()
         self.schedule = schedule or getattr(model, "schedule", None) or linear_schedule(1000)
         self.predicts = predicts or settings.predicts
@@ -81,7 +87,7 @@ class ImageGenerator:
         self.backend = backend_of(net.parameters()[0].data)
         fitting = images_at_a_time(net.config, workers or default_workers(), free_memory(self.backend))
         self.at_a_time = fitting if at_a_time is None else min(arguments.count("batch_size", at_a_time), fitting)
-        self._predictor: Any = _in_parts(predictor(model, weights, workers, fixed=True), self.at_a_time)
+        self._predictor: Any = partial(_in_parts, predictor(model, weights, workers, fixed=True), self.at_a_time)
         self._classes = net.config.num_classes
         self._labels, self._guidance = labels, guidance
         arguments.number("guidance", guidance)
@@ -163,13 +169,10 @@ class ImageGenerator:
         return sampler.chain(self.reverse_of(noise.n, start), noise)
 
 
-def _in_parts(net: Callable[..., Array], most: int) -> Callable[..., Array]:
-    """Return a net that is evaluated on at most so many images at once: the same numbers, in less memory."""
-    def evaluate(*inputs: Array) -> Array:
-        n = inputs[0].shape[0]
-        if n <= most:
-            return net(*inputs)
-        parts = [net(*(array[first:first + most] for array in inputs)) for first in range(0, n, most)]
-        return of(parts[0]).concat(parts, axis=0)  # (N, …)
-
-    return evaluate
+def _in_parts(net: Callable[..., Array], most: int, *inputs: Array) -> Array:
+    """Evaluate a net on at most so many images at once: the same numbers, in less memory."""
+    n = inputs[0].shape[0]
+    if n <= most:
+        return net(*inputs)
+    parts = [net(*(array[first:first + most] for array in inputs)) for first in range(0, n, most)]
+    return of(parts[0]).concat(parts, axis=0)  # (N, …)

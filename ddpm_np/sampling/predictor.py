@@ -8,11 +8,13 @@ from typing import Any
 from ddpm_np import arguments
 from ddpm_np.autograd.ops import images_together
 from ddpm_np.autograd.tensor import Tensor, no_grad
-from ddpm_np.backend import Array, Ints, freeze, of
+from ddpm_np.backend import Array, Ints, freeze, of, plain
 from ddpm_np.diffusion.reverse import Denoiser
-from ddpm_np.nn import Module
+from ddpm_np.models.inputs import one_int_each
+from ddpm_np.nn import Module, module_contents
 from ddpm_np.parallel.processes import WorkerPool, can_fork, is_shared
 from ddpm_np.parallel.threads import contiguous_spans, default_workers, map_in_order
+from ddpm_np.parallel.watch import CallWatch
 
 
 def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, fixed: bool = False,
@@ -28,8 +30,8 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, f
     workers : int or None
         Number of workers that the images of a batch are divided among, on the CPU; None for one per CPU. An image's
         result is the same bits with any number of workers and in any batch, unless `together`. Where the system allows,
-        the workers after the first are processes, for weights that a Trainer shares with them or that are `fixed`; else
-        they are threads.
+        the workers after the first are processes, for nets of this package whose weights a Trainer shares with them or
+        are `fixed`; else they are threads.
     fixed : bool
         A promise that the weights do not change while the function is in use.
     together : bool
@@ -39,8 +41,8 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, f
     Returns
     -------
     callable
-        ``eps(x, t)`` with x of shape (N, …) and t of shape (N,), on x's backend; ``eps(x, t, y)`` for a net with
-        labels. It uses the weights as they are when it is called.
+        ``eps(x, t)`` with x of shape (N, …) and t of shape (N,), or an int, on x's backend; ``eps(x, t, y)`` for a net
+        with labels. It uses the weights as they are when it is called.
 
     Raises
     ------
@@ -60,28 +62,97 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, f
         arguments.count("workers", workers)
     if not isinstance(model, Module):
         model = model.ema.model if weights == "ema" else model.model
-    net = model.clone(lambda p: Tensor(freeze(_laid_out(p.data) if fixed else p.data[...]))).eval()
+    return Predictor(model, workers, fixed, together)
 
-    apart = can_fork() and (fixed or all(is_shared(p.data) for p in net.parameters()))
-    pool = WorkerPool()
 
-    def part(task: tuple[Array, ...]) -> Array:
-        with no_grad(), images_together() if together else nullcontext():
-            return net(*task).data
+class Predictor:
+    """A net as a plain function; made by `predictor`.
 
-    def eps(x: Array, t: Ints, y: Ints | None = None) -> Array:
+    A copy, by `copy` or `pickle`, is one of a copy of the net.
+
+    Parameters
+    ----------
+    source : Module
+        The net.
+    workers : int or None
+    fixed, together : bool
+        As in `predictor`.
+
+    Raises
+    ------
+    TypeError
+        If the net returns neither a Tensor nor an array.
+    ValueError
+        If it returns another number of results than there are images.
+    """
+
+    def __init__(self, source: Module, workers: int | None, fixed: bool, together: bool):
+        self.source, self.workers, self.fixed, self.together = source, workers, fixed, together
+        self._open()
+
+    def _open(self) -> None:
+        """Make the net that is called: the source's, with views of its weights that nobody can write to."""
+        self.net = self.source.clone(
+            lambda p: Tensor(freeze(_laid_out(p.data) if self.fixed else p.data[...]))).eval()
+        self.pool, self.watch = WorkerPool(), CallWatch()
+
+    def __copy__(self) -> Predictor:
+        return Predictor(self.source, self.workers, self.fixed, self.together)
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self.source, self.workers, self.fixed, self.together
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.source, self.workers, self.fixed, self.together = state
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("net", "pool", "watch"):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        self._open()  # after a copy, when the weights of the source are where they will stay
+        return vars(self)[name]
+
+    def __call__(self, x: Array, t: Ints, y: Ints | None = None) -> Array:
+        """Return the net's prediction for a batch.
+
+        Parameters
+        ----------
+        x : array of shape (N, …)
+        t : int array of shape (N,)
+        y : int array of shape (N,), optional
+            Labels.
+
+        Returns
+        -------
+        array of shape (N, …)
+        """
         xp = of(x)
-        count = (workers or default_workers()) if xp.name == "numpy" else 1
+        t = one_int_each("t", t, x, 1)
+        count = (self.workers or default_workers()) if xp.name == "numpy" else 1
         inputs = (x, t) if y is None else (x, t, y)
         tasks = [tuple(array[first:end] for array in inputs) for first, end in contiguous_spans(x.shape[0], count)]
-        if apart and len(tasks) > 1:
-            pool.fork(part, len(tasks) - 1, [])
-            parts = pool.map(part, tasks)
+        if len(tasks) == 1:
+            return next(map_in_order(self._part, tasks))
+        parameters = self.net.parameters()
+        labels = {id(p): i for i, p in enumerate(parameters)}
+        contents, others = module_contents(self.net, labels)
+        if contents is not None and can_fork() and (self.fixed or all(is_shared(p.data) for p in parameters)):
+            self.pool.fork(self._part, len(tasks) - 1, [], contents)
+            parts = self.pool.map(self._part, tasks)
         else:
-            parts = list(map_in_order(part, tasks, count))
-        return xp.concat(parts, axis=0) if len(parts) > 1 else parts[0]
+            with self.watch.calls(others, labels.keys() - {id(x) for x in others}, len(tasks)) as threads:
+                parts = list(map_in_order(self._part, tasks, threads))
+        return xp.concat(parts, axis=0)
 
-    return eps
+    def _part(self, task: tuple[Array, ...]) -> Array:
+        """Return the prediction for some images."""
+        with no_grad(), images_together() if self.together else nullcontext():
+            y = self.net(*task)
+        if not hasattr(y, "__array_namespace__"):
+            raise TypeError(f"the net must return a Tensor, got {type(y).__name__}")
+        if y.ndim == 0 or y.shape[0] != task[0].shape[0]:
+            raise ValueError(f"the net must return one prediction for each image, shape ({task[0].shape[0]}, …), got "
+                             f"{tuple(y.shape)}")
+        return plain(y)
 
 
 def _laid_out(array: Array) -> Array:

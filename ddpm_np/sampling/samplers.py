@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from ddpm_np import arguments, diffusion
-from ddpm_np.backend import Array, Backend
+from ddpm_np.backend import Array, Backend, Ints, is_floating, of
 
 SAMPLERS = ("ddpm", "ddim", "langevin")
 
@@ -151,7 +153,15 @@ class Sampler:
         iterator of (t, x_t, x0_hat)
             Down to t = 0 (for Algorithm 2 in fewer steps, t counts the visits); x_t and the prediction of x₀ from which
             it was computed are arrays of shape (n, *shape).
+
+        Raises
+        ------
+        TypeError
+            If the model of `reverse` returns no array of floating numbers.
+        ValueError
+            If it returns another shape than that of x_t, or than (n, …, 2C) for a learned variance.
         """
+        reverse = dataclasses.replace(reverse, model=partial(_array_of, reverse.model))
         x_T, visits = noise.x_T(reverse.schedule), self.visits(reverse.schedule.T)
         if self.name == "ddim":
             return diffusion.ddim(reverse, x_T, visits, noise.at_step, eta=self.eta)
@@ -162,3 +172,14 @@ class Sampler:
         if len(visits) < reverse.schedule.T:
             reverse = diffusion.respace(reverse, visits)
         return diffusion.ancestral(reverse, x_T, noise.at_step)
+
+
+def _array_of(model: diffusion.Denoiser, x: Array, t: Ints) -> Array:
+    """Return the prediction of a model of the caller's, after checking that it is an array."""
+    y = model(x, t)
+    if not hasattr(y, "shape") or of(y).name == "tensor":
+        raise TypeError(f"the model must return an array of shape {tuple(x.shape)}, got {type(y).__name__}: pass "
+                        "predictor(net) for a net")
+    if not is_floating(y):
+        raise TypeError(f"the model must return floating numbers, got dtype {y.dtype}")
+    return y

@@ -16,6 +16,7 @@ import numpy as np
 from ddpm_np.backend import get_backend
 from ddpm_np.diffusion import q_sample
 from ddpm_np.toys.training import Trained
+from ddpm_np.viz.figure import save_figure, save_image
 
 LIMIT = 3.2  # half width of the axes: 399 of 400 standard normal points lie within
 POINTS = 1200
@@ -126,7 +127,7 @@ def plot_forward(path: str | Path, trained: Trained) -> None:
         _scatter(axis, x, colour, rf"t = {t},  $\bar\alpha_t$ = {left:.2g}" if t else "t = 0, the data")
     figure.suptitle(rf"{trained.toy.name}: $x_t = \sqrt{{\bar\alpha_t}}\,x_0 + \sqrt{{1-\bar\alpha_t}}\,\epsilon$, "
                     "coloured by the direction of $x_0$", fontsize=11)
-    figure.savefig(path)
+    save_figure(path, figure)
 
 
 def plot_reverse(path: str | Path, trained: Trained, chain: np.ndarray) -> None:
@@ -151,7 +152,7 @@ def plot_reverse(path: str | Path, trained: Trained, chain: np.ndarray) -> None:
     axes[1, 0].set_ylabel("true: $q(x_t)$")
     figure.suptitle(f"{trained.toy.name}: the learned chain from noise to data, coloured by where each point ends",
                     fontsize=11)
-    figure.savefig(path)
+    save_figure(path, figure)
 
 
 def plot_field(path: str | Path, trained: Trained, side: int = 21) -> None:
@@ -193,7 +194,7 @@ def plot_field(path: str | Path, trained: Trained, side: int = 21) -> None:
     axes[1, 0].set_ylabel("exact")
     figure.suptitle(rf"{trained.toy.name}: the score $\nabla \log q(x_t) = -\epsilon/\sqrt{{1-\bar\alpha_t}}$; grey "
                     "where almost no $x_t$ lies", fontsize=11)
-    figure.savefig(path)
+    save_figure(path, figure)
 
 
 def plot_variance(path: str | Path, trained: Trained) -> None:
@@ -237,7 +238,7 @@ def plot_variance(path: str | Path, trained: Trained) -> None:
         each.grid(alpha=0.3, which="both")
         each.legend(fontsize=9)
     figure.suptitle(trained.toy.name, fontsize=11)
-    figure.savefig(path)
+    save_figure(path, figure)
 
 
 def frames(T: int, count: int = 48) -> list[int]:
@@ -299,7 +300,7 @@ def animate_flow(path: str | Path, trained: Trained, chain: np.ndarray, pixels: 
         picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3])
         pictures.append(picture.quantize(64, dither=Image.Dither.NONE))
     duration = [600, *[70] * (len(pictures) - 2), 2000]  # milliseconds: it pauses on the noise and on the data
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=duration, loop=0, optimize=False)
+    save_image(path, pictures[0], save_all=True, append_images=pictures[1:], duration=duration, loop=0, optimize=False)
     return len(pictures)
 
 

@@ -7,7 +7,9 @@ leaves every number unchanged by a flag on the device, so that no step waits for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 from ddpm_np import arguments
 from ddpm_np.autograd.op import chosen_kernels
@@ -15,7 +17,7 @@ from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.backend import Array, asarray, of
 from ddpm_np.training.ema import EMA
 from ddpm_np.training.flat import Flat, norm_by_blocks
-from ddpm_np.training.fused_update import Factors, fused_factors, fused_update
+from ddpm_np.training.fused_update import Update, fused_factors, fused_update
 
 
 def adam_step(theta: Array, g: Array, m: Array, v: Array, k: int | Array, lr: float | Array,
@@ -67,10 +69,14 @@ class Adam:
     update's number from 1. Warm-up: η_k = lr·min((k − 1)/warmup, 1), so that the first update has rate 0, as in the
     authors' code, which reads the step before it increments it.
 
+    A parameter without a gradient is left alone, with its moments, as in PyTorch; so is one whose `requires_grad` is
+    False. The k of the bias corrections counts a parameter's own updates, that of the warm-up all updates.
+
     Parameters
     ----------
     parameters : sequence of Tensors
-        Leaves of one dtype. Their data become views of one array, ``flat.data``.
+        Leaves of one dtype. Their data become views of one array, ``flat.data``. One that comes twice
+        is optimised once.
     lr : float
         η.
     betas : (float, float)
@@ -88,6 +94,10 @@ class Adam:
         The moving averages of the gradient and of its square.
     updates : float64 array of shape ()
         The number of updates made, on the device.
+    groups : list of int
+        For each parameter, which of `counts` is its own; those of one group have been updated together.
+    counts : list of float64 arrays of shape ()
+        The number of updates of the parameters of each group, on the device.
 
     Raises
     ------
@@ -122,6 +132,7 @@ class Adam:
         self.lr, self.betas, self.eps, self.warmup = lr, betas, eps, warmup
         self.m, self.v = self.flat.buffer(), self.flat.buffer()  # (P,), (P,)
         self.updates = xp.zeros((), dtype=xp.float64)
+        self.groups, self.counts = [0] * len(self.flat.parameters), [self.updates]
 
     def rate(self) -> Array:
         """Return the learning rate η of the next update.
@@ -136,11 +147,12 @@ class Adam:
         return full if self.warmup == 0 else full * xp.clip(self.updates / self.warmup, None, 1.0)
 
     def step(self) -> None:
-        """Make one update from each parameter's `.grad`; none if a gradient is not finite."""
-        self.flat.gather()
-        self.update(asarray(self.flat.xp.isfinite(norm_by_blocks(self.flat.grad))))
+        """Make one update of each parameter that has a `.grad`; none if a gradient is not finite."""
+        still = self.flat.gather()
+        if len(still) < len(self.flat.parameters):
+            self.update(asarray(self.flat.xp.isfinite(norm_by_blocks(self.flat.grad))), still=still)
 
-    def update(self, ok: Array, scale: Array | None = None) -> None:
+    def update(self, ok: Array, scale: Array | None = None, still: Collection[int] = ()) -> None:
         """Make one update from ``flat.grad``.
 
         Parameters
@@ -149,18 +161,37 @@ class Adam:
             If false, nothing changes.
         scale : array of shape (), optional
             Factor on the gradient, in the parameters' dtype.
+        still : collection of int
+            The parameters that have no gradient, by their numbers; they are left alone.
         """
         if chosen_kernels() == "reference":
             xp, flat = self.flat.xp, self.flat
-            g = xp.where(ok, flat.grad if scale is None else flat.grad * scale, xp.zeros_like(flat.grad))  # (P,)
-            new = adam_step(flat.data, g, self.m, self.v, self.updates + 1, self.rate(), self.betas, self.eps)
-            for array, updated in zip((flat.data, self.m, self.v), new, strict=True):
-                array[...] = xp.where(ok, updated, array)
+            for part, group in self._parts(still):
+                theta, g, m, v = flat.data[part], flat.grad[part], self.m[part], self.v[part]
+                g = xp.where(ok, g if scale is None else g * scale, xp.zeros_like(g))
+                new = adam_step(theta, g, m, v, self.counts[group] + 1, self.rate(), self.betas, self.eps)
+                for array, updated in zip((theta, m, v), new, strict=True):
+                    array[...] = xp.where(ok, updated, array)
         else:
-            fused_update(self.flat, self.m, self.v, self.factors(ok, scale))
-        self.count(ok)
+            fused_update(self.flat, self.m, self.v, self.factors(ok, scale, still=still))
+        self.count(ok, still)
 
-    def factors(self, ok: Array, scale: Array | None, ema: EMA | None = None) -> Factors:
+    def _parts(self, still: Collection[int]) -> Iterator[tuple[slice, int]]:
+        """Yield (part of the flat arrays, its group) of the parameters to be updated, as few as there can be."""
+        if not still and len(self.counts) == 1:
+            yield slice(0, self.flat.data.shape[0]), 0
+            return
+        parts: list[Any] = []  # [first, end, group]
+        for i, (first, end) in enumerate(self.flat.spans()):
+            if i in still:
+                continue
+            if parts and parts[-1][1:] == [first, self.groups[i]]:
+                parts[-1][1] = end
+            else:
+                parts.append([first, end, self.groups[i]])
+        yield from ((slice(first, end), group) for first, end, group in parts)
+
+    def factors(self, ok: Array, scale: Array | None, ema: EMA | None = None, still: Collection[int] = ()) -> Update:
         """Return the factors of the next update for `fused_update`.
 
         Parameters
@@ -171,22 +202,77 @@ class Adam:
             Factor on the gradient.
         ema : EMA, optional
             A moving average to be updated in the same pass.
+        still : collection of int
+            As in `update`.
 
         Returns
         -------
-        Factors
+        Update
             Numbers on the device.
         """
-        return fused_factors(ok, scale, self.updates + 1, self.rate(), self.betas, self.eps, self.flat.data.dtype,
-                             None if ema is None else ema.share(ok))
+        rate, dtype = self.rate(), self.flat.data.dtype
+        parts = list(self._parts(still))
+        of_group = {group: fused_factors(ok, scale, self.counts[group] + 1, rate, self.betas, self.eps, dtype)
+                    for group in dict.fromkeys(group for _, group in parts)}
+        return Update(tuple((part.start, part.stop, of_group[group]) for part, group in parts),
+                      None if ema is None else ema.share(ok))
 
-    def count(self, ok: Array) -> None:
+    def count(self, ok: Array, still: Collection[int] = ()) -> None:
         """Count an update.
 
         Parameters
         ----------
         ok : bool array of shape ()
             Whether it was made.
+        still : collection of int
+            As in `update`.
         """
         xp = self.flat.xp
-        self.updates = self.updates + xp.where(ok, xp.ones_like(self.updates), xp.zeros_like(self.updates))
+        made = xp.where(ok, xp.ones_like(self.updates), xp.zeros_like(self.updates))
+        self.updates = self.updates + made
+        for group, count in enumerate(list(self.counts)):
+            left = [i for i in still if self.groups[i] == group]
+            if left and len(left) == self.groups.count(group):
+                continue
+            if left:  # they keep their count, as a group of their own
+                for i in left:
+                    self.groups[i] = len(self.counts)
+                self.counts.append(count)
+            self.counts[group] = count + made
+
+    def counts_by_parameter(self) -> list[Array]:
+        """Return how many updates each parameter has had.
+
+        Returns
+        -------
+        list of float64 arrays of shape ()
+            On the parameters' device.
+        """
+        return [self.counts[group] for group in self.groups]
+
+    def set_counts(self, updates: int, own: dict[int, int]) -> None:
+        """Set the numbers of updates, those of a checkpoint.
+
+        Parameters
+        ----------
+        updates : int
+            All updates.
+        own : dict of int to int
+            {parameter's number: its own updates}, of those that have had fewer.
+        """
+        xp = self.flat.xp
+        numbers = [updates, *sorted(set(own.values()) - {updates})]
+        self.counts = [xp.asarray(float(number), dtype=xp.float64) for number in numbers]
+        self.groups = [numbers.index(own.get(i, updates)) for i in range(len(self.groups))]
+        self.updates = self.counts[0]
+
+    def __copy__(self) -> Adam:
+        """Return a deep copy, since one that shared some arrays would be neither the same nor another."""
+        return copy.deepcopy(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        for name in ("m", "v"):  # in memory that worker processes share
+            buffer = self.flat.buffer()
+            buffer[...] = state[name]
+            setattr(self, name, buffer)

@@ -56,7 +56,14 @@ def gradient_of_batch(model: Module, schedule: Schedule, objective: Objective, x
     loss : array of shape ()
         The mean loss.
     gradients : list of arrays
-        Its gradient with respect to each parameter; None, or zeros in `into`, where it depends on none.
+        Its gradient with respect to each parameter; None, and zeros in `into`, for one that it does not depend on.
+
+    Raises
+    ------
+    TypeError
+        If the objective does not return a Tensor of real numbers.
+    ValueError
+        If it is not of shape (N,).
 
     Notes
     -----
@@ -78,5 +85,33 @@ def gradient_of_batch(model: Module, schedule: Schedule, objective: Objective, x
     net = model if labels is None else lambda x, t: model(x, t, labels)
     with randomness(seed, step, first), recomputing(recompute):
         losses = objective(schedule, net, x_0, t, noise)  # (n,)
+    check_losses(losses, n)
     loss = ops.sum_(losses) / (batch_size or n)
     return loss.data, gradients(loss, model.parameters(), into=into)
+
+
+def check_losses(losses: Any, n: int) -> None:
+    """Check what an objective returned: another shape than (N,) would give another loss without a word.
+
+    Parameters
+    ----------
+    losses : object
+        The result.
+    n : int
+        The number of images N.
+
+    Raises
+    ------
+    TypeError
+        If it is not a Tensor of real numbers.
+    ValueError
+        If it is not of shape (N,).
+    """
+    if not isinstance(losses, Tensor):
+        raise TypeError(f"the objective must return a Tensor of shape (N,), got {type(losses).__name__}: compute the "
+                        "losses from the net's output by ops or arithmetic")
+    if "float" not in str(losses.dtype):
+        raise TypeError(f"the objective must return real numbers, got dtype {losses.dtype}")
+    if tuple(losses.shape) != (n,):
+        raise ValueError(f"the objective must return one loss for each image, shape ({n},), got {tuple(losses.shape)}: "
+                         "take the mean over all axes but the first")

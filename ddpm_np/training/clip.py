@@ -8,7 +8,7 @@ from typing import Any
 from ddpm_np import arguments
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.backend import Array, asarray, of
-from ddpm_np.training.flat import norm_by_blocks
+from ddpm_np.training.flat import norm_by_blocks, unique
 
 
 def global_norm(g: Array) -> Array:
@@ -81,7 +81,8 @@ def clip_grad_norm(parameters: Sequence[Tensor], max_norm: float) -> Array:
     Parameters
     ----------
     parameters : sequence of Tensors
-        Leaves; those without a gradient are skipped.
+        Leaves; those without a gradient and those that do not require one are skipped. One that comes twice
+        counts once.
     max_norm : float
         Positive.
 
@@ -109,7 +110,7 @@ def clip_grad_norm(parameters: Sequence[Tensor], max_norm: float) -> Array:
     array([0.6, 0.8], dtype=float32)
     """
     arguments.number("max_norm", max_norm, above=0)
-    having = [p for p in parameters if p.grad is not None]
+    having = [p for p in unique(parameters) if p.grad is not None and p.requires_grad]
     if not having:
         raise ValueError("no parameter has a gradient: call backward first")
     xp = of(having[0].data)

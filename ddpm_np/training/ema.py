@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 from ddpm_np import arguments
 from ddpm_np.autograd.tensor import Tensor
 from ddpm_np.backend import Array
@@ -12,7 +15,8 @@ from ddpm_np.training.flat import Flat, blocks
 class EMA:
     """The exponential moving average of a net's weights: a net of its own, ``ema.model``.
 
-    θ̄ ← d·θ̄ + (1 − d)·θ after each update, starting from θ̄ = θ, without bias correction; of the parameters only.
+    θ̄ ← d·θ̄ + (1 − d)·θ after each update, starting from θ̄ = θ, without bias correction; of the parameters only. Other
+    attributes of the averaged net are those that the net had when the average was made.
 
     Parameters
     ----------
@@ -51,12 +55,24 @@ class EMA:
     """
 
     def __init__(self, model: Module, decay: float = 0.9999):
+        model.check_parts()
         self.decay = arguments.number("decay", decay, least=0, most=1)
         self.source = Flat.of(model.parameters())
         self.data = self.source.buffer()  # (P,)
         self.data[...] = self.source.data
         views = self.source.views(self.data)
         self.model = model.clone(lambda p: Tensor(next(views))).eval()
+
+    def __copy__(self) -> EMA:
+        """Return a deep copy, since the averaged net has views of one array."""
+        return copy.deepcopy(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.data = self.source.buffer()  # in memory that worker processes share
+        self.data[...] = state["data"]
+        for p, view in zip(self.model.parameters(), self.source.views(self.data), strict=True):
+            p._data = view
 
     def share(self, ok: Array | bool = True) -> Array | float:
         """Return the share of the new weights in the average: 1 − d.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import copy
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -63,7 +65,7 @@ class Flat:
         ValueError
             If some of them belong to another Flat.
         """
-        parameters = list(parameters)
+        parameters = unique(parameters)
         owners = [_flats.get(id(p)) for p in parameters]
         flat = owners[0] if owners else None
         if flat is not None and [id(p) for p in flat.parameters] == [id(p) for p in parameters]:
@@ -74,7 +76,7 @@ class Flat:
         return cls(parameters)
 
     def __init__(self, parameters: Sequence[Tensor]):
-        self.parameters = list(parameters)
+        self.parameters = unique(parameters)
         if not self.parameters:
             raise ValueError("there are no parameters to optimise")
         if len({str(p.dtype) for p in self.parameters}) > 1:
@@ -112,10 +114,18 @@ class Flat:
         array
             A view.
         """
-        start = 0
-        for p in self.parameters:
-            yield self.xp.reshape(flat[start : start + p.size], p.shape)
-            start += p.size
+        for p, (first, end) in zip(self.parameters, self.spans(), strict=True):
+            yield self.xp.reshape(flat[first:end], p.shape)
+
+    def spans(self) -> list[Span]:
+        """Return where each parameter lies in a flat array.
+
+        Returns
+        -------
+        list of (int, int)
+            (first, end) of each parameter.
+        """
+        return list(itertools.pairwise(itertools.accumulate((p.size for p in self.parameters), initial=0)))
 
     def add(self, gradients: Sequence[Array | None], first: bool) -> None:
         """Add gradients to `grad`.
@@ -133,9 +143,46 @@ class Flat:
             elif g is not None:
                 part[...] += g
 
-    def gather(self) -> None:
-        """Copy each parameter's `.grad` into `grad`."""
-        self.add([p.grad for p in self.parameters], first=True)
+    def gather(self) -> set[int]:
+        """Copy each parameter's `.grad` into `grad`.
+
+        Returns
+        -------
+        set of int
+            The numbers of the parameters that have none, or do not require one.
+        """
+        gradients = [p.grad if p.requires_grad else None for p in self.parameters]
+        self.add(gradients, first=True)
+        return {i for i, g in enumerate(gradients) if g is None}
+
+    def __copy__(self) -> Flat:
+        """Return a deep copy: a parameter is a view of one Flat."""
+        return copy.deepcopy(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self.parameters, self.grad)
+
+
+def _restored(parameters: list[Tensor], grad: Array) -> Flat:
+    flat = Flat(parameters)
+    flat.grad[...] = grad
+    return flat
+
+
+def unique(parameters: Iterable[Tensor]) -> list[Tensor]:
+    """Return the parameters in their order, each once.
+
+    Parameters
+    ----------
+    parameters : iterable of Tensors
+        Some may come twice: a net may use one in two places.
+
+    Returns
+    -------
+    list of Tensors
+        By identity.
+    """
+    return list({id(p): p for p in parameters}.values())
 
 
 _flats: WeakValueDictionary[int, Flat] = WeakValueDictionary()  # by id of each parameter, which its Flat keeps alive

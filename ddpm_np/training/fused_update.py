@@ -14,9 +14,9 @@ from ddpm_np.training.flat import Flat, Span, map_blocks
 
 
 class Factors(NamedTuple):
-    """The numbers of one update: arrays of shape () in the parameters' dtype, unless noted.
+    """The numbers of one update by Adam: arrays of shape () in the parameters' dtype, unless noted.
 
-    m ← keep_m·m + add_m·g, v ← keep_v·v + add_v·g², θ ← θ − step·m/(√v·root + ε), θ̄ ← θ̄ + share·(θ − θ̄).
+    m ← keep_m·m + add_m·g, v ← keep_v·v + add_v·g², θ ← θ − step·m/(√v·root + ε).
 
     Attributes
     ----------
@@ -30,8 +30,6 @@ class Factors(NamedTuple):
         η/(1 − β₁ᵏ) and 1/√(1 − β₂ᵏ): the two bias corrections.
     eps : float
         ε.
-    share : array or None
-        1 − d of the moving average.
     """
 
     ok: Array
@@ -43,11 +41,25 @@ class Factors(NamedTuple):
     step: Array
     root: Array
     eps: float
+
+
+class Update(NamedTuple):
+    """One update: of which parameters, with which numbers.
+
+    Attributes
+    ----------
+    parts : tuple of (int, int, Factors)
+        (first, end) of parts of the flat arrays, with the factors of Adam. Other parts have no gradient and stay.
+    share : array or None
+        1 − d of the moving average θ̄ ← θ̄ + share·(θ − θ̄), which is that of all parts; None: no average.
+    """
+
+    parts: tuple[tuple[int, int, Factors], ...]
     share: Array | None
 
 
 def fused_factors(ok: Array, scale: Array | None, k: Array, rate: Array, betas: tuple[float, float], eps: float,
-                  dtype: Any, share: Array | None = None) -> Factors:
+                  dtype: Any) -> Factors:
     """Return the factors of an update.
 
     Parameters
@@ -64,8 +76,6 @@ def fused_factors(ok: Array, scale: Array | None, k: Array, rate: Array, betas: 
         ε.
     dtype : dtype
         The parameters' dtype.
-    share : array of shape () or None
-        1 − d of the moving average, 0 where `ok` is false; None: no average.
 
     Returns
     -------
@@ -80,10 +90,10 @@ def fused_factors(ok: Array, scale: Array | None, k: Array, rate: Array, betas: 
 
     return Factors(ok, scale, number(b1 + zero, 1 + zero), number(b2 + zero, 1 + zero), number(1 - b1 + zero, zero),
                    number(1 - b2 + zero, zero), number(rate / (1 - b1**k), zero),
-                   number(1 / xp.sqrt(1 - b2**k), zero), eps, share)
+                   number(1 / xp.sqrt(1 - b2**k), zero), eps)
 
 
-def fused_update(flat: Flat, m: Array, v: Array, factors: Factors, ema: EMA | None = None,
+def fused_update(flat: Flat, m: Array, v: Array, update: Update, ema: EMA | None = None,
                  span: Span | None = None) -> None:
     """Update parameters and moments in place from ``flat.grad``, and then the moving average.
 
@@ -93,18 +103,18 @@ def fused_update(flat: Flat, m: Array, v: Array, factors: Factors, ema: EMA | No
         Parameters and gradient.
     m, v : arrays of shape (P,)
         Moments.
-    factors : Factors
-        The numbers of this update.
+    update : Update
+        The parts to be updated, and the numbers of this update.
     ema : EMA, optional
         The moving average of the same parameters.
     span : (int, int), optional
         (first, end) of the blocks to update; all if not given.
     """
     xp = flat.xp
-    ok, scale, keep_m, keep_v, add_m, add_v, step, root, eps, share = factors
 
-    def update_block(block: slice) -> None:
-        p, g, m_block, v_block = flat.data[block], flat.grad[block], m[block], v[block]
+    def update_part(part: slice, factors: Factors) -> None:
+        ok, scale, keep_m, keep_v, add_m, add_v, step, root, eps = factors
+        p, g, m_block, v_block = flat.data[part], flat.grad[part], m[part], v[part]
         if xp.name != "numpy" or not ok:  # on the host the flag can be read, and this pass is seldom needed
             g = xp.where(ok, g, xp.zeros_like(g))
         if scale is not None:
@@ -114,7 +124,12 @@ def fused_update(flat: Flat, m: Array, v: Array, factors: Factors, ema: EMA | No
         v_block *= keep_v
         v_block += add_v * (g * g)
         p -= step * m_block / (xp.sqrt(v_block) * root + eps)
+
+    def update_block(block: slice) -> None:
+        for first, end, factors in update.parts:
+            if max(first, block.start) < min(end, block.stop):
+                update_part(slice(max(first, block.start), min(end, block.stop)), factors)
         if ema is not None:
-            ema.move(block, share)
+            ema.move(block, update.share)
 
     map_blocks(flat.data, update_block, span)

@@ -3,12 +3,12 @@
 A batch is divided into shards of whole images. The gradient of the first shard is written into the flat array of the
 sum, the others into buffers that are then added in shard order, so that any number of workers gives the same bits. Of
 these additions, and of the update by Adam, each worker takes a contiguous span of the parameters. Workers are processes
-where that is possible, else threads; the first shard of each round is computed in this process.
+where they would see all that a step depends on, else threads; each round's first shard is computed in this process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from operator import add
@@ -16,14 +16,16 @@ from typing import Any, Protocol
 
 from ddpm_np.backend import Array, Ints, of
 from ddpm_np.diffusion.schedule import Schedule
-from ddpm_np.nn import Module
-from ddpm_np.parallel.processes import WorkerPool, can_fork, is_plain_function
+from ddpm_np.nn import Module, module_contents
+from ddpm_np.parallel.contents import NotPlain, plain_contents
+from ddpm_np.parallel.processes import WorkerPool, can_fork, is_shared
 from ddpm_np.parallel.threads import contiguous_spans, map_in_order
+from ddpm_np.parallel.watch import CallWatch
 from ddpm_np.training.adam import Adam
 from ddpm_np.training.algorithm1 import Objective, gradient_of_batch
 from ddpm_np.training.ema import EMA
 from ddpm_np.training.flat import Span, accumulate, blocks, norm_from_squares
-from ddpm_np.training.fused_update import Factors, fused_update
+from ddpm_np.training.fused_update import Update, fused_update
 
 _WORTHWHILE = 8  # blocks: for fewer, sending another worker a task takes longer than doing it here
 
@@ -71,7 +73,7 @@ class ShardTask:
     labels: Ints | None
     buffer: int
 
-    def run(self, sharded: ShardedGradient) -> Array:
+    def run(self, sharded: ShardedGradient) -> tuple[Array, tuple[int, ...]]:
         """Write the gradient into the buffer.
 
         Parameters
@@ -81,12 +83,14 @@ class ShardTask:
 
         Returns
         -------
-        array of shape ()
+        loss : array of shape ()
             The shard's part of the mean loss.
+        still : tuple of int
+            The parameters that it has no gradient for, by their numbers.
         """
-        loss, _ = sharded.of_images(self.images, step=self.step, labels=self.labels, first=self.first,
-                                    batch_size=self.batch_size, into=sharded.views[self.buffer])
-        return loss
+        loss, gradients = sharded.of_images(self.images, step=self.step, labels=self.labels, first=self.first,
+                                            batch_size=self.batch_size, into=sharded.views[self.buffer])
+        return loss, tuple(i for i, g in enumerate(gradients) if g is None)
 
 
 @dataclass(frozen=True)
@@ -126,13 +130,13 @@ class UpdateTask:
 
     Attributes
     ----------
-    factors : Factors
-        The numbers of the update.
+    update : Update
+        The parts to be updated, and the numbers of the update.
     span : (int, int)
         (first, end) of the blocks.
     """
 
-    factors: Factors
+    update: Update
     span: Span
 
     def run(self, sharded: ShardedGradient) -> None:
@@ -143,7 +147,7 @@ class UpdateTask:
         sharded : ShardedGradient
             As it is in the worker.
         """
-        fused_update(sharded.flat, sharded.adam.m, sharded.adam.v, self.factors, sharded.ema, self.span)
+        fused_update(sharded.flat, sharded.adam.m, sharded.adam.v, self.update, sharded.ema, self.span)
 
 
 class ShardedGradient:
@@ -175,10 +179,15 @@ class ShardedGradient:
         self.buffers = [self.flat.grad]
         self.views = [self.flat.gradients]
         self.pool = WorkerPool()
+        self.watch = CallWatch()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle what is between steps: the rest is made anew by the next one."""
+        return ShardedGradient, (self.adam, self.ema)
 
     def gradient_of_batch(self, model: Module, schedule: Schedule, objective: Objective, x_0: Array, *, seed: int,
                           step: int, labels: Ints | None = None, recompute: bool = False, shards: int = 1,
-                          workers: int = 1) -> tuple[Array, Array]:
+                          workers: int = 1) -> tuple[Array, Array, frozenset[int]]:
         """Compute a batch's loss and gradient as `gradient_of_batch` does, shard by shard.
 
         Parameters
@@ -188,7 +197,7 @@ class ShardedGradient:
         schedule : Schedule
             β₁..β_T.
         objective : callable
-            The loss, as in `gradient_of_batch`; a plain function may run in worker processes.
+            The loss, as in `gradient_of_batch`.
         x_0 : array of shape (N, …)
             The batch's images.
         seed, step : int
@@ -208,30 +217,43 @@ class ShardedGradient:
             The mean loss; its gradient is in ``flat.grad``.
         norm : float64 array of shape ()
             The gradient's global norm.
+        still : frozenset of int
+            The parameters that no image has a gradient for, by their numbers; theirs is 0.
         """
         self.of_images = partial(gradient_of_batch, model, schedule, objective, seed=seed, recompute=recompute)
         n = x_0.shape[0]
         spans = contiguous_spans(n, shards)
         at_a_time = min(workers, len(spans))
         self._make_buffers(at_a_time + (at_a_time < len(spans)))  # one more for the first worker's later shards
-        may_fork = can_fork() and is_plain_function(objective)
-        state = self._state(model, schedule, objective, seed, recompute) if may_fork and at_a_time > 1 else []
-        if not may_fork:
+        contents: list[Any] | None = None
+        others: list[Any] = []
+        if at_a_time > 1 or self.pool.size:
+            contents, others = self._contents(model, schedule, objective, seed, recompute)
+        if contents is not None and can_fork():
+            self.pool.fork(self._run, at_a_time - 1, [model, objective, *self._arrays()], contents)
+        else:
             self.pool.close()
         losses: list[Array] = []
+        still: list[set[int]] = []
         norm: Any = None
-        for start in range(0, len(spans), at_a_time):
-            buffers = [0 if start == 0 else at_a_time, *range(1, at_a_time)]
-            tasks = [ShardTask(step, first, n, x_0[first:end], None if labels is None else labels[first:end], buffer)
-                     for (first, end), buffer in zip(spans[start : start + at_a_time], buffers, strict=False)]
-            losses += self._run_shards(tasks, state) if may_fork else map_in_order(self._run, tasks, at_a_time)
-            addends = tuple(task.buffer for task in tasks if task.buffer != 0)
-            sums = self._run_spans(partial(AddTask, addends), workers)
-            norm = norm_from_squares([x for part in sums for x in part])
+        known = {id(x) for x in (*model.modules(), *self.flat.parameters, schedule)} if others else set()
+        known -= {id(x) for x in others}
+        with self.watch.calls(others, known, at_a_time) as threads:
+            for start in range(0, len(spans), at_a_time):
+                buffers = [0 if start == 0 else at_a_time, *range(1, at_a_time)]
+                tasks = [ShardTask(step, first, n, x_0[first:end], None if labels is None else labels[first:end], i)
+                         for (first, end), i in zip(spans[start : start + at_a_time], buffers, strict=False)]
+                for loss, without in self._map(tasks, threads):
+                    losses.append(loss)
+                    still.append(set(without))
+                addends = tuple(task.buffer for task in tasks if task.buffer != 0)
+                sums = self._run_spans(partial(AddTask, addends), workers)
+                norm = norm_from_squares([x for part in sums for x in part])
         xp = of(x_0)
-        return reduce(add, (xp.astype(loss, xp.float64) for loss in losses)), norm
+        loss = reduce(add, (xp.astype(loss, xp.float64) for loss in losses))
+        return loss, norm, frozenset(set.intersection(*still))
 
-    def update(self, ok: Array, scale: Array | None, workers: int) -> None:
+    def update(self, ok: Array, scale: Array | None, workers: int, still: Collection[int] = ()) -> None:
         """Update the parameters by Adam from ``flat.grad``, and the average.
 
         Parameters
@@ -242,33 +264,52 @@ class ShardedGradient:
             Factor on the gradient.
         workers : int
             Number of workers.
+        still : collection of int
+            The parameters that have no gradient, by their numbers; they are left alone.
         """
-        self._run_spans(partial(UpdateTask, self.adam.factors(ok, scale, self.ema)), workers)
-        self.adam.count(ok)
+        self._run_spans(partial(UpdateTask, self.adam.factors(ok, scale, self.ema, still)), workers)
+        self.adam.count(ok, still)
 
     def _make_buffers(self, count: int) -> None:
         while len(self.buffers) < count:
             self.buffers.append(self.flat.buffer())
             self.views.append(list(self.flat.views(self.buffers[-1])))
 
-    def _state(self, model: Module, *settings: Any) -> list[Any]:
-        """Return all that tasks depend on and that may change between steps, except the parameters' values."""
-        modules = [x for module in model.modules() for x in (module, *module.settings())]
-        return [*settings, *modules, *(p.requires_grad for p in self.flat.parameters), len(self.buffers)]
+    def _contents(self, model: Module, schedule: Schedule, objective: Objective,
+                  *settings: Any) -> tuple[list[Any] | None, list[Any]]:
+        """Return all that tasks depend on and that may change between steps, except the parameters' values.
+
+        The first result is None where a worker process could see something else: where code or data are not the
+        package's own, or an array of the optimiser is not shared. The second lists what the code of others is in.
+        """
+        parameters = self.flat.parameters
+        labels: dict[int, Any] = {id(p): i for i, p in enumerate(parameters)}
+        net, others = module_contents(model, labels)
+        contents: list[Any] = [*settings, len(self.buffers), *(p.requires_grad for p in parameters), *(net or ())]
+        labels[id(getattr(schedule, "copies", None))] = None  # follows from the tables
+        for y in (schedule, objective):
+            try:
+                plain_contents(y, contents, labels)
+            except NotPlain:
+                others.append(y)
+        shared = all(is_shared(array) for array in self._arrays())
+        return (contents if shared and not others else None), others
+
+    def _arrays(self) -> list[Array]:
+        """Return the arrays that tasks write to."""
+        return [self.flat.data, self.flat.grad, self.adam.m, self.adam.v, self.ema.data, *self.buffers]
 
     def _run(self, task: Task) -> Any:
         return task.run(self)
 
-    def _run_shards(self, tasks: Sequence[Task], state: list[Any]) -> list[Array]:
-        """Run one task here and each other one in a process forked in this state."""
-        if len(tasks) > 1:
-            self.pool.fork(self._run, len(tasks) - 1, state)
-        return self.pool.map(self._run, tasks)
+    def _map(self, tasks: Sequence[Task], threads: int) -> list[Any]:
+        """Run tasks in the processes, the first one here; in threads where there are no processes."""
+        if len(tasks) <= 1 + self.pool.size:
+            return self.pool.map(self._run, tasks)
+        return list(map_in_order(self._run, tasks, threads))
 
     def _run_spans(self, task: Callable[[Span], Task], workers: int) -> list[Any]:
         """Apply one operation to every block, each worker taking a contiguous span; return the results in order."""
         count = len(list(blocks(self.flat.data)))
         tasks = [task(span) for span in contiguous_spans(count, workers if count >= _WORTHWHILE else 1)]
-        if 1 < len(tasks) <= 1 + self.pool.size:
-            return self.pool.map(self._run, tasks)
-        return list(map_in_order(self._run, tasks, workers))
+        return self._map(tasks, workers)

@@ -6,13 +6,16 @@ A step is the gradient of the batch, the clip, and the update. Gradient and upda
 
 from __future__ import annotations
 
+import copy
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ddpm_np import arguments
 from ddpm_np.autograd.op import chosen_kernels
-from ddpm_np.backend import Array, Ints, asarray, backend_of, of, to_host
+from ddpm_np.backend import Array, Ints, asarray, backend_of, get_backend, of, to_host
 from ddpm_np.diffusion.loss import simple_loss
 from ddpm_np.diffusion.schedule import Schedule
 from ddpm_np.nn import Module
@@ -51,18 +54,69 @@ class Record:
     images_per_second: float
 
 
+_LARGEST = 100.0  # of data: 100·√ᾱ_T of the paper's schedule is 0.6, so that x_T would not be noise
+
+
+def check_images(x: Any) -> None:
+    """Check a batch before a step: bytes 0..255 and other data far from [−1, 1] are refused.
+
+    Data of the same size are allowed, such as latents and data of variance 1. Values are checked on the host only, to
+    avoid a device sync.
+
+    Parameters
+    ----------
+    x : array of shape (N, …), or list
+        The batch.
+
+    Raises
+    ------
+    TypeError
+        If it has another dtype than floating numbers.
+    ValueError
+        If it is empty, beyond ±100, or made of whole numbers beyond ±1, as bytes are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> check_images(np.full((1, 2, 2, 1), 255.0))
+    Traceback (most recent call last):
+    ValueError: images must be in [-1, 1], got whole numbers from 255 to 255: scale them first (bytes: x / 127.5 - 1)
+    """
+    host = get_backend("numpy").xp
+    if not hasattr(x, "dtype"):
+        x = host.asarray(x)
+    if "float" not in str(x.dtype):
+        raise TypeError(f"images must be floating numbers in [-1, 1], got dtype {x.dtype}: scale them first "
+                        "(bytes: x / 127.5 - 1)")
+    if x.ndim == 0 or x.shape[0] == 0:
+        raise ValueError(f"a batch needs at least one image, got shape {tuple(x.shape)}")
+    if of(x).name != "numpy" or x.size == 0:
+        return
+    low, high = float(x.min()), float(x.max())
+    if (low >= -1 and high <= 1) or not math.isfinite(high - low):  # what is not finite is `TrainingDiverged`'s
+        return
+    whole = bool((host.trunc(x) == x).all())
+    if max(-low, high) > _LARGEST or whole:
+        raise ValueError(f"images must be in [-1, 1], got {'whole numbers' if whole else 'values'} from {low:g} to "
+                         f"{high:g}: scale them first (bytes: x / 127.5 - 1)")
+
+
 class Trainer:
     """Algorithm 1 on a net: draws, forward, backward, clip, Adam, moving average.
 
     A step's batch is divided into `shards` of whole images, whose gradients are added in order. The weights are the
-    same bits for any number of workers. Where the system allows, workers after the first are processes
-    (`parallel.processes`). They are threads if the objective could store results in this process: a closure, an object,
-    or a function defined in the running script. Use ``workers=1`` for a net that stores results when it is called.
+    same bits for any number of workers, whatever is changed between steps. Where the system allows, workers after the
+    first are processes (`parallel.processes`), if net, objective and schedule are of this package. Code of your own
+    runs in threads, which see all that it reads; if it stores values when it is called, one call follows another.
+
+    Frozen parameters, and those that a step's loss does not depend on, are left alone with their moments, see `Adam`.
+    A copy (by `copy` or `pickle`) is a trainer of its own, with a net of its own, and continues with the same bits.
 
     Parameters
     ----------
     model : Module
-        ``model(x, t) -> Tensor``. Its parameters become views of one array.
+        ``model(x, t) -> Tensor``. Its parameters become views of one array, so they cannot be replaced afterwards;
+        their values and `requires_grad` can change.
     schedule : Schedule
         β₁..β_T.
     objective : callable
@@ -146,6 +200,10 @@ class Trainer:
         self.steps = 0
         self.unlogged = self._no_sums()
 
+    def __copy__(self) -> Trainer:
+        """Return a deep copy, since one that shared the weights would be neither the same run nor another."""
+        return copy.deepcopy(self)
+
     @single_threaded_blas()  # its results may depend on its number of threads
     def step(self, x_0: Array, labels: Ints | None = None) -> dict[str, Array]:
         """Take one training step on a batch.
@@ -153,7 +211,8 @@ class Trainer:
         Parameters
         ----------
         x_0 : array of shape (N, H, W, C)
-            Images in [−1, 1], on the host or the device.
+            Images in [−1, 1], or other data (N, …) of that size, such as latents; on the host or the device. See
+            `check_images`.
         labels : int array of shape (N,), optional
             The images' labels, for a net with labels.
 
@@ -166,36 +225,44 @@ class Trainer:
         Raises
         ------
         ValueError
-            If the batch is empty, or labels are missing or not ints from 0 (negative ones are found on NumPy only, to
-            avoid a device sync; `Batches` checks those of a data set).
+            If the batch is empty, images are out of range, labels are missing or not ints from 0 (negative ones are
+            found on NumPy only, to avoid a device sync; `Batches` checks those of a data set), or the objective's
+            result has another shape than (N,).
+        TypeError
+            If images are not floating numbers, or the objective returns no Tensor.
+        RuntimeError
+            If a parameter of the net has been replaced since the trainer was made.
         """
+        check_images(x_0)
         x_0 = self.backend.to_device(x_0, self.flat.data.dtype)  # (N, H, W, C)
-        if x_0.shape[0] == 0:
-            raise ValueError("a batch needs at least one image")
+        if list(map(id, self.model.parameters())) != list(map(id, self.flat.parameters)):
+            raise RuntimeError("the net's parameters are not those that this trainer was made with: assign values to "
+                               "them (p.data = …) in place of new Tensors, or make a new Trainer")
         labels = None if self.no_label is None else self._drop_labels(labels, x_0.shape[0])  # (N,)
-        loss, norm = self._gradient(x_0, labels)
+        loss, norm, still = self._gradient(x_0, labels)
         scale, ok = clip_scale(norm, self.clip, x_0.dtype)
-        self._update(ok & self.backend.xp.isfinite(loss), scale)
+        self._update(ok & self.backend.xp.isfinite(loss), scale, still)
         self.steps += 1
         return {"loss": asarray(loss), "grad_norm": norm}
 
-    def _gradient(self, x_0: Array, labels: Ints | None) -> tuple[Array, Array]:
-        """Return the mean loss and the norm of its gradient, which is written into ``flat.grad``."""
+    def _gradient(self, x_0: Array, labels: Ints | None) -> tuple[Array, Array, Collection[int]]:
+        """Return the mean loss, the norm of its gradient, and which parameters have none; it is in ``flat.grad``."""
         if chosen_kernels() == "reference" and self.shards == 1:
-            loss, _ = gradient_of_batch(self.model, self.schedule, self.objective, x_0, seed=self.seed, step=self.steps,
-                                        labels=labels, recompute=self.recompute, into=self.flat.gradients)
-            return loss, global_norm(self.flat.grad)
+            loss, grads = gradient_of_batch(
+                self.model, self.schedule, self.objective, x_0, seed=self.seed, step=self.steps, labels=labels,
+                recompute=self.recompute, into=self.flat.gradients)
+            return loss, global_norm(self.flat.grad), [i for i, g in enumerate(grads) if g is None]
         return self.sharded.gradient_of_batch(
             self.model, self.schedule, self.objective, x_0, seed=self.seed, step=self.steps, labels=labels,
             recompute=self.recompute, shards=self.shards, workers=self._workers())
 
-    def _update(self, ok: Array, scale: Array) -> None:
+    def _update(self, ok: Array, scale: Array, still: Collection[int]) -> None:
         """Update the parameters and their average, unless the flag `ok` is false."""
         if chosen_kernels() == "reference":
-            self.adam.update(ok, scale)
+            self.adam.update(ok, scale, still)
             self.ema.update(ok)
         else:
-            self.sharded.update(ok, scale, self._workers())
+            self.sharded.update(ok, scale, self._workers(), still)
 
     def _workers(self) -> int:
         return (self.workers or default_workers()) if self.backend.name == "numpy" else 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ddpm_np.diffusion import Schedule
-from ddpm_np.viz.figure import new_figure
+from ddpm_np.viz.figure import new_figure, save_figure, set_log_scale
 
 
 def plot_loss(path: str | Path, records: Sequence[dict[str, float]]) -> None:
@@ -32,12 +32,13 @@ def plot_loss(path: str | Path, records: Sequence[dict[str, float]]) -> None:
     steps = [r["step"] for r in records]
     labels = {"loss": "$L_{simple}$", "grad_norm": r"$\|g\|$ before the clip"}
     for axis, (key, label) in zip(axes[:, 0], labels.items(), strict=True):
-        axis.plot(steps, [r[key] for r in records], lw=1.2)
-        axis.set_yscale("log")
+        values = [r[key] for r in records]
+        axis.plot(steps, values, lw=1.2)
+        set_log_scale(axis, values)
         axis.set_ylabel(label)
         axis.grid(alpha=0.3, which="both")
     axes[1, 0].set_xlabel("step")
-    figure.savefig(path)
+    save_figure(path, figure)
 
 
 def plot_schedule(path: str | Path, schedule: Schedule) -> None:
@@ -68,12 +69,13 @@ def plot_schedule(path: str | Path, schedule: Schedule) -> None:
         for label, table in lines:
             values = np.where(table[1:] > 0, table[1:], np.nan)  # β̃₁ = 0 cannot be drawn on a log scale
             axis.plot(t, values, label=label)
+            if scale == "log":
+                set_log_scale(axis, values)
         axis.set_title(title, fontsize=10)
-        axis.set_yscale(scale)
         axis.set_xlabel("t")
         axis.legend()
         axis.grid(alpha=0.3)
-    figure.savefig(path)
+    save_figure(path, figure)
 
 
 def plot_bound(path: str | Path, terms: Sequence[float], title: str = "") -> None:
@@ -92,12 +94,13 @@ def plot_bound(path: str | Path, terms: Sequence[float], title: str = "") -> Non
     t = np.arange(1, len(terms))  # entry t − 1 is the term of step t
     values = np.asarray(terms[:-1], dtype=np.float64)
     axes[0, 0].plot(t, np.where(values > 0, values, np.nan), lw=1.2)
-    axes[0, 0].set(xscale="log", yscale="log", xlabel="t", ylabel=r"$L_{t-1}$, bits per dimension", title=title)
+    set_log_scale(axes[0, 0], values)
+    axes[0, 0].set(xscale="log", xlabel="t", ylabel=r"$L_{t-1}$, bits per dimension", title=title)
     axes[0, 1].plot(t, np.cumsum(values[::-1])[::-1] + terms[-1], lw=1.2)
     axes[0, 1].set(xscale="log", xlabel="t", ylabel=r"$L_T + \sum_{s \geq t} L_{s-1}$, bits per dimension")
     for axis in axes[0]:
         axis.grid(alpha=0.3, which="both")
-    figure.savefig(path)
+    save_figure(path, figure)
 
 
 def plot_rate_distortion(path: str | Path, rate: Sequence[float], distortion: Sequence[float], levels: int = 256,
@@ -130,4 +133,4 @@ def plot_rate_distortion(path: str | Path, rate: Sequence[float], distortion: Se
         axis.set(xlabel=labels[0], ylabel=labels[1])
         axis.grid(alpha=0.3)
     axes[0, 1].set_title(title)
-    figure.savefig(path)
+    save_figure(path, figure)

@@ -11,10 +11,40 @@ from pathlib import Path
 
 import numpy as np
 
+from ddpm_np.arguments import count
 from ddpm_np.backend import Array, get_backend
 from ddpm_np.data import Images, to_levels
 from ddpm_np.diffusion import Schedule, q_sample
-from ddpm_np.viz.figure import new_figure
+from ddpm_np.viz.figure import new_figure, save_figure, save_image
+
+
+def drawable(images: Array) -> np.ndarray:
+    """Return images as a picture can show them: grey or in colour, and nan as mid-grey.
+
+    Parameters
+    ----------
+    images : array of shape (..., H, W, C)
+        Images in [−1, 1].
+
+    Returns
+    -------
+    array of shape (..., H, W, C), or (..., H, C·W, 1) for other C than 1 and 3
+        The images; other channels than grey or red, green and blue stand side by side.
+
+    Raises
+    ------
+    ValueError
+        If there is no image.
+
+    Examples
+    --------
+    >>> drawable(np.zeros((4, 8, 8, 3))).shape, drawable(np.zeros((4, 8, 8, 2))).shape
+    ((4, 8, 8, 3), (4, 8, 16, 1))
+    """
+    x = np.nan_to_num(np.asarray(images), nan=0.0, posinf=1.0, neginf=-1.0)
+    if x.ndim < 3 or 0 in x.shape:
+        raise ValueError(f"expected at least one image, (..., H, W, C), got shape {x.shape}")
+    return x if x.shape[-1] in (1, 3) else np.concatenate(np.moveaxis(x, -1, 0), axis=-1)[..., None]
 
 
 def grid(images: Array, columns: int | None = None, gap: int = 1) -> np.ndarray:
@@ -23,7 +53,7 @@ def grid(images: Array, columns: int | None = None, gap: int = 1) -> np.ndarray:
     Parameters
     ----------
     images : array of shape (N, H, W, C)
-        Images in [−1, 1], C being 1 or 3.
+        Images in [−1, 1], as `drawable` shows them.
     columns : int or None
         Images in a row. None: about as many as rows.
     gap : int
@@ -34,13 +64,20 @@ def grid(images: Array, columns: int | None = None, gap: int = 1) -> np.ndarray:
     uint8 array of shape (rows·(H + gap) − gap, columns·(W + gap) − gap, C)
         The grid.
 
+    Raises
+    ------
+    ValueError
+        If there are no images, or `columns` or `gap` is out of range.
+
     Examples
     --------
     >>> grid(np.zeros((4, 8, 8, 1))).shape
     (17, 17, 1)
     """
+    images = drawable(images)
     n, h, w, c = images.shape
-    columns = columns or math.ceil(math.sqrt(n))
+    columns = math.ceil(math.sqrt(n)) if columns is None else count("columns", columns)
+    count("gap", gap, 0)
     rows = math.ceil(n / columns)
     cells = np.full((rows * columns, h + gap, w + gap, c), 255, np.uint8)
     cells[:n, :h, :w] = to_levels(images)
@@ -56,11 +93,16 @@ def save_images(path: str | Path, images: Array, columns: int | None = None, siz
     path : str or Path
         The file to write.
     images : array of shape (N, H, W, C)
-        Images in [−1, 1], C being 1 or 3.
+        Images in [−1, 1], as `drawable` shows them.
     columns : int or None
         Images in a row. None: about as many as rows.
     size : int
         Width to aim at, in pixels.
+
+    Raises
+    ------
+    ValueError
+        If there are no images.
     """
     from PIL import Image
 
@@ -68,7 +110,8 @@ def save_images(path: str | Path, images: Array, columns: int | None = None, siz
     picture = picture[:, :, 0] if picture.shape[2] == 1 else picture
     height, width = picture.shape[:2]
     factor = max(1, size // width)
-    Image.fromarray(picture).resize((width * factor, height * factor), Image.Resampling.NEAREST).save(path)
+    enlarged = Image.fromarray(picture).resize((width * factor, height * factor), Image.Resampling.NEAREST)
+    save_image(path, enlarged)
 
 
 def plot_forward(path: str | Path, schedule: Schedule, dataset: Images, rows: int = 6, columns: int = 11,
@@ -95,15 +138,17 @@ def plot_forward(path: str | Path, schedule: Schedule, dataset: Images, rows: in
     x_0 = dataset.scaled(index)  # (rows, H, W, C)
     noise = get_backend().normal(seed, "plot", 0, 0, rows, x_0.shape[1:], "float32")
     steps = [q_sample(schedule, x_0, np.full(rows, s), noise) for s in t]
-    figure, axes = new_figure(1, 1, figsize=(columns, rows * dataset.shape[0] / dataset.shape[1] + 0.7), dpi=100)
+    images = drawable(np.stack(steps, axis=1))  # (rows, columns, H, W, C)
+    height, width = images.shape[2:4]
+    figure, axes = new_figure(1, 1, figsize=(columns, rows * height / width + 0.7), dpi=100)
     axis = axes[0, 0]
-    picture = grid(np.stack(steps, axis=1).reshape(-1, *dataset.shape), columns)
+    picture = grid(images.reshape(-1, *images.shape[2:]), columns)
     axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    width = dataset.shape[1] + 1
+    width += 1
     axis.set_xticks([i * width + width / 2 - 1 for i in range(columns)], [str(s) for s in t])
     axis.set_yticks([])
     axis.set_xlabel("t")
-    figure.savefig(path)
+    save_figure(path, figure)
 
 
 def save_rows(path: str | Path, images: Array, labels: Sequence[str], marks: Sequence[str] = ()) -> None:
@@ -120,6 +165,7 @@ def save_rows(path: str | Path, images: Array, labels: Sequence[str], marks: Seq
     marks : sequence of str
         Labels below the columns; empty for no labels.
     """
+    images = drawable(images)
     rows, columns, height, width = images.shape[:4]
     figure, axes = new_figure(1, 1, figsize=(0.9 + columns * 0.85, 0.3 + rows * 0.85 * height / width), dpi=120)
     axis = axes[0, 0]
@@ -130,4 +176,4 @@ def save_rows(path: str | Path, images: Array, labels: Sequence[str], marks: Seq
     axis.tick_params(length=0)
     for side in axis.spines.values():
         side.set_visible(False)
-    figure.savefig(path)
+    save_figure(path, figure)

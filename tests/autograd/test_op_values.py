@@ -8,6 +8,7 @@ import pytest
 import scipy.signal
 from gradient_inputs import generator
 
+from ddpm_np import Tensor
 from ddpm_np.autograd import ops
 from ddpm_np.autograd.ops import REGISTRY, kernels
 from ddpm_np.autograd.ops.examples import examples
@@ -99,6 +100,26 @@ def test_softmax_of_complex_numbers_is_shifted_by_the_real_maximum():
     ("linear", [(2, 4), (3, 5)], {}, r"expected x of shape \(N, …, 3\), got \(2, 4\)"),
     ("linear", [(3,), (3, 5)], {}, r"got \(3,\)"),
     ("matmul", [(3,), (3, 5)], {}, r"got shapes \(3,\) and \(3, 5\)"),
+    ("matmul", [(2, 3), (2, 3)], {}, r"got shapes \(2, 3\) and \(2, 3\)"),
+    ("add", [(2,), (3,)], {}, r"add: .*\(2,\) \(3,\)"),
+    ("concat", [(2, 3), (2, 4)], {"axis": 0}, r"concat of \(2, 3\), \(2, 4\): "),
+    ("concat", [(2, 3)], {"axis": 2}, "axis must be from -2 to 1, got 2"),
+    ("concat", [], {"axis": 0}, "at least one array"),
+    ("softmax", [()], {}, "at least one axis"),
+    ("attention", [(2, 3), (2, 4), (2, 4)], {}, r"got \(2, 3\), \(2, 4\) and \(2, 4\)"),
+    ("attention", [(2, 0), (2, 0), (2, 4)], {}, "D at least 1"),
+    ("conv2d", [(2, 4, 4, 3), (3, 3, 3, 5), (4,)], {}, r"expected b of shape \(5,\), got \(4,\)"),
+    ("conv2d", [(2, 4, 4, 3), (3, 3, 3, 5), (1,)], {}, r"expected b of shape \(5,\), got \(1,\)"),
+    ("conv2d", [(2, 4, 4, 0), (3, 3, 0, 5)], {}, "expected w of shape"),
+    ("conv2d", [(2, 4, 4, 3), (3, 3, 3, 5)], {"stride": 0}, "stride must be at least 1, got 0"),
+    ("conv2d", [(2, 9, 9, 3), (3, 3, 3, 5)], {"padding": ((0, 0), (-1, 0))}, "padding must be at least 0, got -1"),
+    ("upsample_conv2d", [(2, 4, 4, 3), (3, 3, 3, 5), (1,)], {}, r"expected b of shape \(5,\), got \(1,\)"),
+    ("upsample_nearest", [(2, 4, 4, 3)], {"factor": 0}, "factor must be at least 1, got 0"),
+    ("linear", [(2, 3), (3, 5), (1,)], {}, r"expected b of shape \(5,\), got \(1,\)"),
+    ("group_norm", [(2, 4, 4, 6), (1,), (1,)], {"groups": 3, "eps": 1e-6}, r"\(1,\) and \(1,\)"),
+    ("group_norm_silu", [(2, 4, 4, 6), (6,), ()], {"groups": 3, "eps": 1e-6}, r"\(6,\) and \(\)"),
+    ("group_norm", [(2, 4, 4, 6), (6,), (6,)], {"groups": 0, "eps": 1e-6}, "groups must be at least 1, got 0"),
+    ("sum", [(2, 3)], {"axis": (0, -2)}, "the same axis twice"),
     ("mean", [(0, 3)], {}, r"the mean of no elements is undefined: shape \(0, 3\)"),
     ("sum", [(2, 3)], {"axis": 2}, "axis 2 is out of range for an array of 2 dimensions"),
 ])
@@ -111,8 +132,53 @@ def test_wrong_shapes_get_one_plain_line(name, inputs, static, words):
 
 
 def test_fancy_indices_are_refused():
-    with pytest.raises(TypeError, match="indexed by ints, slices, None and"):
-        ops.getitem(np.ones((3, 2)), np.array([0, 1]))
+    for index in (np.array([0, 1]), True, [0], "a", 1.0, (0, True)):
+        with pytest.raises(TypeError, match="indexed by ints, slices, None and"):
+            ops.getitem(np.ones((3, 2)), index)
+
+
+def test_axes_and_sizes_that_are_no_ints_are_refused():
+    x = np.ones((2, 3, 4, 1))
+    for call, words in [
+        (lambda: ops.sum_(x, axis=True), "axis must be an int or a tuple of ints, got True"),
+        (lambda: ops.mean(x, axis=(0, 1.0)), r"axis must be an int or a tuple of ints, got \(0, 1.0\)"),
+        (lambda: ops.concat(x, axis=None), "axis must be an int, got None"),
+        (lambda: ops.upsample_nearest(x, factor=1.5), "factor must be an int, got 1.5"),
+        (lambda: ops.add(x, [1.0]), "expected an array or a Tensor, got list: convert it with numpy.asarray first"),
+        (lambda: ops.add(x, "a"), "expected an array or a Tensor, got str"),
+    ]:
+        with pytest.raises(TypeError, match=words):
+            call()
+    with pytest.raises(ValueError, match=r"axes must be a permutation of \(0, 1, 2, 3\), got \(0, 0, 1, 2\)"):
+        ops.permute_dims(x, (0, 0, 1, 2))
+
+
+def test_integers_have_no_gradient_after_a_conversion():
+    x = Tensor(np.ones(2), requires_grad=True)
+    with pytest.raises(TypeError, match="astype has no gradient"):
+        ops.astype(ops.astype(x, np.int64), np.float64).sum().backward()
+
+
+def test_the_zeroth_power_has_gradient_zero_everywhere():
+    x = Tensor(np.array([0.0, -0.0, 2.0, np.inf, np.nan]), requires_grad=True)
+    (x**0).sum().backward()
+    np.testing.assert_array_equal(x.grad, np.zeros(5))
+
+
+def test_log_ndtr_slope_in_float32_far_below_zero():
+    """φ/Φ = −x + O(1/x): the exponent −x²/2 − ln Φ has no digits left there."""
+    x = np.array([-1e2, -1e3, -1e6, -1e18, -np.inf], np.float32)
+    leaf = Tensor(x, requires_grad=True)
+    with np.errstate(divide="ignore", over="ignore"):
+        ops.log_ndtr(leaf).sum().backward()
+    np.testing.assert_allclose(leaf.grad, -x, rtol=2e-4)
+
+
+def test_a_tensor_of_another_library_is_refused_with_its_conversion():
+    torch = pytest.importorskip("torch")
+    for call in (Tensor, lambda x: ops.add(Tensor([1.0]), x), lambda x: Tensor([1.0]) * x):
+        with pytest.raises(TypeError, match=r"got torch.Tensor: convert it with .detach\(\).cpu\(\).numpy\(\) first"):
+            call(torch.ones(1, requires_grad=True))
 
 
 def test_an_unknown_kernel_choice_is_refused():

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ddpm_np import Tensor, no_grad
 from ddpm_np.autograd import ops
+from ddpm_np.autograd.recompute import recomputed, recomputing
 from ddpm_np.autograd.tensor import gradients
 from ddpm_np.check.gradients.derivatives import STEP, error
 
@@ -214,6 +215,55 @@ def test_backward_of_a_leaf_itself_keeps_its_dtype():
     assert x.grad.dtype == np.float32
 
 
+# Assignment between forward and backward
+
+
+ASSIGNED = {  # a graph of x and w, and what is then assigned
+    "an operand of a product": lambda x, w: (x * w, w),
+    "an input whose own gradient is not wanted": lambda x, w: (Tensor(x.data) * 1.0 * w, w),
+    "an output that its op has kept": lambda x, w: (y := ops.exp(x), y),
+    "an input seen through a reshaped view": lambda x, w: (ops.square(ops.reshape(x, (3, 2))), x),
+    "an input seen through a slice of a slice": lambda x, w: (ops.square(x[0][1:]), x),
+    "an input seen through a detached Tensor": lambda x, w: (ops.OPS.stop_gradient(x) * w, x),
+    "a view of the input": lambda x, w: (ops.square(x), x[1]),
+    "a Tensor of the same Tensor": lambda x, w: (ops.square(x), Tensor(x)),
+}
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("name", ASSIGNED)
+def test_backward_refuses_a_graph_whose_numbers_were_assigned(name, recompute):
+    x, w = leaf(2, 3), leaf(2, 3)
+    with recomputing(recompute):
+        assigned = []
+
+        def segment(x, w):
+            out, target = ASSIGNED[name](x, w)
+            assigned.append(target)
+            return ops.sum_(out)
+        y = recomputed(segment)(x, w)
+    assigned[0].data = np.full(assigned[0].shape, 7.0)
+    words = r"of '\w+' was assigned between forward and backward.*: assign after"
+    with pytest.raises(RuntimeError, match=words) as caught:
+        y.backward()
+    assert "\n" not in str(caught.value)
+
+
+def test_assignment_is_allowed_where_no_gradient_needs_the_old_numbers():
+    x, w = leaf(2, 3), leaf(2, 3)
+    y = ops.sum_(ops.concat(x + w, -x[:, 1:], axis=1))  # linear: its gradient needs no numbers
+    x.data = np.zeros((2, 3))
+    y.backward()
+    np.testing.assert_array_equal(w.grad, np.ones((2, 3)))
+    before = w.data.copy()
+    x.data = before  # after backward, and before the next forward pass
+    (x * w).sum().backward()
+    np.testing.assert_array_equal(w.grad, 1 + before)
+    stale = x * w
+    x.data = before + 1  # a graph that nobody walks
+    del stale
+
+
 # Errors
 
 
@@ -246,6 +296,15 @@ def test_data_without_gradients_is_refused():
             Tensor(data, requires_grad=True)
     with pytest.raises(TypeError, match="expected an array or a Tensor, got str: convert it"):
         Tensor("abc")
+    for data, error_type, words in [
+        ([[1.0], [1.0, 2.0]], ValueError, r"numbers, in rows of one length, got \[\[1.0\], \[1.0, 2.0\]\]"),
+        (["a"], ValueError, "a list must hold numbers"), ([None, {}], TypeError, "a list must hold numbers"),
+        (None, TypeError, "expected an array, a list or a real number, got None"),
+        (1j, TypeError, "expected an array, a list or a real number, got 1j"),
+    ]:
+        with pytest.raises(error_type, match=words) as caught:
+            Tensor(data)
+        assert "\n" not in str(caught.value)
     with pytest.raises(AttributeError, match="there is no op 'median' for Tensors"):
         _ = ops.OPS.median
 

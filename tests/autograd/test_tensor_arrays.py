@@ -32,6 +32,19 @@ def test_data_is_the_given_array_and_assignment_copies_into_it():
     np.testing.assert_array_equal(array, [5, 6, 7])
 
 
+def test_assignments_that_would_lose_something_are_refused():
+    for x, new, words in [
+        (Tensor(np.zeros(2)), np.array([1j, 2]), "expected data of dtype float64, got complex128"),
+        (Tensor(np.zeros(2, int)), [0.5, 1.5], "expected data of dtype int64, got float64"),
+    ]:
+        with pytest.raises(TypeError, match=words):
+            x.data = new
+    array = np.zeros(2)
+    array.setflags(write=False)
+    with pytest.raises(ValueError, match="this Tensor's array is read-only: make the Tensor of a copy"):
+        Tensor(array).data = [1.0, 2.0]
+
+
 @pytest.mark.parametrize(("data", "dtype"), [
     ([1.0, 2.0], "float32"), (3, "float32"), (2.5, "float32"), (np.float64(2.5), "float64"), (np.arange(3), "int64"),
     (np.array(1.0), "float64"), (np.ones(2, np.complex128), "complex128"),

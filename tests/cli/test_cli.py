@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from PIL import Image
 
 from ddpm_np import load, sample
 from ddpm_np.cli import main
-from ddpm_np.cli.parser import COMMANDS
+from ddpm_np.cli.parser import COMMANDS, build_parser
 from ddpm_np.data import to_levels
 from ddpm_np.runs.checkpoint import CheckpointError
 
@@ -98,14 +100,18 @@ def test_help_has_examples(command, capsys):
         (["train", "--dataset", "folder:{file}", "--preset", "digits"], "there is no folder"),
         (["train", "--dataset", "mnist", "--data-dir", "{file}"], "there is no folder"),
         (["train", "--preset", "cifar10", "--dataset", "digits"], "choose the preset that goes with the data set"),
-        (["train", "--steps", "0"], "steps must be at least 1, got 0"),
-        (["train", "--batch-size", "-3"], "batch_size must be at least 1, got -3"),
-        (["train", "--seed", "-1"], "seed must be an int from 0 to 2**64 - 1, got -1"),
-        (["train", "--workers", "0"], "workers must be at least 1"),
         (["train", "--out", "{file}/run"], "Not a directory"),
         (["sample", "{file}"], "is not a whole safetensors file"),
         (["sample", "{file}-that-is-not"], "no checkpoint at"),
-        (["sample", "{run}", "-n", "0"], "n and batch_size must be at least 1, got 0"),
+        (["sample", "{run}", "--eta", "1"], "--eta has no effect with --sampler ddpm: leave it out"),
+        (["sample", "{run}", "--sampler", "ddim", "--variance", "small"],
+         "--variance has no effect with --sampler ddim"),
+        (["sample", "{run}", "--guidance", "2"], "--guidance has no effect with no --label"),
+        (["sample", "{run}", "--spacing", "leading"], "--spacing has no effect with no --steps"),
+        (["evaluate", "{run}", "-n", "50"], "-n has no effect with --what bits"),
+        (["evaluate", "{run}", "--what", "floor", "--steps", "2"], "--steps has no effect with --what floor"),
+        (["evaluate", "{run}", "--what", "samples", "--samples", "{file}", "--sampler", "ddim"],
+         "--sampler has no effect with --samples, whose images are drawn already"),
         (["sample", "{run}", "--out", "s.gif"], "--out must end in .png or .npz, got s.gif"),
         (["plot", "loss"], "plot loss needs a run's folder"),
         (["plot", "loss", "{file}-that-is-not"], "No such file"),
@@ -120,6 +126,36 @@ def test_bad_input_is_one_line_and_status_2(arguments, said, run, tmp_path, caps
     assert err.startswith("ddpm-np: error: ")
     assert err.count("\n") == 1
     assert said in err
+
+
+def options_with_numbers():
+    """Yield (command, option, type) for every option that takes a number."""
+    commands = next(action for action in build_parser()._actions if action.dest == "command")
+    for name, parser in commands.choices.items():
+        for action in parser._actions:
+            has_number = isinstance(action.default, (int, float)) or action.type not in (None, Path)
+            if has_number and action.nargs != 0:
+                yield name, parser, action
+
+
+def test_every_number_of_every_command_has_a_range(capsys):
+    """An option that is out of range, or no number, is refused in one line before anything is opened."""
+    wrong = {"count": ("0", "-1", "1.5", "x", "9007199254740993"), "index": ("-1", "1e3", ""),
+             "fraction": ("1.5", "nan"), "seed": ("-1", "18446744073709551616", "0.5"),
+             "positive": ("0", "-1", "inf"), "finite": ("nan", "inf", "x")}
+    tried = 0
+    for command, parser, action in options_with_numbers():
+        assert action.type.__module__ == "ddpm_np.cli.options", (command, action.option_strings)
+        for value in wrong[action.type.__name__]:
+            with pytest.raises(SystemExit) as stop:
+                parser.parse_args([f"{action.option_strings[-1]}={value}"] if action.nargs is None
+                                  else [action.option_strings[-1], value, value])
+            said = capsys.readouterr().err
+            assert stop.value.code == 2
+            assert said.count("\n") == 1
+            assert re.match(rf"ddpm-np: error: \S*{action.option_strings[-1]}\S* must be ", said), said
+            tried += 1
+    assert tried > 100
 
 
 @pytest.mark.parametrize("arguments", [["trian"], [], ["train", "--step-count", "3"], ["train", "--backend", "torch"]])
@@ -187,7 +223,14 @@ def test_ctrl_c_finishes_the_step_and_saves(tmp_path):
         ("flip=1", "training.flip must be true or false, got 1"),
         ("channel_multipliers=[1, true]", "model.channel_multipliers must be a list of numbers"),
         ("channels=30", "30 channels do not divide into 8 groups"),
-        ("save_every=7", "save_every must be a multiple of log_every"),
+        ("save_every=0", "save_every must be at least 1, got 0"),
+        ("warmup=-1", "warmup must be at least 0, got -1"),
+        ("seed=18446744073709551616", "seed must be an int from 0 to 2**64 - 1"),
+        ("ema=1.5", "ema must be from 0 to 1, got 1.5"),
+        ("clip=0", "clip must be positive, got 0"),
+        ("clip=none", "training.clip must be number, got 'none'"),
+        ("T=0", "T must be from 1 to 1,000,000, got 0"),
+        ("schedule=jsd", "--set predicts=v"),
         ("steps", "expected key=value, got 'steps'"),
         ("schedule=cosin", "schedule must be one of"),
     ],

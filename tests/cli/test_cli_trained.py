@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from ddpm_np.cli import main
+from ddpm_np.data import open_dataset
 
 SMALL = ["--set", "T=6", "--set", "beta_end=0.6", "--set", "model.channels=8", "--set", "model.groups=4", "--quiet"]
 
@@ -67,7 +68,7 @@ def test_every_kind_of_net_is_trained_sampled_and_evaluated(tmp_path, extra, cap
     assert main(["evaluate", str(run), "--images", "3", "--quiet"]) == 0
     found = json.loads((run / "evaluation.json").read_text())["bits"]
     assert np.isfinite([*found["unclipped"]["terms"], *found["clipped"]["rate"]]).all()
-    assert "bits per dimension of 3 images of digits train" in capsys.readouterr().out
+    assert "bits per dimension of 3 images of digits (" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("values", "words"), [
@@ -108,18 +109,83 @@ def test_samples_are_compared_with_the_data(run, monkeypatch, tmp_path, capsys):
     assert {figure["name"] for figure in figures} == {"FID", "KID", "precision", "recall", "IS"}
     for figure in figures:
         assert figure["samples"] == figure["references"] == 30
-        assert figure["reference"] == "digits train"
+        assert figure["reference"] == "digits"
         assert figure["weights"] == "ema"
         assert figure["features"] in said
-    assert json.loads(out.read_text())["samples"]["drawn"] == "ddpm, 6 of 6 steps, seed 0"
+    drawn = {"step": 3, "T": 6, "sampler": "ddpm", "steps": 6, "weights": "ema", "seed": 0}
+    assert json.loads(out.read_text())["samples"]["drawn"] == drawn
     assert main(["evaluate", str(run), "--what", "floor", "--json", str(out)]) == 2
     assert "has no test images" in capsys.readouterr().err
-    drawn = tmp_path / "drawn.npz"
-    assert main(["sample", str(run), "-n", "30", "--quiet", "--out", str(drawn)]) == 0
-    assert main(["evaluate", str(run), "--what", "samples", "--samples", str(drawn), "--json", str(out)]) == 0
-    again = json.loads(out.read_text())["samples"]
-    assert again["drawn"] == "drawn.npz"
-    assert abs(again["figures"][0]["value"] - figures[0]["value"]) < 0.1 * figures[0]["value"]
+    file = tmp_path / "drawn.npz"
+    assert main(["sample", str(run), "-n", "30", "--quiet", "--out", str(file)]) == 0
+    for kept in (file, tmp_path / "generated.npz"):  # drawn by sample, and by evaluate above: the same figures
+        assert main(["evaluate", str(run), "--what", "samples", "--samples", str(kept), "--json", str(out)]) == 0
+        again = json.loads(out.read_text())["samples"]
+        assert again["drawn"] == drawn
+        assert again["figures"] == figures
+
+
+def images_without_labels(folder, n=40):
+    """Write n of the digits without their labels, and return the file."""
+    np.savez(folder / "plain.npz", images=open_dataset("digits").images[:n] * 15)
+    return folder / "plain.npz"
+
+
+def test_images_without_labels_are_compared_by_pixels(run, tmp_path, capsys):
+    """No classifier can be trained on them: said, and the other figures are computed."""
+    arguments = ["evaluate", str(run), "--what", "samples", "-n", "30", "--quiet", "--json", str(tmp_path / "e.json")]
+    assert main([*arguments, "--dataset", str(images_without_labels(tmp_path))]) == 0
+    assert "have no labels to train a classifier on: figures are by pixels alone" in capsys.readouterr().err
+    figures = json.loads((tmp_path / "e.json").read_text())["samples"]["figures"]
+    assert {(figure["name"], figure["features"]) for figure in figures} == {
+        (name, "pixels") for name in ("FID", "KID", "precision", "recall")}
+    assert {figure["reference"] for figure in figures} == {"plain.npz"}
+
+
+def test_what_can_be_known_before_the_images_are_drawn_is_said_before(run, tmp_path, monkeypatch, capsys):
+    def never(*args, **options):
+        raise AssertionError("images were drawn")
+
+    monkeypatch.setattr("ddpm_np.runs.sample.sample", never)
+    arguments = ["evaluate", str(run), "--what", "samples", "--quiet", "--json", str(tmp_path / "e.json")]
+    few = images_without_labels(tmp_path, n=19)
+    large = tmp_path / "large.npz"
+    np.savez(large, images=np.zeros((30, 16, 16), np.uint8))
+    for options, said in ((["-n", "19"], "-n is 19: the figures need at least 20 images on each side"),
+                          (["--dataset", str(few)], "'plain.npz' has 19: the figures need at least 20"),
+                          (["--dataset", str(large)], "are (16, 16, 1), those of the net (8, 8, 1)"),
+                          (["--steps", "7"], "from 1 to 6, got 7")):
+        assert main([*arguments, *options]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_a_classifier_that_cannot_be_kept_is_used_all_the_same(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DDPM_NP_DATA", str(tmp_path / "file"))
+    (tmp_path / "file").write_text("not a folder")
+    arguments = ["evaluate", str(run), "--what", "samples", "-n", "30", "--quiet", "--json", str(tmp_path / "e.json")]
+    assert main(arguments) == 0
+    assert "the classifier cannot be kept for the next time" in capsys.readouterr().err
+    figures = json.loads((tmp_path / "e.json").read_text())["samples"]["figures"]
+    assert {figure["name"] for figure in figures} >= {"FID", "IS"}
+
+
+def test_bits_do_not_depend_on_how_many_images_are_evaluated_at_a_time(run, tmp_path):
+    """An image has its noise by its place among the chosen ones, in whatever batch it is."""
+    results = []
+    for size in ("1", "3", "100"):
+        out = tmp_path / f"{size}.json"
+        assert main(["evaluate", str(run), "--images", "7", "--batch-size", size, "--quiet", "--json", str(out)]) == 0
+        results.append(json.loads(out.read_text()))
+    assert results[0] == results[1] == results[2]
+
+
+def test_images_of_unknown_origin_are_called_so(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("DDPM_NP_DATA", str(tmp_path))
+    file, out = images_without_labels(tmp_path), tmp_path / "e.json"
+    assert main(["evaluate", str(run), "--what", "samples", "--samples", str(file), "--json", str(out)]) == 0
+    found = json.loads(out.read_text())["samples"]
+    assert found["drawn"] == {}
+    assert {figure["weights"] for figure in found["figures"]} == {"unknown"}
 
 
 @pytest.mark.parametrize("what", ["progressive", "latents", "interpolation", "neighbours"])
@@ -134,11 +200,10 @@ def test_the_papers_figures(run, tmp_path, what):
 @pytest.mark.parametrize(("arguments", "words"), [
     (["plot", "latents"], "needs a run's folder"),
     (["plot", "interpolation", "{run}", "--images", "0", "1797"], "has the images 0 to 1796, got 1797"),
-    (["plot", "progressive", "{run}", "--steps", "7"], "from 1 to T = 6, got 7"),
-    (["sample", "{run}", "--sampler", "ddim", "--eta", "2"], "eta must be from 0 to 1, got 2.0"),
+    (["plot", "progressive", "{run}", "--steps", "7"], "the number of steps must be from 1 to 6, got 7"),
     (["sample", "{run}", "--label", "1"], "trained without labels"),
-    (["evaluate", "{run}", "--images", "0"], "images must be from 1 to 1,797, the size of 'digits', got 0"),
-    (["evaluate", "{run}", "--split", "test"], "'digits' has no test images"),
+    (["evaluate", "{run}", "--images", "1798"], "images must be from 1 to 1,797, got 1798: 'digits' has no more"),
+    (["evaluate", "{run}", "--split", "test"], "'digits' has no test images of its own: leave --split out"),
     (["evaluate", "{run}/nothing"], "no checkpoint"),
 ])
 def test_wrong_arguments_are_one_line(run, tmp_path, capsys, arguments, words):

@@ -249,7 +249,7 @@ def test_progressive_yields_x_and_x0_hat_of_every_step(c, drawn, variance, clip)
 
 @pytest.mark.parametrize("start", [-1, 5])
 def test_a_start_outside_the_schedule_is_refused(start):
-    with pytest.raises(ValueError, match=f"start must be from 0 to T = 4, got {start}"):
+    with pytest.raises(ValueError, match=f"start must be from 0 to 4, got {start}"):
         next(ancestral(Reverse(SHORT, affine), np.zeros((1, 2)), None, start=start))
 
 

@@ -40,6 +40,23 @@ def test_interpolations_end_in_the_images(model):
     assert np.allclose(images[0, 1:-1], [(1 - s) * x + s * y for s in np.linspace(0, 1, 5)], atol=1e-6)
 
 
+@pytest.mark.parametrize("T", range(1, 6))
+def test_figures_of_a_chain_shorter_than_their_rows(model, T):
+    """Rows at the depths that exist, each once, with images of their own."""
+    generator = ImageGenerator(model, schedule=diffusion.linear_schedule(T), clip=False)
+    x, y = digits().scaled([0, 1])
+    for steps in range(1, T + 1):
+        expected = sorted({round(steps * i / 4) for i in range(5)})
+        depths, images = paper_figures.shared_latents(generator, each=3, steps=steps)
+        assert depths == expected[1:]
+        assert images.shape == (len(depths), 4, 8, 8, 1)
+        assert len({image.tobytes() for row in images for image in row}) > len(depths)
+        depths, images = paper_figures.interpolations(generator, x, y, columns=3, steps=steps)
+        assert depths == expected
+        assert images.shape == (len(depths), 5, 8, 8, 1)
+        assert np.isfinite(images).all()
+
+
 def test_nearest_images_equal_a_search_over_all_images():
     data = digits()
     images = data.scaled([5, 700]) + np.float32(0.01)

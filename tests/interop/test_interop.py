@@ -204,7 +204,7 @@ def shapes_of(config):
             return self
 
     return {name: (part.shape[3], part.shape[2], *part.shape[:2]) if len(part.shape) == 4 else part.shape[::-1]
-            for name, (_, _, part) in Empty(config)._unfilled()}
+            for name, part in Empty(config)._named()}
 
 
 # ---------------------------------------------------------------------------------------------------------- settings

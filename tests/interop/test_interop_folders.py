@@ -24,7 +24,7 @@ from ddpm_np.interop.tensors import NAME
 from ddpm_np.models import UNet
 from ddpm_np.runs import checkpoint
 from ddpm_np.runs.sample import progressive_predictions
-from ddpm_np.sampling import Sampler, generator
+from ddpm_np.sampling import Sampler, memory
 from ddpm_np.training.trainer import Trainer
 
 
@@ -226,8 +226,8 @@ def test_many_large_images_are_drawn_a_few_at_a_time(monkeypatch):
     """And are the same."""
     model, sampler = net_of(CONFIGS["digits"]), Sampler(steps=3)
     images, seen = ddpm_np.sample(model, 5, sampler=sampler), progressive_predictions(model, 5, sampler=sampler)
-    monkeypatch.setattr(generator, "_NUMBERS", 2 * 8 * 8 * 32)
-    assert generator.images_at_a_time(model.config) == 2
+    monkeypatch.setattr(memory, "_NUMBERS", 2 * 8 * 8 * 32)
+    assert memory.images_at_a_time(model.config) == 2
     counts = []
     assert ddpm_np.sample(model, 5, sampler=sampler, on_step=counts.append).tobytes() == images.tobytes()
     assert progressive_predictions(model, 5, sampler=sampler, on_step=counts.append).tobytes() == seen.tobytes()

@@ -19,9 +19,9 @@ DOCUMENTED = ROOT.parent / "docs" / "design" / "README.md"
 
 # A part imports only parts that stand before it; docs/design/README.md shows the same order to readers.
 ORDER = [
-    "arguments", "philox", "backend", "storage", "progress", "parallel", "autograd", "kernels", "nn", "presets",
-    "models", "diffusion", "data", "config", "training", "sampling", "viz", "interop", "runs", "evaluate", "toys",
-    "check", "bench", "cli", "__main__",
+    "arguments", "philox", "backend", "file_lock", "storage", "progress", "parallel", "autograd", "kernels", "nn",
+    "presets", "models", "diffusion", "data", "config", "training", "sampling", "viz", "interop", "runs", "evaluate",
+    "toys", "check", "bench", "cli", "__main__",
 ]
 NAMESPACE_ONLY = {"autograd", "nn", "models", "diffusion", "training", "sampling"}
 HOST_CODE = {  # inputs for tests; the memory of a host
@@ -108,10 +108,10 @@ def test_namespace_only_packages_import_no_array_library():
             assert not heavy, f"{name} imports {heavy}"
 
 
-def test_diffusion_imports_only_the_backend():
+def test_diffusion_imports_only_the_backend_and_checks_of_arguments():
     for name in modules():
         if name.partition(".")[0] == "diffusion":
-            assert {other.partition(".")[0] for other in own(name)} <= {"backend", "diffusion"}, name
+            assert {other.partition(".")[0] for other in own(name)} <= {"arguments", "backend", "diffusion"}, name
 
 
 def test_only_the_cifar_reader_unpickles():

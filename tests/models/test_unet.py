@@ -158,10 +158,10 @@ def test_the_net_embeds_t_minus_1():
     ({"groups": 0}, "groups must be at least 1, got 0"),
     ({"in_channels": 0}, "in_channels must be at least 1, got 0"),
     ({"num_classes": 0}, "num_classes must be at least 1, got 0"),
-    ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
-    ({"dropout": -0.1}, r"dropout must be in \[0, 1\), got -0.1"),
+    ({"dropout": 1.0}, "dropout must be at least 0 and below 1, got 1.0"),
+    ({"dropout": -0.1}, "dropout must be at least 0 and below 1, got -0.1"),
     ({"attention_resolutions": (5,)}, r"attention_resolutions \(5,\): the levels' heights are \[4, 8\]"),
-    ({"downsample_padding": "same"}, "downsample_padding must be 'asymmetric' or 'symmetric', got 'same'"),
+    ({"downsample_padding": "same"}, "downsample_padding must be one of 'asymmetric', 'symmetric', got 'same'"),
     ({"heads": 3}, "16 channels do not divide into 3 heads: change heads"),
     ({"heads": 0}, "heads must be at least 1, got 0"),
 ])
@@ -186,7 +186,6 @@ def test_unknown_presets_are_refused():
     ((2, 4, 8, 2), (2,), None, r"expected images of shape \(N, 8, 8, 2\), got \(2, 4, 8, 2\)"),
     ((8, 8, 2), (2,), None, r"got \(8, 8, 2\)"),
     ((2, 8, 8, 2), (1,), None, r"expected one t for each image, shape \(2,\), got \(1,\)"),
-    ((2, 8, 8, 2), (), None, r"expected one t for each image, shape \(2,\), got \(\)"),
     ((2, 8, 8, 2), (2,), (2,), "this net has num_classes=None: it takes no labels y"),
 ])
 def test_inputs_of_the_wrong_shape_are_refused(x, t, y, words):
@@ -264,5 +263,5 @@ def test_state_dicts_of_another_net_are_refused(change, words):
 @pytest.mark.parametrize("labels", [[0, 3], [-1, 0]])
 def test_labels_out_of_range_are_refused(labels):
     model = UNet(UNetConfig(8, 1, 8, (1,), 1, (), groups=4, num_classes=3))
-    with pytest.raises(ValueError, match="labels must be from 0 to 2, got"):
+    with pytest.raises(ValueError, match="y must be from 0 to 2, got"):
         model(np.zeros((2, 8, 8, 1), np.float32), np.array([1, 2]), np.array(labels))

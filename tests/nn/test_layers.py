@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import collections
+import copy
+import functools
 import math
 
 import numpy as np
@@ -27,6 +30,8 @@ from ddpm_np.nn import (
     ones,
     zeros,
 )
+from ddpm_np.parallel.contents import held_by
+from ddpm_np.training.ema import EMA
 
 
 def random_layer(layer, name="layer", dtype="float64"):
@@ -208,6 +213,103 @@ def test_a_clone_is_another_net_of_the_same_structure():
     assert pair.parts is not clone.parts
 
 
+class Held(Module):
+    """Parts in lists, tuples and dicts of any depth."""
+
+    def __init__(self):
+        self.layers = [Linear(1, 1), [Linear(1, 1), (Linear(1, 1),)]]
+        self.heads = {"left": Linear(1, 1), 2: {"deep": [Linear(1, 1)]}}
+        self.pair = (Parameter((2,), ones), 5)
+        self.scales = [Parameter((3,), ones)]
+        self.plain = [1, (2,), {"x": None}]
+        self.child = Linear(1, 1)
+        self.child.parent = self  # a cycle
+        self.layers.append(self.layers)
+
+
+def test_parts_are_found_in_containers_of_any_depth():
+    held = Held().initialise(1)
+    names = [name for name, _ in held.named_parameters()]
+    assert names == [f"{layer}.{part}" for layer in ("layers.0", "layers.1.0", "layers.1.1.0", "heads.left",
+                                                     "heads.2.deep.0") for part in ("weight", "bias")] + [
+        "pair.0", "scales.0", "child.weight", "child.bias"]
+    assert all(isinstance(p, Tensor) for p in held.parameters())
+    assert len({p.data.tobytes() for name, p in held.named_parameters() if name.endswith("weight")}) == 6
+    assert held.eval().layers[1][1][0].training is False
+    assert count_parameters(held) == (17, 14)
+    clone = held.clone(lambda p: Tensor(p.data + 1))
+    assert [name for name, _ in clone.named_parameters()] == names
+    assert clone.child.parent is clone
+    assert clone.pair[1] == 5
+    assert clone.layers[2] is clone.layers
+    assert not {id(p) for p in clone.parameters()} & {id(p) for p in held.parameters()}
+    other = Held().fill({name: np.full(p.shape, 7.0, np.float32) for name, p in held.named_parameters()})
+    assert {float(x) for p in other.parameters() for x in p.data.ravel()} == {7.0}
+
+
+def test_a_declared_parameter_that_is_shared_stays_one():
+    class Tied(Module):
+        def __init__(self):
+            self.a, self.b = Linear(2, 2), Linear(2, 2)
+            self.b.weight = self.a.weight
+
+    for tied in (Tied().initialise(), Tied().fill({"a.weight": np.ones((2, 2)), "a.bias": np.ones(2),
+                                                   "b.bias": np.ones(2)})):
+        assert tied.a.weight is tied.b.weight
+        assert count_parameters(tied) == (8, 3)
+        again = copy.deepcopy(tied)
+        assert again.a.weight is again.b.weight
+        assert again.a.weight is not tied.a.weight
+
+
+def test_computed_tensors_are_no_parameters():
+    layer = Linear(1, 1).initialise()
+    layer.last = layer(np.ones((1, 1), np.float32))
+    layer.all = [layer.last]
+    assert [name for name, _ in layer.named_parameters()] == ["weight", "bias"]
+    with pytest.raises(TypeError, match=r"computed cannot be copied or pickled with its tape: take Tensor\(x.data\)"):
+        copy.deepcopy(layer)
+
+
+class Box:
+    def __init__(self, part):
+        self.part = part
+
+
+@pytest.mark.parametrize(("hide", "kind"), [
+    (lambda part: {part}, "set"), (Box, "Box"), (lambda part: lambda x: part(x) + 1, "function"),
+    (lambda part: functools.partial(print, part), "partial"), (lambda part: collections.deque([part]), "deque"),
+    (lambda part: [Box([part])], "list"), (lambda part: part.__call__, "method"),
+])
+def test_parts_that_would_not_be_trained_are_refused(hide, kind):
+    class Hiding(Module):
+        def __init__(self, part):
+            self.hidden = hide(part)
+
+    words = f"Hiding.hidden holds a Linear with parameters inside a {kind}, where they would not be trained: hold it in"
+    with pytest.raises(TypeError, match=words):
+        Hiding(Linear(1, 1)).initialise()
+    with pytest.raises(TypeError, match=words):
+        EMA(Hiding(Linear(1, 1).initialise()))
+    found = Hiding(Linear(1, 1))
+    found.part = next(iter(_linears_in(found.hidden)))
+    found.initialise()  # held twice, once where it is found
+
+
+def _linears_in(value):
+    return [x for x in (*held_by(value), *(y for x in held_by(value) for y in held_by(x)),
+                        *(z for x in held_by(value) for y in held_by(x) for z in held_by(y))) if isinstance(x, Linear)]
+
+
+def test_names_that_are_not_unique_or_not_stable_are_refused():
+    for keys, kind, words in (((1, "1"), ValueError, r"two parameters are called parts.1.weight"),
+                               ((None,), TypeError, "parts holds a Linear under the key None: a part's name needs")):
+        module = Module()
+        module.parts = {key: Linear(1, 1) for key in keys}
+        with pytest.raises(kind, match=words):
+            module.initialise()
+
+
 # How they begin
 
 
@@ -297,3 +399,21 @@ def test_dropout_keeps_the_dtype_and_passes_the_gradient_it_passed_forward(dtype
     g = generator("g").standard_normal(y.shape).astype(dtype)
     y.backward(g)
     np.testing.assert_allclose(x.grad, g * np.where(y.data != 0, 1 / 0.6, 0), rtol=1e-6)
+
+
+def test_sizes_that_no_layer_has_are_refused_in_one_line():
+    for make, error_type, words in [
+        (lambda: Linear(0, 2), ValueError, "d_in must be at least 1, got 0"),
+        (lambda: Linear(2, 2.5), TypeError, "d_out must be an int, got 2.5"),
+        (lambda: Conv2d(1, -1), ValueError, "c_out must be at least 1, got -1"),
+        (lambda: Conv2d(1, 1, kernel=0), ValueError, "kernel must be at least 1, got 0"),
+        (lambda: Conv2d(1, 1, stride=0), ValueError, "stride must be at least 1, got 0"),
+        (lambda: GroupNorm(4, 0), ValueError, "groups must be at least 1, got 0"),
+        (lambda: GroupNorm(0, 1), ValueError, "channels must be at least 1, got 0"),
+        (lambda: GroupNorm(4, 2, -1.0), ValueError, "eps must be at least 0, got -1"),
+        (lambda: GroupNorm(4, 2, float("nan")), ValueError, "eps must be at least 0, got nan"),
+        (lambda: Attention(4, 2, heads=0), ValueError, "heads must be at least 1, got 0"),
+    ]:
+        with pytest.raises(error_type, match=words) as caught:
+            make()
+        assert "\n" not in str(caught.value)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-import types
 from functools import partial
 
 import numpy as np
@@ -17,14 +17,13 @@ from small_run import BETAS, batch, bits, net
 
 from ddpm_np.autograd import ops
 from ddpm_np.autograd.ops import kernels
-from ddpm_np.diffusion import Schedule, simple_loss
+from ddpm_np.diffusion import Schedule, bound_loss, linear_schedule, simple_loss
 from ddpm_np.models import UNet, UNetConfig
 from ddpm_np.parallel.processes import (
     WorkerDied,
     WorkerPool,
     WorkerProcesses,
     can_fork,
-    is_plain_function,
     shared_zeros,
 )
 from ddpm_np.training.trainer import Trainer
@@ -107,26 +106,18 @@ def test_workers_end_with_the_object_and_with_the_parent():
         assert all(gone(process) for process in processes)
 
 
-def test_objectives_that_may_store_values_run_in_threads():
-    class Objective:
-        def __call__(self, *arguments):
-            return simple_loss(*arguments)
-
+def test_objectives_of_others_run_in_threads():
+    """They may read and store what a process would not see: here a list, so that they are called one by one."""
     seen = []
 
     def closure(*arguments):
-        seen.append(len(arguments[2]))
+        seen.append((len(arguments[2]), threading.get_ident()))
         return simple_loss(*arguments)
 
-    assert is_plain_function(simple_loss)
-    assert is_plain_function(partial(partial(simple_loss), predicts="eps"))
-    of_a_script = types.FunctionType(simple_loss.__code__, {"__name__": "__main__"})
-    for other in (Objective(), closure, partial(closure), seen.append, of_a_script):
-        assert not is_plain_function(other)
     by_threads, by_processes = trainer(objective=closure, shards=2, workers=2), trainer(shards=2, workers=2)
     for k in range(2):
         by_threads.step(batch(k)), by_processes.step(batch(k))
-    assert seen == [3, 3, 3, 3]
+    assert seen == [(3, threading.get_ident())] * 4
     assert by_threads.sharded.pool.processes is None
     assert by_processes.sharded.pool.processes is not None
     assert bits(by_threads) == bits(by_processes)
@@ -162,16 +153,16 @@ def test_a_pool_maps_in_order_and_forks_anew_for_another_state():
     pool = WorkerPool()
     assert pool.size == 0
     assert pool.map(work, [5]) == [(10, here)]
-    pool.fork(work, 2, [2])
+    pool.fork(work, 2, [settings], [2])
     first = pool.map(work, [1, 2, 3])
     assert [value for value, _ in first] == [2, 4, 6]
     assert len({process for _, process in first}) == 3
     assert first[0][1] == here
-    pool.fork(work, 1, [2])  # there are enough
+    pool.fork(work, 1, [settings], [2])  # there are enough
     assert pool.size == 2
     assert pool.map(work, [4, 5]) == [(8, here), (10, first[1][1])]
     settings["factor"] = 3
-    pool.fork(work, 2, [3])
+    pool.fork(work, 2, [settings], [3])
     second = pool.map(work, [1, 2, 3])
     assert [value for value, _ in second] == [3, 6, 9]
     assert not {process for _, process in second[1:]} & {process for _, process in first[1:]}
@@ -200,7 +191,15 @@ def test_another_objective_may_need_threads():
 
 
 def test_workers_see_what_has_changed():
-    """Weights, seed, dropout, the choice of kernels, frozen parameters: as without workers."""
+    """Weights, net, schedule, objective and its arguments, seed, kernels, frozen parameters: as without workers."""
+    @contextlib.contextmanager
+    def default(predicts):
+        before, simple_loss.__kwdefaults__["predicts"] = simple_loss.__kwdefaults__["predicts"], predicts
+        try:
+            yield
+        finally:
+            simple_loss.__kwdefaults__["predicts"] = before
+
     def changes(trained):
         trained.step(batch(0))
         trained.model.conv_in.weight.data = trained.model.conv_in.weight.data * 2
@@ -209,13 +208,39 @@ def test_workers_see_what_has_changed():
         trained.step(batch(2))
         trained.model.mid_block.resnets[0].dropout.p = 0.5
         trained.step(batch(3))
+        trained.model.mid_block.resnets[0].dropout, trained.model.mid_block.resnets[1].dropout = (
+            trained.model.mid_block.resnets[1].dropout, trained.model.mid_block.resnets[0].dropout)
+        trained.step(batch(7))
+        trained.model.mid_block.eval()
+        trained.step(batch(8))
+        trained.model.conv_in.padding = ((0, 2), (0, 2))
+        trained.step(batch(9))
+        trained.schedule = linear_schedule(20, 0.1, 0.5)
+        trained.step(batch(10))
+        trained.schedule.sqrt_alpha_bar = trained.schedule.sqrt_alpha_bar * 0.5
+        trained.step(batch(11))
+        trained.objective = partial(bound_loss, variance=(table := np.linspace(0.01, 0.3, 21)))
+        trained.step(batch(12))
+        table *= 2
+        trained.step(batch(13))
+        trained.objective, trained.recompute, trained.clip = partial(simple_loss, predicts="x0"), True, 0.1
+        trained.step(batch(14))
+        trained.adam.m = trained.adam.m * 2
+        trained.shards = 3
+        trained.step(batch(15))
+        with default("x0"):
+            trained.objective = simple_loss
+            trained.step(batch(16))
+        trained.step(batch(17))
         with kernels("reference"):
             trained.step(batch(4))
         trained.model.conv_out.bias.requires_grad = False
         trained.step(batch(5))
         return bits(trained)
 
-    assert changes(trainer(shards=2, workers=1)) == changes(trainer(shards=2, workers=2))
+    alone = changes(trainer(shards=2, workers=1))
+    for workers in (2, 4):
+        assert changes(trainer(shards=2, workers=workers)) == alone
 
 
 def test_processes_are_kept_while_nothing_changes():
@@ -257,6 +282,13 @@ def test_an_error_in_a_shard_leaves_the_weights():
     assert bits(trained) != before
 
 
+def of_the_package(objective):
+    """Let a function run in worker processes, as those of the package do."""
+    objective.__module__ = simple_loss.__module__
+    return objective
+
+
+@of_the_package
 def fails_where_it_is_bright(schedule, model, x_0, t, noise):
     if x_0.max() > 1:
         raise ValueError("too bright")
@@ -282,6 +314,7 @@ def test_ctrl_c_in_the_middle_of_a_step():
     assert bits(trained) != before
 
 
+@of_the_package
 def slow(schedule, model, x_0, t, noise):
     time.sleep(0.3)
     return ops.square(model(x_0, t)).mean(axis=(1, 2, 3))

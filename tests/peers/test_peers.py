@@ -10,6 +10,7 @@ import math
 import numpy as np
 import pytest
 from gradient_inputs import generator
+from pytorch_ops import THEIRS, conv2d, nchw, nhwc, to_torch
 
 from ddpm_np.autograd.ops import REGISTRY, kernels
 from ddpm_np.autograd.ops.examples import Example, examples
@@ -29,52 +30,6 @@ pytestmark = pytest.mark.peers
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 # In float32 these lose digits: images of mean 10 and spread 1, and ln Φ at x = −30, where its slope is exp(450 − 447)
 TOLERANCE_OF = {("group_norm", "float32"): 4e-5, ("group_norm_silu", "float32"): 4e-5, ("log_ndtr", "float32"): 4e-5}
-
-
-def to_torch(array, grad=True):
-    tensor = torch.from_numpy(np.array(array))
-    return tensor.requires_grad_(grad and tensor.is_floating_point())
-
-
-def nchw(x):
-    """(N, H, W, C) -> (N, C, H, W)."""
-    return x.permute(0, 3, 1, 2)
-
-
-def nhwc(x):
-    """(N, C, H, W) -> (N, H, W, C)."""
-    return x.permute(0, 2, 3, 1)
-
-
-def conv2d(x, w, b, *, stride, padding):
-    (top, bottom), (left, right) = padding
-    return nhwc(F.conv2d(F.pad(nchw(x), (left, right, top, bottom)), w.permute(3, 2, 0, 1), b, stride))
-
-
-def group_norm(x, scale, bias, *, groups, eps):
-    return nhwc(F.group_norm(nchw(x), groups, scale, bias, eps))
-
-
-THEIRS = {
-    "conv2d": conv2d,
-    "group_norm": group_norm,
-    "group_norm_silu": lambda *arrays, **static: F.silu(group_norm(*arrays, **static)),
-    "silu": F.silu,
-    "sigmoid": torch.sigmoid,
-    "softmax": lambda x: torch.softmax(x, dim=-1),
-    "attention": F.scaled_dot_product_attention,
-    "linear": lambda x, w, b: F.linear(x, w.T, b),
-    "log_ndtr": torch.special.log_ndtr,
-    "tanh": torch.tanh,
-    "upsample_nearest": lambda x, factor: nhwc(F.interpolate(nchw(x), scale_factor=factor, mode="nearest")),
-    "where": torch.where,
-    "dropout": lambda x, keep, scale: x * keep * scale,
-    "clip": torch.clip,
-    "matmul": torch.matmul,
-    "pow": torch.pow,
-    "log1p": torch.log1p,
-    "expm1": torch.expm1,
-}
 
 
 @pytest.mark.parametrize("choice", ["reference", "fast"])

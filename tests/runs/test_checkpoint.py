@@ -143,7 +143,7 @@ def test_whichever_call_of_a_save_fails_the_old_or_the_new_one_is_there(tmp_path
         outcomes.add(found.step)
         if how != "kill":
             assert not list(folder.glob(".*")), "a failed save leaves nothing behind"
-        checkpoint.keep_last(folder, 3)
+        checkpoint.keep_last(folder, 3, checkpoint.path_of(folder, found.step))
         assert not list(folder.glob(".*")), "the next one clears up after a kill"
     assert k > 20  # one a tensor, and flush, sync, rename, sync of the folder
     assert outcomes == ({1, 2} if older else {0, 2})
@@ -224,6 +224,70 @@ def test_hostile_files_are_refused_in_a_line_and_little_memory(content, tmp_path
         assert peak < 2 * max(len(data), 200_000), what
 
 
+def rewritten(content):
+    """Files whose headers say the same, or nearly the same, in another way."""
+    header, body = header_of(content)
+    first, second = [key for key in header if key != "__metadata__"][:2]
+    text = json.dumps(header)
+    meta = json.dumps(header["__metadata__"])
+
+    def with_text(text, body=body):
+        return len(text.encode()).to_bytes(8, "little") + text.encode() + body
+
+    yield "other white space", with_text(json.dumps(header, indent=3))
+    yield "another order", with_text(json.dumps(dict(reversed(header.items()))))
+    yield "another order of the metadata", with_text(
+        json.dumps({**header, "__metadata__": dict(reversed(header["__metadata__"].items()))}))
+    yield "bytes behind the end", with_text(text, body + b"12345678")
+    yield "bytes missing at the end", with_text(text, body[:-8])
+    yield "a tensor named twice", with_text(
+        f'{text[:-1]}, {json.dumps(second)}: {json.dumps({**header[second], "dtype": "I32"})}}}')
+    yield "metadata twice", with_text(f'{{"__metadata__": {{"format": "another"}}, {text[1:]}')
+    yield "a key of the metadata twice", with_text(text.replace(meta, f'{{"step": "7", {meta[1:]}'))
+    yield "a key of the metadata twice, behind", with_text(text.replace(meta, f'{meta[:-1]}, "step": "7"}}'))
+    yield "another key in the metadata", with_text(text.replace(meta, f'{{"more": "1", {meta[1:]}'))
+    yield "two tensors that overlap", packed(
+        {**header, second: {**header[second], "data_offsets": header[first]["data_offsets"]}}, body)
+    yield "two tensors exchanged", packed({first if k == second else second if k == first else k: v
+                                           for k, v in header.items()}, body)
+    yield "the metadata of another run", packed(
+        {**header, "__metadata__": {**header["__metadata__"], "config": header["__metadata__"]["config"].replace(
+            '"seed": 0', '"seed": 1')}}, body)
+
+
+def test_a_rewritten_header_reads_the_same_or_is_refused(content, tmp_path):
+    path, outcomes = tmp_path / "c.safetensors", {}
+    path.write_bytes(content)
+    original = checkpoint.read(path)
+    for what, data in rewritten(content):
+        assert data != content, what
+        path.write_bytes(data)
+        try:
+            found = checkpoint.read(path)
+        except CheckpointError:
+            outcomes[what] = "refused"
+        else:
+            outcomes[what] = "same"
+            assert same(found, original), what
+    assert [what for what, outcome in outcomes.items() if outcome == "same"] == [
+        "other white space", "another order", "another order of the metadata",
+        "a key of the metadata twice"]  # the last one counts, and that is the right one
+
+
+def test_two_checkpoints_spliced_are_refused(content, tmp_path):
+    config, trainer = tiny()
+    trainer.step(np.ones((2, 8, 8, 1), np.float32))
+    path = tmp_path / "c.safetensors"
+    checkpoint.save(path, trainer, config, loss=0.5)
+    other = path.read_bytes()
+    assert len(other) == len(content)
+    half = len(content) // 2
+    for data in (content[:half] + other[half:], other[:half] + content[half:]):
+        path.write_bytes(data)
+        with pytest.raises(CheckpointError, match="SHA-256"):
+            checkpoint.read(path)
+
+
 def test_a_whole_file_that_is_not_ours_is_refused(content, tmp_path):
     """Its checksum is right, for whoever wrote it can compute one."""
     path = tmp_path / "c.safetensors"
@@ -255,8 +319,9 @@ def test_a_file_that_describes_a_larger_net_than_it_holds_costs_nothing(content,
 def test_keep_last_keeps_the_best_checkpoint_too(tmp_path):
     config, trainer = tiny()
     for step, loss in ((1, 0.5), (2, 0.1), (3, 0.4), (4, 0.3), (5, 0.2)):
+        trainer.steps = step
         checkpoint.save(checkpoint.path_of(tmp_path, step), trainer, config, loss)
-    checkpoint.keep_last(tmp_path, 2)
+    checkpoint.keep_last(tmp_path, 2, checkpoint.path_of(tmp_path, 5))
     assert sorted(int(path.name[11:19]) for path in tmp_path.glob("*")) == [2, 4, 5]
 
 
@@ -270,3 +335,34 @@ def test_an_unwritable_path_is_an_error_and_leaves_nothing(tmp_path):
     with pytest.raises(OSError, match="directory"):
         checkpoint.save(tmp_path / "folder", trainer, config)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_parameters_that_were_frozen_go_on_bit_for_bit(tmp_path):
+    """Frozen before a checkpoint, in it and unfrozen after: the count of a parameter's own updates is saved."""
+    config, trainer = tiny()
+    plain = tmp_path / "plain.safetensors"
+    checkpoint.save(plain, trainer, config)
+    assert checkpoint.read(plain).counts == {}
+    x = [np.random.default_rng(k).uniform(-1, 1, (2, 8, 8, 1)).astype(np.float32) for k in range(6)]
+    frozen = trainer.model.conv_in.parameters()
+    for p in frozen:
+        p.requires_grad = False
+    trainer.step(x[0]), trainer.step(x[1])
+    checkpoint.save(tmp_path / "frozen.safetensors", trainer, config)
+    saved = checkpoint.read(tmp_path / "frozen.safetensors")
+    assert saved.counts == {"conv_in.weight": 1, "conv_in.bias": 1}
+    assert saved.updates == 3
+    _, resumed = tiny()
+    checkpoint.restore(resumed, saved)
+    for it in (trainer, resumed):
+        for k, batch in enumerate(x[2:]):
+            for p in it.model.conv_in.parameters():
+                p.requires_grad = k > 1
+            it.step(batch)
+    for a, b in zip((trainer.flat.data, trainer.adam.m, trainer.adam.v, trainer.ema.data),
+                    (resumed.flat.data, resumed.adam.m, resumed.adam.v, resumed.ema.data), strict=True):
+        assert a.tobytes() == b.tobytes()
+    assert [int(n) for n in resumed.adam.counts_by_parameter()] == [int(n) for n in trainer.adam.counts_by_parameter()]
+    checkpoint.save(tmp_path / "a.safetensors", trainer, config)
+    checkpoint.save(tmp_path / "b.safetensors", resumed, config)
+    assert checkpoint.read(tmp_path / "a.safetensors").counts == checkpoint.read(tmp_path / "b.safetensors").counts

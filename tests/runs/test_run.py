@@ -70,7 +70,7 @@ def assert_ends_as(whole, folder):
 
 def test_a_run_from_python_writes_what_the_command_line_writes(whole, tmp_path):
     run = start(tmp_path / "run")
-    assert (run.step, list((tmp_path / "run").iterdir())) == (0, [])
+    assert (run.step, [path.name for path in (tmp_path / "run").iterdir()]) == (0, [".lock"])
     records = list(run)
     assert [record.step for record in records] == [2, 4, 6, 8, 10, 12]
     assert all(isinstance(record, Record) for record in records)
@@ -385,23 +385,25 @@ def test_the_log_is_cut_at_the_resumed_step(tmp_path):
     assert json.loads(path.read_text().splitlines()[0]).keys() == set(Record.__dataclass_fields__)
 
 
-WHOLE = [json.dumps({"step": step, "loss": 0.5, "grad_norm": 1.0, "learning_rate": 1e-3, "images_per_second": 10.0})
-         for step in (2, 4, 6)]
+*WHOLE, NEXT = [json.dumps({"step": step, "loss": 0.5, "grad_norm": 1.0, "learning_rate": 1e-3,
+                            "images_per_second": 10.0}) for step in (2, 4, 6, 8)]
 
 
 @pytest.mark.parametrize(("tail", "damaged"), [
-    ("", False), (WHOLE[0], False),  # the last line break alone is missing: a brace ends the record
-    (WHOLE[0].replace("{", '{"more": 1, '), False),  # of a later version
+    ("", False), (NEXT, False),  # the last line break alone is missing: a brace ends the record
+    (NEXT.replace("{", '{"more": 1, '), False),  # of a later version
+    (WHOLE[0], True), (WHOLE[2], True),  # of another process that wrote into the same file
+    (NEXT.replace("0.5", "NaN"), True), (NEXT.replace(": 8", ": 8.5"), True), ("[" * 100_000, True),
     (WHOLE[0][:-1], True), (WHOLE[0][:20], True), ('"', True), ("[1, 2]", True), ("3.5", True), ("{}", True),
     ('{"step": 8}', True), (WHOLE[0].replace("0.5", "true"), True), ("\0" * 4096, True),
     (WHOLE[0][:30] + "\0" * 100, True),
     (WHOLE[0][:20] + "\n" + WHOLE[0], True),  # what follows a damaged line is left out too
-], ids=range(14))
+], ids=range(19))
 def test_a_torn_log_is_read_as_far_as_it_is_whole(tail, damaged, tmp_path):
     path, said = tmp_path / "metrics.jsonl", []
     path.write_text("\n".join([*WHOLE, tail]))
     found = read_metrics(path, said.append)
-    assert [record["step"] for record in found] == ([2, 4, 6] if damaged or not tail else [2, 4, 6, 2])
+    assert [record["step"] for record in found] == ([2, 4, 6] if damaged or not tail else [2, 4, 6, 8])
     assert len(said) == damaged
     assert all("damaged from line 4 on" in line and "first 3 records are used" in line for line in said)
     with MetricsLog(path, 4, 2, said.append) as log:

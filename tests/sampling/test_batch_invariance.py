@@ -98,7 +98,7 @@ def test_the_predictor_takes_the_weights_of_the_model_or_the_average(whole):
     with no_grad(), single_threaded_blas():
         expected = Holder.ema.model(x, t).data
     assert predictor(Holder, workers=1)(x, t).tobytes() == expected.tobytes()
-    with pytest.raises(ValueError, match="weights must be 'ema' or 'model', got 'best'"):
+    with pytest.raises(ValueError, match="weights must be one of 'ema', 'model', got 'best'"):
         predictor(Holder, "best")
 
 

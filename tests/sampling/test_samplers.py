@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
+import pickle
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,9 +12,11 @@ import pytest
 from random_net import SCHEDULE, net
 
 from ddpm_np import diffusion
+from ddpm_np.backend import get_backend
 from ddpm_np.models import UNet, UNetConfig
+from ddpm_np.nn import Linear, Module
 from ddpm_np.runs.sample import progressive_predictions, sample
-from ddpm_np.sampling import ImageGenerator, Sampler, predictor
+from ddpm_np.sampling import ImageGenerator, ImageNoise, Sampler, predictor
 from ddpm_np.training.trainer import Trainer
 
 SAMPLERS = (Sampler(), Sampler(steps=5), Sampler("ddim", 4), Sampler("ddim", 5, "quadratic", eta=0.5),
@@ -26,6 +31,39 @@ def model():
 @pytest.fixture(scope="module")
 def labelled():
     return net(num_classes=4)
+
+
+@pytest.mark.parametrize("name", ["ddpm", "ddim", "langevin"])
+@pytest.mark.parametrize("spacing", diffusion.SPACINGS)
+@pytest.mark.parametrize("T", range(1, 13))
+def test_every_number_of_steps_leads_to_t_0(T, spacing, name):
+    """From T (but for "leading") strictly down to 0, with finite images at each step, T = 1 and T = 2 included."""
+    noise = ImageNoise(get_backend("numpy"), 0, 0, 2, (3, 2, 1))
+    for n, predicts in itertools.product(range(1, T + 1), ("eps", "x0", "v")):
+        reverse = diffusion.Reverse(diffusion.linear_schedule(T), lambda x, t: np.tanh(x), predicts, clip=n % 2 == 0)
+        sampler = Sampler(name, n, spacing, eta=n % 3 / 2, per_level=2)
+        visits = sampler.visits(T)
+        assert len(visits) == n
+        assert visits == sorted(set(visits), reverse=True)
+        assert 1 <= visits[-1] <= visits[0] <= T
+        assert visits[0] == T or spacing == "leading"
+        assert visits[-1] == 1 or spacing == "trailing" or n == 1
+        chain = list(sampler.chain(reverse, noise))
+        reached = [t for t, _, _ in chain]
+        assert reached == sorted(set(reached), reverse=True)
+        assert reached[-1] == 0
+        for array in (array for _, *arrays in chain for array in arrays):
+            assert (array.shape, array.dtype) == ((2, 3, 2, 1), np.float32)
+            assert np.isfinite(array).all()
+
+
+@pytest.mark.parametrize("T", [1, 2, 3, 12])
+def test_every_number_of_predictions_along_a_short_chain(model, T):
+    for steps, places in itertools.product({1, 2, T} & set(range(T + 1)), (1, 2, 5)):
+        seen = progressive_predictions(model, 2, places=places, sampler=Sampler(steps=steps),
+                                       schedule=diffusion.linear_schedule(T))
+        assert seen.shape == (2, min(places - 1, steps) + 1, 8, 8, 1)
+        assert np.isfinite(seen).all()
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda m: f"{m.name} {m.steps}")
@@ -88,7 +126,7 @@ def test_labels_and_guidance(labelled):
     ({"labels": 3}, "labels must be from 0 to 2, got 3 to 3"),
     ({"labels": [-1, 0]}, "labels must be from 0 to 2, got -1 to 0"),
     ({"labels": [0, 1]}, "one label for each image, got 2 for at least 3"),
-    ({"sampler": Sampler(steps=13)}, "from 1 to T = 12, got 13"),
+    ({"sampler": Sampler(steps=13)}, "from 1 to 12, got 13"),
     ({"n": 0}, "at least 1, got 0"),
 ])
 def test_invalid_sampling_arguments_are_refused(labelled, options, words):
@@ -100,7 +138,7 @@ def test_an_unlabelled_net_refuses_labels_and_guidance(model):
     for options in ({"labels": 1}, {"guidance": 1.0}):
         with pytest.raises(ValueError, match="trained without labels"):
             sample(model, 1, schedule=SCHEDULE, **options)
-    with pytest.raises(ValueError, match="one of ddpm, ddim, langevin, got 'euler'"):
+    with pytest.raises(ValueError, match="one of 'ddpm', 'ddim', 'langevin', got 'euler'"):
         Sampler("euler")
 
 
@@ -140,3 +178,91 @@ def test_progressive_predictions_are_x0_hat_along_the_chain(model):
     hats = [np.clip(x0, -1, 1) for _, _, x0 in chain]
     for got, want in zip(seen.swapaxes(0, 1), (hats[0], hats[6], hats[11]), strict=False):
         assert np.allclose(got, want, atol=1e-6)
+
+
+# Nets and models of others
+
+
+FACTOR = np.ones(1, np.float32)
+
+
+class Own(Module):
+    """A user's net, which reads a global."""
+
+    def __init__(self):
+        self.layer = Linear(3, 3)
+        self.initialise()
+
+    def __call__(self, x, t):
+        return self.layer(x) * FACTOR
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_a_predictor_sees_what_a_net_of_others_reads(workers):
+    x, t, net = np.ones((8, 3), np.float32), np.ones(8, np.int64), Own()
+    eps = predictor(net, workers=workers, fixed=True)
+    first = [eps(x, t) for _ in range(3)]
+    try:
+        FACTOR[:] = 2.0
+        np.testing.assert_array_equal(eps(x, t), 2 * first[2])
+    finally:
+        FACTOR[:] = 1.0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_predictor_sees_changes_of_its_net(model, workers):
+    x, t = np.ones((4, 8, 8, 1), np.float32), np.ones(4, np.int64)
+    eps = predictor(model, workers=workers, fixed=True)
+    before = eps(x, t)
+    eps.net.conv_norm_out.eps = 10.0
+    assert not np.array_equal(eps(x, t), before)
+    np.testing.assert_array_equal(eps(x, t), eps.net(x, t).data)
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))],
+                         ids=["copy", "deepcopy", "pickle"])
+def test_samplers_generators_and_predictors_can_be_copied(model, duplicate):
+    trainer = Trainer(UNet(model.config), SCHEDULE, workers=2)
+    generator, sampler = ImageGenerator(trainer), Sampler("ddim", 3)
+    noise = generator.noise(0, 0, 2)
+    expected = diffusion.last(generator.chain(sampler, noise))
+    again, its_sampler, its_noise = duplicate(generator), duplicate(sampler), duplicate(noise)
+    assert its_sampler == sampler
+    assert diffusion.last(again.chain(its_sampler, its_noise)).tobytes() == expected.tobytes()
+
+
+def test_a_predictor_that_is_copied_with_its_trainer_uses_the_weights_of_the_copy(model):
+    x, t = np.ones((2, 8, 8, 1), np.float32), np.ones(2, np.int64)
+    eps, trainer = copy.deepcopy((predictor(first := Trainer(UNet(model.config), SCHEDULE)), first))
+    trainer.ema.data[...] = np.linspace(-1, 1, trainer.ema.data.size)
+    np.testing.assert_array_equal(eps(x, t), trainer.ema.model(x, t).data)
+
+
+@pytest.mark.parametrize(("net", "kind", "words"), [
+    (lambda x, t: Own(), TypeError, "the net must return a Tensor, got Own"),
+    (lambda x, t: np.zeros(3), ValueError, r"one prediction for each image, shape \(2, …\), got \(3,\)"),
+    (lambda x, t: np.float32(0), ValueError, r"got \(\)"),
+])
+def test_what_a_net_of_others_returns_is_checked(net, kind, words):
+    class Other(Own):
+        __call__ = staticmethod(net)
+
+    with pytest.raises(kind, match=words):
+        predictor(Other(), workers=1)(np.zeros((2, 3), np.float32), np.ones(2, np.int64))
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda m: f"{m.name} {m.steps}")
+@pytest.mark.parametrize(("predict", "kind", "words"), [
+    (Own(), TypeError, r"must return an array of shape \(2, 3\), got Tensor: pass predictor\(net\)"),
+    (lambda x, t: None, TypeError, "got NoneType"), (lambda x, t: x > 0, TypeError, "floating numbers, got dtype bool"),
+    (lambda x, t: x.sum(axis=1), ValueError, r"\(2, 3\)"), (lambda x, t: x[:1], ValueError, r"got \(1, 3\)"),
+])
+def test_what_the_model_of_a_sampler_returns_is_checked(sampler, predict, kind, words):
+    noise = ImageNoise(get_backend("numpy"), 0, 0, 2, (3,))
+    with pytest.raises(kind, match=words):
+        diffusion.last(sampler.chain(diffusion.Reverse(SCHEDULE, predict), noise))
+
+
+def test_a_generator_needs_the_size_of_images():
+    with pytest.raises(TypeError, match="Own has no config with the size of its images: sample from it with Sampler"):
+        ImageGenerator(Own())

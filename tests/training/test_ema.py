@@ -51,5 +51,5 @@ def test_the_average_is_a_net_of_its_own():
 
 @pytest.mark.parametrize("decay", [-0.1, 1.1, math.nan])
 def test_invalid_decays_are_refused(decay):
-    with pytest.raises(ValueError, match=r"decay must be in \[0, 1\], got"):
+    with pytest.raises(ValueError, match="decay must be from 0 to 1, got"):
         EMA(Linear(1, 1).initialise(), decay)

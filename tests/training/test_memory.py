@@ -26,10 +26,8 @@ def test_the_memory_estimate_matches_a_real_step(monkeypatch, preset, batch, sha
     monkeypatch.setattr(flat, "shared_zeros", np.zeros)  # tracemalloc does not see memory shared with processes
     config = UNetConfig.preset(preset)
     needed = step_memory(config, recompute)
-    calls = []
 
-    def objective(*args):  # it stores things, so workers are threads: of processes the allocations would not be seen
-        calls.append(None)
+    def objective(*args):  # code of others runs in threads: of processes the allocations would not be seen
         return simple_loss(*args)
 
     first = Trainer(UNet(UNetConfig.preset("digits")), linear_schedule(2), objective, shards=2, workers=2)

@@ -35,7 +35,7 @@ def test_the_sharded_gradient_is_that_of_the_batch(shards, workers, tolerance, c
         x_0 = batch(step, dtype=np.float64)
         with ops.kernels(choice):
             loss, grads = gradient_of_batch(model, SCHEDULE, simple_loss, x_0, **batch_of)
-            found, norm = sharded.gradient_of_batch(model, SCHEDULE, simple_loss, x_0, **batch_of, shards=shards,
+            found, norm, _ = sharded.gradient_of_batch(model, SCHEDULE, simple_loss, x_0, **batch_of, shards=shards,
                                                     workers=workers)
         np.testing.assert_allclose(found, loss, rtol=tolerance)
         assert_gradients_close(adam.flat.gradients, grads, tolerance)

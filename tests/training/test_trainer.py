@@ -178,10 +178,10 @@ def test_training_lowers_the_loss():
 
 
 @pytest.mark.parametrize(("options", "words"), [
-    ({"shards": 0}, "shards and workers must be at least 1, got 0 and None"),
-    ({"workers": 0}, "must be at least 1, got 2 and 0"),
-    ({"clip": 0.0}, "clip must be positive, or None for no clip, got 0.0"),
-    ({"ema": 2.0}, r"decay must be in \[0, 1\], got 2.0"),
+    ({"shards": 0}, "shards must be at least 1, got 0"),
+    ({"workers": 0}, "workers must be at least 1, got 0"),
+    ({"clip": 0.0}, "clip must be positive, got 0.0: or None for no clip"),
+    ({"ema": 2.0}, "decay must be from 0 to 1, got 2.0"),
     ({"seed": -1}, "seed must be an int from 0"),
 ])
 def test_invalid_settings_are_refused(options, words):

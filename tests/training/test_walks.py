@@ -15,7 +15,8 @@ from ddpm_np.diffusion import Schedule
 from ddpm_np.training.trainer import Trainer
 
 PACKAGE = Path(ddpm_np.__file__).parent
-BESIDE = ("autograd", "backend", "diffusion", "models", "nn", "philox")  # the net, its loss, its tape, and the arrays
+BESIDE = ("arguments", "autograd", "backend", "diffusion", "models", "nn", "philox")
+# the net, its loss, its tape, the arrays, and checks of arguments
 
 
 def frames_to_the_parameters(trainer, *arguments):
@@ -55,5 +56,5 @@ def test_the_plain_path_of_a_step_is_short():
     assert frames[0] == ("training.trainer", "Trainer.step")
     assert ("training.algorithm1", "gradient_of_batch") in frames
     assert frames[-1] == ("training.adam", "adam_step")
-    assert len(frames) <= 10, frames
+    assert len(frames) <= 13, frames
     assert len({module for module, _ in frames}) <= 4, frames

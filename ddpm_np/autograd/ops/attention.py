@@ -20,6 +20,8 @@ def softmax_of(x: Array) -> Array:
     -------
     array of shape (…, S)
     """
+    if x.shape[-1] == 0:
+        return x  # no elements, and no maximum
     xp = of(x)
     real = xp.real(x) if "complex" in str(x.dtype) else x
     e = xp.exp(x - xp.max(real, axis=-1, keepdims=True))
@@ -46,6 +48,8 @@ def through_softmax(g: Array, p: Array) -> Array:
 @op(saves=("p",))
 def softmax(x: Array) -> Forward:
     """p = e^x/Σ e^x over the last axis;   a gradient g becomes p·(g − Σ g·p)."""
+    if x.ndim == 0:
+        raise ValueError("expected at least one axis, got shape ()")
     p = softmax_of(x)
     return p, lambda g: (through_softmax(g, p),)
 
@@ -65,8 +69,17 @@ def attention(q: Array, k: Array, v: Array) -> Forward:
     Returns
     -------
     y : array of shape (…, L, E)
+        Zeros where there are no keys, S = 0.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, or D is 0.
     """
     xp = of(q, k, v)
+    if min(q.ndim, k.ndim, v.ndim) < 2 or not q.shape[-1] == k.shape[-1] > 0 or k.shape[-2] != v.shape[-2]:
+        raise ValueError("expected q of shape (…, L, D), k of (…, S, D) and v of (…, S, E), D at least 1, got "
+                         f"{q.shape}, {k.shape} and {v.shape}")
     scale = 1 / math.sqrt(q.shape[-1])
     p = softmax_of(xp.matmul(q, xp.matrix_transpose(k)) * scale)  # (…, L, S)
 

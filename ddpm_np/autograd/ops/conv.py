@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import reduce
 from operator import add
 
+from ddpm_np.arguments import count
 from ddpm_np.autograd.op import Forward, op
 from ddpm_np.autograd.ops.linear import rows
 from ddpm_np.autograd.ops.shape import upsample_nearest
@@ -76,12 +77,20 @@ def conv2d(x: Array, w: Array, b: Array | None = None, *, stride: int = 1,
     Raises
     ------
     ValueError
-        If the channels of x and w differ, or the padded image is smaller than the kernel.
+        If the channels of x and w differ, an axis of w is empty, the stride is not positive or the padding negative, or
+        the padded image is smaller than the kernel.
     """
     xp = of(x, w)
+    if w.ndim != 4 or 0 in w.shape:
+        raise ValueError(f"expected w of shape (kh, kw, C, O), each at least 1, got {w.shape}")
+    if b is not None and b.shape != w.shape[3:]:
+        raise ValueError(f"expected b of shape ({w.shape[3]},), got {b.shape}")
+    count("stride", stride)
+    for zeros in (*padding[0], *padding[1]):
+        count("padding", zeros, 0)
     kh, kw, c, o = w.shape
     if x.ndim != 4 or x.shape[3] != c:
-        raise ValueError(f"conv2d expected x of shape (N, H, W, {c}), got {x.shape}")
+        raise ValueError(f"expected x of shape (N, H, W, {c}), got {x.shape}")
     n, h, width, _ = x.shape
     ho = output_size(h, kh, stride, padding[0])
     wo = output_size(width, kw, stride, padding[1])

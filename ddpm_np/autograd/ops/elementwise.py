@@ -10,7 +10,7 @@ from typing import Any
 
 from ddpm_np.autograd.op import Forward, above_minus_one, nonzero, op, positive, reals
 from ddpm_np.autograd.tape import Gradients
-from ddpm_np.backend import Array, of
+from ddpm_np.backend import Array, is_floating, of
 
 
 @op(linear=True)
@@ -46,8 +46,9 @@ def negative(x: Array) -> Forward:
 
 @op(positive, saves=("x",))
 def pow_(x: Array, exponent: float) -> Forward:
-    """y = xᵖ for a number p;   ∂y/∂x = p·xᵖ⁻¹."""
-    return x**exponent, lambda g: (g * exponent * x ** (exponent - 1), None)
+    """y = xᵖ for a number p;   ∂y/∂x = p·xᵖ⁻¹, and 0 for p = 0, where p·xᵖ⁻¹ would be 0·∞ at x = 0."""
+    lowered = exponent - (exponent != 0)  # p − 1, and 0 for p = 0
+    return x**exponent, lambda g: (g * exponent * x**lowered, None)
 
 
 @op(saves=("x",))
@@ -145,17 +146,19 @@ def silu(x: Array) -> Forward:
     return x * s, vjp
 
 
-@op(saves=("x", "y"))
+@op(saves=("x",))
 def log_ndtr(x: Array) -> Forward:
-    """y = ln Φ(x), Φ the standard normal CDF;   ∂y/∂x = φ(x)/Φ(x) = exp(−x²/2 − y)/√(2π)."""
+    """y = ln Φ(x), Φ the standard normal CDF;   ∂y/∂x = φ(x)/Φ(x) = √(2/π)/erfcx(−x/√2), erfcx(z) = exp(z²)·erfc(z).
+
+    exp(−x²/2 − y) is the same number, but its two large terms cancel: in float32 it is 3% off at x = −1000.
+    """
     xp = of(x)
-    y = xp.log_ndtr(x)
-    return y, lambda g: (g * xp.exp(-0.5 * x * x - y) * (1 / math.sqrt(2 * math.pi)),)
+    return xp.log_ndtr(x), lambda g: (g * (math.sqrt(2 / math.pi) / xp.erfcx(x * -math.sqrt(0.5))),)
 
 
 @op(reals._replace(kinks=(-1.0, 1.0)), analytic=False, saves=("inside",))
 def clip(x: Array, low: float, high: float) -> Forward:
-    """y = min(max(x, low), high);   ∂y/∂x = 1 inside [low, high], 0 outside."""
+    """y = min(max(x, low), high);   ∂y/∂x = 1 inside [low, high], at its two ends too, 0 outside."""
     inside = (x >= low) & (x <= high)
     return of(x).clip(x, low, high), lambda g: (g * of(g).astype(inside, g.dtype), None, None)
 
@@ -174,8 +177,9 @@ def where(condition: Array, a: Array, b: Array) -> Forward:
 
 @op(linear=True, analytic=False)
 def astype(x: Array, dtype: Any) -> Forward:
-    """y = x in another floating dtype;   ∂y/∂x = 1: the gradient is converted to x's dtype."""
-    return of(x).astype(x, dtype), lambda g: (g, None)
+    """y = x in another floating dtype;   ∂y/∂x = 1: the gradient is converted to x's dtype. An int has no gradient."""
+    y = of(x).astype(x, dtype)
+    return y, lambda g: (g if is_floating(g) else None, None)
 
 
 @op(saves=("keep",))

@@ -8,6 +8,8 @@ not need one image's bits to be the same in any batch and takes tall matrices, w
 
 from __future__ import annotations
 
+import math
+
 from ddpm_np.autograd.op import Forward, are_images_together, op
 from ddpm_np.autograd.tape import Gradients
 from ddpm_np.backend import Array, of
@@ -31,11 +33,12 @@ def matmul(a: Array, b: Array) -> Forward:
     Raises
     ------
     ValueError
-        If an operand has fewer than two dimensions.
+        If an operand has fewer than two dimensions, or K differs.
     """
     xp = of(a, b)
-    if min(a.ndim, b.ndim) < 2:
-        raise ValueError(f"matmul takes matrices or stacks of them, got shapes {a.shape} and {b.shape}")
+    if min(a.ndim, b.ndim) < 2 or a.shape[-1] != b.shape[-2]:
+        raise ValueError("expected matrices or stacks of them, (…, I, K) and (…, K, J), got shapes "
+                         f"{a.shape} and {b.shape}")
 
     def vjp(g: Array) -> Gradients:
         return lambda: xp.matmul(g, xp.matrix_transpose(b)), lambda: xp.matmul(xp.matrix_transpose(a), g)
@@ -80,23 +83,28 @@ def linear(x: Array, w: Array, b: Array | None = None) -> Forward:
     Raises
     ------
     ValueError
-        If x has one dimension only, or another last axis than D.
+        If the shapes do not fit.
     """
     xp = of(x, w)
+    if w.ndim != 2:
+        raise ValueError(f"expected w of shape (D, E), got {w.shape}")
     if x.ndim < 2 or x.shape[-1] != w.shape[0]:
         raise ValueError(f"expected x of shape (N, …, {w.shape[0]}), got {x.shape}")
+    if b is not None and b.shape != w.shape[1:]:
+        raise ValueError(f"expected b of shape ({w.shape[1]},), got {b.shape}")
     y = xp.matmul(rows(x), w)  # (N, M, E)
     if b is not None:
         y = y + b
 
     def vjp(g: Array) -> Gradients:
-        flat = xp.reshape(g, (-1, g.shape[-1]))  # (N·M, E)
+        m = math.prod(x.shape[:-1])  # N·M: −1 would not do for empty arrays
+        flat = xp.reshape(g, (m, w.shape[1]))  # (N·M, E)
 
         def gx() -> Array:
             return xp.reshape(xp.matmul(flat, w.T), x.shape)
 
         def gw() -> Array:
-            return xp.matmul(xp.reshape(x, (-1, x.shape[-1])).T, flat)  # (D, E)
+            return xp.matmul(xp.reshape(x, (m, w.shape[0])).T, flat)  # (D, E)
 
         return gx, gw, (lambda: xp.sum(flat, axis=0))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ddpm_np.arguments import count
 from ddpm_np.autograd.op import Forward, op
 from ddpm_np.autograd.ops.elementwise import silu
 from ddpm_np.autograd.tape import Gradients
@@ -31,9 +32,13 @@ def group_norm(x: Array, scale: Array, bias: Array, *, groups: int, eps: float) 
     Raises
     ------
     ValueError
-        If the channels do not divide into the groups.
+        If the channels do not divide into the groups, or the shapes do not fit.
     """
     xp = of(x, scale)
+    if x.ndim != 4 or not x.shape[3:] == scale.shape == bias.shape:
+        raise ValueError("expected x of shape (N, H, W, C) and scale and bias of shape (C,), got "
+                         f"{x.shape}, {scale.shape} and {bias.shape}")
+    count("groups", groups)
     n, h, w, c = x.shape
     if c % groups:
         raise ValueError(f"{c} channels do not divide into {groups} groups: choose groups that divide the channels")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ddpm_np.arguments import is_int
 from ddpm_np.autograd.op import Forward, op
 from ddpm_np.autograd.tensor import Axes
 from ddpm_np.backend import Array, of
@@ -24,15 +25,28 @@ def normalise_axes(axis: Axes, ndim: int) -> tuple[int, ...]:
 
     Raises
     ------
+    TypeError
+        If an axis is not an int.
     ValueError
-        If an axis is out of range.
+        If an axis is out of range, or given twice.
+
+    Examples
+    --------
+    >>> normalise_axes((-1, 0), 3)
+    (0, 2)
     """
     if axis is None:
         return tuple(range(ndim))
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
-    if any(not -ndim <= a < ndim for a in axes):
-        raise ValueError(f"axis {axis} is out of range for an array of {ndim} dimensions")
-    return tuple(sorted(a % ndim for a in axes))
+    axes = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
+    for a in axes:
+        if not is_int(a):
+            raise TypeError(f"axis must be an int or a tuple of ints, got {axis!r}")
+        if not -ndim <= a < ndim:
+            raise ValueError(f"axis {axis} is out of range for an array of {ndim} dimensions")
+    found = tuple(sorted({a % ndim for a in axes}))
+    if len(found) < len(axes):
+        raise ValueError(f"axis {axis} has the same axis twice, for an array of {ndim} dimensions")
+    return found
 
 
 def spread(g: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:

@@ -39,8 +39,8 @@ TAPE: Lines = {
          "leaf.grad = g", "grad-tape"),
     ],
     "autograd.tensor._OpTable.stop_gradient": [
-        ("detach forgotten", "return Tensor(x.data) if isinstance(x, Tensor) else x", "return x",
-         "grad-tape grad-hybrid-loss"),
+        ("detach forgotten", "return Tensor.from_op(x.data, None, x.writes) if isinstance(x, Tensor) else x",
+         "return x", "grad-tape grad-hybrid-loss"),
     ],
     "autograd.tensor.edge_of": [
         ("every Tensor is differentiated", "isinstance(x, Tensor) and x.requires_grad", "isinstance(x, Tensor)",
@@ -240,7 +240,8 @@ OPTIMISER: Lines = {
          "number(rate / (1 - b1**k), rate)", "adam"),
     ],
     "training.adam.Adam.factors": [
-        ("the correction's count from 0", "self.updates + 1, self", "self.updates + (self.updates == 0), self", "adam"),
+        ("the correction's count from 0", "self.counts[group] + 1, rate",
+         "self.counts[group] + (self.counts[group] == 0), rate", "adam"),
     ],
     "training.adam.Adam.count": [
         ("the count not raised", "xp.where(ok, xp.ones_like(self.updates), xp.zeros_like(self.updates))",

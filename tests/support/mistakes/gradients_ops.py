@@ -28,7 +28,7 @@ ELEMENTWISE: Lines = {
         ("the sign forgotten on the way back", "(-g,)", "(g,)", "grad-negative grad-tape"),
     ],
     "autograd.ops.elementwise.pow_": [
-        ("the exponent not lowered", "x ** (exponent - 1)", "x**exponent", "grad-pow"),
+        ("the exponent not lowered", "exponent - (exponent != 0)", "exponent", "grad-pow"),
         ("the exponent dropped", "g * exponent * x", "g * x", "grad-pow"),
     ],
     "autograd.ops.elementwise.square": [
@@ -77,9 +77,9 @@ ELEMENTWISE: Lines = {
         ("the swish of −x", "return x * s, vjp", "return x * (1 - s), vjp", "grad-silu"),
     ],
     "autograd.ops.elementwise.log_ndtr": [
-        ("√(2π) dropped", "* (1 / math.sqrt(2 * math.pi))", "", "grad-log_ndtr"),
-        ("a factor 1/2 in the exponent dropped", "-0.5 * x * x", "-x * x", "grad-log_ndtr"),
-        ("not divided by Φ", "- y)", ")", "grad-log_ndtr"),
+        ("√(2/π) dropped", "math.sqrt(2 / math.pi) / ", "1 / ", "grad-log_ndtr"),
+        ("a factor 1/√2 dropped", "x * -math.sqrt(0.5)", "-x", "grad-log_ndtr"),
+        ("the sign of x", "x * -math.sqrt(0.5)", "x * math.sqrt(0.5)", "grad-log_ndtr"),
     ],
     "autograd.ops.elementwise.clip": [
         ("the gradient passes everywhere", "(x >= low) & (x <= high)", "x == x", "grad-clip"),
@@ -113,7 +113,7 @@ MATRICES: Lines = {
          "grad-linear grad-layer-linear"),
         ("the weight's gradient a mean over the batch", ".T, flat)", ".T, flat) / x.shape[0]",
          "grad-linear grad-layer-linear grad-mlp"),
-        ("no bias", "if b is not None", "if b is not None and False", "grad-linear grad-layer-linear"),
+        ("no bias", "y = y + b", "pass", "grad-linear grad-layer-linear"),
     ],
     "autograd.ops.attention.softmax_of": [
         ("over the wrong axis", "axis=-1", "axis=0", "grad-softmax grad-attention", 2),
@@ -230,6 +230,6 @@ SHAPES: Lines = {
         ("a gradient divided by the copies", "(g, None)", "(g * x.size / max(g.size, 1), None)", "grad-broadcast_to"),
     ],
     "autograd.ops.elementwise.astype": [
-        ("halved on the way back", "(g, None)", "(g / 2, None)", "grad-astype"),
+        ("halved on the way back", "(g if is_", "(g / 2 if is_", "grad-astype"),
     ],
 }

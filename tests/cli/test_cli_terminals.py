@@ -156,7 +156,7 @@ def test_a_home_that_cannot_be_written_to_is_no_matter_where_none_is_needed(home
     assert status == 2
     assert err.count(b"\n") == 1
     assert b"set the environment variable DDPM_NP_DATA" in err
-    arguments = given(["evaluate", "{run}", "--what", "samples", "-n", "9", "--quiet", "--json", "e.json"], paths)
+    arguments = given(["evaluate", "{run}", "--what", "samples", "-n", "20", "--quiet", "--json", "e.json"], paths)
     found = run(arguments, tmp_path, **variables)
     assert found[0] == 0
     assert b"the classifier cannot be kept for the next time" in found[2]

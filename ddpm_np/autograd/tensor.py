@@ -174,11 +174,12 @@ class Tensor:
         """Return what is copied and pickled; a tape is neither, as it belongs to one computation."""
         if self.node is not None:
             raise TypeError("a Tensor that was computed cannot be copied or pickled with its tape: take Tensor(x.data)")
-        return {"_data": self._data, "requires_grad": self.requires_grad, "grad": self.grad}
+        return {"_data": self._data, "requires_grad": self.requires_grad, "grad": self.grad,
+                "writes": self.writes}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._data, self.requires_grad, self.grad = state["_data"], state["requires_grad"], state["grad"]
-        self.node = None
+        self.node, self.writes = None, state["writes"]
 
     @property
     def data(self) -> Array:

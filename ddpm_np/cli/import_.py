@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ddpm_np.cli.options import command
+
 EXAMPLES = """examples:
   ddpm-np import ddpm-cifar10-32 --out runs/cifar10        then: ddpm-np train --resume --out runs/cifar10
   ddpm-np import ddpm-church-256 --preset ho256 --dataset folder:PHOTOS --out runs/photos
@@ -32,5 +34,5 @@ def run(args: argparse.Namespace) -> int:
 
     net = import_run(args.folder, args.out, args.preset,
                      lambda recipe: recipe.replace(dataset=args.dataset).with_values(args.values), warn)
-    print(f"{count_parameters(net)[0]:,} parameters; train it with: ddpm-np train --resume --out {args.out}")
+    print(f"{count_parameters(net)[0]:,} parameters; train it with: {command('train', '--resume', '--out', args.out)}")
     return 0

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ddpm_np.cli.options import count, index, seed
+from ddpm_np.cli.options import command, count, index, refuse_without_effect, seed
 
 EXAMPLES = """examples:
   ddpm-np plot schedule --preset cifar10
@@ -21,7 +21,8 @@ EXAMPLES = """examples:
   ddpm-np plot rate-distortion runs/digits         after ddpm-np evaluate (figure 5)
 """
 PRESETS = ("schedule", "forward")
-RUNS = ("loss", "progressive", "latents", "interpolation", "neighbours", "bound", "rate-distortion")
+SAMPLED = ("progressive", "latents", "interpolation", "neighbours")
+RUNS = ("loss", *SAMPLED, "bound", "rate-distortion")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,11 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, nargs="?", help=f"a run's folder, for {', '.join(RUNS)}")
     parser.add_argument("--data-dir", type=Path, metavar="DIR",
                         help="folder with the data set's files (default: download them once)")
-    parser.add_argument("--preset", default="digits", metavar="NAME",
+    parser.add_argument("--dataset", metavar="NAME|folder:PATH|FILE.npz",
+                        help="the data set (default: the preset's, or the one the net was trained on)")
+    parser.add_argument("--preset", metavar="NAME",
                         help=f"{', '.join(PRESETS)}: preset that names the schedule and data set (default: digits)")
-    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of the noise (default: 0)")
+    parser.add_argument("--seed", type=seed, metavar="N", help="seed of the noise (default: 0)")
     parser.add_argument("--steps", type=count, metavar="N", help="sampling steps (default: all T)")
-    parser.add_argument("--images", type=index, nargs=2, default=(0, 1), metavar=("I", "J"),
+    parser.add_argument("--images", type=index, nargs=2, metavar=("I", "J"),
                         help="interpolation: indices of the two images in the data set (default: 0 1)")
     parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"),
                         help="array backend (default: numpy)")
@@ -51,6 +54,11 @@ def run(args: argparse.Namespace) -> int:
     if out.suffix not in (".png", ".svg", ".pdf"):
         raise ValueError(f"--out must end in .png, .svg or .pdf, got {out}")
     out.parent.mkdir(parents=True, exist_ok=True)
+    drawn, data = args.what in SAMPLED, args.what in ("forward", "interpolation", "neighbours")
+    refuse_without_effect(args, {
+        "--preset": args.what in PRESETS, "--dataset": data, "--data-dir": data, "--steps": drawn, "--workers": drawn,
+        "--seed": drawn or args.what == "forward", "--images": args.what == "interpolation"}, f"plot {args.what}")
+    args.preset, args.seed, args.images = args.preset or "digits", args.seed or 0, args.images or (0, 1)
     draw: dict[str, Callable[[argparse.Namespace, Path], None]] = {
         "schedule": _preset, "forward": _preset, "loss": _loss, "progressive": _progressive, "latents": _latents,
         "interpolation": _interpolation, "neighbours": _neighbours, "bound": _bound, "rate-distortion": _bound}
@@ -75,7 +83,7 @@ def _dataset(config: Any, args: argparse.Namespace) -> Any:
     from ddpm_np.progress import warn
 
     shape = (*config.model.size, config.model.in_channels)
-    return open_dataset(config.trained_on, data_dir=args.data_dir, shape=shape, say=warn)
+    return open_dataset(args.dataset or config.trained_on, data_dir=args.data_dir, shape=shape, say=warn)
 
 
 def _loss(args: argparse.Namespace, out: Path) -> None:
@@ -100,9 +108,9 @@ def _progressive(args: argparse.Namespace, out: Path) -> None:
     from ddpm_np.sampling import Sampler
 
     pretrained, sampler = _load(args), Sampler(steps=args.steps)
-    with Progress("sample", len(sampler.visits(pretrained.schedule.T)), quiet=args.quiet) as progress:
+    with Progress("sample", 8 * len(sampler.visits(pretrained.schedule.T)), quiet=args.quiet) as progress:
         seen = progressive_predictions(pretrained, 8, seed=args.seed, sampler=sampler, workers=args.workers,
-                                       on_step=progress.advance)
+                                       on_step=progress.add)
     viz.save_rows(out, seen, [""] * len(seen), ["noise", *[""] * (seen.shape[1] - 2), "image"])
 
 
@@ -151,8 +159,8 @@ def _neighbours(args: argparse.Namespace, out: Path) -> None:
 
     pretrained, sampler = _load(args), Sampler(steps=args.steps)
     dataset = _dataset(pretrained.config, args)
-    with Progress("sample", len(sampler.visits(pretrained.schedule.T)), quiet=args.quiet) as progress:
-        images = sample(pretrained, 8, seed=args.seed, sampler=sampler, workers=args.workers, on_step=progress.advance)
+    with Progress("sample", 8 * len(sampler.visits(pretrained.schedule.T)), quiet=args.quiet) as progress:
+        images = sample(pretrained, 8, seed=args.seed, sampler=sampler, workers=args.workers, on_step=progress.add)
     near = paper_figures.nearest(images, dataset)  # (8, 5)
     rows = np.stack([np.concatenate([image[None], dataset.scaled(index)])
                      for image, index in zip(images, near, strict=True)])
@@ -167,7 +175,7 @@ def _bound(args: argparse.Namespace, out: Path) -> None:
     path = args.folder / FILE
     found = read_evaluation(path)
     if "bits" not in found:
-        raise ValueError(f"{path} has no bits per dimension: run ddpm-np evaluate {args.folder} first")
+        raise ValueError(f"{path} has no bits per dimension: run {command('evaluate', args.folder)} first")
     try:
         result = Likelihood.from_dict(found["bits"])
     except ValueError as error:

@@ -6,7 +6,6 @@ The folder --out gets metrics.jsonl (one record per line), loss.png, samples-STE
 from __future__ import annotations
 
 import argparse
-import shlex
 import signal
 import sys
 import time
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ddpm_np.cli.options import count, seed
+from ddpm_np.cli.options import command, count, refuse_without_effect, seed
 
 EXAMPLES = """examples:
   ddpm-np train                                 the digits, in a few minutes
@@ -54,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from ddpm_np.nn import count_parameters
     from ddpm_np.progress import Progress
 
+    refuse_without_effect(args, {"--override": args.resume}, "a new run")
     run, out = _open(args)
     dataset, settings, first = run.dataset, run.config.training, run.step
     numbers, tensors = count_parameters(run.net.model)
@@ -71,10 +71,10 @@ def run(args: argparse.Namespace) -> int:
           Progress("train", settings.steps, done=first, quiet=args.quiet) as progress):
         for record in run.train(progress.advance, sampling):
             progress.say(f"loss {record.loss:.4f}, {record.images_per_second:.0f} images/s")
-    print(f"{run.step - first:,} steps in {time.perf_counter() - started:.0f} s; images: ddpm-np sample {out}")
+    print(f"{run.step - first:,} steps in {time.perf_counter() - started:.0f} s; images: {command('sample', out)}")
     if interrupt.came:
-        print(f"stopped after step {run.step:,}; resume with: ddpm-np train --resume --out {shlex.quote(str(out))}")
-        return 130
+        print(f"stopped after step {run.step:,}; resume with: {command('train', '--resume', '--out', out)}")
+        return 128 + interrupt.came
     return 0
 
 
@@ -99,15 +99,20 @@ def _open(args: argparse.Namespace) -> tuple[Any, Path]:
 
 
 class FinishTheStep:
-    """A context in which the first Ctrl-C or SIGTERM calls `stop` and sets `came`, and a second one raises.
+    """A context in which the first Ctrl-C or SIGTERM calls `stop`, and a second one raises.
 
     Parameters
     ----------
     stop : callable
         Asks the run to end after the present step.
+
+    Attributes
+    ----------
+    came : int
+        The signal that came; 0 if none did.
     """
 
-    came = False
+    came = 0
 
     def __init__(self, stop: Callable[[], Any]):
         self._stop = stop
@@ -120,9 +125,9 @@ class FinishTheStep:
         for kind, handler in self._before.items():
             signal.signal(kind, handler)
 
-    def _handle(self, *_: Any) -> None:
+    def _handle(self, kind: int, *_: Any) -> None:
         if self.came:
             raise KeyboardInterrupt
-        self.came = True
+        self.came = kind
         self._stop()
         print("\nfinishing the step and saving; Ctrl-C again stops at once", file=sys.stderr)

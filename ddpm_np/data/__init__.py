@@ -14,11 +14,12 @@ from ddpm_np.data.digits import digits
 from ddpm_np.data.errors import DataError
 from ddpm_np.data.files import read_file
 from ddpm_np.data.folder import ImageFolder
+from ddpm_np.data.identity import FILES, FOLDER, identity, located
 from ddpm_np.data.published import PUBLISHED, open_published
 
 __all__ = [
-    "Batches", "DataError", "Dataset", "ImageFolder", "Images", "Prefetched", "digits", "names", "open_dataset",
-    "to_levels",
+    "Batches", "DataError", "Dataset", "ImageFolder", "Images", "Prefetched", "digits", "identity", "located", "names",
+    "open_dataset", "to_levels",
 ]
 
 
@@ -74,11 +75,11 @@ def open_dataset(name: str, *, split: str = "train", data_dir: str | Path | None
         if data_dir is not None and not str(data_dir):
             raise DataError(f"data_dir is empty: name the folder with the files of {name}, or leave it out")
         return open_published(name, split, None if data_dir is None else Path(os.path.expanduser(data_dir)))
-    if name.startswith("folder:"):
+    if name.startswith(FOLDER):
         if shape is None:
             raise DataError("a folder of images needs the shape (H, W, C) to fit them to")
-        return ImageFolder(name.removeprefix("folder:"), shape, say=say)
-    if name.lower().endswith((".npz", ".npy", ".npy.gz")):
+        return ImageFolder(name.removeprefix(FOLDER), shape, say=say)
+    if name.lower().endswith(FILES):
         return read_file(name)
     hint = closest(name, names(), "and folder:PATH, FILE.npz, FILE.npy or FILE.npy.gz")
     raise DataError(f"no data set is called {name!r}: {hint}")

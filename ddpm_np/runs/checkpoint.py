@@ -53,6 +53,8 @@ class Checkpoint:
         The last logged loss; infinite if there is none.
     counts : dict of str to int
         The updates of single parameters by name, of those that were frozen for some; empty if none was.
+    data : dict
+        The `data.identity` of the data that the run is trained on; empty if it is not known.
     """
 
     config: Config
@@ -62,6 +64,7 @@ class Checkpoint:
     tensors: dict[str, np.ndarray]
     loss: float = float("inf")
     counts: dict[str, int] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
 
     def weights(self, which: str) -> dict[str, np.ndarray]:
         """Return the weights of a net by the names that the net itself gives them.
@@ -79,7 +82,8 @@ class Checkpoint:
         return {k.removeprefix(f"{which}/"): v for k, v in self.tensors.items() if k.startswith(f"{which}/")}
 
 
-def save(path: str | Path, trainer: Trainer, config: Config, loss: float = float("inf")) -> None:
+def save(path: str | Path, trainer: Trainer, config: Config, loss: float = float("inf"),
+         data: dict[str, Any] | None = None) -> None:
     """Write a checkpoint of a run; the same run gives the same bytes.
 
     Parameters
@@ -92,6 +96,8 @@ def save(path: str | Path, trainer: Trainer, config: Config, loss: float = float
         Its configuration.
     loss : float
         The last logged loss, by which `keep_last` finds the best checkpoint.
+    data : dict or None
+        The `data.identity` of the run's data.
 
     Raises
     ------
@@ -114,6 +120,8 @@ def save(path: str | Path, trainer: Trainer, config: Config, loss: float = float
         "loss": repr(float(loss)),
         "unlogged": f"{float(to_host(unlogged)).hex()} {float(to_host(norm)).hex()} {count}",
     }
+    if data:
+        metadata["data"] = json.dumps(data, sort_keys=True)
     updates = [int(to_host(count)) for count in trainer.adam.counts]
     own = {name: updates[group] for name, group in zip(names, trainer.adam.groups, strict=True)}
     if set(own.values()) != {int(metadata["updates"])}:  # parameters that were frozen for some updates
@@ -163,7 +171,8 @@ def read(path: str | Path) -> Checkpoint:
         return Checkpoint(config, int(metadata["step"]), int(metadata["updates"]),
                           (float.fromhex(loss), float.fromhex(norm), int(count)), tensors,
                           float(metadata.get("loss", "inf")),
-                          {name: int(count) for name, count in dict(json.loads(metadata.get("counts", "{}"))).items()})
+                          {name: int(count) for name, count in dict(json.loads(metadata.get("counts", "{}"))).items()},
+                          dict(json.loads(metadata.get("data", "{}"))))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} was written by another version of ddpm_np, or by hand ({printable(error)})"
                               ) from error

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ddpm_np.config import Config, TrainingConfig
@@ -50,6 +50,28 @@ def check_data(dataset: Images, config: Config) -> None:
     if config.no_label != largest + 1:
         raise ValueError(f"{dataset.name!r} has labels up to {largest}, so {largest + 1} classes, and the net needs "
                          f"one class more, the unconditional one: --set model.num_classes={largest + 2}")
+
+
+def check_same_data(saved: Mapping[str, Any], now: Mapping[str, Any], dataset: Images) -> None:
+    """Check that a run is resumed on the data that it was trained on.
+
+    Parameters
+    ----------
+    saved, now : mapping
+        The `data.identity` of the data before and now; nothing is checked if the former is empty.
+    dataset : Images
+        The data now, for the message.
+
+    Raises
+    ------
+    ValueError
+        If they differ.
+    """
+    if saved and dict(saved) != dict(now):
+        before, after = saved.get("images"), now["images"]
+        change = f"{before:,} images then, {after:,} now" if before != after else f"other images, though {after:,} again"
+        raise ValueError(f"{dataset.name!r} is not what this run was trained on ({change}): name the same data with "
+                         "--dataset, or go on with these (--override, or override=True in Python)")
 
 
 def empty_classes(dataset: Images, config: Config) -> str | None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ddpm_np.config import Config
-from ddpm_np.data import names
+from ddpm_np.data import located, names
+from ddpm_np.data.identity import FILES, FOLDER
 from ddpm_np.interop import diffusers
 from ddpm_np.models import UNet
 from ddpm_np.runs import checkpoint
@@ -68,9 +69,10 @@ def _imported(source: str | Path, preset: str, change: Callable[[Config], Config
     if net.config.num_classes is not None:
         raise ValueError(f"{source} is a net with labels and without an unconditional class, which training here needs")
     config = change(Config.of_net(net.config, diffusion, preset))
+    config = config.replace(dataset=located(config.training.dataset))
     if (config.model, config.diffusion) != (net.config, diffusion):
         raise ValueError(f"model and diffusion are fixed by {source}: change only values of [training]")
-    dataset, files = config.training.dataset, (".npz", ".npy", ".npy.gz")
-    if not (dataset in names() or dataset.startswith("folder:") or dataset.endswith(files)):
+    dataset = config.training.dataset
+    if not (dataset in names() or dataset.startswith(FOLDER) or dataset.lower().endswith(FILES)):
         raise ValueError(f"no data set is called {dataset!r}: there are {', '.join(names())}, folder:PATH and FILE.npz")
     return net, config

@@ -14,11 +14,12 @@ import numpy as np
 from ddpm_np import viz
 from ddpm_np.backend import get_backend
 from ddpm_np.config import Config, differences
-from ddpm_np.data import Batches, Prefetched, open_dataset
+from ddpm_np.data import Batches, Prefetched, identity, located, open_dataset
 from ddpm_np.models import UNet
 from ddpm_np.runs import checkpoint
 from ddpm_np.runs.checks import (
     check_data,
+    check_same_data,
     check_schedule,
     empty_classes,
     idle_workers,
@@ -110,13 +111,17 @@ class Run:
     """
 
     def __init__(self, config: Config, folder: str | Path, saved: checkpoint.Checkpoint | None, *,
-                 data_dir: str | Path | None, backend: str, workers: int | None, say: Say, lock: FolderLock):
+                 data_dir: str | Path | None, backend: str, workers: int | None, say: Say, lock: FolderLock,
+                 override: bool = False):
         check_schedule(config)
         settings = config.training
         self.config, self.folder, self._say, self._lock = config, Path(folder), say, lock
         self.dataset = open_dataset(settings.dataset, data_dir=data_dir,
                                     shape=(*config.model.size, config.model.in_channels), say=say)
         check_data(self.dataset, config)
+        self._data = identity(self.dataset)
+        if saved is not None and not override:
+            check_same_data(saved.data, self._data, self.dataset)
         for warning in (empty_classes(self.dataset, config), short_schedule(config), slow_average(settings),
                         idle_workers(workers, settings.shards, backend)):
             if warning is not None:
@@ -170,7 +175,7 @@ class Run:
             if checkpoint.holds_run(folder):
                 raise ValueError(f"{folder} already holds a run: resume it (--resume, or Run.resume in Python), or "
                                  "name another folder (--out)")
-            return cls(whole_records(config, say), folder, None, data_dir=data_dir, backend=backend, workers=workers,
+            return cls(_settled(config, say), folder, None, data_dir=data_dir, backend=backend, workers=workers,
                        say=say, lock=lock)
 
     @classmethod
@@ -187,7 +192,7 @@ class Run:
             Returns the configuration to go on with, given the saved one; by default the same. The number of steps may
             change freely: ``Run.resume(folder, lambda saved: saved.replace(steps=2000))``.
         override : bool
-            Whether other values may change as well. The result then differs from that of the original configuration.
+            Whether other values and the data may change as well. The result then differs from that of the original run.
         data_dir, backend, workers, say : optional
             As in `Run`. They may differ from those that the run was started with.
 
@@ -210,13 +215,16 @@ class Run:
         with taken(folder, say) as lock:
             damaged: set[Path] = set()
             saved = checkpoint.newest(folder, lambda error: say(f"skipped: {error}"), damaged.add)
-            config = whole_records(change(saved.config), say)
+            config = _settled(change(saved.config), say)
             changed = differences(saved.config, config)
+            if saved.data:  # the data themselves are compared; their place may change
+                changed = [line for line in changed if not line.startswith("training.dataset:")]
             if changed and not override:
                 raise ValueError(f"the run in {folder} was started with another configuration ({'; '.join(changed)}): "
                                  "resume it without these changes, or allow them (--override, or override=True in "
                                  "Python)")
-            run = cls(config, folder, saved, data_dir=data_dir, backend=backend, workers=workers, say=say, lock=lock)
+            run = cls(config, folder, saved, data_dir=data_dir, backend=backend, workers=workers, say=say, lock=lock,
+                      override=override)
             run._damaged = damaged
             return run
 
@@ -362,7 +370,7 @@ class Run:
         path, busy = checkpoint.path_of(self.folder, self.step), self._lock.busy
         self._lock.busy = True
         try:
-            checkpoint.save(path, self.trainer, self.config, self._loss)
+            checkpoint.save(path, self.trainer, self.config, self._loss, self._data)
             self._damaged.discard(path)
             checkpoint.keep_last(self.folder, self.config.training.keep, path, self._damaged, self._say)
         finally:
@@ -415,3 +423,8 @@ class Run:
             In [−1, 1], float32.
         """
         return sample(self.net, n, **{"workers": self.trainer.workers, **options})
+
+
+def _settled(config: Config, say: Say) -> Config:
+    """Return a configuration as a run keeps it: the data's place absolute, records at whole multiples."""
+    return whole_records(config.replace(dataset=located(config.training.dataset)), say)

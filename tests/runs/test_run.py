@@ -8,6 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ddpm_np import load, sample, viz
 from ddpm_np.cli import main
@@ -17,6 +18,7 @@ from ddpm_np.interop import diffusers
 from ddpm_np.runs import Run, TrainedNet, import_run
 from ddpm_np.runs.checkpoint import CheckpointError, path_of, read
 from ddpm_np.runs.metrics import MetricsLog, read_metrics
+from ddpm_np.runs.sample import NotFiniteError
 from ddpm_np.training.trainer import Record, TrainingDiverged
 
 VALUES = ["T=5", "beta_end=0.6", "channels=8", "groups=4", "model.dropout=0.1", "steps=12", "batch_size=4", "seed=3",
@@ -235,13 +237,13 @@ def test_a_stop_while_samples_are_drawn_leaves_the_picture_out(whole, tmp_path, 
     def sampling(steps):
         def after_step(images):
             seen.append(images)
-            if len(seen) == (1 if at == "the first step of a grid" else steps):
+            if len(seen) == 1 if at == "the first step of a grid" else sum(seen) == steps:
                 run.stop()
 
         yield after_step
 
     assert [record.step for record in run.train(sampling=sampling)] == [2, 4, 6, 7]
-    assert len(seen) == (1 if at == "the first step of a grid" else 5)
+    assert sum(seen) == (2 if at == "the first step of a grid" else 64 * 5)  # two images at a time, as a step takes
     assert not list((tmp_path / "run").glob("samples-*"))
     list(Run.resume(tmp_path / "run", workers=1))
     assert_ends_as(whole, tmp_path / "run")
@@ -257,7 +259,7 @@ def test_progress_is_called_at_every_step(tmp_path):
 
     list(start(tmp_path / "run").train(steps.append, sampling))
     assert steps == list(range(1, 13))
-    assert grids == 2 * [[5, 64, 64, 64, 64, 64]]
+    assert grids == 2 * [[64 * 5, *64 // 2 * 5 * [2]]]  # two images at a time, as a step takes
 
 
 # ------------------------------------------------------------------------------------------------- what is refused
@@ -313,9 +315,10 @@ def test_incompatible_settings_are_refused_before_anything_is_written(tmp_path, 
 def test_warnings_go_to_the_callback_or_are_python_warnings(whole, tmp_path, capsys):
     said = []
     Run.start(small("steps=200", "ema=0.9999"), tmp_path / "one", workers=9, say=said.append)
-    assert len(said) == 2
-    assert said[0].startswith("with ema=0.9999 the average after 200 steps is still 98% initial weights")
-    assert said[1].startswith("9 workers, but a step has only 2 shards")
+    assert len(said) == 3
+    assert said[0].startswith("with T=5 and these β, ᾱ_T is 0.13: x_T still shows the image")
+    assert said[1].startswith("with ema=0.9999 the average after 200 steps is still 98% initial weights")
+    assert said[2].startswith("9 workers, but a step has only 2 shards")
     with pytest.warns(UserWarning, match="9 workers"):
         Run.start(small(), tmp_path / "two", workers=9)
     (tmp_path / LAST).write_bytes((whole / LAST).read_bytes())
@@ -444,3 +447,88 @@ def test_published_weights_are_trained_further(whole, tmp_path):
     assert run.step == 0
     np.testing.assert_allclose(run.sample(2), sample(load(tmp_path / "published"), 2), atol=1e-4)
     assert [record.step for record in run] == [1, 2]
+
+
+# ------------------------------------------------------------------------- what cannot be sampled from, and other data
+
+@pytest.mark.parametrize(("values", "refused"), [
+    (["schedule=jsd"], True), (["schedule=jsd", "predicts=v"], False), (["schedule=jsd", "predicts=x0"], False),
+    (["beta_start=0.9999", "beta_end=0.9999", "T=200"], True),  # ᾱ_T is below the smallest number
+])
+def test_a_net_that_could_not_be_sampled_from_is_refused_before_the_first_step(tmp_path, values, refused):
+    with pytest.raises(ValueError, match="could not be sampled from") if refused else contextlib.nullcontext():
+        run = start(tmp_path / "run", *values, "steps=2")
+    if not refused:
+        list(run)
+        assert np.isfinite(run.sample(1)).all()
+
+
+def test_records_are_whole_multiples(tmp_path):
+    """save_every and sample_every are rounded up, and this is said."""
+    said = []
+    run = start(tmp_path / "run", "log_every=5", "save_every=7", "sample_every=11", "steps=10", say=said.append)
+    assert said == ["sample_every=11 is not a multiple of log_every=5, so it is rounded up to 15",
+                    "save_every=7 is not a multiple of log_every=5, so it is rounded up to 10"]
+    assert (run.config.training.save_every, run.config.training.sample_every) == (10, 15)
+    list(run)
+    again = lambda saved: small("log_every=5", "save_every=7", "sample_every=11", "steps=10")  # noqa: E731
+    assert Run.resume(tmp_path / "run", again, workers=1, say=said.append).step == 10  # the same values, no override
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch):
+    """A file of images in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (9, 8, 8), np.uint8)
+    np.savez("a.npz", images=images)
+    return images
+
+
+def test_a_run_is_resumed_and_evaluated_from_another_folder(pictures, tmp_path, monkeypatch, capsys):
+    """The place of its data is kept as an absolute path."""
+    list(start("run", "dataset=a.npz", "steps=4"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    run = Run.resume("../run", lambda saved: saved.replace(steps=6), workers=1)
+    assert run.config.training.dataset == str(tmp_path / "a.npz")
+    list(run)
+    assert main(["evaluate", "../run", "--images", "3", "--quiet"]) == 0
+    assert main(["plot", "neighbours", "../run", "--steps", "1", "--quiet"]) == 0
+    shutil.move(tmp_path / "a.npz", tmp_path / "b.npz")
+    capsys.readouterr()
+    assert main(["evaluate", "../run", "--images", "3", "--quiet", "--dataset", "../b.npz"]) == 0
+    assert "3 images of b.npz" in capsys.readouterr().out
+    assert Run.resume("../run", lambda saved: saved.replace(dataset="../b.npz"), workers=1).step == 6  # the same data
+
+
+@pytest.mark.parametrize("change", ["size", "content"])
+def test_a_run_is_not_resumed_on_other_data(pictures, change):
+    list(start("run", "dataset=a.npz", "steps=4"))
+    np.savez("a.npz", images=pictures[:7] if change == "size" else pictures[::-1])
+    words = "9 images then, 7 now" if change == "size" else "other images, though 9 again"
+    with pytest.raises(ValueError, match=rf"'a.npz' is not what this run was trained on \({words}\)"):
+        Run.resume("run", workers=1)
+    assert Run.resume("run", workers=1, override=True).step == 4
+
+
+def test_other_files_in_a_folder_are_other_data(pictures, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for i, image in enumerate(pictures):
+        Image.fromarray(image).save(tmp_path / "photos" / f"{i}.png")
+    list(start("run", "dataset=folder:photos", "steps=4"))
+    assert Run.resume("run", workers=1).dataset.name == f"folder:{tmp_path / 'photos'}"
+    (tmp_path / "photos" / "3.png").unlink()
+    with pytest.raises(ValueError, match="9 images then, 8 now"):
+        Run.resume("run", workers=1)
+
+
+def test_images_that_are_not_finite_do_not_end_a_run(tmp_path, monkeypatch):
+    """The picture is left out, and this is said."""
+    def overflow(*args, **options):
+        raise NotFiniteError("the images are not finite numbers: check the weights and settings")
+
+    said = []
+    monkeypatch.setattr("ddpm_np.runs.pictures.sample", overflow)
+    assert [record.step for record in start(tmp_path / "run", say=said.append)][-1] == 12
+    assert said == 2 * ["no picture is drawn after this step: the images are not finite numbers: check the weights and "
+                        "settings"]

@@ -64,7 +64,7 @@ def test_reverse_has_these_defaults_and_is_frozen():
     assert {option: getattr(reverse, option) for option in OF_REVERSE} == {o: DEFAULTS[o] for o in OF_REVERSE}
     with pytest.raises(FrozenInstanceError):
         reverse.clip = True
-    with pytest.raises(ValueError, match="predicts must be one of eps, x0, mean, v, got 'noise'"):
+    with pytest.raises(ValueError, match="predicts must be one of 'eps', 'x0', 'mean', 'v', got 'noise'"):
         Reverse(schedule, np.sin, "noise")
 
 

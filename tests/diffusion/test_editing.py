@@ -124,7 +124,7 @@ def test_interpolation_keeps_the_dtype_and_takes_any_fraction():
     with pytest.raises(ValueError, match=r"expected y_0 of shape \(2, 2, 1\), got \(2, 1, 1\)"):
         next(interpolate(reverse, x_0, y_0[:, :1], 3, [0.5], z, z, None))
     for t in (-1, 5):
-        with pytest.raises(ValueError, match=f"the depth t must be from 0 to T = 4, got {t}"):
+        with pytest.raises(ValueError, match=f"the depth t must be from 0 to 4, got {t}"):
             next(interpolate(reverse, x_0, y_0, t, [0.5], z, z, None))
 
 

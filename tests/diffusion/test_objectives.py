@@ -321,5 +321,5 @@ def test_every_objective_keeps_the_dtype_and_takes_images_with_a_gradient(loss):
                 assert leaf.grad.dtype == dtype
             else:  # the noise itself, asked of a net that gives arrays
                 assert (loss, predicts) == (simple_loss, "eps")
-    with pytest.raises(ValueError, match="predicts must be one of eps, x0, mean, v, got 'score'"):
+    with pytest.raises(ValueError, match="predicts must be one of 'eps', 'x0', 'mean', 'v', got 'score'"):
         loss(LINEAR, net, x, t, z, predicts="score")

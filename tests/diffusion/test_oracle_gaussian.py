@@ -300,7 +300,7 @@ def test_oracle_functions_are_finite_far_from_the_data(data):
     (lambda: KINDS[0].eps(np.zeros((2, 3)), np.array([1, 5])), "t counts from 1 to T = 4, got values from 1 to 5"),
     (lambda: Gaussian(SHORT, 0.0, 0.0).log_q(np.zeros((1, 3)), np.array([0])), "t counts from 1 to T = 4"),
     (lambda: KINDS[0].ancestral_end([0, 0, 1, -2, 1]), "a variance must be at least 0, got -2.0"),
-    (lambda: KINDS[0].ddim_end(1.5), r"eta must be from 0 .* to 1 .*, got 1.5"),
+    (lambda: KINDS[0].ddim_end(1.5), r"eta must be from 0 to 1, got 1.5"),
     (lambda: KINDS[0].ddim_end(0.0, []), r"timesteps must be ints that descend within 4..1, got \[\]"),
     (lambda: KINDS[0].ddim_end(0.0, [5, 1]), r"timesteps must be ints that descend within 4..1, got \[5, 1\]"),
     (lambda: KINDS[0].ddim_closed_form([2, 2]), r"timesteps must be ints that descend within 4..1, got \[2, 2\]"),

@@ -283,7 +283,7 @@ def test_unknown_predictions_and_wrong_shapes_are_refused():
     x, t = np.zeros((2, 3, 3, 1)), np.array([1, 2])
     for make in (lambda: Reverse(LINEAR, lambda x, t: x, "noise"),
                  lambda: replace(Reverse(LINEAR, lambda x, t: x), predicts="noise")):
-        with pytest.raises(ValueError, match="predicts must be one of eps, x0, mean, v, got 'noise'"):
+        with pytest.raises(ValueError, match="predicts must be one of 'eps', 'x0', 'mean', 'v', got 'noise'"):
             make()
     for function in FUNCTIONS:
         for bad in (np.zeros((2, 3, 3, 2)), np.zeros((2, 3, 3)), np.zeros((2, 1, 1, 1))):

@@ -151,7 +151,7 @@ def test_invalid_betas_are_refused(bad, words):
 
 
 def test_a_schedule_has_at_least_one_step():
-    with pytest.raises(ValueError, match="at least 1, got 0"):
+    with pytest.raises(ValueError, match="T must be from 1 to 1,000,000, got 0"):
         linear_schedule(0)
 
 

@@ -191,9 +191,9 @@ def test_untrainable_data_is_refused():
         (lambda: train_classifier(toy(), toy(shape=(8, 8, 3))), ValueError, "its images or labels are of another kind"),
         (lambda: train_classifier(toy(), toy(classes=4)), ValueError, "its images or labels are of another kind"),
         (lambda: train_classifier(toy(shape=(4, 8, 1))), ValueError, r"each at least 8, got \(4, 8\)"),
-        (lambda: train_classifier(toy(), steps=0), ValueError, "must be positive, got 0, 128 and 0.002"),
-        (lambda: train_classifier(toy(), batch_size=0), ValueError, "must be positive"),
-        (lambda: train_classifier(toy(), learning_rate=np.nan), ValueError, "must be positive"),
+        (lambda: train_classifier(toy(), steps=0), ValueError, "steps must be at least 1, got 0"),
+        (lambda: train_classifier(toy(), batch_size=0), ValueError, "batch_size must be at least 1, got 0"),
+        (lambda: train_classifier(toy(), learning_rate=np.nan), ValueError, "learning_rate must be positive, got nan"),
     ]:
         with pytest.raises(kind, match=message) as caught:
             call()

@@ -32,10 +32,10 @@ def result(model):
 
 def test_likelihood_terms_are_those_of_the_bound(result):
     generator, found = result
-    index = np.random.default_rng(0).permutation(1797)[:7]
+    index = np.sort(np.random.default_rng(0).permutation(1797)[:7])
     parts = []
     for first in range(0, 7, 3):
-        rows = np.sort(index[first:first + 3])
+        rows = index[first:first + 3]
         x_0 = digits().scaled(rows)
         noises = np.stack([generator.backend.normal(0, "evaluate", t, first, len(rows), (8, 8, 1), "float32")
                            for t in range(T + 1)])
@@ -64,5 +64,5 @@ def test_a_result_states_its_settings_and_round_trips_through_json(result):
 
 @pytest.mark.parametrize("count", [0, 1798])
 def test_more_images_than_the_data_set_has_are_refused(result, count):
-    with pytest.raises(ValueError, match=f"from 1 to 1,797, the size of .digits., got {count}"):
+    with pytest.raises(ValueError, match=f"images must be from 1 to 1,797, got {count}: 'digits' has no more"):
         likelihood(result[0], digits(), count)

@@ -291,8 +291,8 @@ def test_a_net_without_learned_beta_has_its_variances_drawn(mixture, tmp_path):
 
 
 @pytest.mark.parametrize(("arguments", "said"), [
-    (["--T", "1"], "T must be from 2 to 1000, the steps of the paper's schedule, got 1"), (["--T", "1001"], "got 1001"),
-    (["--steps", "0"], "steps must be at least 1, got 0"), (["--seed", "-1"], "seed must be an int from 0"),
+    (["--T", "1"], "T must be from 2 to 1,000, got 1: the chain takes some of the 1,000 steps of the paper's schedule"),
+    (["--T", "1001"], "got 1001"),
     (["--out", "{file}"], "Not a directory"), (["--out", "{file}/deep"], "Not a directory")])
 def test_wrong_arguments_are_one_line_and_status_2(arguments, said, tmp_path, capsys):
     file = tmp_path / "a file"

@@ -65,6 +65,7 @@ def _modules() -> dict[str, ModuleType]:
     cupy.__getattr__ = _look_up("cupy", signatures.MODULE)
     modules["cupyx.scipy.special"].__getattr__ = _look_up("cupyx.scipy.special", signatures.SPECIAL)
     modules["cupy.cuda.runtime"].getDeviceCount = lambda: 1
+    modules["cupy.cuda.runtime"].memGetInfo = lambda: (16 * 10**9, 16 * 10**9)
     return modules
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ddpm_np.arguments import one_of
 from ddpm_np.backend import Array, Ints, of
 from ddpm_np.diffusion.bound import prior_kl, vlb_term
 from ddpm_np.diffusion.forward import q_sample
@@ -110,9 +111,8 @@ def target(schedule: Schedule, x_0: Array, x_t: Array, t: Ints, noise: Array, pr
         return x_0
     if predicts == "mean":
         return posterior_mean(schedule, x_0, x_t, t)
-    if predicts == "v":
-        return velocity(schedule, x_0, t, noise)
-    raise ValueError(f"predicts must be one of {', '.join(PREDICTS)}, got {predicts!r}")
+    one_of("predicts", predicts, PREDICTS)
+    return velocity(schedule, x_0, t, noise)
 
 
 def bound_loss(schedule: Schedule, model: Denoiser, x_0: Array, t: Ints, noise: Array, *, predicts: str = "eps",
@@ -264,6 +264,5 @@ def min_snr_weight(schedule: Schedule, t: Ints, x: Array, gamma: float = 5.0, pr
         return 1.0 / xp.clip(snr / gamma, 1.0, math.inf)
     if predicts == "x0":
         return xp.clip(snr, 0.0, gamma)
-    if predicts == "v":
-        return xp.clip(snr, 0.0, gamma) / (snr + 1.0)
-    raise ValueError(f"predicts must be one of eps, x0, v, got {predicts!r}")
+    one_of("predicts", predicts, ("eps", "x0", "v"))
+    return xp.clip(snr, 0.0, gamma) / (snr + 1.0)

@@ -136,7 +136,7 @@ def test_min_snr_weights_at_zero_snr_and_of_unsupported_predictions():
     assert_close(min_snr_weight(s, t, x, predicts="x0"), np.array([0.0, 1.0]), 1e-14)
     assert_close(min_snr_weight(s, t, x, predicts="v"), np.array([0.0, 0.5]), 1e-14)
     for predicts in ("mean", "score"):
-        with pytest.raises(ValueError, match=f"predicts must be one of eps, x0, v, got '{predicts}'"):
+        with pytest.raises(ValueError, match=f"predicts must be one of 'eps', 'x0', 'v', got '{predicts}'"):
             min_snr_weight(s, t, x, predicts=predicts)
 
 

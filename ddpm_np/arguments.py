@@ -113,6 +113,46 @@ def described(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
+def sides(name: str, value: Any, least: int = 1, advice: str = "") -> int | tuple[int, int]:
+    """Return an image's size after checking it.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name, for the message.
+    value : object
+        One side, or (H, W).
+    least : int
+        The smallest side.
+    advice : str
+        What to do, added to the message.
+
+    Returns
+    -------
+    int or tuple of int
+        The size.
+
+    Raises
+    ------
+    TypeError
+        If a side is not an int.
+    ValueError
+        If a side is too small, or there are not two.
+
+    Examples
+    --------
+    >>> sides("image_size", [8, 16])
+    (8, 16)
+    """
+    if not isinstance(value, Iterable) or isinstance(value, str):
+        return count(name, value, least, None, advice)
+    given = tuple(value)
+    if len(given) != 2:
+        raise ValueError(f"{name} must be one side or (H, W), got {given}")
+    return count(f"the height in {name}", given[0], least, None, advice), count(
+        f"the width in {name}", given[1], least, None, advice)
+
+
 def seed(value: Any, name: str = "seed") -> int:
     """Return a seed after checking that it is an int from 0 to 2⁶⁴ − 1.
 

@@ -72,6 +72,7 @@ class Dataset:
     levels: int = 256
 
     def __post_init__(self) -> None:
+        arguments.count("levels", self.levels, 2, 256)
         images = self.images
         if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4:
             array = isinstance(images, np.ndarray)
@@ -133,13 +134,14 @@ def to_levels(images: Any, levels: int = 256) -> np.ndarray:
     Raises
     ------
     ValueError
-        If a number is nan.
+        If a number is nan, or `levels` is not from 2 to 256, as bytes can have.
 
     Examples
     --------
     >>> to_levels([-1.0, 0.1, 2.0])
     array([  0, 140, 255], dtype=uint8)
     """
+    arguments.count("levels", levels, 2, 256)
     x = np.asarray(images, dtype=np.float64)
     if np.isnan(x).any():
         raise ValueError("the images are not finite numbers: check the net that they come from")

@@ -229,6 +229,7 @@ def ddim(reverse: Reverse, x_T: Array, steps: Sequence[int], noise_at: NoiseAt |
     ...     print(s, x.round(12))
     0 [[1.]]
     """
+    arguments.number("eta", eta, least=0, most=1)
     if eta > 0 and noise_at is None:
         raise ValueError(f"eta = {eta} needs noise_at, t -> standard normal numbers of x's shape")
     x = x_T

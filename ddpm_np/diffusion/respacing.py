@@ -58,6 +58,7 @@ def timesteps(T: int, n: int, spacing: str = "trailing") -> list[int]:
     ([1000, 667, 334, 1], [1000, 445, 112, 1])
     """
     arguments.one_of("spacing", spacing, SPACINGS)
+    T = arguments.count("T", T)
     n = arguments.count("the number of steps", n, 1, T)
     if spacing == "leading":
         return [1 + i * (T // n) for i in reversed(range(n))]

@@ -95,6 +95,8 @@ def train_classifier(dataset: Images, held_out: Images | None = None, *, steps: 
     if steps is not None:
         arguments.count("steps", steps)
     arguments.count("batch_size", batch_size)
+    if workers is not None:
+        arguments.count("workers", workers)
     arguments.number("learning_rate", learning_rate, above=0)
     steps = steps or max(200, 3 * len(index) // batch_size)
 

@@ -14,9 +14,11 @@ from scipy.linalg import eigh, svdvals
 from scipy.spatial.distance import cdist
 from scipy.special import rel_entr
 
+from ddpm_np import arguments
 from ddpm_np.backend import Array
 from ddpm_np.parallel.threads import default_workers, map_in_order
 
+_MORE = "choose another, or draw more images"
 _ROWS = 1000  # rows of a pairwise table held at a time
 
 
@@ -141,8 +143,7 @@ def fid(x: Array, y: Array, generator: np.random.Generator, resamples: int = 50)
     (4.1, True, 'bootstrap of 50')
     """
     x, y = _pair(x, y)
-    if resamples < 2:
-        raise ValueError(f"resamples must be at least 2, got {resamples}: a spread needs two")
+    arguments.count("resamples", resamples, 2, advice="a spread needs two")
 
     def distance(places: tuple[Any, Any]) -> float:
         chosen = (x[places[0]], y[places[1]])
@@ -242,9 +243,9 @@ def kid(x: Array, y: Array, generator: np.random.Generator, subset_size: int = 1
     """
     x, y = _pair(x, y)
     least = min(len(x), len(y))
-    if not 2 <= subset_size <= least // 2:
-        raise ValueError(f"subset_size must be from 2 to half of the smaller set, {least // 2}, got {subset_size}: "
-                         "choose another, or draw more images")
+    if least < 4:
+        raise ValueError(f"two subsets of 2 images need 4, got {least}: {_MORE}")
+    arguments.count("subset_size", subset_size, 2, least // 2, _MORE)
     count = least // subset_size
     places = [generator.permutation(len(z))[: count * subset_size].reshape(count, subset_size) for z in (x, y)]
     pairs = list(zip(*places, strict=True))
@@ -287,9 +288,9 @@ def inception_score(p: Array, generator: np.random.Generator, splits: int = 10) 
     (1.24, True)
     """
     p = _checked("p", p)
-    if splits < 2 or len(p) < 2 * splits:
-        raise ValueError(f"splits must be from 2 to half of the {len(p)} images, got {splits}: choose another, or draw "
-                         "more images")
+    if len(p) < 4:
+        raise ValueError(f"two splits of 2 images need 4, got {len(p)}: {_MORE}")
+    arguments.count("splits", splits, 2, len(p) // 2, _MORE)
     if p.min() < 0 or np.abs(p.sum(axis=1) - 1).max() > 1e-6:
         raise ValueError(f"rows of p must be probabilities that sum to 1, got sums from {p.sum(axis=1).min():.6g} to "
                          f"{p.sum(axis=1).max():.6g}: give softmax outputs in float64")
@@ -338,9 +339,7 @@ def precision_recall(x: Array, y: Array, k: int = 3) -> tuple[Estimate, Estimate
     (1.0, 0.6)
     """
     x, y = _pair(x, y)
-    if not 1 <= k < min(len(x), len(y)):
-        raise ValueError(f"k must be at least 1 and below the size of the smaller set, {min(len(x), len(y))}, got {k}: "
-                         "choose another, or draw more images")
+    arguments.count("k", k, 1, min(len(x), len(y)) - 1, _MORE)
     radii_x, radii_y = _radii(x, k), _radii(y, k)  # (N,), (M,)
 
     def covered(part: slice) -> tuple[np.ndarray, np.ndarray]:

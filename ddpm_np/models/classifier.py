@@ -49,9 +49,7 @@ class ClassifierConfig:
 
     def __post_init__(self) -> None:
         size = self.image_size
-        object.__setattr__(self, "image_size", size if isinstance(size, int) else tuple(size))
-        if len(self.size) != 2 or min(self.size) < 8:
-            raise ValueError(f"image_size must be one side or (H, W), each at least 8, got {size}: enlarge the images")
+        object.__setattr__(self, "image_size", arguments.sides("image_size", size, 8, "enlarge the images"))
         for name, least in (("in_channels", 1), ("classes", 2), ("channels", 1), ("features", 1), ("groups", 1)):
             arguments.count(name, getattr(self, name), least)
         for width in self.widths:

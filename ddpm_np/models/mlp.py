@@ -51,6 +51,7 @@ class MLPConfig:
         for name in ("dim", "width", "depth", "outputs"):
             if getattr(self, name) is not None:
                 arguments.count(name, getattr(self, name))
+        arguments.count("time_dim", self.time_dim)
         if self.time_dim % 2 or self.time_dim < 4:
             raise ValueError(f"time_dim must be even and at least 4, got {self.time_dim}")
         arguments.number("input_scale", self.input_scale, above=0)

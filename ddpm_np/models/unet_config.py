@@ -76,14 +76,13 @@ class UNetConfig:
 
     def __post_init__(self) -> None:
         size = self.image_size
-        object.__setattr__(self, "image_size", size if isinstance(size, int) else tuple(size))
+        object.__setattr__(self, "image_size", arguments.sides("image_size", size))
         object.__setattr__(self, "channel_multipliers", tuple(
             int(m) if m == int(m) else m for m in self.channel_multipliers))
         object.__setattr__(self, "attention_resolutions", tuple(self.attention_resolutions))
-        if len(self.size) != 2:
-            raise ValueError(f"image_size must be one side or (H, W), got {size}")
         counts = {name: getattr(self, name) for name in (
-            "in_channels", "blocks_per_level", "groups", "heads", "out_channels", "num_classes", "head_dim")}
+            "in_channels", "channels", "blocks_per_level", "groups", "heads", "out_channels", "num_classes",
+            "head_dim")}
         for name, given in counts.items():
             if given is not None:
                 arguments.count(name, given)

@@ -137,6 +137,7 @@ class Attention(Module):
 
     def __init__(self, channels: int, groups: int = 32, eps: float = 1e-6, heads: int = 1) -> None:
         arguments.count("heads", heads)
+        arguments.count("channels", channels)
         if channels % heads:
             raise ValueError(f"{channels} channels do not divide into {heads} heads: choose heads that divide them")
         self.group_norm = GroupNorm(channels, groups, eps)

@@ -69,7 +69,7 @@ def check_same_data(saved: Mapping[str, Any], now: Mapping[str, Any], dataset: I
     """
     if saved and dict(saved) != dict(now):
         before, after = saved.get("images"), now["images"]
-        change = f"{before:,} images then, {after:,} now" if before != after else f"other images, though {after:,} again"
+        change = f"{before:,} images then, {after:,} now" if before != after else f"other images, again {after:,}"
         raise ValueError(f"{dataset.name!r} is not what this run was trained on ({change}): name the same data with "
                          "--dataset, or go on with these (--override, or override=True in Python)")
 

@@ -36,6 +36,7 @@ from ddpm_np.toys.data import Toy
 from ddpm_np.training.trainer import Record, Trainer
 
 NATS = math.log(2)  # nats in a bit
+_STEPS = "the chain takes some of the 1,000 steps of the paper's schedule"
 
 
 def toy_schedule(T: int = 100) -> Schedule:
@@ -64,7 +65,7 @@ def toy_schedule(T: int = 100) -> Schedule:
     >>> bool(abs(s.alpha_bar[50] - linear_schedule(1000).alpha_bar[500]) < 1e-15)
     True
     """
-    arguments.count("T", T, 2, 1000, "the chain takes some of the 1,000 steps of the paper's schedule")
+    arguments.count("T", T, 2, 1000, _STEPS)
     schedule = linear_schedule(1000)
     return respace(Reverse(schedule, lambda x, t: x), timesteps(1000, T)).schedule
 
@@ -105,6 +106,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("steps", "batch"):
             arguments.count(name, getattr(self, name))
+        arguments.count("T", self.T, 2, 1000, _STEPS)
         arguments.seed(self.seed)
         arguments.number("lr", self.lr, above=0)
         arguments.number("ema", self.ema, least=0, most=1)

@@ -505,7 +505,7 @@ def test_a_run_is_resumed_and_evaluated_from_another_folder(pictures, tmp_path, 
 def test_a_run_is_not_resumed_on_other_data(pictures, change):
     list(start("run", "dataset=a.npz", "steps=4"))
     np.savez("a.npz", images=pictures[:7] if change == "size" else pictures[::-1])
-    words = "9 images then, 7 now" if change == "size" else "other images, though 9 again"
+    words = "9 images then, 7 now" if change == "size" else "other images, again 9"
     with pytest.raises(ValueError, match=rf"'a.npz' is not what this run was trained on \({words}\)"):
         Run.resume("run", workers=1)
     assert Run.resume("run", workers=1, override=True).step == 4

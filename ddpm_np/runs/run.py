@@ -72,6 +72,8 @@ class Run:
         Called with each warning, a line of text; a damaged checkpoint that is skipped is one.
     lock : FolderLock
         The lock of the folder.
+    override : bool
+        Whether other data than those of the saved state are allowed.
 
     Attributes
     ----------

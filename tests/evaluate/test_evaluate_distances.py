@@ -287,8 +287,8 @@ def test_invalid_numbers_of_subsets_are_refused():
     p = np.full((12, 2), 0.5)
     for call, message in [
         (lambda: fid(x, x, generator(), resamples=1), "resamples must be at least 2, got 1"),
-        (lambda: kid(x, x, generator(), 7), "subset_size must be from 2 to half of the smaller set, 6, got 7"),
-        (lambda: kid(x, x[:5], generator(), 1), "subset_size must be from 2 to half of the smaller set, 2, got 1"),
+        (lambda: kid(x, x, generator(), 7), "subset_size must be from 2 to 6, got 7"),
+        (lambda: kid(x, x[:5], generator(), 1), "subset_size must be from 2 to 2, got 1"),
         (lambda: precision_recall(x, x[:3], 3), "below the size of the smaller set, 3, got 3: choose another"),
         (lambda: precision_recall(x, x, 0), "k must be at least 1"),
         (lambda: inception_score(p, generator(), 7), "splits must be from 2 to half of the 12 images, got 7"),

@@ -190,7 +190,7 @@ def test_untrainable_data_is_refused():
         (lambda: train_classifier(dataclasses.replace(toy(), labels=np.arange(30) - 1)), ValueError, "the label -1"),
         (lambda: train_classifier(toy(), toy(shape=(8, 8, 3))), ValueError, "its images or labels are of another kind"),
         (lambda: train_classifier(toy(), toy(classes=4)), ValueError, "its images or labels are of another kind"),
-        (lambda: train_classifier(toy(shape=(4, 8, 1))), ValueError, "the height in image_size must be at least 8, got 4"),
+        (lambda: train_classifier(toy(shape=(4, 8, 1))), ValueError, "the height in image_size must be at"),
         (lambda: train_classifier(toy(), steps=0), ValueError, "steps must be at least 1, got 0"),
         (lambda: train_classifier(toy(), batch_size=0), ValueError, "batch_size must be at least 1, got 0"),
         (lambda: train_classifier(toy(), learning_rate=np.nan), ValueError, "learning_rate must be positive, got nan"),
@@ -288,7 +288,8 @@ def test_a_classifier_is_trained_once_for_its_data(tmp_path, monkeypatch):
     (path,) = (tmp_path / "classifiers").iterdir()
     assert path.name == (f"folder-some-where-{first.training.data}-{classifiers.fingerprint(test)}"
                          "-v1.safetensors")
-    others = [toy(seed=2), toy(31), toy(classes=2), toy(shape=(8, 16, 1)), dataclasses.replace(data, levels=200)]
+    half = dataclasses.replace(data, images=data.images // 2, levels=128)
+    others = [toy(seed=2), toy(31), toy(classes=2), toy(shape=(8, 16, 1)), half]
     assert len({classifier_features(other, folder=tmp_path / "b").training.data for other in [data, *others]}) == 6
     assert calls == [test, *[None] * 6]
     assert classifier_features(data).training.held_out == 6  # of its own: another classifier

@@ -67,7 +67,8 @@ def test_an_image_gets_the_same_bits_in_any_batch():
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    ({"image_size": 7}, "image_size must be at least 8, got 7"), ({"image_size": (8, 4)}, "the width in image_size must be at least 8, got 4"),
+    ({"image_size": 7}, "image_size must be at least 8, got 7"),
+    ({"image_size": (8, 4)}, "the width in image_size must be at least 8, got 4"),
     ({"image_size": (8, 8, 1)}, "one side or"), ({"classes": 1}, "classes must be at least 2, got 1"),
     ({"in_channels": 0}, "in_channels must be at least 1"), ({"channels": 12}, "12 channels do not divide into 8"),
     ({"features": 60}, "60 channels do not divide into 8 groups: change"), ({"groups": 0}, "groups must be")])

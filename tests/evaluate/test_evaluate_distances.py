@@ -290,7 +290,7 @@ def test_invalid_numbers_of_subsets_are_refused():
         (lambda: kid(x, x, generator(), 7), "subset_size must be from 2 to 6, got 7"),
         (lambda: kid(x, x[:5], generator(), 1), "subset_size must be from 2 to 2, got 1"),
         (lambda: precision_recall(x, x[:3], 3), "k must be from 1 to 2, got 3: choose another"),
-        (lambda: precision_recall(x, x, 0), "k must be at least 1"),
+        (lambda: precision_recall(x, x, 0), "k must be from 1 to 11, got 0"),
         (lambda: inception_score(p, generator(), 7), "splits must be from 2 to 6, got 7"),
         (lambda: inception_score(p, generator(), 1), "splits must be from 2 to half of the 12 images, got 1"),
         (lambda: inception_score(2 * p, generator(), 2), "probabilities that sum to 1, got sums from 2 to 2: give"),

@@ -292,7 +292,7 @@ def test_invalid_numbers_of_subsets_are_refused():
         (lambda: precision_recall(x, x[:3], 3), "k must be from 1 to 2, got 3: choose another"),
         (lambda: precision_recall(x, x, 0), "k must be from 1 to 11, got 0"),
         (lambda: inception_score(p, generator(), 7), "splits must be from 2 to 6, got 7"),
-        (lambda: inception_score(p, generator(), 1), "splits must be from 2 to half of the 12 images, got 1"),
+        (lambda: inception_score(p, generator(), 1), "splits must be from 2 to 6, got 1"),
         (lambda: inception_score(2 * p, generator(), 2), "probabilities that sum to 1, got sums from 2 to 2: give"),
         (lambda: inception_score(p * [3, -1], generator(), 2), "rows of p must be probabilities"),
         (lambda: inception_score(p[:1], generator(), 2), r"p must be of shape \(N, F\), N at least 2, got \(1, 2\)"),

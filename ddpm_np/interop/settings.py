@@ -62,7 +62,8 @@ def unet_config(found: Mapping[str, Any], image_size: int | tuple[int, int] | No
                          "not supported")
     size = theirs["sample_size"] if image_size is None else image_size
     if size is None:
-        raise ValueError("sample_size is not given: pass image_size")
+        raise ValueError('sample_size is not given: add the side of the images to config.json ("sample_size": 32), or '
+                         "in Python call load_unet(folder, image_size=32)")
     size = tuple(size) if isinstance(size, (list, tuple)) else size
     _sizes("sample_size", sides := size if isinstance(size, tuple) else (size,))
     if theirs["time_embedding_dim"] not in (None, 4 * widths[0]):

@@ -234,7 +234,7 @@ def test_missing_keys_take_the_librarys_defaults():
     ({"downsample_type": "resnet"}, "downsample_type"), ({"mid_block_type": None}, "mid_block_type"),
     ({"class_embed_type": "timestep"}, "class_embed_type"), ({"downsample_padding": 2}, "downsample_padding 2"),
     ({"attn_norm_num_groups": 8}, "attn_norm_num_groups 8"), ({"new_key": 3}, "'new_key'"),
-    ({"time_embedding_dim": 64}, "time_embedding_dim 64"), ({"sample_size": None}, "pass image_size"),
+    ({"time_embedding_dim": 64}, "time_embedding_dim 64"), ({"sample_size": None}, "add the side of"),
     ({"up_block_types": ["UpBlock2D"] * 4}, "up_block_types"), ({"block_out_channels": [128, 256]}, "one length"),
     ({"block_out_channels": [128, "256", 256, 256]}, "block_out_channels must be whole"),
     ({"block_out_channels": 128}, "lists of one length"), ({"in_channels": "3"}, "in_channels must be"),

@@ -12,7 +12,6 @@ import numpy as np
 from ddpm_np import arguments
 
 
-@functools.cache
 def philox_key(seed: int, purpose: str) -> tuple[int, int]:
     """Return the 2×64-bit Philox key of a seed and a purpose.
 
@@ -32,7 +31,12 @@ def philox_key(seed: int, purpose: str) -> tuple[int, int]:
     ValueError
         If the seed is not such an int.
     """
-    return arguments.seed(seed), int.from_bytes(hashlib.blake2b(purpose.encode(), digest_size=8).digest(), "little")
+    return arguments.seed(seed), _word_of(purpose)
+
+
+@functools.cache
+def _word_of(purpose: str) -> int:
+    return int.from_bytes(hashlib.blake2b(purpose.encode(), digest_size=8).digest(), "little")
 
 
 _PHILOX_M = (0xD2E7470EE14C6C93, 0xCA5A826395121157)  # Salmon et al. 2011, table 2

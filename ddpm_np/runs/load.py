@@ -13,7 +13,7 @@ from ddpm_np import diffusion
 from ddpm_np.config import Config
 from ddpm_np.interop import diffusers
 from ddpm_np.models import UNet
-from ddpm_np.runs import checkpoint
+from ddpm_np.runs import checkpoint, history
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,13 @@ def load(path: str | Path, *, dtype: str = "float32", backend: str = "numpy",
     >>> images = sample(load("runs/digits"), n=16)        # doctest: +SKIP
     """
     path = Path(path)
-    if diffusers.is_folder(path) and not checkpoint.holds_run(path):
+    if diffusers.is_folder(path) and not history.holds_run(path):
         net, settings = diffusers.load_pipeline(path, dtype=dtype, backend=backend)
         config = Config.of_net(net.config, settings)
         return TrainedNet(config, settings.build(), net, SimpleNamespace(model=net), 0, None)
     if path.is_file() and path.name in diffusers.FILES:
         raise ValueError(f"{path} is one file of a diffusers folder: name the folder, {path.parent}")
-    saved = checkpoint.newest(path, say) if path.is_dir() else checkpoint.read(path)
+    saved = history.newest(path, say) if path.is_dir() else checkpoint.read(path)
     nets = {which: UNet(saved.config.model, dtype=dtype, backend=backend, weights=saved.weights(which))
             for which in ("model", "ema")}
     return TrainedNet(saved.config, saved.config.diffusion.build(), nets["model"], SimpleNamespace(model=nets["ema"]),

@@ -12,7 +12,7 @@ from ddpm_np.data import located, names
 from ddpm_np.data.identity import FILES, FOLDER
 from ddpm_np.interop import diffusers
 from ddpm_np.models import UNet
-from ddpm_np.runs import checkpoint
+from ddpm_np.runs import checkpoint, history
 from ddpm_np.runs.lock import taken
 from ddpm_np.training.trainer import Trainer
 
@@ -53,12 +53,12 @@ def import_run(source: str | Path, folder: str | Path, preset: str = "cifar10",
         If a file of the source is missing.
     """
     with taken(folder, say) as lock:
-        if checkpoint.holds_run(folder):
+        if history.holds_run(folder):
             raise ValueError(f"{folder} already holds a run: name another folder")
         if diffusers.is_folder(folder):
             raise ValueError(f"{folder} is a diffusers folder: name another one for the run")
         net, config = _imported(source, preset, change)
-        checkpoint.save(checkpoint.path_of(folder, 0), Trainer(net, config.diffusion.build()), config)
+        checkpoint.save(history.path_of(folder, 0), Trainer(net, config.diffusion.build()), config)
         lock.release()
     return net
 

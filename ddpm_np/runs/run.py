@@ -16,7 +16,7 @@ from ddpm_np.backend import get_backend
 from ddpm_np.config import Config, differences
 from ddpm_np.data import Batches, Prefetched, identity, located, open_dataset
 from ddpm_np.models import UNet
-from ddpm_np.runs import checkpoint
+from ddpm_np.runs import checkpoint, history
 from ddpm_np.runs.checks import (
     check_data,
     check_same_data,
@@ -174,7 +174,7 @@ class Run:
             `Run`.
         """
         with taken(folder, say) as lock:
-            if checkpoint.holds_run(folder):
+            if history.holds_run(folder):
                 raise ValueError(f"{folder} already holds a run: resume it (--resume, or Run.resume in Python), or "
                                  "name another folder (--out)")
             return cls(_settled(config, say), folder, None, data_dir=data_dir, backend=backend, workers=workers,
@@ -216,7 +216,7 @@ class Run:
             raise checkpoint.no_checkpoint("in", folder)
         with taken(folder, say) as lock:
             damaged: set[Path] = set()
-            saved = checkpoint.newest(folder, lambda error: say(f"skipped: {error}"), damaged.add)
+            saved = history.newest(folder, lambda error: say(f"skipped: {error}"), damaged.add)
             config = _settled(change(saved.config), say)
             changed = differences(saved.config, config)
             if saved.data:  # the data themselves are compared; their place may change
@@ -317,7 +317,7 @@ class Run:
                     self._hold()
                     self._lock.busy = True
             if self.step >= settings.steps:
-                self._ended = set(checkpoint.listed(self.folder))
+                self._ended = set(history.listed(self.folder))
                 self._lock.release()
         finally:
             self._stop = self._lock.busy = False
@@ -369,12 +369,12 @@ class Run:
         """
         self._check_between_steps()
         self._hold()
-        path, busy = checkpoint.path_of(self.folder, self.step), self._lock.busy
+        path, busy = history.path_of(self.folder, self.step), self._lock.busy
         self._lock.busy = True
         try:
             checkpoint.save(path, self.trainer, self.config, self._loss, self._data)
             self._damaged.discard(path)
-            checkpoint.keep_last(self.folder, self.config.training.keep, path, self._damaged, self._say)
+            history.keep_last(self.folder, self.config.training.keep, path, self._damaged, self._say)
         finally:
             self._lock.busy = busy
         return path
@@ -397,7 +397,7 @@ class Run:
         if self._ended is not None:
             self._lock.take(self._say)
             self._lock.confirm()
-            if self._ended >= set(checkpoint.listed(self.folder)):
+            if self._ended >= set(history.listed(self.folder)):
                 return
             self.close()
         raise RuntimeError(f"this run no longer writes in {self.folder}: it was closed, or another one went on there: "

@@ -24,7 +24,7 @@ from ddpm_np.data import Batches, digits
 from ddpm_np.diffusion import linear_schedule, simple_loss
 from ddpm_np.models import UNet, UNetConfig
 from ddpm_np.nn import Dropout
-from ddpm_np.runs import checkpoint
+from ddpm_np.runs import checkpoint, history
 from ddpm_np.training.trainer import Trainer
 
 SMALL = UNetConfig(8, 1, 8, (1, 2), 2, (4,), dropout=0.1, groups=4, heads=2)
@@ -338,4 +338,4 @@ def test_the_trainer_and_the_command_line_enable_recomputation(tmp_path, monkeyp
     arguments = ["train", "--steps", "1", "--batch-size", "2", "--quiet", "--out", str(out)]
     assert cli.main([*arguments, *(word for value in small for word in ("--set", value))]) == 0
     assert runs.count("forward") == 1 + recompute
-    assert checkpoint.newest(out).config.training.recompute == recompute
+    assert history.newest(out).config.training.recompute == recompute

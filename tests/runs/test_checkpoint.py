@@ -18,7 +18,7 @@ import pytest
 from ddpm_np import storage
 from ddpm_np.config import Config
 from ddpm_np.models import UNet, UNetConfig
-from ddpm_np.runs import checkpoint
+from ddpm_np.runs import checkpoint, history
 from ddpm_np.runs.checkpoint import CheckpointError
 from ddpm_np.training.trainer import Trainer
 
@@ -130,11 +130,11 @@ def test_whichever_call_of_a_save_fails_the_old_or_the_new_one_is_there(tmp_path
         with pytest.MonkeyPatch.context() as patch:
             disk = Disk(patch, k, how)
             with contextlib.suppress(OSError, Killed):
-                checkpoint.save(checkpoint.path_of(folder, 2), trainer_2, config)
+                checkpoint.save(history.path_of(folder, 2), trainer_2, config)
         if disk.calls < k:
             break  # the save makes fewer calls than that
         try:
-            found = checkpoint.newest(folder)
+            found = history.newest(folder)
         except FileNotFoundError:
             assert not older
             outcomes.add(0)
@@ -143,7 +143,7 @@ def test_whichever_call_of_a_save_fails_the_old_or_the_new_one_is_there(tmp_path
         outcomes.add(found.step)
         if how != "kill":
             assert not list(folder.glob(".*")), "a failed save leaves nothing behind"
-        checkpoint.keep_last(folder, 3, checkpoint.path_of(folder, found.step))
+        history.keep_last(folder, 3, history.path_of(folder, found.step))
         assert not list(folder.glob(".*")), "the next one clears up after a kill"
     assert k > 20  # one a tensor, and flush, sync, rename, sync of the folder
     assert outcomes == ({1, 2} if older else {0, 2})
@@ -320,8 +320,8 @@ def test_keep_last_keeps_the_best_checkpoint_too(tmp_path):
     config, trainer = tiny()
     for step, loss in ((1, 0.5), (2, 0.1), (3, 0.4), (4, 0.3), (5, 0.2)):
         trainer.steps = step
-        checkpoint.save(checkpoint.path_of(tmp_path, step), trainer, config, loss)
-    checkpoint.keep_last(tmp_path, 2, checkpoint.path_of(tmp_path, 5))
+        checkpoint.save(history.path_of(tmp_path, step), trainer, config, loss)
+    history.keep_last(tmp_path, 2, history.path_of(tmp_path, 5))
     assert sorted(int(path.name[11:19]) for path in tmp_path.glob("*")) == [2, 4, 5]
 
 

@@ -11,8 +11,9 @@ from test_checkpoint import tiny
 
 from ddpm_np import load
 from ddpm_np.config import Config
-from ddpm_np.runs import Run, checkpoint
-from ddpm_np.runs.checkpoint import CheckpointError, path_of
+from ddpm_np.runs import Run, checkpoint, history
+from ddpm_np.runs.checkpoint import CheckpointError
+from ddpm_np.runs.history import path_of
 
 
 @pytest.fixture(scope="module")
@@ -65,21 +66,21 @@ def test_what_cannot_be_read_takes_no_place_and_what_was_saved_stays(folder, how
     """Damage above and below the new checkpoint, as of a machine that lost its power."""
     for step in (5, 4, 7, 99):
         damage(path_of(folder, step), how)
-    checkpoint.keep_last(folder, count, path_of(folder, 6))
+    history.keep_last(folder, count, path_of(folder, 6))
     readable = [2, 6] if count == 1 else [2, 3, 6]
     gone = {4, 5} if how in ("cut", "empty") else set()  # files of lower steps
     assert steps(folder) == sorted({*readable, 4, 5, 7, 99} - gone)
-    assert checkpoint.newest(folder).step == 6
+    assert history.newest(folder).step == 6
 
 
 def test_a_checkpoint_known_to_be_damaged_takes_no_place(folder):
     damage(path_of(folder, 5), "flipped")  # its header and its size are right
     passed = []
     damage(path_of(folder, 6), "cut")
-    assert checkpoint.newest(folder, passed=passed.append).step == 4
+    assert history.newest(folder, passed=passed.append).step == 4
     assert passed == [path_of(folder, 6), path_of(folder, 5)]
     save(path_of(folder, 7))
-    checkpoint.keep_last(folder, 2, path_of(folder, 7), passed)
+    history.keep_last(folder, 2, path_of(folder, 7), passed)
     assert steps(folder) == [2, 4, 7]
 
 
@@ -88,8 +89,8 @@ def test_numbers_order_checkpoints_and_other_names_are_left_alone(folder):
     for step in (99_999_999, 100_000_000):
         save(path_of(folder, step))
     shutil.copy(path_of(folder, 1), folder / "checkpoint-best.safetensors")
-    assert checkpoint.newest(folder).step == 100_000_000
-    checkpoint.keep_last(folder, 1, path_of(folder, 100_000_000))
+    assert history.newest(folder).step == 100_000_000
+    history.keep_last(folder, 1, path_of(folder, 100_000_000))
     assert sorted(path.name for path in folder.iterdir()) == [
         path_of(folder, 2).name, path_of(folder, 100_000_000).name, "checkpoint-best.safetensors"]
 
@@ -97,9 +98,9 @@ def test_numbers_order_checkpoints_and_other_names_are_left_alone(folder):
 def test_a_copy_under_a_higher_step_is_not_the_newest(folder):
     said = []
     shutil.copy(path_of(folder, 3), path_of(folder, 50))
-    assert checkpoint.newest(folder, said.append).step == 6
+    assert history.newest(folder, said.append).step == 6
     assert said == [f"{path_of(folder, 50)} is the checkpoint of step 3: rename it to {path_of('', 3)}"]
-    checkpoint.keep_last(folder, 1, path_of(folder, 6))
+    history.keep_last(folder, 1, path_of(folder, 6))
     assert steps(folder) == [2, 6, 50]
 
 
@@ -113,7 +114,7 @@ def test_what_cannot_be_read_is_passed_over_and_said(folder, how, words):
     for step in range(1, 6):
         damage(path_of(folder, step), how)
     with pytest.raises(CheckpointError, match="none of the 6 checkpoints"):
-        checkpoint.newest(folder)
+        history.newest(folder)
 
 
 def test_a_checkpoint_without_permission_is_passed_over_and_stays(folder, monkeypatch):
@@ -126,17 +127,17 @@ def test_a_checkpoint_without_permission_is_passed_over_and_stays(folder, monkey
     monkeypatch.setattr(checkpoint, "open", refuse, raising=False)
     path_of(folder, 6).unlink()
     said = []
-    assert checkpoint.newest(folder, said.append).step == 4
+    assert history.newest(folder, said.append).step == 4
     assert said == [f"{path_of(folder, 5)} cannot be read ({os.strerror(13)}): use another checkpoint"]
     save(path_of(folder, 7))
-    checkpoint.keep_last(folder, 1, path_of(folder, 7))
+    history.keep_last(folder, 1, path_of(folder, 7))
     assert steps(folder) == [2, 5, 7]
 
 
 def test_nothing_is_deleted_if_what_was_saved_cannot_be_read(folder):
     said = []
     damage(path_of(folder, 6), "cut")
-    checkpoint.keep_last(folder, 1, path_of(folder, 6), say=said.append)
+    history.keep_last(folder, 1, path_of(folder, 6), say=said.append)
     assert steps(folder) == [1, 2, 3, 4, 5, 6]
     assert len(said) == 1
     assert said[0].startswith(f"{path_of(folder, 6)} was written but cannot be read, so older checkpoints are not")
@@ -157,8 +158,8 @@ def test_a_reader_beside_a_run_that_keeps_one_finds_the_next(folder, monkeypatch
             Path(path).unlink()
         return read(path)
 
-    monkeypatch.setattr(checkpoint, "read", late)
-    assert checkpoint.newest(folder, said.append).step == 6
+    monkeypatch.setattr(history, "read", late)
+    assert history.newest(folder, said.append).step == 6
     assert len(said) == 5
     assert all(line.endswith("was deleted by a training run before it was read") for line in said)
 
@@ -170,7 +171,7 @@ def test_a_file_that_cannot_be_deleted_is_said_and_ends_nothing(folder, monkeypa
     monkeypatch.setattr(Path, "unlink", refuse)
     (folder / ".loss.png.00aa00aa.tmp").write_bytes(b"")
     said = []
-    checkpoint.keep_last(folder, 3, path_of(folder, 6), say=said.append)
+    history.keep_last(folder, 3, path_of(folder, 6), say=said.append)
     assert [line.partition(" ")[0] for line in said] == [
         f"{folder / '.loss.png.00aa00aa.tmp'},", str(path_of(folder, 3)), str(path_of(folder, 1))]
     assert all(f"cannot be deleted ({os.strerror(13)}): delete it yourself" in line for line in said)
@@ -193,4 +194,4 @@ def test_a_resumed_run_passes_its_damaged_checkpoints_and_keeps_its_own(tmp_path
             assert checkpoint.read(path_of(tmp_path, record.step)).step == record.step
     assert [line.partition(": ")[0] for line in said] == ["skipped", "skipped"]
     assert load(tmp_path, say=said.append).step == 8
-    assert {8, 90, 91} <= {int(path.name[11:19]) for path in tmp_path.glob(checkpoint.PATTERN)}
+    assert {8, 90, 91} <= {int(path.name[11:19]) for path in tmp_path.glob(history.PATTERN)}

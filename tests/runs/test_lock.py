@@ -19,7 +19,7 @@ from ddpm_np.cli import main
 from ddpm_np.config import Config
 from ddpm_np.interop import diffusers
 from ddpm_np.runs import Run, import_run
-from ddpm_np.runs.checkpoint import path_of
+from ddpm_np.runs.history import path_of
 from ddpm_np.runs.lock import NAME, FolderInUse, FolderLock
 from ddpm_np.runs.metrics import read_metrics
 

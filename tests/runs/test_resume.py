@@ -20,7 +20,7 @@ from ddpm_np.config import Config, differences
 from ddpm_np.data import Batches, digits
 from ddpm_np.diffusion import simple_loss
 from ddpm_np.models import UNet, UNetConfig
-from ddpm_np.runs import checkpoint
+from ddpm_np.runs import checkpoint, history
 from ddpm_np.training.trainer import Trainer, TrainingDiverged
 
 KILLS = int(os.environ.get("DDPM_NP_KILLS", "2"))  # of each signal; more are tried by hand, see docs/design
@@ -133,7 +133,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(uninterrupted, tmp_path, kind):
         if status == 0:
             continue  # it had ended before
         assert status == (128 + signal.SIGTERM if kind == signal.SIGTERM else -signal.SIGKILL)
-        resume = ["--resume"] if list(folder.glob(checkpoint.PATTERN)) else []  # none saved yet: from the start
+        resume = ["--resume"] if list(folder.glob(history.PATTERN)) else []  # none saved yet: from the start
         assert main([*ARGUMENTS, "--out", str(folder), *resume, "--workers", str(1 + i % 2)]) == 0
         name = "checkpoint-00000060.safetensors"
         assert (folder / name).read_bytes() == (uninterrupted / name).read_bytes()
@@ -157,10 +157,10 @@ def test_a_damaged_checkpoint_is_skipped_with_a_warning(uninterrupted, tmp_path,
     with pytest.warns(UserWarning, match="checkpoint-00000080"):
         assert load(folder).step == 61
     assert checkpoint.read(folder / "checkpoint-00000061.safetensors").step == 61
-    for path in folder.glob(checkpoint.PATTERN):
+    for path in folder.glob(history.PATTERN):
         path.write_bytes(b"cut")
     with pytest.raises(checkpoint.CheckpointError, match="none of the 3 checkpoints"):
-        checkpoint.newest(folder)
+        history.newest(folder)
 
 
 def test_another_configuration_is_refused_or_overridden(uninterrupted, tmp_path, capsys):
@@ -201,5 +201,5 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_is_whole(uninterrupted,
     assert done.stderr == (f"ddpm-np: error: {folder / 'checkpoint-00000062.safetensors'}: File too large: this is the "
                            "limit of a file's size here (ulimit -f, or the file system): raise it, or name another "
                            "folder\n")
-    assert checkpoint.newest(folder).step == 60
+    assert history.newest(folder).step == 60
     assert not list(folder.glob(".*"))

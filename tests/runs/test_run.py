@@ -16,7 +16,8 @@ from ddpm_np.config import Config
 from ddpm_np.diffusion import simple_loss
 from ddpm_np.interop import diffusers
 from ddpm_np.runs import Run, TrainedNet, import_run
-from ddpm_np.runs.checkpoint import CheckpointError, path_of, read
+from ddpm_np.runs.checkpoint import CheckpointError, read
+from ddpm_np.runs.history import path_of
 from ddpm_np.runs.metrics import MetricsLog, read_metrics
 from ddpm_np.runs.sample import NotFiniteError
 from ddpm_np.training.trainer import Record, TrainingDiverged

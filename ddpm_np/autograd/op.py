@@ -182,7 +182,7 @@ class Op:
         writes = _writes(y, tensors) if self.linear else [0]  # only linear ops return views
         if not is_recording() or not any(x.requires_grad for x in tensors):
             return Tensor.from_op(y, None, writes)
-        captured = () if self.linear else (*(x.writes for x in tensors), writes)  # a linear vjp needs no numbers
+        captured = [] if self.linear else [x.writes for x in tensors] + [writes]  # a linear vjp needs no numbers
         return Tensor.from_op(y, Node(self.name, map(edge_of, inputs), vjp, y, captured), writes)
 
     def _with_shapes(self, arrays: Sequence[Any], message: str) -> str:

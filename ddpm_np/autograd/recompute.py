@@ -112,7 +112,7 @@ class _Segment(Node):
         return last.release()
 
 
-def _seen_between(before: Sequence[Node | None], last: Node) -> tuple[tuple[Writes, int], ...]:
+def _seen_between(before: Sequence[Node | None], last: Node) -> list[tuple[Writes, int]]:
     """Return what the nodes of a segment's first run have `seen`: those from `last` back to the nodes of its inputs."""
     met, nodes = {id(node) for node in before}, [last]
     seen: dict[int, tuple[Writes, int]] = {}
@@ -123,4 +123,4 @@ def _seen_between(before: Sequence[Node | None], last: Node) -> tuple[tuple[Writ
         met.add(id(node))
         seen.update((id(count), (count, value)) for count, value in node.seen)
         nodes += [edge for edge in node.edges or () if isinstance(edge, Node)]
-    return tuple(seen.values())
+    return list(seen.values())

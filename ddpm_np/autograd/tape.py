@@ -44,7 +44,7 @@ class Node:
     def __init__(self, name: str, edges: Iterable[Edge], vjp: Vjp, output: Array,
                  writes: Iterable[Writes] = ()) -> None:
         self.name = name
-        self.seen: tuple[tuple[Writes, int], ...] = tuple((count, count[0]) for count in writes)
+        self.seen: list[tuple[Writes, int]] = [(count, count[0]) for count in writes]
         self.edges: tuple[Edge, ...] | None = tuple(edges)
         self.vjp: Vjp | None = vjp
         self.shape, self.dtype = output.shape, output.dtype

@@ -17,6 +17,7 @@ from ddpm_np.nn.init import Initialiser
 from ddpm_np.nn.parts import parts_in, replaced
 from ddpm_np.parallel.contents import held_by
 
+_SETTINGS = frozenset((bool, int, float, str, type(None)))  # types that hold no part
 _MOST = 10_000  # objects that are looked into for parts that are not found
 
 
@@ -64,7 +65,10 @@ class Module:
             If a part is the value of a dict's key that is neither a str nor an int.
         """
         for name, value in vars(self).items():
-            if isinstance(value, (Module, Tensor, Parameter)):
+            kind = type(value)
+            if kind in _SETTINGS:
+                continue
+            if kind is Tensor or isinstance(value, (Module, Tensor, Parameter)):
                 if _is_part(value):
                     yield name, value
             elif isinstance(value, (list, tuple, dict)):
@@ -116,22 +120,9 @@ class Module:
 
     def _named(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
         """Yield (dotted name, Tensor or Parameter), each part once under its first name."""
-        seen, names = {id(self)}, set()
-
-        def below(module: Module, prefix: str) -> Iterator[tuple[str, Any]]:
-            for name, part in module.children():
-                if id(part) in seen:
-                    continue
-                seen.add(id(part))
-                if isinstance(part, Module):
-                    yield from below(part, f"{prefix}{name}.")
-                    continue
-                if prefix + name in names:
-                    raise ValueError(f"two parameters are called {prefix + name}: rename an attribute or a dict's key")
-                names.add(prefix + name)
-                yield prefix + name, part
-
-        yield from below(self, prefix)
+        found: dict[str, Any] = {}
+        _collect(self, prefix, {id(self)}, found)
+        return iter(found.items())
 
     def parameters(self) -> list[Tensor]:
         """Return all parameters, in the order of `named_parameters`.
@@ -339,9 +330,26 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} does not define __call__")
 
 
+def _collect(module: Module, prefix: str, seen: set[int], found: dict[str, Any]) -> None:
+    """Add a module's parameters to those found; not a closure, whose cycle would keep a dropped net in memory."""
+    for name, part in module.children():
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        full = prefix + name
+        if isinstance(part, Module):
+            _collect(part, f"{full}.", seen, found)
+        elif full in found:
+            raise ValueError(f"two parameters are called {full}: rename an attribute or a dict's key")
+        else:
+            found[full] = part
+
+
 def _is_part(value: Any) -> bool:
     """Return whether a value is a part of a module: a Module, a Parameter, or a Tensor that no op has computed."""
-    return isinstance(value, (Module, Parameter)) or (isinstance(value, Tensor) and value.node is None)
+    if isinstance(value, Tensor):
+        return value.node is None
+    return isinstance(value, (Module, Parameter))
 
 
 def _hidden_in(value: Any, found: set[int]) -> Iterator[Any]:

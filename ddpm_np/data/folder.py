@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ddpm_np.arguments import count
 from ddpm_np.data.dataset import scale
 from ddpm_np.data.errors import DataError, one_line
 from ddpm_np.data.pictures import read_image, suffixes
@@ -59,6 +60,7 @@ class ImageFolder:
                             "the current one")
         self.folder, self.shape = Path(os.path.expanduser(folder)), shape
         self.name = f"folder:{folder}"
+        count("threads", threads, 1, 1000)
         if shape[2] not in (1, 3):
             raise DataError(f"a folder gives images of 1 or 3 channels, but the net takes {shape[2]}")
         if not os.path.isdir(self.folder):

@@ -55,6 +55,7 @@ def ddim_sigma(schedule: Schedule, t: Ints, t_prev: Ints, eta: float, x: Array) 
     >>> (sigma**2 * 256).round(12)
     array([[63.]])
     """
+    arguments.number("eta", eta, least=0, most=1)
     now, then = (schedule.at(i, like=x, dtype="float64") for i in (t, t_prev))
     ratio = now.alpha_bar / then.alpha_bar  # (N, 1, …)
     xp = of(ratio)

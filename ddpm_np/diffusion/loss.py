@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ddpm_np.arguments import one_of
+from ddpm_np.arguments import number, one_of
 from ddpm_np.backend import Array, Ints, of
 from ddpm_np.diffusion.bound import prior_kl, vlb_term
 from ddpm_np.diffusion.forward import q_sample
@@ -199,6 +199,7 @@ def hybrid_loss(schedule: Schedule, model: Denoiser, x_0: Array, t: Ints, noise:
     -----
     Equation (16) of Nichol & Dhariwal (2021). Verified by ``ddpm-np check --equation hybrid``.
     """
+    number("weight", weight, least=0)
     x_t = q_sample(schedule, x_0, t, noise)  # (N, …)
     output = model(x_t, t)
     prediction, second = split_output(output, x_t)
@@ -256,6 +257,7 @@ def min_snr_weight(schedule: Schedule, t: Ints, x: Array, gamma: float = 5.0, pr
     >>> min_snr_weight(schedule, np.array([1, 2]), np.zeros((2, 1)), gamma=3.0).round(6)
     array([0.333333, 1.      ])
     """
+    number("gamma", gamma, above=0)
     k = schedule.at(t, like=x, least=1)
     ratio = k.alpha_bar / k.one_minus_alpha_bar  # (N, 1, …)
     xp = of(ratio)

@@ -53,7 +53,7 @@ def forward_memory(config: UNetConfig) -> ForwardMemory:
     """Measure the memory of a forward pass: one and four images on the CPU in float32, every allocation counted.
 
     The kernels' working memory does not grow with every image, so that an image of a large batch needs less than a
-    quarter of what four need: the result is an upper bound.
+    quarter of what four need: the result is what a pass takes or more, to a few per cent.
 
     Parameters
     ----------

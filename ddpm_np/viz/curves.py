@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ddpm_np.arguments import count
 from ddpm_np.diffusion import Schedule
 from ddpm_np.viz.figure import new_figure, save_figure, set_log_scale
 
@@ -120,6 +121,7 @@ def plot_rate_distortion(path: str | Path, rate: Sequence[float], distortion: Se
     title : str
         Title of the plot.
     """
+    count("levels", levels, 2)
     figure, axes = new_figure(1, 3, figsize=(13, 4), dpi=110)
     T = len(rate) - 1
     time = T - np.arange(T + 1)  # entry t: the receiver has x_t at time T − t

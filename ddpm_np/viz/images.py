@@ -106,6 +106,7 @@ def save_images(path: str | Path, images: Array, columns: int | None = None, siz
     """
     from PIL import Image
 
+    count("size", size)
     picture = grid(images, columns)
     picture = picture[:, :, 0] if picture.shape[2] == 1 else picture
     height, width = picture.shape[:2]
@@ -133,6 +134,8 @@ def plot_forward(path: str | Path, schedule: Schedule, dataset: Images, rows: in
     seed : int
         Seed of the noise.
     """
+    count("rows", rows, 1, 1000)
+    count("columns", columns, 1, 1000)
     t = np.linspace(0, schedule.T, columns).round().astype(np.int64)  # (columns,)
     index = np.linspace(0, len(dataset) - 1, rows).astype(np.int64)
     x_0 = dataset.scaled(index)  # (rows, H, W, C)

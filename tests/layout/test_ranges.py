@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,9 +27,10 @@ from ddpm_np.runs.sample import progressive_predictions, sample
 from ddpm_np.sampling import ImageGenerator, ImageNoise, Sampler, predictor
 from ddpm_np.toys import Settings, mixture, moons, swiss_roll, toy_schedule
 from ddpm_np.training import EMA, Adam, Trainer, gradient_of_batch
-from ddpm_np.viz import grid
+from ddpm_np.viz import grid, plot_forward, plot_rate_distortion, save_images
 
 X, T = np.zeros((2, 8, 8, 1), np.float32), 4
+TIMES = np.array([1, 3])
 SCHEDULE = diffusion.linear_schedule(T)
 REVERSE = diffusion.Reverse(SCHEDULE, model)
 FEW = np.random.default_rng(0).uniform(-1, 1, (40, 8, 8, 1)).astype(np.float32)
@@ -43,6 +46,19 @@ def last(chain):
 def call(function, *given, **options):
     """Return a function of the options that are tried, which replace those given."""
     return lambda **tried: function(*given, **{**options, **tried})
+
+
+def in_a_folder(function, name, *given, **options):
+    """The same for a function that writes a file, into a folder that is deleted."""
+    def write(**tried):
+        with tempfile.TemporaryDirectory() as folder:
+            function(Path(folder, name), *given, **{**options, **tried})
+
+    return write
+
+
+def two_outputs(x, t):
+    return np.concatenate([x, x], axis=-1)
 
 
 def noise_at(t, *rest):
@@ -125,6 +141,14 @@ CALLS = {
     **{function.__name__: (call(function, n=2, seed=0), {"n": INDEX, "seed": SEED})
        for function in (mixture, moons, swiss_roll)},
     "grid": (call(grid, FEW), {"columns": COUNT, "gap": INDEX}),
+    "save_images": (in_a_folder(save_images, "a.png", FEW), {"columns": COUNT, "size": COUNT}),
+    "plot_forward": (in_a_folder(plot_forward, "a.png", SCHEDULE, digits()), {
+        "rows": COUNT, "columns": COUNT, "seed": SEED}),
+    "plot_rate_distortion": (in_a_folder(plot_rate_distortion, "a.png", [3, 2, 1.0, 0.5, 0], [0, 0.1, 0.2, 0.3, 0.4],
+                                         levels=17, title="a"), {"levels": COUNT}),
+    "min_snr_weight": (call(diffusion.min_snr_weight, SCHEDULE, TIMES, X), {"gamma": POSITIVE}),
+    "hybrid_loss": (call(diffusion.hybrid_loss, SCHEDULE, two_outputs, X, TIMES, X), {"weight": "at least 0"}),
+    "ddim_sigma": (call(diffusion.ddim_sigma, SCHEDULE, TIMES, TIMES - 1, x=X, eta=0.5), {"eta": FRACTION}),
 }
 WRONG = {
     SEED: (-1, 2**64, 1.5, "1", True, np.nan), COUNT: (0, -1, 1.5, "3", True, 2**70),
@@ -134,10 +158,9 @@ WRONG = {
 # not counts: results, not arguments; or checked by their own tests
 EXEMPT = {
     "Received", "TrainedNet", "Estimate", "Figure", "Training", "Report", "Result", "Gaussian", "Trajectory", "Run",
-    "langevin_step", "guided", "hybrid_loss", "bound_loss", "vlb", "vlb_term", "vlb_terms", "send", "min_snr_weight",
-    "ddim_sigma", "ddim_step", "interpolate", "annealed_langevin", "respace", "decoder_log_likelihood", "adam_step",
-    "clip_grad_norm", "classifier_features", "Dropout", "fan_average_uniform", "ones", "zeros", "Toy",
-    "images_at_a_time", "plot_bound", "plot_rate_distortion", "plot_forward", "save_images", "ImageFolder",
+    "langevin_step", "guided", "bound_loss", "vlb", "vlb_term", "vlb_terms", "send", "ddim_step", "interpolate",
+    "annealed_langevin", "respace", "decoder_log_likelihood", "adam_step", "clip_grad_norm", "classifier_features",
+    "Dropout", "fan_average_uniform", "ones", "zeros", "Toy", "images_at_a_time", "plot_bound", "ImageFolder",
     "judge", "run",
 }
 

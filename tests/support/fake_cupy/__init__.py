@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from fake_cupy import array, device, functions, signatures, ufuncs
+from fake_cupy import array, device, formulas, functions, signatures, ufuncs
 from fake_cupy.device import DuplicateIndices, HiddenTransfer, counts
 
 __all__ = ["DuplicateIndices", "HiddenTransfer", "counts", "installed"]
@@ -38,6 +38,8 @@ def _look_up(module: str, record: dict[str, Any]) -> Any:
                 return signatures.checked(name, parameters, functions.TABLE[name])
             if name in record["others"]:
                 return functions.TABLE[name]
+        if name in ("ElementwiseKernel", "ReductionKernel") and module == "cupy":
+            return getattr(formulas, name)
         if name in record["dtypes"]:
             return getattr(np, name)
         if name in record["constants"]:
@@ -53,7 +55,8 @@ def _look_up(module: str, record: dict[str, Any]) -> Any:
 
 def _modules() -> dict[str, ModuleType]:
     """The pretend modules by name."""
-    names = ("cupy", "cupy.cuda", "cupy.cuda.runtime", "cupyx", "cupyx.scipy", "cupyx.scipy.special")
+    names = ("cupy", "cupy.cuda", "cupy.cuda.runtime", "cupy.lib", "cupy.lib.stride_tricks", "cupyx", "cupyx.scipy",
+             "cupyx.scipy.special")
     modules = {name: ModuleType(name, "A strict fake for tests.") for name in names}
     for name, module in modules.items():
         parent, _, child = name.rpartition(".")
@@ -63,6 +66,7 @@ def _modules() -> dict[str, ModuleType]:
     cupy.__version__ = signatures.VERSION
     cupy.ndarray = array.ndarray
     cupy.__getattr__ = _look_up("cupy", signatures.MODULE)
+    modules["cupy.lib.stride_tricks"].as_strided = functions.as_strided
     modules["cupyx.scipy.special"].__getattr__ = _look_up("cupyx.scipy.special", signatures.SPECIAL)
     modules["cupy.cuda.runtime"].getDeviceCount = lambda: 1
     modules["cupy.cuda.runtime"].memGetInfo = lambda: (16 * 10**9, 16 * 10**9)

@@ -212,6 +212,24 @@ def array(obj: Any, dtype: Any = None, copy: Any = True, order: str = "K", subok
     return wrap(np.array(result._a, copy=None, ndmin=ndmin))
 
 
+def as_strided(x: ndarray, shape: Any = None, strides: Any = None) -> ndarray:
+    """A view with these strides, which must stay inside the memory that `x` is a view of."""
+    _check_arrays("as_strided", x)
+    start, shape, strides = x._a.__array_interface__["data"][0], tuple(shape), tuple(strides)
+    reach = [(n - 1) * stride for n, stride in zip(shape, strides, strict=True)]
+    low, high = np.lib.array_utils.byte_bounds(_owner(x._a))
+    first, last = start + sum(min(r, 0) for r in reach), start + sum(max(r, 0) for r in reach) + x.itemsize
+    if 0 not in shape and not (low <= first and last <= high):
+        raise IndexError(f"as_strided beyond the array's memory: shape {shape}, strides {strides}")
+    return wrap(np.lib.stride_tricks.as_strided(x._a, shape, strides))
+
+
+def _owner(a: np.ndarray) -> np.ndarray:
+    while isinstance(a.base, np.ndarray):
+        a = a.base
+    return a
+
+
 def get_array_module(*args: Any) -> Any:
     import cupy  # the pretend one, while it is installed
 

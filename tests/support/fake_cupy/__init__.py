@@ -69,6 +69,7 @@ def _modules() -> dict[str, ModuleType]:
     modules["cupy.lib.stride_tricks"].as_strided = functions.as_strided
     modules["cupyx.scipy.special"].__getattr__ = _look_up("cupyx.scipy.special", signatures.SPECIAL)
     modules["cupy.cuda.runtime"].getDeviceCount = lambda: 1
+    modules["cupy.cuda.runtime"].getDevice = lambda: 0
     modules["cupy.cuda.runtime"].memGetInfo = lambda: (16 * 10**9, 16 * 10**9)
     return modules
 

@@ -22,9 +22,10 @@ from fake_cupy import array, formulas, functions, ufuncs
 import ddpm_np
 from ddpm_np import cli
 from ddpm_np.autograd import ops
-from ddpm_np.backend import get_backend
+from ddpm_np.backend import Backend, get_backend
 from ddpm_np.formulas import Formula, Sum, _elementwise, _reduction
 from ddpm_np.sampling.samplers import SAMPLERS
+from ddpm_np.training.fused_update import fused_update
 
 LOOSE = 1e-2  # calls are collected here; tests/backend/test_device.py holds the values
 SUMS = {"sum", "prod", "max", "min", "amax", "amin", "all", "any"}  # those whose dtype CuPy looks up in a table
@@ -224,10 +225,21 @@ def computations(folder: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
         yield f"{name} of complex numbers", lambda name=name: checks.check_complex_forward(name, device, LOOSE)
     for name in sorted(CALLS):
         yield name, lambda name=name: checks.check_mathematics(name, device, LOOSE)
+    for dtype in ("float64", "float32"):
+        yield f"updates of some parameters in {dtype}", lambda dtype=dtype: update_some(device, dtype)
     yield "random numbers", lambda: checks.check_random(device)
     yield "a step that is not finite", lambda: checks.check_non_finite_step(device)
     for command in commands(folder):
         yield "ddpm-np " + " ".join(command), lambda command=command: _run(command)
+
+
+def update_some(device: Backend, dtype: str) -> None:
+    """Update some parameters alone, then others with the moving average of all."""
+    trainer = checks.make_trainer(device, dtype=dtype)
+    trainer.step(checks.batch(0))
+    adam, ok = trainer.adam, device.to_device(True)
+    adam.update(ok, still=(0,))
+    fused_update(trainer.flat, adam.m, adam.v, adam.factors(ok, None, trainer.ema, still=(1,)), trainer.ema)
 
 
 def commands(folder: Path) -> Iterator[list[str]]:

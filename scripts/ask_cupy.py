@@ -1,7 +1,7 @@
 """Ask CuPy which dtypes it computes in, for every call on the tests' fake: ``python scripts/ask_cupy.py FILE``.
 
-FILE is from ``record_device_calls.py``. CuPy chooses the loop of a ufunc, or of a sum, from the dtypes of arrays and the
-kinds of numbers, which needs no GPU. Needs CuPy; exit status 0: all as on the fake, 1: differences, 3: no CuPy here.
+FILE is from ``record_device_calls.py``. CuPy chooses the loop of a ufunc, or of a sum, from the dtypes of arrays and
+the kinds of numbers, which needs no GPU. Needs CuPy. Exit status 0: all as on the fake, 1: differences, 3: no CuPy.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Compile every formula of the package as CuPy does, without a GPU: ``python scripts/compile_formulas.py FILE``.
 
-FILE is from ``record_device_calls.py``. CuPy makes the CUDA source of each formula for the dtypes that the package calls
-it with, in several layouts; NVRTC compiles it to machine code with CuPy's headers and options. Needs CuPy, NVRTC and
-CUDA's headers, whose versions are in .ci/cupy.txt. Exit status 0: all compile, 1: faults, 3: no compiler here.
+FILE is from ``record_device_calls.py``. CuPy makes the CUDA source of each formula for the dtypes that the package
+calls it with, in several layouts; NVRTC compiles it to machine code with CuPy's headers and options. Needs CuPy, NVRTC
+and CUDA's headers, whose versions are in .ci/cupy.txt. Exit status 0: all compile, 1: faults, 3: no compiler here.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any
 NO_COMPILER = 3
 ARCHITECTURES = (80, 90, 100, 120)  # A100, H100, B200, RTX 50
 LAYOUTS = ((1, True, True), (4, False, False))  # axes, one block of memory, 32-bit indices
-# Shapes and axes of a sum: along rows and over all, which CuPy gives to CUB where it can, and over a group's axes.
-SUMS = (((4, 1000), 1), ((4, 1000), None), ((2, 6, 3, 4), (1, 3)))
+# Shape, axes and order of a sum: along rows and over all, which CuPy gives to CUB where it can; over a group's axes.
+SUMS = (((4, 1000), 1, "C"), ((4, 1000), None, "C"), ((2, 6, 3, 4), (1, 3), "C"), ((2, 6, 3, 4), (1, 3), "F"))
 Entry = dict[str, Any]  # as device_calls.Record has it
 
 
@@ -48,11 +48,9 @@ def sources(entry: Entry, call: dict[str, Any]) -> Iterator[Any]:
         for layout in LAYOUTS:
             yield from without_gpu.elementwise_source(kernel, inputs, outputs, *layout)
     else:
-        for shape, axis in SUMS:
-            for order in ("C", "F"):
-                operands = [without_gpu.number(1.0) if t is None else without_gpu.array(shape, t, order)
-                            for t in inputs]
-                yield from without_gpu.reduction_source(kernel, operands, shape, axis)
+        for shape, axis, order in SUMS:
+            operands = [without_gpu.number(1.0) if t is None else without_gpu.array(shape, t, order) for t in inputs]
+            yield from without_gpu.reduction_source(kernel, operands, shape, axis)
 
 
 def has_double(entry: Entry, call: dict[str, Any]) -> bool:
@@ -145,7 +143,8 @@ def main() -> int:
     wrong = 0
     for entry in sorted(entries, key=lambda entry: entry["constant"] or ""):
         lines, used, variants = faults(entry, architectures)
-        numbers = " ".join(f"{used[a].registers:4}" + (f" ({used[a].spilled})" if used[a].spilled else "") for a in used)
+        numbers = " ".join(f"{code.registers:4}" + (f" ({code.spilled})" if code.spilled else "")
+                           for code in used.values())
         print(f"{entry['constant']:<52} {variants:2} sources {numbers}")
         print("".join(f"  FAULT {line}\n" for line in lines), end="")
         wrong += len(lines)

@@ -1,7 +1,7 @@
 """Record what reaches the tests' fake of CuPy: ``python scripts/record_device_calls.py FILE``.
 
-Runs every op, the mathematics, training, every sampler and the commands that take a backend on the fake, and writes each
-kind of call to a file of JSON. ``ask_cupy.py`` and ``compile_formulas.py`` read it where CuPy is installed.
+Runs every op, the mathematics, training, every sampler and the commands that take a backend on the fake, and writes
+each kind of call to a file of JSON. ``ask_cupy.py`` and ``compile_formulas.py`` read it where CuPy is installed.
 """
 
 from __future__ import annotations

@@ -1,15 +1,13 @@
-"""What reaches the fake of CuPy when the package runs on it: each ufunc, sum and formula, with the dtypes of its operands.
+"""What reaches the fake of CuPy when the package runs on it: ufuncs, sums and formulas, with their operands' dtypes.
 
-`recorded` collects the calls, `computations` makes them. ``scripts/ask_cupy.py`` and ``scripts/compile_formulas.py`` put
-them to CuPy itself, which decides dtypes and writes kernels without a GPU.
+`recorded` collects the calls, `computations` makes them. ``scripts/ask_cupy.py`` and ``scripts/compile_formulas.py``
+put them to CuPy itself, which decides dtypes and writes kernels without a GPU.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
-import pkgutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,12 +16,12 @@ import device_checks as checks
 import numpy as np
 from diffusion_calls import CALLS
 from fake_cupy import array, formulas, functions, ufuncs
+from formulas_in_c import package_formulas
 
-import ddpm_np
 from ddpm_np import cli
 from ddpm_np.autograd import ops
 from ddpm_np.backend import Backend, get_backend
-from ddpm_np.formulas import Formula, Sum, _elementwise, _reduction
+from ddpm_np.formulas import Formula, _elementwise, _reduction
 from ddpm_np.sampling.samplers import SAMPLERS
 from ddpm_np.training.fused_update import fused_update
 
@@ -46,7 +44,7 @@ class Record:
     Attributes
     ----------
     dtypes : list of dict
-        Ufuncs and sums: function, operands, dtype= and out=, and what the fake computed in (`takes`) and gave (`gives`).
+        Ufuncs and sums: function, operands, dtype=, out=, and what the fake computed in (`takes`) and gave (`gives`).
     formulas : list of dict
         Kernels: CuPy's class, the arguments it was made with, the constant's name, and the kinds of calls.
     """
@@ -182,18 +180,6 @@ def _watch_formulas(record: Record, undo: contextlib.ExitStack) -> None:
     for kind in (formulas.ElementwiseKernel, formulas.ReductionKernel):
         _replace(undo, kind, "__init__", watch_init)
         _replace(undo, kind, "__call__", watch_call)
-
-
-def package_formulas() -> dict[str, Formula | Sum]:
-    """Return every formula that a module of the package defines, by the constant's full name."""
-    found: dict[int, tuple[str, Formula | Sum]] = {}
-    for module in pkgutil.walk_packages(ddpm_np.__path__, "ddpm_np."):
-        if module.name.rpartition(".")[2] == "__main__":
-            continue
-        for name, value in vars(importlib.import_module(module.name)).items():
-            if isinstance(value, (Formula, Sum)):
-                found.setdefault(id(value), (f"{module.name}.{name}", value))
-    return dict(found.values())
 
 
 def name_formulas(record: Record) -> None:

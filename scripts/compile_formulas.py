@@ -39,12 +39,11 @@ def sources(entry: Entry, call: dict[str, Any]) -> Iterator[Any]:
     import numpy as np
 
     kernel = getattr(cupy, entry["class"])(*entry["arguments"], **entry["options"])
-    inputs = tuple(map(dtype_of, call["operands"]))
+    inputs, outputs = tuple(map(dtype_of, call["operands"])), tuple(map(np.dtype, call["outputs"]))
+    given = [str(np.dtype(t)) for t in without_gpu.result_dtypes(kernel, inputs, outputs)]
+    if given != call["gives"]:
+        raise TypeError(f"gives {call['gives']} on the fake, {given} on CuPy")
     if entry["class"] == "ElementwiseKernel":
-        outputs = tuple(map(np.dtype, call["outputs"]))
-        _, given, _ = kernel._decide_params_type(inputs, outputs)
-        if [str(np.dtype(t)) for t in given] != call["gives"]:
-            raise TypeError(f"gives {call['gives']} on the fake, {[str(np.dtype(t)) for t in given]} on CuPy")
         for layout in LAYOUTS:
             yield from without_gpu.elementwise_source(kernel, inputs, outputs, *layout)
     else:
@@ -93,7 +92,7 @@ def faults(entry: Entry, architectures: tuple[int, ...]) -> tuple[list[str], dic
             lines.append(f"{name}, operands {call['operands']}: {said.strip()}")
         except (TypeError, ValueError) as error:
             lines.append(f"{name}, operands {call['operands']}: {type(error).__name__}: {error}")
-    return lines, used, len(seen)
+    return list(dict.fromkeys(lines)), used, len(seen)
 
 
 def planted(preamble: str) -> Iterator[tuple[str, Entry]]:
@@ -109,7 +108,8 @@ def planted(preamble: str) -> Iterator[tuple[str, Entry]]:
     yield "error", entry("ElementwiseKernel", one, "T x", "T y", "y = absent(x)", "name")
     yield "error", entry("ElementwiseKernel", one, "T x", "T y", "y = where(x > 0, x, 0)", "type")
     yield "double precision", entry("ElementwiseKernel", one, "T x", "T y", "y = x * 0.1", "number")
-    yield "on the fake", {**entry("ElementwiseKernel", one, "T x", "bool y", "y = x > 0", "result")}
+    yield "on the fake", entry("ElementwiseKernel", one, "T x", "bool y", "y = x > 0", "result")
+    yield "on the fake", entry("ReductionKernel", one, "T x", "float64 y", "x", "a + b", "y = a", "0", "result")
     yield "mismatched", entry("ElementwiseKernel", [["array", "float32"], ["array", "float64"]], "T x, T z", "T y",
                               "y = x + z", "operands")
     yield "parameter name", entry("ElementwiseKernel", two, "T x, T i", "T y", "y = x * i", "index")
@@ -129,6 +129,7 @@ def main() -> int:
         from cupy_backends.cuda.libs import nvrtc
 
         version = ".".join(map(str, nvrtc.getVersion()))
+        without_gpu.find_headers()
     except (ImportError, RuntimeError) as error:
         print(f"formulas not compiled: {' '.join(str(error).split())}")
         return NO_COMPILER

@@ -68,6 +68,11 @@ def sources(work: Callable[[], Any]) -> list[Source]:
     return found
 
 
+def result_dtypes(kernel: Any, inputs: tuple[Any, ...], outputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the dtypes that a kernel gives for its operands' dtypes; the parameters are `elementwise_source`'s."""
+    return _kernel._decide_params_type(kernel.in_params, kernel.out_params, inputs, outputs)[1]
+
+
 def elementwise_source(kernel: Any, inputs: tuple[Any, ...], outputs: tuple[Any, ...], ndim: int, contiguous: bool,
                        small: bool) -> list[Source]:
     """Return the source of an ElementwiseKernel for arrays of one layout.
@@ -91,6 +96,11 @@ def elementwise_source(kernel: Any, inputs: tuple[Any, ...], outputs: tuple[Any,
 def reduction_source(kernel: Any, operands: list[Any], shape: tuple[int, ...], axis: Any) -> list[Source]:
     """Return the sources of a ReductionKernel, one or two, by the way that CuPy takes for these operands."""
     return sources(lambda: kernel._call(operands, [], shape, axis, None, False, True, 0, None, True, True))
+
+
+def find_headers() -> None:
+    """Raise RuntimeError where CuPy does not find CUDA's headers."""
+    cupy._core.core.assemble_cupy_compiler_options(())
 
 
 def newest_architecture() -> int:

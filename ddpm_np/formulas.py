@@ -2,9 +2,9 @@
 
 An array library computes a·x + b in two passes, each of which reads and writes every number. A `Formula` is one pass.
 Its code is a sequence of assignments, ``T h = x * scale + bias; y = h / (1 + exp(-h))``, of arithmetic and the
-functions exp, sqrt, where(condition, a, b) and mulhi(a, b) (the high word of a product of 64-bit words). Numbers in it
-are ints, since C would compute with 0.5 in double precision; T is the arrays' dtype. CuPy compiles it; the tests' fake
-of CuPy runs the same text in Python.
+functions exp, sqrt, pow, where(condition, a, b) and mulhi(a, b) (the high word of a product of 64-bit words). Numbers
+in it are ints, since C would compute with 0.5 in double precision; T is the arrays' dtype. CuPy compiles it; the tests'
+fake of CuPy runs the same text in Python.
 """
 
 from __future__ import annotations

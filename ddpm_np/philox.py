@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ddpm_np import arguments
+from ddpm_np.formulas import Formula
 
 
 def philox_key(seed: int, purpose: str) -> tuple[int, int]:
@@ -86,6 +87,27 @@ def philox(xp: Any, key: tuple[int, int], step: int, first_block: int, blocks: i
     return xp.reshape(xp.stack([c0, c1, c2, c3], axis=1), (-1,))
 
 
+def _rounds() -> str:
+    """Return the ten rounds of `philox` as a formula's code: the counter is the block's number in the loop, i."""
+    (m0, m1), (w0, w1) = _PHILOX_M, _PHILOX_W
+    start = "T c0 = first + T(i); T c1 = step; T c2 = 0; T c3 = 0; T k0 = key0; T k1 = key1"
+    rounds = [f"T h{n} = mulhi(c2, {m1:#x}) ^ c1 ^ k0; T l{n} = c2 * {m1:#x}; c2 = mulhi(c0, {m0:#x}) ^ c3 ^ k1; "
+              f"c3 = c0 * {m0:#x}; c0 = h{n}; c1 = l{n}; k0 = k0 + {w0:#x}; k1 = k1 + {w1:#x}" for n in range(10)]
+    return "; ".join([start, *rounds, "w0 = c0; w1 = c1; w2 = c2; w3 = c3"])
+
+
+PHILOX = Formula("philox", "T key0, T key1, T step, T first", "T w0, T w1, T w2, T w3", _rounds())
+
+
+def philox_at_once(xp: Any, key: tuple[int, int], step: int, first_block: int, blocks: int) -> Any:
+    """Return the words of `philox` in one pass over a device's memory; the parameters are the same."""
+    words = xp.empty((blocks, 4), dtype=xp.uint64)
+    if blocks:
+        numbers = [np.uint64(x) for x in (*key, step, first_block)]
+        PHILOX(xp, *numbers, *(words[:, j] for j in range(4)))
+    return xp.reshape(words, (-1,))
+
+
 class RandomNumbers:
     """Random numbers from a counter, in the namespace `xp` of a device: what a `Backend` draws.
 
@@ -141,7 +163,8 @@ class RandomNumbers:
             bits = np.random.Philox(counter=counter, key=np.array(key, dtype=np.uint64))
             words = bits.random_raw(n * blocks * 4)  # (n·blocks·4,)
         else:
-            words = philox(self.xp, key, step, first * blocks, n * blocks)  # (n·blocks·4,)
+            compute = philox_at_once if self.name == "cupy" else philox
+            words = compute(self.xp, key, step, first * blocks, n * blocks)  # (n·blocks·4,)
         return self.xp.reshape(self.xp.reshape(words, (n, blocks * 4))[:, :count], (n, *shape))
 
     def uniform(self, seed: int, purpose: str, step: int, first: int, n: int, shape: tuple[int, ...],
@@ -181,8 +204,8 @@ class RandomNumbers:
         """
         xp, count = self.xp, math.prod(map(int, shape))
         words = self.random(seed, purpose, step, first, n, (-(-count // 2),))  # (n, ⌈count/2⌉)
-        if self.name == "numpy":
-            halves = words.astype("<u8", copy=False).view("<u4")  # (n, 2·⌈count/2⌉)
+        if self.name in ("numpy", "cupy"):
+            halves = xp.ascontiguousarray(words).astype("<u8", copy=False).view("<u4")  # (n, 2·⌈count/2⌉)
         else:
             halves = xp.reshape(xp.stack([words & 0xFFFFFFFF, words >> 32], axis=-1), (n, 2 * words.shape[1]))
         threshold = round(p * 2**32)

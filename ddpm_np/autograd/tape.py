@@ -17,6 +17,26 @@ from ddpm_np import backend
 from ddpm_np.backend import Array, of
 
 Gradients = tuple[Any, ...]  # one for each input: an array, a function that computes it when it is wanted, or None
+
+
+class Into:
+    """A gradient that a vjp can write into a given array, such as the leaf's part of the flat gradient, without a copy.
+
+    Parameters
+    ----------
+    write : callable
+        ``write(out)`` computes the gradient into `out`, or into a new array where that is None, and returns the array.
+    """
+
+    __slots__ = ("write",)
+
+    def __init__(self, write: Callable[[Array | None], Array]) -> None:
+        self.write = write
+
+    def __call__(self) -> Array:
+        return self.write(None)
+
+
 Vjp = Callable[[Array], Gradients]  # from the gradient of an output to those of the inputs
 Edge = Any  # where a gradient goes: a Node, a leaf (a Tensor), or None for nowhere
 Writes = list[int]  # one number: how often an array, or one whose memory it shares, has been assigned to
@@ -129,8 +149,12 @@ def walk(node: Node, cotangent: Array, buffers: dict[int, Array]) -> Iterator[tu
                 continue  # nobody wants this gradient: if the part is a function, it is not called
             if part is None:
                 raise TypeError(f"{node.name} has no gradient for one of its inputs: pass that one as an array")
+            first, buffer = id(edge) not in pending, buffers.get(id(edge))
+            if first and buffer is not None and isinstance(part, Into):
+                pending[id(edge)], leaves[id(edge)] = (part.write(buffer), True), edge
+                continue
             add = _fit(part() if callable(part) else part, edge, node)
-            if id(edge) in pending:
+            if not first:
                 pending[id(edge)] = (_accumulate(*pending[id(edge)], add), True)
                 continue
             pending[id(edge)] = kept(add, edge, buffers)
@@ -139,7 +163,8 @@ def walk(node: Node, cotangent: Array, buffers: dict[int, Array]) -> Iterator[tu
                 heapq.heappush(heap, (-edge.depth, order, edge))
             else:
                 leaves[id(edge)] = edge
-        del g, vjp, edges, parts, part, add  # what the closures kept is freed before the next one runs
+        add = None
+        del g, vjp, edges, parts, part  # what the closures kept is freed before the next one runs
     for key, leaf in leaves.items():
         yield (leaf, *pending[key])
 
@@ -213,10 +238,16 @@ def undo_broadcasting(g: Array, shape: tuple[int, ...], name: str = "op") -> Arr
         extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1
     )
     if axes and axes == tuple(range(axes[0], axes[-1] + 1)) and axes[-1] < g.ndim - 1:
-        # Neighbouring axes, not the last: a row of ones times stacked matrices is many times as fast as NumPy's sums.
+        # Neighbouring axes, not the last: a row of ones times stacked matrices is many times as fast as NumPy's sums,
+        # and times one matrix as CuPy's, which gives few blocks of threads to the columns of a tall one.
         before, along, after = (math.prod(part) for part in (
             g.shape[: axes[0]], g.shape[axes[0] : axes[-1] + 1], g.shape[axes[-1] + 1 :]))
-        g = xp.matmul(xp.ones((1, along), dtype=g.dtype), xp.reshape(g, (before, along, after)))
+        if xp.name != "cupy":
+            g = xp.matmul(xp.ones((1, along), dtype=g.dtype), xp.reshape(g, (before, along, after)))
+        elif before == 1:
+            g = xp.matmul(xp.ones((1, along), dtype=g.dtype), xp.reshape(g, (along, after)))
+        else:
+            g = xp.sum(xp.reshape(g, (before, along, after)), axis=1)
     else:
         g = xp.sum(g, axis=axes)
     return backend.asarray(xp.reshape(g, shape))

@@ -1,7 +1,8 @@
 """Adam and the moving average in one pass, block by block: the fast twin of `adam_step` and `EMA.update`.
 
-Each block of parameters stays in the CPU's cache for all operations on it. All numbers of an update that do not depend
-on the element are computed first, so that several workers can each update a span of blocks.
+Each block of parameters stays in the CPU's cache for all operations on it; a GPU computes one formula. All numbers of
+an update that do not depend on the element are computed first, so that several workers can each update a span of
+blocks.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ddpm_np.backend import Array, of
+from ddpm_np.formulas import Formula
 from ddpm_np.training.ema import EMA
 from ddpm_np.training.flat import Flat, Span, map_blocks
 
@@ -58,6 +60,20 @@ class Update(NamedTuple):
     share: Array | None
 
 
+FACTORS = Formula(
+    "adam_factors", "bool ok, float64 k, float64 rate, float64 b1, float64 b2",
+    "T keep_m, T keep_v, T add_m, T add_v, T step, T root",
+    "keep_m = where(ok, b1, b1 - b1 + 1); keep_v = where(ok, b2, b2 - b2 + 1); add_m = where(ok, 1 - b1, b1 - b1); "
+    "add_v = where(ok, 1 - b2, b2 - b2); step = where(ok, rate / (1 - pow(b1, k)), rate - rate); "
+    "root = where(ok, 1 / sqrt(1 - pow(b2, k)), rate - rate)")
+_NUMBERS = "T g, bool ok, T scale, T keep_m, T keep_v, T add_m, T add_v, T step, T root, T eps"
+_ADAM = ("T h = where(ok, g * scale, T(0)); m = keep_m * m + add_m * h; v = keep_v * v + add_v * (h * h); "
+         "p = p - step * m / (sqrt(v) * root + eps)")
+ADAM = Formula("adam", _NUMBERS, "T p, T m, T v", _ADAM)
+MOVE = Formula("moving_average", "T p, T share", "T average", "average = average + share * (p - average)")
+ADAM_AND_MOVE = Formula("adam_and_average", f"{_NUMBERS}, T share", "T p, T m, T v, T average", f"{_ADAM}; {MOVE.code}")
+
+
 def fused_factors(ok: Array, scale: Array | None, k: Array, rate: Array, betas: tuple[float, float], eps: float,
                   dtype: Any) -> Factors:
     """Return the factors of an update.
@@ -83,6 +99,10 @@ def fused_factors(ok: Array, scale: Array | None, k: Array, rate: Array, betas: 
         Numbers on the device of `k`.
     """
     xp, (b1, b2), zero = of(k), betas, of(k).zeros_like(k)
+    if xp.name == "cupy":
+        keep_m, keep_v, add_m, add_v, step, root = numbers = [xp.empty((), dtype=dtype) for _ in range(6)]
+        FACTORS(xp, ok, k, rate, b1, b2, *numbers)
+        return Factors(ok, scale, keep_m, keep_v, add_m, add_v, step, root, eps)
 
     def number(x: Array, otherwise: Array) -> Array:
         """Return x where the update counts, else the number that changes nothing; in the parameters' dtype."""
@@ -111,6 +131,9 @@ def fused_update(flat: Flat, m: Array, v: Array, update: Update, ema: EMA | None
         (first, end) of the blocks to update; all if not given.
     """
     xp = flat.xp
+    if xp.name == "cupy":
+        _update_at_once(flat, m, v, update, ema)
+        return
 
     def update_part(part: slice, factors: Factors) -> None:
         ok, scale, keep_m, keep_v, add_m, add_v, step, root, eps = factors
@@ -133,3 +156,18 @@ def fused_update(flat: Flat, m: Array, v: Array, update: Update, ema: EMA | None
             ema.move(block, update.share)
 
     map_blocks(flat.data, update_block, span)
+
+
+def _update_at_once(flat: Flat, m: Array, v: Array, update: Update, ema: EMA | None) -> None:
+    """Update parameters, moments and average on a GPU, whose cores take a part of the arrays as a whole."""
+    xp, size = flat.xp, flat.data.shape[0]
+    together = ema is not None and [part[:2] for part in update.parts] == [(0, size)]
+    for first, end, (ok, scale, keep_m, keep_v, add_m, add_v, step, root, eps) in update.parts:
+        part = slice(first, end)
+        numbers = flat.grad[part], ok, 1 if scale is None else scale, keep_m, keep_v, add_m, add_v, step, root, eps
+        if together and ema is not None:
+            ADAM_AND_MOVE(xp, *numbers, update.share, flat.data[part], m[part], v[part], ema.data[part])
+        else:
+            ADAM(xp, *numbers, flat.data[part], m[part], v[part])
+    if ema is not None and not together:
+        MOVE(xp, flat.data, update.share, ema.data)

@@ -25,7 +25,7 @@ def _mulhi(a: Any, b: int) -> Any:
     return a_high * b_high + (a_high * b_low >> np.uint64(32)) + (middle >> np.uint64(32))
 
 
-_FUNCTIONS = {"exp": np.exp, "sqrt": np.sqrt, "where": np.where, "mulhi": _mulhi}
+_FUNCTIONS = {"exp": np.exp, "sqrt": np.sqrt, "pow": np.power, "where": np.where, "mulhi": _mulhi}
 
 
 def _parameters(text: str) -> list[tuple[str, str]]:

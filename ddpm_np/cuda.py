@@ -1,7 +1,7 @@
 """CuPy on this machine: found and tried, its GPU, its precision, and CUDA's errors as one line.
 
-Nothing here imports CuPy before a GPU is asked for, so errors are recognised by the names of their classes. Products are
-computed in full float32, whatever CUPY_TF32 says: `open_cupy` sets this for the whole process.
+Nothing here imports CuPy before a GPU is asked for, so errors are recognised by the names of their classes. Products
+are computed in full float32, whatever CUPY_TF32 says: `open_cupy` sets this for the whole process.
 """
 
 from __future__ import annotations

@@ -164,8 +164,8 @@ def _run_in_worker(work: Callable[[Task], Result], task: Task, device: int | Non
 def map_in_order(work: Callable[[Task], Result], tasks: Sequence[Task], workers: int = 1) -> Iterator[Result]:
     """Map a function over tasks with several threads; yield the results in the order of the tasks.
 
-    Each task runs in a copy of the caller's context and on its GPU, so that `no_grad` and the choice of kernels hold. An error
-    in a task is raised here when its turn comes.
+    Each task runs in a copy of the caller's context and on its GPU, so that `no_grad` and the choice of kernels hold
+    there. An error in a task is raised here when its turn comes.
 
     Parameters
     ----------

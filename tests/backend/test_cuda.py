@@ -106,7 +106,8 @@ FAILURES = {  # where: the error, what its line says, what it advises
     "a full GPU": ("exp", OutOfMemoryError(4096, 0), "the GPU's memory is full (Out of memory allocating 4,096 bytes "
                    "(allocated so far: 0 bytes)): take another GPU", "close other programs"),
     "cuBLAS without memory": ("matmul", CUBLASError(3), "the GPU's memory is full", "close other programs"),
-    "a wait that fails": ("deviceSynchronize", CUDARuntimeError(719), "the computation on the GPU failed", "nvidia-smi"),
+    "a wait that fails": ("deviceSynchronize", CUDARuntimeError(719), "the computation on the GPU failed",
+                          "nvidia-smi"),
     "a forked process": ("exp", CUDARuntimeError(3), "CUDA cannot start in this process", "start it by 'spawn'"),
     "anything else": ("exp", KeyError("odd"), "CuPy fails on this machine (KeyError: 'odd')", "pip install"),
 }
@@ -133,7 +134,8 @@ def test_each_failure_shows_as_one_line_before_any_work(kind, cupy, monkeypatch,
 
 
 @pytest.mark.parametrize(("code", "said"), [
-    ("raise ImportError('''\n====\nFailed to import CuPy.\n\nOriginal error:\n  ImportError: libcudart.so.12: no\n===\n''')",
+    ("raise ImportError('''\n====\nFailed to import CuPy.\n\nOriginal error:\n  ImportError: libcudart.so.12: no\n"
+     "===\n''')",
      "CuPy is installed, but cannot be imported (ImportError: libcudart.so.12: no): pip install --force-reinstall"),
     ("import a_package_that_cupy_lacks",
      "cannot be imported (ModuleNotFoundError: No module named 'a_package_that_cupy_lacks'): pip install"),
@@ -146,7 +148,7 @@ def test_a_broken_cupy_is_told_from_an_absent_one(code, said, cupy, monkeypatch,
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "cupy")
     importlib.invalidate_caches()
-    with pytest.raises(BackendError, match="^backend 'cupy': ") as caught:
+    with pytest.raises(BackendError, match=r"^backend 'cupy': ") as caught:
         get_backend("cupy")
     assert said in str(caught.value)
     assert "not installed" not in str(caught.value)

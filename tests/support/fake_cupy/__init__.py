@@ -79,25 +79,17 @@ def installed() -> Iterator[ModuleType]:
 
     Real CuPy's modules, where some are loaded, step aside for the time.
     """
-    from ddpm_np import backend, cuda
-
     def take_out() -> dict[str, ModuleType]:
         names = [name for name in sys.modules if name.partition(".")[0] in ("cupy", "cupyx", "cupy_backends")]
         return {name: sys.modules.pop(name) for name in names}
 
     modules, real = _modules(), take_out()
-    known, tried = backend._BACKENDS.pop("cupy", None), set(cuda._tried)
-    cuda._tried.clear()
     sys.modules.update(modules)
     device.reset()
     machine.reset()
     try:
-        yield modules["cupy"]
+        with machine.nothing_opened():
+            yield modules["cupy"]
     finally:
         take_out()
         sys.modules.update(real)
-        backend._BACKENDS.pop("cupy", None)
-        cuda._tried.clear()
-        cuda._tried.update(tried)
-        if known is not None:
-            backend._BACKENDS["cupy"] = known

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import types
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+from ddpm_np import backend, cuda
 
 MODULES = ("cupy.cuda", "cupy.cuda.runtime", "cupy.cuda.compiler", "cupy.cuda.memory", "cupy._core",
            "cupy._core._routines_linalg", "cupy_backends", "cupy_backends.cuda", "cupy_backends.cuda.api",
@@ -96,9 +100,24 @@ for _module, _kind in _HOMES.items():
     _kind.__module__ = _module
 
 
+@contextlib.contextmanager
+def nothing_opened() -> Iterator[None]:
+    """A context in which this process has not opened CuPy yet; after it all is as it was before."""
+    known, tried = backend._BACKENDS.pop("cupy", None), set(cuda._tried)
+    cuda._tried.clear()
+    try:
+        yield
+    finally:
+        backend._BACKENDS.pop("cupy", None)
+        if known is not None:
+            backend._BACKENDS["cupy"] = known
+        cuda._tried.clear()
+        cuda._tried.update(tried)
+
+
 def reset() -> None:
     """Start with one GPU."""
-    global machine, _thread
+    global _thread
     vars(machine).update(vars(Machine()))
     _thread = threading.local()
 

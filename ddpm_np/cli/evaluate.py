@@ -42,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", choices=("ema", "model"), help="moving average or last weights (default: ema)")
     add_backend(parser)
     parser.add_argument("--batch-size", type=count, metavar="N",
-                        help="images at a time (default: 100); any number gives the same result")
+                        help="images at a time (default: 100); any number gives the same result, on a GPU "
+                             "up to rounding")
     parser.add_argument("--workers", type=count, metavar="N",
                         help="CPU threads (default: one per CPU); any number gives the same result")
     parser.add_argument("--seed", type=seed, default=0, metavar="N",

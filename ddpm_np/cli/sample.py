@@ -1,6 +1,6 @@
 """Sample images from a trained net by Algorithm 2, DDIM or annealed Langevin dynamics.
 
-Image i of a seed does not depend on -n or --batch-size.
+Image i of a seed does not depend on -n or --batch-size, on a GPU up to rounding.
 """
 
 from __future__ import annotations

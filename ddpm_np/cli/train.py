@@ -44,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="values",
                         help="any value of the recipe, such as learning_rate=1e-3 or model.channels=64; repeatable")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
-    parser.add_argument("--resume", action="store_true", help="resume the run in --out, bit for bit")
+    parser.add_argument("--resume", action="store_true",
+                        help="resume the run in --out, bit for bit (on a GPU, up to rounding)")
     parser.add_argument("--override", action="store_true", help="with --resume: allow another configuration")
 
 

@@ -209,6 +209,28 @@ class Backend(RandomNumbers):
         return self.xp.asarray(x, dtype=dtype)
 
 
+def place_of(xp: Namespace) -> tuple[str, int | None]:
+    """Return where arrays are made: the key under which copies of host tables are kept.
+
+    Parameters
+    ----------
+    xp : Namespace
+
+    Returns
+    -------
+    name : str
+        The namespace's.
+    device : int or None
+        The number of the GPU that this thread uses; None on the CPU.
+
+    Examples
+    --------
+    >>> place_of(get_backend("numpy").xp)
+    ('numpy', None)
+    """
+    return xp.name, cuda.current_device() if xp.name == "cupy" else None
+
+
 def dtype_of(xp: Namespace, dtype: Any) -> Any:
     """Return the namespace's own dtype object for a name such as ``"float32"``; a dtype object is returned as it is.
 

@@ -25,6 +25,8 @@ from fake_cupy.machine import (
 from ddpm_np import cuda
 from ddpm_np.backend import BackendError, get_backend, use_device
 from ddpm_np.cli import main
+from ddpm_np.diffusion import linear_schedule
+from ddpm_np.diffusion.oracle import Gaussian
 from ddpm_np.parallel.processes import can_fork
 from ddpm_np.parallel.threads import map_in_order
 
@@ -301,6 +303,20 @@ def test_one_backend_serves_all_gpus(cupy):
     assert cuda.current_device() == 1
     assert use_device(np.int64(0)) is backend
     assert machine.waited == [1, 0]
+
+
+def test_tables_are_copied_to_each_gpu_once(cupy):
+    machine.gpus = list(TWO)
+    schedule, oracle = linear_schedule(5), Gaussian(linear_schedule(5), np.zeros((2, 2, 1)), 1.0)
+    copied = []
+    for number in (0, 1, 0, 1):
+        backend = use_device(number)
+        x, t = backend.to_device(np.zeros((3, 2, 2, 1))), backend.to_device(np.array([1, 2, 5]))
+        fake_cupy.counts.reset()
+        _ = schedule.at(t, like=x).sqrt_alpha_bar
+        oracle._like("mean", x)
+        copied.append(fake_cupy.counts.uploads)
+    assert copied == [2, 2, 0, 0]
 
 
 def test_processes_are_forked_until_a_gpu_is_used(cupy):

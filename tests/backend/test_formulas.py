@@ -13,7 +13,7 @@ needs_compiler = pytest.mark.skipif(compiler() is None, reason="needs g++, which
 
 
 def differences(text, compiled, python=None, n=200):
-    """Return the dtypes in which C and Python differ, for positive numbers and for any; Python may have another text."""
+    """Return the dtypes in which C and Python differ, for positive numbers and for any; Python by `python` if given."""
     found, python = [], python or text
     for T in text.dtypes():
         for positive in (True, False):

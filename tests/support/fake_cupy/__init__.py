@@ -7,6 +7,7 @@ NumPy and is stricter than CuPy wherever CuPy is lenient at a price, or wrong in
 - host arrays are neither operands nor indices nor values, and ``np.f(x)`` does not dispatch;
 - memory from `empty` holds NaN; an index out of range, or the same one twice in an assignment, raises;
 - results come back in awkward layouts;
+- its memory is counted and can be full;
 - it has the functions and keywords that CuPy has, as recorded in signatures.json, and no others.
 """
 
@@ -20,8 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from fake_cupy import array, device, formulas, functions, signatures, ufuncs
+from fake_cupy import array, device, formulas, functions, memory, signatures, ufuncs
 from fake_cupy.device import DuplicateIndices, HiddenTransfer, counts
+from fake_cupy.memory import reset as reset_memory
 
 __all__ = ["DuplicateIndices", "HiddenTransfer", "counts", "installed"]
 
@@ -70,15 +72,15 @@ def _modules() -> dict[str, ModuleType]:
     modules["cupyx.scipy.special"].__getattr__ = _look_up("cupyx.scipy.special", signatures.SPECIAL)
     modules["cupy.cuda.runtime"].getDeviceCount = lambda: 1
     modules["cupy.cuda.runtime"].getDevice = lambda: 0
-    modules["cupy.cuda.runtime"].memGetInfo = lambda: (16 * 10**9, 16 * 10**9)
+    memory.put_into(modules)
     return modules
 
 
 @contextlib.contextmanager
-def installed() -> Iterator[ModuleType]:
+def installed(memory: int = memory.CAPACITY) -> Iterator[ModuleType]:
     """A context in which `import cupy` gives the fake, with a fresh device; after it all is as it was before.
 
-    Real CuPy's modules, where some are loaded, step aside for the time.
+    Real CuPy's modules, where some are loaded, step aside for the time. `memory` is the device's, in bytes.
     """
     from ddpm_np import backend
 
@@ -90,6 +92,7 @@ def installed() -> Iterator[ModuleType]:
     known = backend._BACKENDS.pop("cupy", None)
     sys.modules.update(modules)
     device.reset()
+    reset_memory(memory)
     try:
         yield modules["cupy"]
     finally:

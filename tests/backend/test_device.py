@@ -215,7 +215,7 @@ def test_only_backend_copies_from_the_device():
 
 
 def test_computing_modules_import_no_array_library():
-    host = {"examples.py", "memory.py"}  # inputs for tests, and the memory of a host
+    host = {"examples.py"}  # inputs for tests
     for file in sources("autograd", "nn", "models", "diffusion", "training", "sampling"):
         if file.name not in host:
             found = imports(ast.parse(file.read_text(encoding="utf-8"))) & {"numpy", "cupy", "cupyx", "scipy"}

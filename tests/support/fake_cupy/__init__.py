@@ -23,7 +23,7 @@ import numpy as np
 
 from fake_cupy import array, device, formulas, functions, memory, signatures, ufuncs
 from fake_cupy.device import DuplicateIndices, HiddenTransfer, counts
-from fake_cupy.memory import reset as reset_memory
+from fake_cupy.memory import CAPACITY
 
 __all__ = ["DuplicateIndices", "HiddenTransfer", "counts", "installed"]
 
@@ -55,7 +55,7 @@ def _look_up(module: str, record: dict[str, Any]) -> Any:
     return look_up
 
 
-def _modules() -> dict[str, ModuleType]:
+def _modules(capacity: int) -> dict[str, ModuleType]:
     """The pretend modules by name."""
     names = ("cupy", "cupy.cuda", "cupy.cuda.runtime", "cupy.lib", "cupy.lib.stride_tricks", "cupyx", "cupyx.scipy",
              "cupyx.scipy.special")
@@ -72,12 +72,12 @@ def _modules() -> dict[str, ModuleType]:
     modules["cupyx.scipy.special"].__getattr__ = _look_up("cupyx.scipy.special", signatures.SPECIAL)
     modules["cupy.cuda.runtime"].getDeviceCount = lambda: 1
     modules["cupy.cuda.runtime"].getDevice = lambda: 0
-    memory.put_into(modules)
+    memory.put_into(modules, capacity)
     return modules
 
 
 @contextlib.contextmanager
-def installed(memory: int = memory.CAPACITY) -> Iterator[ModuleType]:
+def installed(memory: int = CAPACITY) -> Iterator[ModuleType]:
     """A context in which `import cupy` gives the fake, with a fresh device; after it all is as it was before.
 
     Real CuPy's modules, where some are loaded, step aside for the time. `memory` is the device's, in bytes.
@@ -88,11 +88,10 @@ def installed(memory: int = memory.CAPACITY) -> Iterator[ModuleType]:
         names = [name for name in sys.modules if name.partition(".")[0] in ("cupy", "cupyx")]
         return {name: sys.modules.pop(name) for name in names}
 
-    modules, real = _modules(), take_out()
+    modules, real = _modules(memory), take_out()
     known = backend._BACKENDS.pop("cupy", None)
     sys.modules.update(modules)
     device.reset()
-    reset_memory(memory)
     try:
         yield modules["cupy"]
     finally:

@@ -12,6 +12,7 @@ import itertools
 import threading
 import weakref
 from collections import OrderedDict
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -87,11 +88,13 @@ class Memory:
     ----------
     others : int
         Bytes that somebody else takes, such as another process; a test may change it.
+    peak : int
+        The most bytes that arrays took at a time; a test may set it.
     """
 
     def __init__(self, capacity: int = CAPACITY):
         self.capacity, self.others = capacity, 0
-        self._used = self._total = self._limit = 0
+        self.peak = self._used = self._total = self._limit = 0
         self._owners: dict[int, weakref.ref[np.ndarray]] = {}  # of fresh memory, by id
         self._places = itertools.count(1)  # stand for pointers and ids
 
@@ -115,29 +118,34 @@ class Memory:
         owner = _owner(a)
         if id(owner) in self._owners or a.size == 0:
             return
-        size = min(a.nbytes, owner.nbytes)  # layouts with gaps are the fake's own
-        rounded, place = -(-size // UNIT) * UNIT, next(self._places)
-        self._malloc(size, rounded, place)
+        give_back = self.malloc(min(a.nbytes, owner.nbytes))  # layouts with gaps are the fake's own
         key = id(owner)
 
         def dropped(_: Any) -> None:
             del self._owners[key]
-            _call("free_preprocess", mem_size=rounded, mem_ptr=place * UNIT, pmem_id=place)
-            self._used -= rounded
-            _call("free_postprocess", mem_size=rounded, mem_ptr=place * UNIT, pmem_id=place)
+            give_back()
 
         self._owners[key] = weakref.ref(owner, dropped)
 
-    def _malloc(self, size: int, rounded: int, place: int) -> None:
+    def malloc(self, size: int) -> Callable[[], None]:
+        """Take a block for so many bytes; return what gives it back."""
+        rounded, place, given = -(-size // UNIT) * UNIT, next(self._places), 0
         _call("malloc_preprocess", size=size, mem_size=rounded)
-        given = 0
         try:
             if rounded > self.free_bytes():
                 self._grow(rounded)
             self._used += rounded
+            self.peak = max(self.peak, self._used)
             given = place
         finally:
             _call("malloc_postprocess", size=size, mem_size=rounded, mem_ptr=given * UNIT, pmem_id=given)
+
+        def free() -> None:
+            _call("free_preprocess", mem_size=rounded, mem_ptr=place * UNIT, pmem_id=place)
+            self._used -= rounded
+            _call("free_postprocess", mem_size=rounded, mem_ptr=place * UNIT, pmem_id=place)
+
+        return free
 
     def _grow(self, rounded: int) -> None:
         """Take more of the device; where it is full, first give back what is free, then look for cycles, as CuPy."""
@@ -166,23 +174,20 @@ def _owner(a: np.ndarray) -> np.ndarray:
 memory = Memory()
 
 
-def reset(capacity: int = CAPACITY) -> None:
-    """Start with an empty device."""
-    global memory
-    memory = Memory(capacity)
-
-
 def count(a: np.ndarray) -> None:
     """Count an array on the present device."""
     memory.count(a)
 
 
-def put_into(modules: dict[str, ModuleType]) -> None:
-    """Give the pretend modules CuPy's names for memory."""
+def put_into(modules: dict[str, ModuleType], capacity: int = CAPACITY) -> Memory:
+    """Start with an empty device, and give the pretend modules CuPy's names for its memory."""
+    global memory
+    memory = pool = Memory(capacity)
     for name in ("memory", "memory_hook"):
         modules[f"cupy.cuda.{name}"] = ModuleType(f"cupy.cuda.{name}", "A strict fake for tests.")
         setattr(modules["cupy.cuda"], name, modules[f"cupy.cuda.{name}"])
     modules["cupy.cuda.memory"].OutOfMemoryError = OutOfMemoryError
     modules["cupy.cuda"].MemoryHook = modules["cupy.cuda.memory_hook"].MemoryHook = MemoryHook
-    modules["cupy.cuda.runtime"].memGetInfo = lambda: memory.info()
-    modules["cupy"].get_default_memory_pool = lambda: memory
+    modules["cupy.cuda.runtime"].memGetInfo = pool.info
+    modules["cupy"].get_default_memory_pool = lambda: pool
+    return pool

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from types import ModuleType
 
+from fake_cupy.memory import put_into
 from fake_cupy.signatures import VERSION
 
 from shape_cupy import array, functions
@@ -39,10 +40,11 @@ def installed(memory: int = 141 * 10**9) -> Iterator[Record]:
     modules["cupy.lib.stride_tricks"].as_strided = functions.strided
     runtime = modules["cupy.cuda.runtime"]
     runtime.getDeviceCount, runtime.getDevice = (lambda: 1), (lambda: 0)
-    runtime.memGetInfo = lambda: (memory - record.memory, memory)
+    put_into(modules, memory)
 
     def take_out() -> dict[str, ModuleType]:
-        return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in ("cupy", "cupyx")}
+        names = [name for name in sys.modules if name.partition(".")[0] in ("cupy", "cupyx")]
+        return {name: sys.modules.pop(name) for name in names}
 
     real, known = take_out(), backend._BACKENDS.pop("cupy", None)
     sys.modules.update(modules)

@@ -95,7 +95,7 @@ class DeviceShards:
         """
         if kind not in self.steps:
             shard, image = memory_of_images(gradient_of, 2, self.backend)
-            self.steps[kind] = StepMemory(5 * self.parameters, self.parameters, shard, image)
+            self.steps[kind] = StepMemory(5 * self.parameters, self.parameters, shard, image, norm=self.parameters)
         return self.steps[kind]
 
     def take(self, kind: Hashable, images: int, gradient_of: Callable[[int], Any],

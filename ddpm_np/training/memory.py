@@ -30,12 +30,15 @@ class StepMemory:
     image : int
         The activations that one image's forward pass keeps for its backward pass; with recomputation, the inputs of all
         segments and the activations of the largest.
+    norm : int
+        What the norm of the gradient needs, when the activations are gone: the squares, on a device.
     """
 
     net: int
     gradient: int
     shard: int
     image: int
+    norm: int = 0
 
     def total(self, batch_size: int, shards: int, workers: int) -> int:
         """Return the peak memory of a step.
@@ -53,7 +56,7 @@ class StepMemory:
         at_a_time = max(1, min(workers, shards, batch_size))
         images = math.ceil(batch_size / min(shards, batch_size))  # of the largest shard
         buffers = at_a_time - 1 + (at_a_time < min(shards, batch_size))  # one for all later shards of the first worker
-        return self.net + buffers * self.gradient + at_a_time * (self.shard + images * self.image)
+        return self.net + buffers * self.gradient + max(self.norm, at_a_time * (self.shard + images * self.image))
 
 
 def step_memory(config: UNetConfig, recompute: bool = False) -> StepMemory:

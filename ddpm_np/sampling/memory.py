@@ -149,8 +149,10 @@ def images_at_a_time(config: UNetConfig, workers: int = 1, free: int | None = No
     memory, workers = (forward_memory(config), workers) if net is None else (device_forward_memory(net), 1)
     fitting = max((n for n in range(1, most + 1) if memory.total(n, workers) <= free), default=0)
     if fitting == 0:
-        raise MemoryError(f"one image of this net needs about {gigabytes(memory.total(1, workers))} and "
-                          f"{gigabytes(free)} are free: close other programs, or choose a smaller net or image")
+        left = (f"{gigabytes(free)} are free" if net is None else
+                f"arrays can take {gigabytes(free)} of the device's memory")
+        raise MemoryError(f"one image of this net needs about {gigabytes(memory.total(1, workers))} and {left}: close "
+                          "other programs, or choose a smaller net or image")
     return fitting
 
 

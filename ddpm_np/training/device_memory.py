@@ -49,15 +49,12 @@ def fewest_shards(step: StepMemory, batch_size: int, free: int) -> int | None:
 class DeviceShards:
     """The shards that a `Trainer` on a device divides its batches into.
 
-    Parameters
+    Attributes
     ----------
     backend : Backend
         The device.
     parameters : int
         The bytes of the net's parameters.
-
-    Attributes
-    ----------
     steps : dict
         What a step needs, by all that this depends on (sizes of images, kernels, recomputation).
     counts : dict
@@ -106,10 +103,12 @@ class DeviceShards:
 
         Parameters
         ----------
-        kind, gradient_of : optional
-            As in `step_memory`.
+        kind : hashable
+            All that the memory of an image depends on.
         images : int
             Images in the batch.
+        gradient_of : callable
+            As in `step_memory`.
         step : callable
             Computes the gradient in so many shards.
 

@@ -118,7 +118,8 @@ class Trainer:
     has measured it before. If memory turns out to be full, the step takes the batch in twice as many, with a warning.
 
     Frozen parameters, and those that a step's loss does not depend on, are left alone with their moments, see `Adam`.
-    A copy (by `copy` or `pickle`) is a trainer of its own, with a net of its own, and continues with the same bits.
+    A copy (by `copy` or `pickle`) is a trainer of its own, with a net of its own, and continues with the same bits
+    (on a GPU, the same up to rounding).
 
     Parameters
     ----------
@@ -157,7 +158,7 @@ class Trainer:
         Probability of ∅.
     recompute : bool
         Whether the backward pass recomputes the activations of the net's segments instead of keeping them (see
-        `recomputing`): less memory, more time, the same bits.
+        `recomputing`): less memory, more time, the same bits (on a GPU, the same up to rounding).
 
     Attributes
     ----------

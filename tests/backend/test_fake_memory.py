@@ -1,4 +1,4 @@
-"""The fake device's memory does as CuPy's pool does: what it counts, whom it calls, and what it says when it is full."""
+"""The fake device's memory does as CuPy's pool does: what counts, which hooks are called, the error of a full one."""
 
 from __future__ import annotations
 

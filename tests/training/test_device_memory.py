@@ -147,7 +147,7 @@ def test_memory_that_is_full_in_a_step_is_met_with_twice_the_shards(device):
     """After it was measured, another process takes some. The gradient is right, and one line says so."""
     trainer, calls = make(device)
     other, _ = make(device)
-    for k in range(2):
+    for _ in range(2):
         other.step(IMAGES)
     trainer.step(IMAGES)
     leave(needs(trainer, 4))
@@ -210,7 +210,8 @@ def test_the_host_is_not_measured():
 
 
 @pytest.mark.parametrize(("preset", "size", "gigabytes", "shards"), [
-    ("cifar10", 128, 141, 1), ("cifar10", 128, 8, 1), ("cifar10", 128, 4, 3), ("ho256", 64, 141, 2), ("digits", 64, 1, 1)])
+    ("cifar10", 128, 141, 1), ("cifar10", 128, 8, 1), ("cifar10", 128, 4, 3), ("ho256", 64, 141, 2),
+    ("digits", 64, 1, 1)])
 def test_full_size_nets_on_devices_of_several_sizes(preset, size, gigabytes, shards):
     """As the presets have them: what is said is what the second step takes, to two per cent for the large nets."""
     settings = Config.preset(preset)
@@ -257,7 +258,7 @@ def test_a_run_of_which_one_image_does_not_fit_suggests_recomputation_or_a_small
     with pytest.raises(MemoryError, match="the gradient of one image does not fit and arrays can take 6 GB of the "
                                           "device's memory: --set recompute=true needs 5 GB"):
         check_device_memory(partial(measure, fits={True}), 8, 6 * GIB)
-    with pytest.raises(MemoryError, match="one image does not fit .*: choose a smaller net or image"):
+    with pytest.raises(MemoryError, match=r"one image does not fit .*: choose a smaller net or image"):
         check_device_memory(partial(measure, fits=()), 8, 6 * GIB)
     with pytest.raises(ZeroDivisionError):
         check_device_memory(lambda again: 1 // 0, 8, 6 * GIB)

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from fake_cupy import array, device, formulas, functions, memory, signatures, ufuncs
+from fake_cupy import array, device, formulas, functions, machine, memory, signatures, ufuncs
 from fake_cupy.device import DuplicateIndices, HiddenTransfer, counts
 from fake_cupy.memory import CAPACITY
 
@@ -57,8 +57,8 @@ def _look_up(module: str, record: dict[str, Any]) -> Any:
 
 def _modules(capacity: int) -> dict[str, ModuleType]:
     """The pretend modules by name."""
-    names = ("cupy", "cupy.cuda", "cupy.cuda.runtime", "cupy.lib", "cupy.lib.stride_tricks", "cupyx", "cupyx.scipy",
-             "cupyx.scipy.special")
+    names = ("cupy", "cupy.lib", "cupy.lib.stride_tricks", "cupyx", "cupyx.scipy", "cupyx.scipy.special",
+             *machine.MODULES)
     modules = {name: ModuleType(name, "A strict fake for tests.") for name in names}
     for name, module in modules.items():
         parent, _, child = name.rpartition(".")
@@ -70,8 +70,7 @@ def _modules(capacity: int) -> dict[str, ModuleType]:
     cupy.__getattr__ = _look_up("cupy", signatures.MODULE)
     modules["cupy.lib.stride_tricks"].as_strided = functions.as_strided
     modules["cupyx.scipy.special"].__getattr__ = _look_up("cupyx.scipy.special", signatures.SPECIAL)
-    modules["cupy.cuda.runtime"].getDeviceCount = lambda: 1
-    modules["cupy.cuda.runtime"].getDevice = lambda: 0
+    machine.furnish(modules)
     memory.put_into(modules, capacity)
     return modules
 
@@ -82,21 +81,17 @@ def installed(memory: int = CAPACITY) -> Iterator[ModuleType]:
 
     Real CuPy's modules, where some are loaded, step aside for the time. `memory` is the device's, in bytes.
     """
-    from ddpm_np import backend
-
     def take_out() -> dict[str, ModuleType]:
-        names = [name for name in sys.modules if name.partition(".")[0] in ("cupy", "cupyx")]
+        names = [name for name in sys.modules if name.partition(".")[0] in ("cupy", "cupyx", "cupy_backends")]
         return {name: sys.modules.pop(name) for name in names}
 
     modules, real = _modules(memory), take_out()
-    known = backend._BACKENDS.pop("cupy", None)
     sys.modules.update(modules)
     device.reset()
+    machine.reset(memory)
     try:
-        yield modules["cupy"]
+        with machine.nothing_opened():
+            yield modules["cupy"]
     finally:
         take_out()
         sys.modules.update(real)
-        backend._BACKENDS.pop("cupy", None)
-        if known is not None:
-            backend._BACKENDS["cupy"] = known

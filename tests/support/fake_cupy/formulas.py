@@ -49,6 +49,12 @@ def _checked(code: str) -> str:
     return re.sub(r"(^|;)\s*(?:const\s+)?(?:T|bool)\s+(\w+)\s*=(?!=)", r"\1 \2 =", code)
 
 
+def _check_renaming(code: str, name: str) -> None:
+    """Raise where CuPy's renaming of a sum's only input, or of its output, changes other words: x in exp(x)."""
+    if code.replace(name, "0") != re.sub(rf"\b{name}\b", "0", code):
+        raise SyntaxError(f"CuPy replaces {name!r} inside other words as well: name it otherwise: {code}")
+
+
 def _types(parameters: list[tuple[str, str]], arrays: list[Any], types: dict[str, np.dtype]) -> None:
     """Enter the dtypes that arrays give to one-letter types; raise where two arrays differ."""
     for (kind, name), x in zip(parameters, arrays, strict=True):
@@ -75,6 +81,8 @@ class ElementwiseKernel:
     def __init__(self, in_params: str, out_params: str, operation: str, name: str = "kernel", reduce_dims: bool = True,
                  preamble: str = "", no_return: bool = False, return_tuple: bool = False):
         self.inputs, self.outputs, self.name = _parameters(in_params), _parameters(out_params), name
+        if "i" in (parameter for _, parameter in self.inputs + self.outputs):
+            raise ValueError("Can not use 'i' as a parameter name")
         self.code = compile(_checked(operation).strip(), f"<formula {name}>", "exec")
 
     def __call__(self, *args: Any, size: int = -1) -> Any:
@@ -119,6 +127,9 @@ class ReductionKernel:
         if (reduce_expr, identity) != ("a + b", "0"):
             raise NotImplementedError("a reduction that is no sum: add it to the fake when it is needed")
         self.inputs, self.outputs, self.name = _parameters(in_params), _parameters(out_params), name
+        if len(self.inputs) == 1:
+            _check_renaming(map_expr, self.inputs[0][1])
+            _check_renaming(post_map_expr, self.outputs[0][1])
         self.term = compile(_checked(map_expr).strip(), f"<sum {name}>", "eval")
         self.result = compile(_checked(post_map_expr).strip(), f"<sum {name}>", "exec")
 

@@ -184,8 +184,8 @@ def put_into(modules: dict[str, ModuleType], capacity: int = CAPACITY) -> Memory
     global memory
     memory = pool = Memory(capacity)
     for name in ("memory", "memory_hook"):
-        modules[f"cupy.cuda.{name}"] = ModuleType(f"cupy.cuda.{name}", "A strict fake for tests.")
-        setattr(modules["cupy.cuda"], name, modules[f"cupy.cuda.{name}"])
+        module = modules.setdefault(f"cupy.cuda.{name}", ModuleType(f"cupy.cuda.{name}", "A strict fake for tests."))
+        setattr(modules["cupy.cuda"], name, module)
     modules["cupy.cuda.memory"].OutOfMemoryError = OutOfMemoryError
     modules["cupy.cuda"].MemoryHook = modules["cupy.cuda.memory_hook"].MemoryHook = MemoryHook
     modules["cupy.cuda.runtime"].memGetInfo = pool.info

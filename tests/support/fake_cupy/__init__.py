@@ -7,6 +7,7 @@ NumPy and is stricter than CuPy wherever CuPy is lenient at a price, or wrong in
 - host arrays are neither operands nor indices nor values, and ``np.f(x)`` does not dispatch;
 - memory from `empty` holds NaN; an index out of range, or the same one twice in an assignment, raises;
 - results come back in awkward layouts;
+- its memory is counted and can be full;
 - it has the functions and keywords that CuPy has, as recorded in signatures.json, and no others.
 """
 
@@ -20,8 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from fake_cupy import array, device, formulas, functions, machine, signatures, ufuncs
+from fake_cupy import array, device, formulas, functions, machine, memory, signatures, ufuncs
 from fake_cupy.device import DuplicateIndices, HiddenTransfer, counts
+from fake_cupy.memory import CAPACITY
 
 __all__ = ["DuplicateIndices", "HiddenTransfer", "counts", "installed"]
 
@@ -53,7 +55,7 @@ def _look_up(module: str, record: dict[str, Any]) -> Any:
     return look_up
 
 
-def _modules() -> dict[str, ModuleType]:
+def _modules(capacity: int) -> dict[str, ModuleType]:
     """The pretend modules by name."""
     names = ("cupy", "cupy.lib", "cupy.lib.stride_tricks", "cupyx", "cupyx.scipy", "cupyx.scipy.special",
              *machine.MODULES)
@@ -69,24 +71,24 @@ def _modules() -> dict[str, ModuleType]:
     modules["cupy.lib.stride_tricks"].as_strided = functions.as_strided
     modules["cupyx.scipy.special"].__getattr__ = _look_up("cupyx.scipy.special", signatures.SPECIAL)
     machine.furnish(modules)
-    modules["cupy.cuda.runtime"].memGetInfo = lambda: (16 * 10**9, 16 * 10**9)
+    memory.put_into(modules, capacity)
     return modules
 
 
 @contextlib.contextmanager
-def installed() -> Iterator[ModuleType]:
+def installed(memory: int = CAPACITY) -> Iterator[ModuleType]:
     """A context in which `import cupy` gives the fake, with a fresh device; after it all is as it was before.
 
-    Real CuPy's modules, where some are loaded, step aside for the time.
+    Real CuPy's modules, where some are loaded, step aside for the time. `memory` is the device's, in bytes.
     """
     def take_out() -> dict[str, ModuleType]:
         names = [name for name in sys.modules if name.partition(".")[0] in ("cupy", "cupyx", "cupy_backends")]
         return {name: sys.modules.pop(name) for name in names}
 
-    modules, real = _modules(), take_out()
+    modules, real = _modules(memory), take_out()
     sys.modules.update(modules)
     device.reset()
-    machine.reset()
+    machine.reset(memory)
     try:
         with machine.nothing_opened():
             yield modules["cupy"]

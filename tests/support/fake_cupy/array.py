@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from fake_cupy import device, ufuncs
+from fake_cupy import device, memory, ufuncs
 from fake_cupy.device import DuplicateIndices, HiddenTransfer, counts
 from fake_cupy.signatures import NDARRAY, check_call
 
@@ -228,6 +228,7 @@ def wrap(a: np.ndarray) -> ndarray:
     """A device array that is `a`: nothing is copied."""
     self = object.__new__(ndarray)
     self._a = a
+    memory.count(a)
     return self
 
 

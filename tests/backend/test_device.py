@@ -24,10 +24,10 @@ PACKAGE = Path(ddpm_np.__file__).parent
 ROUNDING = 2e-14  # the fake's arithmetic is NumPy's, in other memory layouts; 7e-15 is met
 
 
-@pytest.fixture
-def device():
-    """The backend "cupy" on a fresh fake, with the ops' definitions, since kernels for CuPy need its compiler."""
-    with fake_cupy.installed(), ops.kernels("reference"):
+@pytest.fixture(params=["awkward", "plain"])
+def device(request):
+    """The backend "cupy" on a fresh fake, with the ops' definitions."""
+    with fake_cupy.installed(request.param), ops.kernels("reference"):
         yield get_backend("cupy")
 
 

@@ -190,7 +190,7 @@ def test_functions_and_keywords_are_those_of_cupy(cp, x):
         with pytest.raises((TypeError, ValueError)):
             wrong()
     own = {name for name in dir(ndarray) if name not in dir(object)}
-    assert own <= set(signatures.NDARRAY) | set(signatures.RECORD["ndarray special"]) | {"_a"}
+    assert own <= set(signatures.NDARRAY) | set(signatures.RECORD["ndarray special"]) | {"_a", "_memory"}
 
 
 def test_result_dtypes_are_those_of_cupy(cp):

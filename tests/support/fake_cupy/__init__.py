@@ -6,7 +6,11 @@ NumPy and is stricter than CuPy wherever CuPy is lenient at a price, or wrong in
 - nothing comes back to the host but through `asnumpy`, which is counted: no float(), bool(), item(), iteration;
 - host arrays are neither operands nor indices nor values, and ``np.f(x)`` does not dispatch;
 - memory from `empty` holds NaN; an index out of range, or the same one twice in an assignment, raises;
-- results come back in awkward layouts;
+- what C++ or a device leaves undefined raises: casts of NaN to integers, writes to memory that overlaps with itself or
+  with what is read;
+- a child of a process that has used it cannot;
+- copies to the device that CuPy makes unasked are counted;
+- results come back in awkward layouts, or in C order as CuPy's, which shows other faults: see `installed`;
 - it has the functions and keywords that CuPy has, as recorded in signatures.json, and no others.
 """
 
@@ -21,9 +25,11 @@ from typing import Any
 import numpy as np
 
 from fake_cupy import array, device, formulas, functions, signatures, ufuncs
-from fake_cupy.device import DuplicateIndices, HiddenTransfer, counts
+from fake_cupy.device import DuplicateIndices, ForkedChild, HiddenTransfer, counts
+from fake_cupy.writes import OverlappingWrite, UndefinedCast
 
-__all__ = ["DuplicateIndices", "HiddenTransfer", "counts", "installed"]
+__all__ = ["DuplicateIndices", "ForkedChild", "HiddenTransfer", "OverlappingWrite", "UndefinedCast", "counts",
+           "installed"]
 
 
 def _look_up(module: str, record: dict[str, Any]) -> Any:
@@ -68,15 +74,17 @@ def _modules() -> dict[str, ModuleType]:
     cupy.__getattr__ = _look_up("cupy", signatures.MODULE)
     modules["cupy.lib.stride_tricks"].as_strided = functions.as_strided
     modules["cupyx.scipy.special"].__getattr__ = _look_up("cupyx.scipy.special", signatures.SPECIAL)
-    modules["cupy.cuda.runtime"].getDeviceCount = lambda: 1
+    modules["cupy.cuda.runtime"].getDeviceCount = device.count
     modules["cupy.cuda.runtime"].getDevice = lambda: 0
     modules["cupy.cuda.runtime"].memGetInfo = lambda: (16 * 10**9, 16 * 10**9)
     return modules
 
 
 @contextlib.contextmanager
-def installed() -> Iterator[ModuleType]:
+def installed(layouts: str = "awkward") -> Iterator[ModuleType]:
     """A context in which `import cupy` gives the fake, with a fresh device; after it all is as it was before.
+
+    `layouts` is "awkward" or "plain": results in layouts that no code may rely on, or in C order as on a GPU.
 
     Real CuPy's modules, where some are loaded, step aside for the time.
     """
@@ -89,7 +97,7 @@ def installed() -> Iterator[ModuleType]:
     modules, real = _modules(), take_out()
     known = backend._BACKENDS.pop("cupy", None)
     sys.modules.update(modules)
-    device.reset()
+    device.reset(layouts)
     try:
         yield modules["cupy"]
     finally:

@@ -61,6 +61,7 @@ def by_patches(x: Array, w: Array, b: Array | None = None, *, stride: int = 1,
     both = stride == 1 and all(p < k for sides, k in zip(padding, (kh, kw), strict=True) for p in sides)
 
     def vjp(g: Array) -> Gradients:
+        g = xp.ascontiguousarray(g)  # once, since each product would copy a slice of another gradient
         found: dict[str, Array] = {}
 
         def gx() -> Array:

@@ -65,7 +65,7 @@ def dense(x: Array, w: Array, b: Array | None = None) -> Forward:
         y += b
 
     def vjp(g: Array) -> Gradients:
-        rows = xp.reshape(g, (-1, o))  # (M, O)
+        rows = xp.ascontiguousarray(xp.reshape(g, (-1, o)))  # (M, O): once, since each product would copy a slice
         return (lambda: xp.reshape(xp.matmul(rows, w.T), x.shape), Into(lambda out: product(flat.T, rows, out)),
                 Into(lambda out: column_sums(rows, out)))
 

@@ -119,8 +119,10 @@ def conv2d(x: Array, w: Array, b: Array | None = None, *, stride: int = 1,
             return total[:, top : top + h, left : left + width, :]
 
         def gw() -> Array:
-            each = [xp.matmul(xp.reshape(x_padded[tap(p, q)], (-1, c)).T, g_flat) for p, q in taps]
-            return xp.reshape(xp.stack(each), (kh, kw, c, o))
+            total = xp.zeros(w.shape, dtype=g.dtype)
+            for p, q in taps:
+                total[p, q, :, :] = xp.matmul(xp.reshape(x_padded[tap(p, q)], (-1, c)).T, g_flat)
+            return total
 
         return gx, gw, (lambda: xp.sum(g_flat, axis=0))
 

@@ -143,8 +143,8 @@ MATRICES: Lines = {
         ("the input's gradient by the flipped kernel", "w[p, q, :, :].T", "w[kh - 1 - p, kw - 1 - q, :, :].T",
          "grad-conv2d"),
         ("the input's gradient overwritten tap by tap", "total[tap(p, q)] +=", "total[tap(p, q)] =", "grad-conv2d"),
-        ("the kernel's gradient transposed over taps", "xp.reshape(xp.stack(each), (kh, kw, c, o))",
-         "xp.permute_dims(xp.reshape(xp.stack(each), (kw, kh, c, o)), (1, 0, 2, 3))", "grad-conv2d"),
+        ("the kernel's gradient transposed over taps", "total[p, q, :, :] = xp.matmul",
+         "total[q % kh, p % kw, :, :] = xp.matmul", "grad-conv2d"),
         ("the padding cut off at the wrong end", "top, left = padding[0][0], padding[1][0]",
          "top, left = padding[0][1], padding[1][1]", "grad-conv2d"),
         ("the bias's gradient over one image", "xp.sum(g_flat, axis=0)", "xp.sum(g_rows[0], axis=0) if n else "

@@ -132,6 +132,8 @@ class ReductionKernel:
         if not name.isidentifier():
             raise ValueError(f'Invalid kernel name: "{name}"')
         self.inputs, self.outputs, self.name = _parameters(in_params), _parameters(out_params), name
+        if "a" in self.inputs:
+            raise SyntaxError("the sum is called a")
         self.term = expression(map_expr)
         self.result = Code(post_map_expr, {**self.inputs, "a": "T"}, self.outputs)
 

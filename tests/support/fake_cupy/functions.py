@@ -14,7 +14,7 @@ from fake_cupy.device import HiddenTransfer, counts
 # Take arrays first, give arrays; NumPy's function of the same name does the arithmetic.
 ARRAYS = [
     "all", "amax", "amin", "angle", "any", "append", "argmax", "argmin", "argsort", "around", "array_split",
-    "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_arrays", "broadcast_to", "concat",
+    "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_arrays", "concat",
     "concatenate", "cross", "cumprod", "cumsum", "diag", "diagonal", "diff", "digitize", "dot", "dsplit",
     "dstack", "einsum", "expand_dims", "flip", "fliplr", "flipud", "hsplit", "hstack", "imag", "inner",
     "isclose", "isneginf", "isposinf", "kron", "matrix_transpose", "max", "mean", "meshgrid", "min",
@@ -264,6 +264,13 @@ def as_strided(x: ndarray, shape: Any = None, strides: Any = None) -> ndarray:
     return wrap(np.lib.stride_tricks.as_strided(x._a, shape, strides))
 
 
+def broadcast_to(array: ndarray, shape: Any) -> ndarray:
+    """A view, which on CuPy may be written to."""
+    _check_arrays("broadcast_to", array)
+    view = np.broadcast_to(array._a, shape)
+    return wrap(np.lib.stride_tricks.as_strided(array._a, view.shape, view.strides))
+
+
 def _owner(a: np.ndarray) -> np.ndarray:
     while isinstance(a.base, np.ndarray):
         a = a.base
@@ -277,8 +284,8 @@ def get_array_module(*args: Any) -> Any:
 
 
 OWN: dict[str, Callable] = {f.__name__: f for f in (
-    array, asarray, ascontiguousarray, asfortranarray, asnumpy, astype, clip, copy, copyto, empty, empty_like,
-    get_array_module, matmul, where,
+    array, asarray, ascontiguousarray, asfortranarray, asnumpy, astype, broadcast_to, clip, copy, copyto, empty,
+    empty_like, get_array_module, matmul, where,
 )}
 TABLE: dict[str, Callable] = {
     **{name: of_arrays(name) for name in ARRAYS if callable(getattr(np, name, None))},

@@ -96,7 +96,7 @@ def record() -> dict[str, Any]:
         "cupy": cupy.__version__,
         "ndarray": array,
         "ndarray special": sorted(n for n in special if re.fullmatch(r"__\w+__", n) and n not in dir(object)),
-        "internal ufuncs": {u.name: " ".join(dict.fromkeys(u.types)) for u in (where, clip)},
+        "internal ufuncs": {u.name.removeprefix("cupy_"): " ".join(dict.fromkeys(u.types)) for u in (where, clip)},
         "module": module_record(cupy, numpy.generic),
         "special": module_record(importlib.import_module("cupyx.scipy.special"), numpy.generic),
     }

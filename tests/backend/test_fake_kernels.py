@@ -163,5 +163,7 @@ def test_sums(cp):
         total(cp, "T x", "x", "a * x")(x, axis=0)  # no single element of x is left
     with pytest.raises(SyntaxError):
         total(cp, "T x", "x", "a * 0.5")
-    with pytest.raises(SyntaxError):
-        total(cp, "T a", "a")
+    with pytest.raises(SyntaxError, match="other words"):
+        total(cp, "T x", "exp(x)")
+    with pytest.raises(SyntaxError, match="is called a"):
+        total(cp, "T a, T x", "a * x")

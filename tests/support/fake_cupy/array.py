@@ -218,7 +218,7 @@ class ndarray:
             max = self.dtype.type("inf") if max is None else max
         elif limits is not None:
             min, max = limits.min if min is None else min, limits.max if max is None else max
-        return ufuncs.call("cupy_clip", self, min, max, out=out)
+        return ufuncs.call("clip", self, min, max, out=out)
 
     def copy(self, order: str = "C") -> ndarray: return wrap(self._a.copy(order=order))
     def flatten(self, order: str = "C") -> ndarray: return wrap(self._a.flatten(order=order))

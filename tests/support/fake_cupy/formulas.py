@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
 from typing import Any
 
@@ -55,6 +56,12 @@ def _value(kind: str, x: Any, types: dict[str, np.dtype]) -> np.ndarray:
 
 def _values(parameters: dict[str, str], arguments: list[Any], types: dict[str, np.dtype]) -> dict[str, np.ndarray]:
     return {name: _value(kind, x, types) for (name, kind), x in zip(parameters.items(), arguments, strict=True)}
+
+
+def _check_renaming(code: str, name: str) -> None:
+    """Raise where CuPy's renaming of a sum's only input, or of its output, changes other words: x in exp(x)."""
+    if code.replace(name, "0") != re.sub(rf"\b{name}\b", "0", code):
+        raise SyntaxError(f"CuPy replaces {name!r} inside other words as well: name it otherwise: {code}")
 
 
 def _shape(arrays: list[ndarray]) -> tuple[int, ...]:
@@ -134,6 +141,9 @@ class ReductionKernel:
         self.inputs, self.outputs, self.name = _parameters(in_params), _parameters(out_params), name
         if "a" in self.inputs:
             raise SyntaxError("the sum is called a")
+        if len(self.inputs) == 1:
+            _check_renaming(map_expr, *self.inputs)
+            _check_renaming(post_map_expr, *self.outputs)
         self.term = expression(map_expr)
         self.result = Code(post_map_expr, {**self.inputs, "a": "T"}, self.outputs)
 

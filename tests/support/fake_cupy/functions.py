@@ -193,7 +193,7 @@ def where(condition: ndarray, x: Any = None, y: Any = None) -> ndarray:
     _check_arrays("where", condition)  # CuPy calls condition.astype: a Python bool has no such thing
     if (x is None) != (y is None):
         raise ValueError("Must provide both 'x' and 'y' or neither.")
-    return ufuncs.call("cupy_where", condition.astype(bool, copy=False), x, y)
+    return ufuncs.call("where", condition.astype(bool, copy=False), x, y)
 
 
 def matmul(*args: Any, out: Any = None, **kwargs: Any) -> ndarray:

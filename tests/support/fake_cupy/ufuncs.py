@@ -13,8 +13,8 @@ from fake_cupy.signatures import INTERNAL, MODULE, SPECIAL, find_loop
 
 UFUNCS: dict[str, str] = {**SPECIAL["ufuncs"], **MODULE["ufuncs"], **INTERNAL}
 _INTERNAL: dict[str, Callable] = {
-    "cupy_where": np.where,
-    "cupy_clip": lambda a, low, high: np.where(low > high, high, np.where(a < low, low, np.where(a > high, high, a))),
+    "where": np.where,
+    "clip": lambda a, low, high: np.where(low > high, high, np.where(a < low, low, np.where(a > high, high, a))),
 }
 _SHIFTS = ("left_shift", "right_shift", "bitwise_left_shift", "bitwise_right_shift")
 _CASTINGS = ("no", "equiv", "safe", "same_kind", "unsafe")

@@ -242,12 +242,11 @@ def undo_broadcasting(g: Array, shape: tuple[int, ...], name: str = "op") -> Arr
         # and times one matrix as CuPy's, which gives few blocks of threads to the columns of a tall one.
         before, along, after = (math.prod(part) for part in (
             g.shape[: axes[0]], g.shape[axes[0] : axes[-1] + 1], g.shape[axes[-1] + 1 :]))
-        if xp.name != "cupy":
-            g = xp.matmul(xp.ones((1, along), dtype=g.dtype), xp.reshape(g, (before, along, after)))
-        elif before == 1:
-            g = xp.matmul(xp.ones((1, along), dtype=g.dtype), xp.reshape(g, (along, after)))
+        stack = xp.reshape(g, (before, along, after))
+        if xp.name == "cupy" and before > 1:
+            g = xp.sum(stack, axis=1)
         else:
-            g = xp.sum(xp.reshape(g, (before, along, after)), axis=1)
+            g = xp.matmul(xp.ones((1, along), dtype=g.dtype), stack if before != 1 else stack[0, :, :])
     else:
         g = xp.sum(g, axis=axes)
     return backend.asarray(xp.reshape(g, shape))

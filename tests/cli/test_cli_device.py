@@ -23,17 +23,17 @@ from ddpm_np.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 BACKENDS = ("numpy", "cupy")
-SMALL = ["--preset", "digits", "--batch-size", "5", "--set", "model.channels=8", "--set", "model.groups=4", "--set",
-         "model.dropout=0.1", "--set", "T=6", "--set", "beta_end=0.6", "--set", "ema=0.5", "--set", "warmup=2", "--set",
-         "log_every=1"]
+SMALL = ["--preset", "digits", "--batch-size", "16", "--set", "shards=1", "--set", "model.channels=8", "--set",
+         "model.groups=4", "--set", "model.dropout=0.1", "--set", "T=4", "--set", "beta_end=0.6", "--set", "ema=0.5",
+         "--set", "warmup=2", "--set", "log_every=1"]
 LABELLED = ["--set", "model.num_classes=11", "--set", "learning_rate=0.01"]
 WEIGHTS = 2e-5  # of weights after 3 steps of up to 1e-2; 1e-6 is met
 
 
-@pytest.fixture(autouse=True, params=["awkward", "plain"])
-def device(request):
-    """A fresh fake."""
-    with fake_cupy.installed(request.param) as module:
+@pytest.fixture(autouse=True)
+def device():
+    """A fresh fake, with a GPU's layouts; what is trained for all tests meets the awkward ones."""
+    with fake_cupy.installed("plain") as module:
         yield module
 
 
@@ -61,7 +61,7 @@ def assert_same_weights(folder, other, tolerance=WEIGHTS):
 def runs(tmp_path_factory):
     """A run of three steps on each backend: with labels, and without."""
     folder = tmp_path_factory.mktemp("runs")
-    with fake_cupy.installed():
+    with fake_cupy.installed("awkward"):
         for backend in BACKENDS:
             for name, extra in (("labelled", LABELLED), ("plain", [])):
                 call("train", *SMALL, *extra, "--steps", 3, "--backend", backend, "--quiet", "--out",
@@ -140,7 +140,7 @@ def test_ctrl_c_saves_a_checkpoint_that_can_be_resumed(runs, tmp_path, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "step", interrupted)
         assert main(["train", *SMALL, "--steps", "3", "--backend", "cupy", "--quiet", "--out", str(tmp_path)]) == 130
-    assert "step 2" in capsys.readouterr().err
+    assert "finishing the step and saving" in capsys.readouterr().err
     assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-00000002.safetensors"]
     call("train", "--resume", "--steps", 3, "--backend", "cupy", "--quiet", "--out", tmp_path)
     assert_same_weights(tmp_path, runs / "plain" / "numpy")
@@ -201,8 +201,8 @@ def assert_near(found, expected, where=""):
         assert found == expected, where
 
 
-@pytest.mark.parametrize("options", [("--images", 4, "--batch-size", 3), ("--what", "samples", "-n", 20),
-                                     ("--what", "floor", "-n", 20)], ids=["bits", "samples", "floor"])
+@pytest.mark.parametrize("options", [("--images", 4, "--batch-size", 3), ("--what", "samples", "-n", 20)],
+                         ids=["bits", "samples"])
 def test_evaluations_of_the_device_are_those_of_the_host(runs, tmp_path, options):
     found = []
     for backend in BACKENDS:
@@ -236,16 +236,12 @@ def test_plots_after_an_evaluation_on_the_device(runs, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_the_checker_gives_the_device_the_verdicts_of_the_host(tmp_path, dtype):
-    """No equation fails; gradients are checked on the host alone."""
-    verdicts = []
-    for backend in BACKENDS:
-        call("check", "--examples", 2, "--backend", backend, "--dtype", dtype, "--json", tmp_path / "report.json")
-        results = json.loads((tmp_path / "report.json").read_text())["results"]
-        verdicts.append({result["equation"]: result["verdict"] for result in results})
-    expected, found = verdicts
-    assert len(found) > 50
-    assert found == {equation: expected[equation] for equation in found}
+def test_the_checker_verifies_the_equations_on_the_device(tmp_path, dtype):
+    report = tmp_path / "report.json"
+    call("check", "--examples", 0, "--backend", "cupy", "--dtype", dtype, "--json", report)
+    verdicts = {r["equation"]: r["verdict"] for r in json.loads(report.read_text())["results"]}
+    assert len(verdicts) > 50
+    assert set(verdicts.values()) <= ({"PASS"} if dtype == "float64" else {"PASS", "PRECISION"})
 
 
 def test_export_and_import_of_a_run_trained_on_the_device(runs, tmp_path):
@@ -253,7 +249,7 @@ def test_export_and_import_of_a_run_trained_on_the_device(runs, tmp_path):
         call("export", runs / "plain" / backend, "--out", tmp_path / f"{backend}-folder")
         out = tmp_path / f"{backend}.npz"
         call("sample", tmp_path / f"{backend}-folder", "-n", 2, "--backend", "cupy", "--quiet", "--out", out)
-    call("import", tmp_path / "cupy-folder", "--preset", "digits", "--set", "batch_size=5", "--out", tmp_path / "run")
+    call("import", tmp_path / "cupy-folder", "--preset", "digits", "--set", "batch_size=16", "--out", tmp_path / "run")
     call("train", "--resume", "--steps", 2, "--backend", "cupy", "--quiet", "--out", tmp_path / "run")
     assert records(tmp_path / "run")[-1]["step"] == 2
     with np.load(tmp_path / "cupy.npz") as ours, np.load(tmp_path / "numpy.npz") as theirs:

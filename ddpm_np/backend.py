@@ -13,16 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from ddpm_np import cuda
+from ddpm_np.cuda import BackendError
 from ddpm_np.philox import RandomNumbers
 
 Array = Any  # an array of NumPy or CuPy, or a Tensor; images are (N, …)
 Ints = Any  # an int array (N,): the paper's t, one per image
 
 _SPECIAL = ("erfcx", "log_ndtr", "ndtri")  # what the mathematics needs beyond the array API standard
-
-
-class BackendError(ValueError):
-    """A backend that is unknown, or that this machine cannot run."""
 
 
 class Namespace:
@@ -211,6 +209,28 @@ class Backend(RandomNumbers):
         return self.xp.asarray(x, dtype=dtype)
 
 
+def place_of(xp: Namespace) -> tuple[str, int | None]:
+    """Return where arrays are made: the key under which copies of host tables are kept.
+
+    Parameters
+    ----------
+    xp : Namespace
+
+    Returns
+    -------
+    name : str
+        The namespace's.
+    device : int or None
+        The number of the GPU that this thread uses; None on the CPU.
+
+    Examples
+    --------
+    >>> place_of(get_backend("numpy").xp)
+    ('numpy', None)
+    """
+    return xp.name, cuda.current_device() if xp.name == "cupy" else None
+
+
 def dtype_of(xp: Namespace, dtype: Any) -> Any:
     """Return the namespace's own dtype object for a name such as ``"float32"``; a dtype object is returned as it is.
 
@@ -244,7 +264,7 @@ def get_backend(name: str | Backend = "numpy") -> Backend:
     Raises
     ------
     BackendError
-        If the name is another one, or CuPy or a GPU is absent.
+        If the name is another one, or if CuPy or a GPU is absent or does not work: one line with the reason.
 
     Examples
     --------
@@ -256,23 +276,46 @@ def get_backend(name: str | Backend = "numpy") -> Backend:
     if name not in _BACKENDS:
         if name != "cupy":
             raise BackendError(f"backend must be 'numpy' or 'cupy', got {name!r}")
-        _BACKENDS[name] = Backend(Namespace("cupy", _import_cupy(), "cupyx.scipy.special"))
+        return _cupy_backend(cuda.open_cupy())
     return _BACKENDS[name]
 
 
-def _import_cupy() -> ModuleType:
-    """Return CuPy, or raise BackendError where it is not installed or finds no GPU."""
-    try:
-        cupy = importlib.import_module("cupy")
-    except ImportError as error:
-        raise BackendError(
-            "backend 'cupy' needs CuPy, which is not installed: pip install 'ddpm_np[cuda12]' (or [cuda13])"
-        ) from error
-    try:
-        cupy.cuda.runtime.getDeviceCount()
-    except Exception as error:  # CuPy's own error types exist only once its CUDA modules load
-        raise BackendError(f"backend 'cupy' needs an NVIDIA GPU: {error}; use --backend numpy") from error
-    return cupy
+def use_device(number: int, name: str = "device") -> Backend:
+    """Have this thread compute on one of several GPUs, and return the backend "cupy".
+
+    By default it computes on GPU 0. CUDA keeps the choice by thread: this package's worker threads follow the thread
+    that they work for, a thread of your own calls this function itself. Arrays stay on the GPU where they were made.
+
+    Parameters
+    ----------
+    number : int
+        The GPU's number, from 0, among those that CUDA_VISIBLE_DEVICES leaves visible.
+    name : str
+        What the number is called in errors.
+
+    Returns
+    -------
+    Backend
+
+    Raises
+    ------
+    BackendError
+        If there is no such GPU, or as in `get_backend`.
+
+    Examples
+    --------
+    Train on the second GPU::
+
+        model = UNet(config, backend=use_device(1))
+    """
+    return _cupy_backend(cuda.open_cupy(number, name))
+
+
+def _cupy_backend(cupy: ModuleType) -> Backend:
+    """Return the one backend of CuPy."""
+    if "cupy" not in _BACKENDS:
+        _BACKENDS["cupy"] = Backend(Namespace("cupy", cupy, "cupyx.scipy.special"))
+    return _BACKENDS["cupy"]
 
 
 def backend_of(x: Array) -> Backend:

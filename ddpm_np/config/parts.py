@@ -104,7 +104,8 @@ class TrainingConfig:
     label_dropout : float
         For a net with labels, the probability of training on the unconditional class in place of an image's own.
     recompute : bool
-        Whether activations are recomputed in the backward pass: less memory, more time, the same bits.
+        Whether activations are recomputed in the backward pass: less memory, more time, the same
+        bits (on a GPU, the same up to rounding).
     """
 
     dataset: str

@@ -254,7 +254,9 @@ def no_checkpoint(where: str, path: str | Path) -> FileNotFoundError:
 
 
 def restore(trainer: Trainer, saved: Checkpoint) -> None:
-    """Put a trainer in the state of a saved run: weights, average, moments, step. Training continues bit for bit.
+    """Put a trainer in the state of a saved run: weights, average, moments, step.
+
+    Training continues bit for bit; on a GPU, up to rounding.
 
     Parameters
     ----------

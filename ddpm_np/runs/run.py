@@ -186,6 +186,8 @@ class Run:
                workers: int | None = None, say: Say = warnings.warn) -> Run:
         """Resume a run from its newest checkpoint that is not damaged; it continues bit for bit.
 
+        On a GPU it continues up to rounding.
+
         Parameters
         ----------
         folder : str or Path

@@ -40,7 +40,7 @@ def sample(model: Any, n: int, *, seed: int = 0, first: int = 0, sampler: Sample
         A UNet needs a `schedule` too, unless it is the paper's.
     n : int
         Number of images: those numbered `first` .. `first + n − 1` of the seed. An image is a function of its number
-        alone: it comes out the same for any `n`, `batch_size` and `workers`.
+        alone: it comes out the same for any `n`, `batch_size` and `workers`, on a GPU up to rounding.
     seed, first : int
     sampler : Sampler or None
         The chain and its steps; None for Algorithm 2 with all of them.

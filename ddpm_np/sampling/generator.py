@@ -44,7 +44,7 @@ class ImageGenerator:
         The weight w of classifier-free guidance, see `diffusion.guided`.
     at_a_time : int or None
         The most images that the net is evaluated on at once; None: see `images_at_a_time`. In either case no more than
-        fit into memory. The result does not depend on it.
+        fit into memory. The result does not depend on it, on a GPU up to rounding.
 
     Attributes
     ----------

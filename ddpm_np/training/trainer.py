@@ -110,7 +110,8 @@ class Trainer:
     runs in threads, which see all that it reads; if it stores values when it is called, one call follows another.
 
     Frozen parameters, and those that a step's loss does not depend on, are left alone with their moments, see `Adam`.
-    A copy (by `copy` or `pickle`) is a trainer of its own, with a net of its own, and continues with the same bits.
+    A copy (by `copy` or `pickle`) is a trainer of its own, with a net of its own, and continues with the same bits
+    (on a GPU, the same up to rounding).
 
     Parameters
     ----------
@@ -148,7 +149,7 @@ class Trainer:
         Probability of ∅.
     recompute : bool
         Whether the backward pass recomputes the activations of the net's segments instead of keeping them (see
-        `recomputing`): less memory, more time, the same bits.
+        `recomputing`): less memory, more time, the same bits (on a GPU, the same up to rounding).
 
     Attributes
     ----------

@@ -7,7 +7,7 @@ import os
 import fake_cupy
 import numpy as np
 import pytest
-from fake_cupy import ForkedChild, OverlappingWrite, UndefinedCast
+from fake_cupy import OverlappingWrite, UndefinedCast
 from fake_cupy.array import unwrap
 
 from ddpm_np import backend
@@ -155,6 +155,6 @@ def test_a_forked_child_of_a_process_that_used_the_device_cannot(cp):
     for work in (lambda: cp.zeros(3), lambda: x + 1, lambda: x[0], lambda: cp.asnumpy(x), x.sum,
                  lambda: cp.asarray([1.0]), lambda: x.__setitem__(0, 1.0), lambda: kernel(x), lambda: cp.exp(x),
                  lambda: backend.to_host(x), cp.cuda.runtime.getDeviceCount, lambda: cp.concat([x, x])):
-        assert in_child(work) == ForkedChild.__name__
+        assert in_child(work) == "CUDARuntimeError"
     assert in_child(lambda: (x.shape, x.dtype, x.flags.c_contiguous, repr(x))) == ""  # the host knows these
     assert unwrap(x).tolist() == [1, 1, 1]

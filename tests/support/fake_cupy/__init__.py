@@ -24,12 +24,11 @@ from typing import Any
 
 import numpy as np
 
-from fake_cupy import array, device, formulas, functions, signatures, ufuncs
-from fake_cupy.device import DuplicateIndices, ForkedChild, HiddenTransfer, counts
+from fake_cupy import array, device, formulas, functions, machine, signatures, ufuncs
+from fake_cupy.device import DuplicateIndices, HiddenTransfer, counts
 from fake_cupy.writes import OverlappingWrite, UndefinedCast
 
-__all__ = ["DuplicateIndices", "ForkedChild", "HiddenTransfer", "OverlappingWrite", "UndefinedCast", "counts",
-           "installed"]
+__all__ = ["DuplicateIndices", "HiddenTransfer", "OverlappingWrite", "UndefinedCast", "counts", "installed"]
 
 
 def _look_up(module: str, record: dict[str, Any]) -> Any:
@@ -61,8 +60,8 @@ def _look_up(module: str, record: dict[str, Any]) -> Any:
 
 def _modules() -> dict[str, ModuleType]:
     """The pretend modules by name."""
-    names = ("cupy", "cupy.cuda", "cupy.cuda.runtime", "cupy.lib", "cupy.lib.stride_tricks", "cupyx", "cupyx.scipy",
-             "cupyx.scipy.special")
+    names = ("cupy", "cupy.lib", "cupy.lib.stride_tricks", "cupyx", "cupyx.scipy", "cupyx.scipy.special",
+             *machine.MODULES)
     modules = {name: ModuleType(name, "A strict fake for tests.") for name in names}
     for name, module in modules.items():
         parent, _, child = name.rpartition(".")
@@ -74,8 +73,7 @@ def _modules() -> dict[str, ModuleType]:
     cupy.__getattr__ = _look_up("cupy", signatures.MODULE)
     modules["cupy.lib.stride_tricks"].as_strided = functions.as_strided
     modules["cupyx.scipy.special"].__getattr__ = _look_up("cupyx.scipy.special", signatures.SPECIAL)
-    modules["cupy.cuda.runtime"].getDeviceCount = device.count
-    modules["cupy.cuda.runtime"].getDevice = lambda: 0
+    machine.furnish(modules)
     modules["cupy.cuda.runtime"].memGetInfo = lambda: (16 * 10**9, 16 * 10**9)
     return modules
 
@@ -88,21 +86,17 @@ def installed(layouts: str = "awkward") -> Iterator[ModuleType]:
 
     Real CuPy's modules, where some are loaded, step aside for the time.
     """
-    from ddpm_np import backend
-
     def take_out() -> dict[str, ModuleType]:
-        names = [name for name in sys.modules if name.partition(".")[0] in ("cupy", "cupyx")]
+        names = [name for name in sys.modules if name.partition(".")[0] in ("cupy", "cupyx", "cupy_backends")]
         return {name: sys.modules.pop(name) for name in names}
 
     modules, real = _modules(), take_out()
-    known = backend._BACKENDS.pop("cupy", None)
     sys.modules.update(modules)
     device.reset(layouts)
+    machine.reset()
     try:
-        yield modules["cupy"]
+        with machine.nothing_opened():
+            yield modules["cupy"]
     finally:
         take_out()
         sys.modules.update(real)
-        backend._BACKENDS.pop("cupy", None)
-        if known is not None:
-            backend._BACKENDS["cupy"] = known

@@ -18,10 +18,6 @@ class DuplicateIndices(IndexError):
     """An assignment that writes one element twice: on a device it is not defined which value stays."""
 
 
-class ForkedChild(RuntimeError):
-    """Use of the device in a child of a process that has used it: CUDA's initialization error."""
-
-
 @dataclass
 class Counts:
     """Copies between host and device since the last `reset`.
@@ -63,20 +59,15 @@ def reset(layouts: str = "awkward") -> None:
 
 
 def use() -> None:
-    """Note that this process uses the device; raise where it is a child of one that did before."""
+    """Note that this process uses the device; raise CUDA's error where it is a child of one that did before."""
     global _user
     process = os.getpid()
     if _user is None:
         _user = process
     elif process != _user:
-        raise ForkedChild("cudaErrorInitializationError: initialization error: CUDA cannot be used in a child of a "
-                          "process that has used it")
+        from fake_cupy.machine import CUDARuntimeError
 
-
-def count() -> int:
-    """The number of devices; to ask for it is to use CUDA."""
-    use()
-    return 1
+        raise CUDARuntimeError(3)
 
 
 def junk(dtype: np.dtype) -> Any:

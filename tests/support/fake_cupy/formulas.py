@@ -13,7 +13,7 @@ from fake_cupy.array import ndarray, wrap
 from fake_cupy.c_code import TYPES, Code, evaluate, expression
 
 
-def _parameters(text: str) -> dict[str, str]:
+def parameters(text: str) -> dict[str, str]:
     """``"T x, bool keep"`` as {"x": "T", "keep": "bool"}."""
     found: dict[str, str] = {}
     for part in filter(None, (p.strip() for p in text.split(","))):
@@ -28,9 +28,9 @@ def _parameters(text: str) -> dict[str, str]:
     return found
 
 
-def _enter_types(parameters: dict[str, str], arrays: list[Any], types: dict[str, np.dtype]) -> None:
+def enter_types(names: dict[str, str], arrays: list[Any], types: dict[str, np.dtype]) -> None:
     """Enter the dtypes that arrays give to one-letter types; raise where two arrays differ."""
-    for (name, kind), x in zip(parameters.items(), arrays, strict=True):
+    for (name, kind), x in zip(names.items(), arrays, strict=True):
         if not isinstance(x, ndarray):
             continue
         expected = TYPES.get(kind, types.get(kind))
@@ -54,8 +54,8 @@ def _value(kind: str, x: Any, types: dict[str, np.dtype]) -> np.ndarray:
     return np.asarray(x, dtype=dtype)
 
 
-def _values(parameters: dict[str, str], arguments: list[Any], types: dict[str, np.dtype]) -> dict[str, np.ndarray]:
-    return {name: _value(kind, x, types) for (name, kind), x in zip(parameters.items(), arguments, strict=True)}
+def _values(names: dict[str, str], arguments: list[Any], types: dict[str, np.dtype]) -> dict[str, np.ndarray]:
+    return {name: _value(kind, x, types) for (name, kind), x in zip(names.items(), arguments, strict=True)}
 
 
 def _check_renaming(code: str, name: str) -> None:
@@ -77,7 +77,7 @@ class ElementwiseKernel:
                  preamble: str = "", no_return: bool = False, return_tuple: bool = False):
         if not name.isidentifier():
             raise ValueError(f'Invalid kernel name: "{name}"')
-        self.inputs, self.outputs, self.name = _parameters(in_params), _parameters(out_params), name
+        self.inputs, self.outputs, self.name = parameters(in_params), parameters(out_params), name
         if "i" in {**self.inputs, **self.outputs}:
             raise ValueError("Can not use 'i' as a parameter name")
         self.code = Code(operation, {**self.inputs, "i": "int64"}, self.outputs)
@@ -91,8 +91,8 @@ class ElementwiseKernel:
         if not all(isinstance(x, ndarray) for x in outputs):
             raise TypeError("Output arguments must be cupy.ndarray")
         if outputs:
-            _enter_types(self.outputs, outputs, types)
-        _enter_types(self.inputs, inputs, types)
+            enter_types(self.outputs, outputs, types)
+        enter_types(self.inputs, inputs, types)
         values = _values(self.inputs, inputs, types)
         arrays = [x for x in (*inputs, *outputs) if isinstance(x, ndarray)]
         if size != -1 and arrays:
@@ -138,7 +138,7 @@ class ReductionKernel:
             raise NotImplementedError("a reduction that is no sum: add it to the fake when it is needed")
         if not name.isidentifier():
             raise ValueError(f'Invalid kernel name: "{name}"')
-        self.inputs, self.outputs, self.name = _parameters(in_params), _parameters(out_params), name
+        self.inputs, self.outputs, self.name = parameters(in_params), parameters(out_params), name
         if "a" in self.inputs:
             raise SyntaxError("the sum is called a")
         if len(self.inputs) == 1:
@@ -155,8 +155,8 @@ class ReductionKernel:
         if out is not None:
             if not isinstance(out, ndarray):
                 raise device.unsupported(out)
-            _enter_types(self.outputs, [out], types)
-        _enter_types(self.inputs, list(args), types)
+            enter_types(self.outputs, [out], types)
+        enter_types(self.inputs, list(args), types)
         values = _values(self.inputs, list(args), types)
         shape = _shape([x for x in args if isinstance(x, ndarray)])
         ((name, kind),) = self.outputs.items()

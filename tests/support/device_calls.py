@@ -242,7 +242,7 @@ def commands(folder: Path) -> Iterator[list[str]]:
     yield ["sample", run, "-n", "3", "--sampler", "ddim", "--steps", "2", "--eta", "0.5", *picture, *common]
     yield ["sample", run, "-n", "3", "--progressive", "--steps", "3", *picture, *common]
     yield ["evaluate", run, "--images", "3", *common]
-    for plot in ("progressive", "latents", "interpolation", "neighbours", "bound"):
+    for plot in ("progressive", "latents", "interpolation", "neighbours"):
         yield ["plot", plot, run, *picture, *common]
     for dtype in ("float64", "float32"):
         yield ["check", "--examples", "0", "--dtype", dtype, "--backend", "cupy"]

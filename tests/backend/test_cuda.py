@@ -186,6 +186,8 @@ def test_an_error_in_the_middle_of_a_command_is_one_line(kind, command, run, cup
     quiet = [] if command == "check" else ["--quiet", "--kernels", "reference"][: 1 if command == "evaluate" else 3]
     monkeypatch.chdir(tmp_path)
     assert main([command, *arguments, "--backend", "cupy", *quiet]) == 2
+    if (command, kind) == ("train", "memory"):
+        said = "the gradient of one image does not fit"  # it is tried before the run starts
     assert line(capsys).startswith(f"ddpm-np: error: {said}")
     with pytest.raises(type(error)):
         main([command, *arguments, "--backend", "cupy", *quiet, "--debug"])

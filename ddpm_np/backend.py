@@ -8,6 +8,8 @@ in a batch, a resumed run and another backend all see the same words.
 from __future__ import annotations
 
 import importlib
+import itertools
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -208,6 +210,27 @@ class Backend(RandomNumbers):
         """
         return self.xp.asarray(x, dtype=dtype)
 
+    def to_device_together(self, xs: Sequence[Array]) -> list[Array]:
+        """Return arrays on this device; those on the host are copied at once.
+
+        Parameters
+        ----------
+        xs : sequence of host arrays and arrays of this backend
+
+        Returns
+        -------
+        list of arrays
+            Those that were on the device already are the same.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> get_backend("numpy").to_device_together([np.zeros(2)])
+        [array([0., 0.])]
+        """
+        there = self.name == "numpy"
+        return _copied_together(xs, lambda x: isinstance(x, np.ndarray) and not there, self.to_device)
+
 
 def place_of(xp: Namespace) -> tuple[str, int | None]:
     """Return where arrays are made: the key under which copies of host tables are kept.
@@ -347,9 +370,49 @@ def to_host(x: Any) -> np.ndarray:
     data = plain(x) if hasattr(x, "__array_namespace__") else x  # a list has none
     if isinstance(data, np.ndarray):
         return data
-    if type(data).__module__.partition(".")[0] == "cupy":
+    if _is_cupy(data):
         return get_backend("cupy").xp.asnumpy(data)
     return np.asarray(data)
+
+
+def to_host_together(xs: Sequence[Array]) -> list[np.ndarray]:
+    """Return the contents of arrays as NumPy arrays; those on a device are copied at once, since each copy waits.
+
+    Parameters
+    ----------
+    xs : sequence of arrays
+
+    Returns
+    -------
+    list of numpy.ndarray
+        In C order if they were on a device; else the arrays themselves.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> to_host_together([np.zeros(2), np.ones((1, 2))])
+    [array([0., 0.]), array([[1., 1.]])]
+    """
+    return _copied_together([x if _is_cupy(x) else to_host(x) for x in xs], _is_cupy, to_host)
+
+
+def _copied_together(xs: Sequence[Any], chosen: Callable[[Any], bool], copy: Callable[[Array], Array]) -> list[Any]:
+    """Return `xs`, of which the chosen arrays are copied: those of one dtype end to end, by one call of `copy`."""
+    copied, groups = list(xs), dict[str, list[int]]()
+    for i, x in enumerate(xs):
+        if chosen(x):
+            groups.setdefault(str(x.dtype), []).append(i)
+    for group in groups.values():
+        xp = of(xs[group[0]])
+        whole = copy(xp.concat([xp.reshape(xs[i], (-1,)) for i in group]))  # (P,)
+        ends = itertools.accumulate((xs[i].size for i in group), initial=0)
+        for i, (first, end) in zip(group, itertools.pairwise(ends), strict=True):
+            copied[i] = of(whole).reshape(whole[first:end], xs[i].shape)
+    return copied
+
+
+def _is_cupy(x: Any) -> bool:
+    return type(x).__module__.partition(".")[0] == "cupy"
 
 
 def freeze(x: Array) -> Array:

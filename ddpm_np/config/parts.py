@@ -91,7 +91,8 @@ class TrainingConfig:
     flip : bool
         Whether each image is mirrored left to right with probability ½.
     shards : int
-        Parts into which a batch is cut, and so the most workers that a step can use. The sums depend on it.
+        On the CPU, the parts into which a batch is cut, and so the most workers that a step can use. The sums depend on
+        it. A GPU takes a batch in as few parts as fit its memory, whatever this is.
     seed : int
         Of the weights, the order of the data, t, the noise and dropout.
     log_every, sample_every, save_every : int

@@ -17,10 +17,10 @@ from ddpm_np.arguments import count
 from ddpm_np.arguments import seed as seed_of
 from ddpm_np.backend import get_backend, to_host
 from ddpm_np.diffusion import Schedule
+from ddpm_np.memory import free_memory
 from ddpm_np.runs.load import load
 from ddpm_np.sampling import ImageGenerator, Sampler
 from ddpm_np.sampling.memory import check_result
-from ddpm_np.training.memory import free_memory
 
 
 class NotFiniteError(RuntimeError):

@@ -14,8 +14,12 @@ from diffusion_calls import CALLS
 import ddpm_np
 from ddpm_np.autograd import ops
 from ddpm_np.backend import backend_of, get_backend, of, to_host
+from ddpm_np.config import Config, DiffusionConfig
 from ddpm_np.diffusion import linear_schedule
+from ddpm_np.interop import diffusers
 from ddpm_np.models import UNetConfig
+from ddpm_np.nn import host_state
+from ddpm_np.runs import checkpoint
 from ddpm_np.training.ema import EMA
 from ddpm_np.training.trainer import TrainingDiverged
 
@@ -147,6 +151,48 @@ def test_a_checkpoint_opens_on_host_and_device_with_the_same_samples(device, tmp
     checks.check_checkpoint(device, tmp_path, 5e-14)
 
 
+def test_a_checkpoint_is_copied_as_four_arrays_and_its_numbers(device, tmp_path):
+    """Each copy waits for the device. The file has the same bytes as one that the host writes of the same state."""
+    config = Config(checks.SMALLEST, DiffusionConfig(T=4, beta_start=0.1, beta_end=0.6))
+    trainer, host = checks.make_trainer(device), checks.make_trainer(checks.NUMPY)
+    frozen = trainer.model.parameters()[3]
+    for k, frozen.requires_grad in enumerate((True, False, True)):  # so that there are counts of single parameters
+        trainer.step(checks.batch(k))
+    trainer.unlogged = trainer.unlogged[0] + 0.3, trainer.unlogged[1] + 1e-9, 3
+    fake_cupy.counts.reset()
+    checkpoint.save(tmp_path / "device", trainer, config)
+    assert (fake_cupy.counts.transfers, fake_cupy.counts.uploads) == (4 + 1, 0)
+    saved = checkpoint.read(tmp_path / "device")
+    assert (saved.updates, set(saved.counts.values()), saved.unlogged) == (3, {2}, (0.3, 1e-9, 3))
+    checkpoint.restore(host, saved)
+    checkpoint.save(tmp_path / "host", host, config)
+    assert (tmp_path / "host").read_bytes() == (tmp_path / "device").read_bytes()
+    again = checks.make_trainer(device)
+    fake_cupy.counts.reset()
+    checkpoint.restore(again, saved)
+    assert (fake_cupy.counts.transfers, fake_cupy.counts.uploads) == (0, 4)
+    checkpoint.save(tmp_path / "again", again, config)
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "device").read_bytes()
+
+
+def test_the_weights_of_a_net_are_copied_at_once(device, tmp_path):
+    """For an export, a digest, a state; and up again."""
+    model = checks.make_unet(checks.UNLABELLED, device, "float32")
+    host = checks.make_unet(checks.UNLABELLED, checks.NUMPY, "float32")
+    fake_cupy.counts.reset()
+    state = host_state(model)
+    assert fake_cupy.counts.transfers == 1
+    model.load_state_dict(state)
+    assert (fake_cupy.counts.transfers, fake_cupy.counts.uploads) == (1, 1)
+    diffusers.save_unet(model, tmp_path / "device")
+    assert (fake_cupy.counts.transfers, fake_cupy.counts.uploads) == (2, 1)
+    diffusers.save_unet(host, tmp_path / "host")
+    for file in (tmp_path / "host").iterdir():
+        assert (tmp_path / "device" / file.name).read_bytes() == file.read_bytes()
+    for name, array in host_state(host).items():
+        assert np.array_equal(state[name], array), name
+
+
 def test_samples_are_transferred_once_per_batch(device):
     net = checks.make_unet(checks.SMALLEST, device)
     fake_cupy.counts.reset()
@@ -219,7 +265,7 @@ def test_only_backend_copies_from_the_device():
 
 
 def test_computing_modules_import_no_array_library():
-    host = {"examples.py", "memory.py"}  # inputs for tests, and the memory of a host
+    host = {"examples.py"}  # inputs for tests
     for file in sources("autograd", "nn", "models", "diffusion", "training", "sampling"):
         if file.name not in host:
             found = imports(ast.parse(file.read_text(encoding="utf-8"))) & {"numpy", "cupy", "cupyx", "scipy"}

@@ -11,6 +11,7 @@ NumPy and is stricter than CuPy wherever CuPy is lenient at a price, or wrong in
 - a child of a process that has used it cannot;
 - copies to the device that CuPy makes unasked are counted;
 - results come back in awkward layouts, or in C order as CuPy's, which shows other faults: see `installed`;
+- its memory is counted and can be full;
 - it has the functions and keywords that CuPy has, as recorded in signatures.json, and no others.
 """
 
@@ -24,8 +25,9 @@ from typing import Any
 
 import numpy as np
 
-from fake_cupy import array, device, formulas, functions, machine, signatures, ufuncs
+from fake_cupy import array, device, formulas, functions, machine, memory, signatures, ufuncs
 from fake_cupy.device import DuplicateIndices, HiddenTransfer, counts
+from fake_cupy.memory import CAPACITY
 from fake_cupy.writes import OverlappingWrite, UndefinedCast
 
 __all__ = ["DuplicateIndices", "HiddenTransfer", "OverlappingWrite", "UndefinedCast", "counts", "installed"]
@@ -58,7 +60,7 @@ def _look_up(module: str, record: dict[str, Any]) -> Any:
     return look_up
 
 
-def _modules() -> dict[str, ModuleType]:
+def _modules(capacity: int) -> dict[str, ModuleType]:
     """The pretend modules by name."""
     names = ("cupy", "cupy.lib", "cupy.lib.stride_tricks", "cupyx", "cupyx.scipy", "cupyx.scipy.special",
              *machine.MODULES)
@@ -74,26 +76,25 @@ def _modules() -> dict[str, ModuleType]:
     modules["cupy.lib.stride_tricks"].as_strided = functions.as_strided
     modules["cupyx.scipy.special"].__getattr__ = _look_up("cupyx.scipy.special", signatures.SPECIAL)
     machine.furnish(modules)
-    modules["cupy.cuda.runtime"].memGetInfo = lambda: (16 * 10**9, 16 * 10**9)
+    memory.put_into(modules, capacity)
     return modules
 
 
 @contextlib.contextmanager
-def installed(layouts: str = "awkward") -> Iterator[ModuleType]:
+def installed(layouts: str = "awkward", memory: int = CAPACITY) -> Iterator[ModuleType]:
     """A context in which `import cupy` gives the fake, with a fresh device; after it all is as it was before.
 
-    `layouts` is "awkward" or "plain": results in layouts that no code may rely on, or in C order as on a GPU.
-
-    Real CuPy's modules, where some are loaded, step aside for the time.
+    `layouts` is "awkward" or "plain": results in layouts that no code may rely on, or in C order as on a GPU. `memory`
+    is the device's, in bytes. Real CuPy's modules, where some are loaded, step aside for the time.
     """
     def take_out() -> dict[str, ModuleType]:
         names = [name for name in sys.modules if name.partition(".")[0] in ("cupy", "cupyx", "cupy_backends")]
         return {name: sys.modules.pop(name) for name in names}
 
-    modules, real = _modules(), take_out()
+    modules, real = _modules(memory), take_out()
     sys.modules.update(modules)
     device.reset(layouts)
-    machine.reset()
+    machine.reset(memory)
     try:
         with machine.nothing_opened():
             yield modules["cupy"]

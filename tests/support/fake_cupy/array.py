@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from fake_cupy import device, ufuncs, writes
+from fake_cupy import device, memory, ufuncs, writes
 from fake_cupy.device import DuplicateIndices, HiddenTransfer, counts
 from fake_cupy.signatures import NDARRAY, check_call
 
@@ -245,6 +245,7 @@ def wrap(a: np.ndarray) -> ndarray:
     device.use()
     self = object.__new__(ndarray)
     self._memory = a
+    memory.count(a)
     return self
 
 

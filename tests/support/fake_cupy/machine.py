@@ -11,6 +11,7 @@ from typing import Any
 
 from ddpm_np import backend, cuda
 from fake_cupy import device
+from fake_cupy.memory import CAPACITY, OutOfMemoryError
 
 MODULES = ("cupy.cuda", "cupy.cuda.runtime", "cupy.cuda.compiler", "cupy.cuda.memory", "cupy._core",
            "cupy._core._routines_linalg", "cupy_backends", "cupy_backends.cuda", "cupy_backends.cuda.api",
@@ -34,7 +35,7 @@ class Machine:
         How products of float32 are computed: 0 is undecided, 1 in float32, 7 in TF32.
     """
 
-    gpus: list[tuple[str, int]] = field(default_factory=lambda: [("Fake GPU", 16 * 10**9)])
+    gpus: list[tuple[str, int]] = field(default_factory=lambda: [("Fake GPU", CAPACITY)])
     driver: int = 13000
     waited: list[int] = field(default_factory=list)
     compute_type: int = 0
@@ -86,11 +87,6 @@ class CompileException(Exception):
         return self._msg
 
 
-class OutOfMemoryError(MemoryError):
-    def __init__(self, size: int, total: int, limit: int = 0):
-        super().__init__(f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes).")
-
-
 class DynamicLibNotFoundError(RuntimeError):
     __module__ = "cuda.pathfinder._dynamic_libs.load_dl_common"
 
@@ -117,10 +113,10 @@ def nothing_opened() -> Iterator[None]:
         cuda._tried.update(tried)
 
 
-def reset() -> None:
-    """Start with one GPU."""
+def reset(memory: int = CAPACITY) -> None:
+    """Start with one GPU of so many bytes."""
     global _thread
-    vars(machine).update(vars(Machine()))
+    vars(machine).update(vars(Machine([("Fake GPU", memory)])))
     _thread = threading.local()
 
 

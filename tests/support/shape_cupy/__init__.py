@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from fake_cupy.machine import nothing_opened
+from fake_cupy.memory import put_into
 from fake_cupy.signatures import VERSION
 
 from shape_cupy import array, functions
@@ -39,7 +40,7 @@ def installed(memory: int = 141 * 10**9) -> Iterator[Record]:
     runtime = modules["cupy.cuda.runtime"]
     runtime.getDeviceCount, runtime.getDevice = (lambda: 1), (lambda: 0)
     runtime.deviceSynchronize = lambda: None
-    runtime.memGetInfo = lambda: (memory - record.memory, memory)
+    put_into(modules, memory)
 
     def take_out() -> dict[str, ModuleType]:
         names = [name for name in sys.modules if name.partition(".")[0] in ("cupy", "cupyx")]

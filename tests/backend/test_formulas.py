@@ -13,14 +13,14 @@ ULPS = 8  # exp differs by 1 or 2 between libraries, and sums of a few terms kee
 needs_compiler = pytest.mark.skipif(compiler() is None, reason="needs g++, which is not installed")
 
 
-def differences(text, compiled, n=200):
-    """Return the dtypes in which C and Python differ, in units of the result's largest element."""
-    found = []
+def differences(text, compiled, python=None, n=200):
+    """Return the dtypes in which C and Python differ, for positive numbers and for any; Python by `python` if given."""
+    found, python = [], python or text
     for T in text.dtypes():
         for positive in (True, False):
             rng = generator("formula", text.name, T, positive)
             given = arrays(rng, text.inputs, T, n, positive), arrays(rng, text.outputs, T, n, positive)
-            for new, old in zip(compiled.run(text, T, *given), in_python(text, *given), strict=True):
+            for new, old in zip(compiled.run(text, T, *given), in_python(python, *given), strict=True):
                 if old.dtype.kind != "f":
                     same = np.array_equal(new, old)
                 else:
@@ -40,6 +40,17 @@ def test_every_formula_is_the_same_in_c_and_python(tmp_path):
     compiled = Compiled(found, tmp_path)
     assert len(found) > 10
     assert {text.name: differences(text, compiled) for text in found} == {text.name: [] for text in found}
+
+
+@needs_compiler
+@pytest.mark.parametrize(("code", "other"), [
+    ("y = exp(x)", "y = exp(x) + exp(x) / 100000"), ("y = x * scale", "y = x * (scale + scale / 100000)"),
+    ("y = (x ^ scale) + 1", "y = (x ^ scale) + 2"), ("y = where(x > 0, x, scale)", "y = where(x < 0, x, scale)")])
+def test_two_formulas_that_differ_are_told_apart(code, other, tmp_path):
+    text, python = (Text("planted", "T x, T scale", "T y", c) for c in (code, other))
+    compiled = Compiled([text], tmp_path)
+    assert differences(text, compiled) == []
+    assert differences(text, compiled, python) == [T for T in text.dtypes() for _ in range(2)]
 
 
 @needs_compiler

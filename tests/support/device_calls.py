@@ -65,7 +65,7 @@ class Record:
 
 @contextlib.contextmanager
 def recorded() -> Iterator[Record]:
-    """A context in which calls of the fake are recorded. Install the fake within it."""
+    """A context in which calls of the fake are recorded."""
     record, undo = Record(), contextlib.ExitStack()
     with undo:
         for watch in (_watch_ufuncs, _watch_choices, _watch_sums, _watch_formulas):

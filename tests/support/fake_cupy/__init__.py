@@ -25,7 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from fake_cupy import array, device, formulas, functions, machine, memory, signatures, ufuncs
+from fake_cupy import array, device, formulas, functions, machine, signatures, ufuncs
+from fake_cupy import memory as fake_memory
 from fake_cupy.device import DuplicateIndices, HiddenTransfer, counts
 from fake_cupy.memory import CAPACITY
 from fake_cupy.writes import OverlappingWrite, UndefinedCast
@@ -76,7 +77,7 @@ def _modules(capacity: int) -> dict[str, ModuleType]:
     modules["cupy.lib.stride_tricks"].as_strided = functions.as_strided
     modules["cupyx.scipy.special"].__getattr__ = _look_up("cupyx.scipy.special", signatures.SPECIAL)
     machine.furnish(modules)
-    memory.put_into(modules, capacity)
+    fake_memory.put_into(modules, capacity)
     return modules
 
 
@@ -99,5 +100,6 @@ def installed(layouts: str = "awkward", memory: int = CAPACITY) -> Iterator[Modu
         with machine.nothing_opened():
             yield modules["cupy"]
     finally:
+        fake_memory.reset()
         take_out()
         sys.modules.update(real)

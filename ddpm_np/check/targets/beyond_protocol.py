@@ -59,7 +59,7 @@ class BeyondProtocol:
 
         zeros = self.backend.to_device(np.zeros(1), self.dtype)
         Trainer(Zero(zeros), self._schedule, objective, seed=int(rng.integers(2**63)), shards=1).step(np.zeros(shape))
-        return seen[0], seen[1]
+        return seen[-2], seen[-1]  # the last call's: on a device the first ones measure what a step needs
 
     def _line(self, name: str, model: Callable, x: np.ndarray, *log_q: Callable, **options: Any) -> Any:
         """Compute a line of appendix A on a trajectory (T + 1, N, …); (24) and (25) also take log_q(x_t, t)."""

@@ -17,6 +17,7 @@ EXAMPLES = """examples:
   ddpm-np bench                                    a few minutes: all but ops, profile and scaling
   ddpm-np bench --what step,profile --net 8        one net's training step, and where its time goes
   ddpm-np bench --what all --json bench.json --plot cost.png
+  ddpm-np bench --backend cupy                     whole nets on a GPU, beside PyTorch on the same one
 """
 
 
@@ -24,8 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--what", metavar="LIST",
                         help="parts, separated by commas: arithmetic (GFLOP/s of a step beside sgemm), step, forward, "
                              "sample, data, memory, profile (a step by op), ops, scaling (time against size); or all "
-                             "(default: all but the last three)")
+                             "(default: all but the last three; with --backend cupy: step, forward, sample)")
     parser.add_argument("--net", metavar="LIST", help="nets, by the size of their images: 8, 28, 32 (default: all)")
+    parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"),
+                        help="array backend of our side; with cupy PyTorch's is on the GPU too (default: numpy)")
     parser.add_argument("--repeats", type=count, default=9, metavar="N", help="timed turns (default: 9)")
     parser.add_argument("--seconds", type=positive, metavar="S",
                         help="stop a comparison after S seconds, once it has three turns")
@@ -38,13 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ddpm_np import bench
+    from ddpm_np.backend import get_backend
     from ddpm_np.cli.stopping import explain
 
-    what = _list(args.what, bench.DEFAULT, bench.WHAT)
+    get_backend(args.backend)  # an absent GPU is an error of the command
+    what = _list(args.what, bench.DEFAULT if args.backend == "numpy" else bench.ON_DEVICE, bench.WHAT)
     if args.plot and "scaling" not in what:
         what = (*what, "scaling")
     settings = bench.Settings(what, _list(args.net, tuple(bench.NETS), tuple(bench.NETS)), args.repeats, args.workers,
-                              args.compile, args.seconds)
+                              args.compile, args.seconds, args.backend)
     for path in (args.json, args.plot):
         if path and not path.parent.is_dir():
             raise ValueError(f"{path}: there is no folder {path.parent}: create it first")

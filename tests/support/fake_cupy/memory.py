@@ -191,3 +191,9 @@ def put_into(modules: dict[str, ModuleType], capacity: int = CAPACITY) -> Memory
     modules["cupy.cuda.runtime"].memGetInfo = pool.info
     modules["cupy"].get_default_memory_pool = lambda: pool
     return pool
+
+
+def reset() -> None:
+    """Count from 0 with the capacity that a test of the fake's parts alone may take."""
+    global memory
+    memory = Memory(CAPACITY)

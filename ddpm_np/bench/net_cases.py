@@ -55,7 +55,8 @@ def theirs(what: str, net: Net, compiled: bool, backend: str = "numpy",
         "forward": lambda side: side.forward(net.images(), net.times()),
         "sample": lambda side: side.sampling(net.batch, net.sampling),
     }
-    return pytorch.sides(net.config, run_of[what], compiled, "cpu" if backend == "numpy" else f"cuda:{current_device() or 0}")
+    device = "cpu" if backend == "numpy" else f"cuda:{current_device() or 0}"
+    return pytorch.sides(net.config, run_of[what], compiled, device)
 
 
 def compare(what: str, net: Net, workers: int, turns: int, *, compiled: bool = False, backend: str = "numpy",

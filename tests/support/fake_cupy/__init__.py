@@ -24,6 +24,7 @@ import numpy as np
 from fake_cupy import array, device, formulas, functions, machine, memory, signatures, ufuncs
 from fake_cupy.device import DuplicateIndices, HiddenTransfer, counts
 from fake_cupy.memory import CAPACITY
+from fake_cupy.memory import leave as leave_memory
 
 __all__ = ["DuplicateIndices", "HiddenTransfer", "counts", "installed"]
 
@@ -93,5 +94,6 @@ def installed(memory: int = CAPACITY) -> Iterator[ModuleType]:
         with machine.nothing_opened():
             yield modules["cupy"]
     finally:
+        leave_memory()
         take_out()
         sys.modules.update(real)

@@ -141,6 +141,8 @@ class Memory:
             _call("malloc_postprocess", size=size, mem_size=rounded, mem_ptr=given * UNIT, pmem_id=given)
 
         def free() -> None:
+            if _call is None:
+                return  # the interpreter ends, and has taken this module apart
             _call("free_preprocess", mem_size=rounded, mem_ptr=place * UNIT, pmem_id=place)
             self._used -= rounded
             _call("free_postprocess", mem_size=rounded, mem_ptr=place * UNIT, pmem_id=place)
@@ -177,6 +179,12 @@ memory = Memory()
 def count(a: np.ndarray) -> None:
     """Count an array on the present device."""
     memory.count(a)
+
+
+def leave() -> None:
+    """Have arrays that are made from now on take no memory of a device that a test has left."""
+    global memory
+    memory = Memory()
 
 
 def put_into(modules: dict[str, ModuleType], capacity: int = CAPACITY) -> Memory:

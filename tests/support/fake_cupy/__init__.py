@@ -29,6 +29,7 @@ from fake_cupy import array, device, formulas, functions, machine, signatures, u
 from fake_cupy import memory as fake_memory
 from fake_cupy.device import DuplicateIndices, HiddenTransfer, counts
 from fake_cupy.memory import CAPACITY
+from fake_cupy.memory import leave as leave_memory
 from fake_cupy.writes import OverlappingWrite, UndefinedCast
 
 __all__ = ["DuplicateIndices", "HiddenTransfer", "OverlappingWrite", "UndefinedCast", "counts", "installed"]
@@ -100,6 +101,6 @@ def installed(layouts: str = "awkward", memory: int = CAPACITY) -> Iterator[Modu
         with machine.nothing_opened():
             yield modules["cupy"]
     finally:
-        fake_memory.reset()
+        leave_memory()
         take_out()
         sys.modules.update(real)

@@ -1,0 +1,8 @@
+"""The derivations in the book's order; importing this package fills `relation.DERIVATIONS`."""
+
+from ddpm_np.check.derivations.book import (  # noqa: I001 - the order of the book
+    forward,
+    posterior,
+)
+
+__all__ = ["forward", "posterior"]

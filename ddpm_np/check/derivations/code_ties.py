@@ -18,8 +18,9 @@ import numpy as np
 
 from ddpm_np import diffusion
 from ddpm_np.check.derivations.exact import Scope, instances
+from ddpm_np.check.derivations.field import mp
 from ddpm_np.check.derivations.latex import Node, parse
-from ddpm_np.check.derivations.numeric import Numeric, mp
+from ddpm_np.check.derivations.numeric import Numeric
 from ddpm_np.check.derivations.relation import Relation
 from ddpm_np.check.derivations.symbols import SYMBOLS
 from ddpm_np.check.derivations.text import text
@@ -87,7 +88,7 @@ def _difference(relation: Relation, side: Node, bound: dict[str, int], seed: int
                              "ln2": math.log(2), "np": np, "math": math, **bound, **_functions()}
     for name in used - set(names):
         names[name] = _array(name, numeric, relation, bound)
-    got = float(np.asarray(eval(relation.code, {"__builtins__": {}, "float": float}, names)).reshape(-1)[0])
+    got = float(np.asarray(eval(relation.code, {"__builtins__": {}, **names})).reshape(-1)[0])
     if abs(got - want) <= TOLERANCE * max(1.0, abs(want)):
         return ""
     return f"{relation.code} = {got:.12g}, but {text(side)} = {want:.12g} at {case!r}, t={t}"

@@ -47,6 +47,8 @@ class Scope:
     def value(self, node: Node, bound: dict[str, int]) -> Node | None:
         """Return the expression that a symbol stands for; None for a free symbol."""
         macro, indices = node.args
+        if not indices and macro in bound:
+            return number(bound[macro])  # an index as a number: the T of 1/T
         if macro == r"\kron":
             first, second = (index_value(index, bound) for index in indices)
             return number(int(first == second))

@@ -23,6 +23,15 @@ mp = mpmath.mp.clone()
 mp.dps = 40
 
 
+def random_number(name: str, seed: int) -> Any:
+    """Return a number for a free symbol, of its name: between 0.2 and 0.8, a quarter of it if it has an index.
+
+    So 1 − q₁ − q₂, the last of three probabilities, is positive.
+    """
+    number = mp.mpf(20 + zlib.crc32(f"{name}/{seed}".encode()) % 61) / 100
+    return number / 4 if name[-1].isdigit() else number
+
+
 class Unprovable(Exception):
     """An expression that the prover cannot treat exactly, and why."""
 
@@ -72,7 +81,7 @@ class Field:
             if given and name in given:
                 numbers[i] = mp.mpf(given[name])
             else:
-                numbers[i] = mp.mpf(20 + zlib.crc32(f"{name}/{seed}".encode()) % 61) / 100
+                numbers[i] = random_number(name, seed)
         for i in self.extensions:
             self._number(i, numbers)
         return numbers

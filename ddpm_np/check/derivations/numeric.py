@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import Any
 
-import mpmath
-
 from ddpm_np.check.derivations.exact import Scope, name_of, series_range
+from ddpm_np.check.derivations.field import mp, random_number
 from ddpm_np.check.derivations.latex import Node
 
-mp = mpmath.mp.clone()
-mp.dps = 40
 TOLERANCE = mp.mpf("1e-30")
 
 
@@ -33,7 +29,7 @@ class Numeric:
     def number(self, name: str) -> Any:
         """Return the number that stands for a free symbol."""
         if name not in self.numbers:
-            self.numbers[name] = mp.mpf(20 + zlib.crc32(f"{name}/{self.seed}".encode()) % 61) / 100
+            self.numbers[name] = random_number(name, self.seed)
         return self.numbers[name]
 
     def __call__(self, node: Node, bound: dict[str, int]) -> Any:

@@ -8,9 +8,9 @@ from typing import Any
 
 from ddpm_np.check.derivations.code_ties import untied
 from ddpm_np.check.derivations.exact import Exact, Scope, instances
-from ddpm_np.check.derivations.field import Exhausted, Unprovable, Value
+from ddpm_np.check.derivations.field import Exhausted, Unprovable, Value, mp
 from ddpm_np.check.derivations.latex import Node
-from ddpm_np.check.derivations.numeric import TOLERANCE, Numeric, mp
+from ddpm_np.check.derivations.numeric import TOLERANCE, Numeric
 from ddpm_np.check.derivations.relation import Relation
 from ddpm_np.check.derivations.symbols import SYMBOLS
 from ddpm_np.check.derivations.text import symbol_text, text

@@ -18,7 +18,9 @@ from functools import cached_property
 from importlib import import_module
 
 from ddpm_np.check.derivations.latex import Node, parse_relation
+from ddpm_np.check.registry import EQUATIONS
 
+_PACKAGES = {"d": "diffusion", "ops": "autograd.ops", "k": "diffusion.Schedule", "s": "diffusion.Schedule"}
 METHODS = {
     "algebra": "an identity of rational functions and roots of the free symbols",
     "moments": "exact moments of the noise and the data",
@@ -115,25 +117,23 @@ class Relation:
 
     @property
     def functions(self) -> tuple[str, ...]:
-        """The package's functions that `code` calls, as ``diffusion.posterior_mean`` below ``ddpm_np``.
+        """The package's functions that `code` calls, or else those of its equation, as names below ``ddpm_np``.
 
         Returns
         -------
         tuple of str
             Names, in the order of their calls.
         """
-        if not self.code:
-            return ()
         found = []
-        for node in ast.walk(ast.parse(self.code, mode="eval")):
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                package = {"d": "diffusion", "k": "diffusion.Schedule", "s": "diffusion.Schedule"}.get(node.value.id)
-                if package == "diffusion":
-                    found.append(f"diffusion.{node.attr}")
-                elif package:
-                    found.append(package)
-            elif isinstance(node, ast.Name) and node.id in ("adam_step", "silu", "softmax", "matmul", "group_norm", "sigmoid"):
-                found.append({"adam_step": "training.adam.adam_step"}.get(node.id, f"autograd.ops.{node.id}"))
+        for node in ast.walk(ast.parse(self.code or "0", mode="eval")):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in _PACKAGES:
+                package = _PACKAGES[node.value.id]
+                found.append(f"{package}.{node.attr}" if node.value.id in ("d", "ops") else package)
+            elif isinstance(node, ast.Name) and node.id == "adam_step":
+                found.append("training.adam.adam_step")
+        if not found and self.equation:
+            import_module("ddpm_np.check.equations")  # fills the registry
+            return EQUATIONS[self.equation].functions
         return tuple(dict.fromkeys(found))
 
 

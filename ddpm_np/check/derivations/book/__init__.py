@@ -3,6 +3,10 @@
 from ddpm_np.check.derivations.book import (  # noqa: I001 - the order of the book
     forward,
     posterior,
+    bound,
+    appendix,
+    gaussian_kl,
+    noise,
 )
 
-__all__ = ["forward", "posterior"]
+__all__ = ["appendix", "bound", "forward", "gaussian_kl", "noise", "posterior"]

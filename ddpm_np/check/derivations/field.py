@@ -278,7 +278,8 @@ class Value:
                 gen = field.adjoin("ln", field.ring.ground_new(QQ(prime)), prime)
                 total = total + Value(field, gen * power, {})
         for factor, power in powers.items():
-            total = total + field.constant(QQ(power)) * _ln_of(field, factor)
+            for prime, times in _irreducible(field, factor):
+                total = total + field.constant(QQ(power * times)) * _ln_of(field, prime)
         return total
 
     def exp(self) -> Value:
@@ -372,6 +373,17 @@ def _rational_root(field: Field, content: Any) -> Value:
 def _positive(field: Field, poly: PolyElement) -> bool:
     """Return whether a polynomial is positive at sight: an atom, or without a minus."""
     return poly in field.atoms or all(coefficient > 0 for coefficient in poly.values())
+
+
+def _irreducible(field: Field, factor: PolyElement) -> list[tuple[PolyElement, int]]:
+    """Return the irreducible factors of a polynomial, each positive at the sample point; atoms stay whole."""
+    if factor.is_generator or factor in field.atoms:
+        return [(factor, 1)]
+    content, parts = factor.factor_list()
+    oriented = [(part if evaluate(part, field.sample) > 0 else -part, times) for part, times in parts]
+    if content not in (1, -1):
+        raise Unprovable("a logarithm of a factor with a number in it")
+    return oriented
 
 
 def _ln_of(field: Field, factor: PolyElement) -> Value:

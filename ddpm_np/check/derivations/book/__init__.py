@@ -7,6 +7,13 @@ from ddpm_np.check.derivations.book import (  # noqa: I001 - the order of the bo
     appendix,
     gaussian_kl,
     noise,
+    decoder,
+    variance,
+    weights,
+    score,
+    ddim,
 )
 
-__all__ = ["appendix", "bound", "forward", "gaussian_kl", "noise", "posterior"]
+__all__ = [
+    "appendix", "bound", "ddim", "decoder", "forward", "gaussian_kl", "noise", "posterior", "score", "variance", "weights",
+]

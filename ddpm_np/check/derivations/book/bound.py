@@ -6,16 +6,18 @@ derivation("bound", "The bound, from Jensen to (5)", page="bound")
 
 NORMAL = {"q_3": "1-q_{1}-q_{2}"}  # Σ q = 1
 BOTH = {**NORMAL, "p_3": "1-p_{1}-p_{2}"}
+EXCESS = {"g": r"u-1-\ln u"}
 FIRST = {r"\qf_1": r"\qmi{1}"}  # q(x₁ | x₀) is both a step and a marginal
 
 line("bound.evidence", r"\sum_i p_i = \sum_i q_i\frac{p_i}{q_i}",
      "p(x₀) is the sum of the joint p_i = p(x₀, z_i) over the latent z, here with three values; any q can be put in.",
      eq="3")
-line("bound.tangent", r"\pd{u}{u-1-\ln u} = \frac{u-1}{u}",
-     "The logarithm lies below its tangent at 1: u − 1 − ln u has its only stationary point at u = 1 …", eq="3")
+line("bound.tangent", r"\pd{u}{g} = \frac{u-1}{u}",
+     "The logarithm lies below its tangent at 1: u − 1 − ln u has its only stationary point at u = 1 …",
+     given=EXCESS, eq="3")
 line("bound.convex", r"\pd{u}{\frac{u-1}{u}} = \frac{1}{u^2} \ge 0", "… which is a minimum, since −ln is convex …",
      on="bound.tangent", eq="3")
-line("bound.touch", r"u-1-\ln u = 0", "… of value 0.", on="bound.convex", given={"u": "1"}, eq="3")
+line("bound.touch", r"g = 0", "… of value 0 at u = 1.", on="bound.convex", given={**EXCESS, "u": "1"}, eq="3")
 line("bound.kl-tangent", r"\sum_i q_i\left(\frac{p_i}{q_i}-1\right) = 0",
      "So KL(q ‖ p) = −Σ q ln(p/q) ≥ −Σ q (p/q − 1), and that is 0 as both add up to 1: KL ≥ 0.", on="bound.touch",
      given=BOTH, eq="kl")
@@ -58,5 +60,5 @@ line("bound.importance", r"\sum_i q_i\frac{L_i}{q_i} = \sum_i L_i",
 line("bound.hybrid", r"\pd{u}{\frac{1}{2}\left(u+\kappa e^{-u}\right)} = \frac{1}{2}\left(1-\kappa e^{-u}\right)",
      "L_vlb trains the variance alone: in u = ln σ² a term is ½(u + κe^{−u}) up to a constant, κ the mean squared "
      "distance from μ_θ …", on="5 kl", eq="hybrid")
-line("bound.hybrid-minimum", r"\frac{1}{2}\left(1-\kappa e^{-u}\right) = 0", "… so that the best variance is κ.",
+line("bound.hybrid-minimum", r"1-\kappa e^{-u} = 0", "… so that the best variance is κ.",
      on="bound.hybrid", given={"u": r"\ln\kappa"}, eq="hybrid")

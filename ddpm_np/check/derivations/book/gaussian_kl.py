@@ -26,14 +26,14 @@ line("kl.mean", rf"\E_{{\z}}\left[\ln\frac{{\sb}}{{\sa}}-\frac{{(x-\ma)^2}}{{2\s
 line("kl.closed", rf"\ln\frac{{\sb}}{{\sa}}-\frac{{1}}{{2}}+\frac{{\sa^2+(\ma-\mb)^2}}{{2\sb^2}} = {KL}",
      "The KL divergence of two Gaussians.", on="kl.mean",
      code="d.kl(mean1, np.log(sigma1**2), mean2, np.log(sigma2**2))", eq="kl")
-line("kl.equal", rf"{KL} = 0", "It is 0 for equal Gaussians …", on="kl.closed", given={r"\mb": r"\ma", r"\sb": r"\sa"}, eq="kl")
+line("kl.equal", r"D = 0", "It is 0 for equal Gaussians …", on="kl.closed", given={"D": KL, r"\mb": r"\ma", r"\sb": r"\sa"}, eq="kl")
 line("kl.in-u", rf"{KL} = \frac{{1}}{{2}}\left(u-1-\ln u\right)+\frac{{(\ma-\mb)^2}}{{2\sb^2}}",
      "… and otherwise positive: with u = σ₁²/σ₂² both parts are, by u − 1 ≥ ln u.", on="kl.closed bound.touch",
      given={"u": r"\frac{\sa^2}{\sb^2}"}, eq="kl")
-line("kl.slope", rf"\pd{{\mb}}{{{KL}}} = \frac{{\mb-\ma}}{{\sb^2}}", "Its slope in the second mean pulls towards the first …",
-     on="kl.closed", eq="kl")
-line("kl.slope-scale", rf"\pd{{\sb}}{{{KL}}} = \frac{{\sb^2-\sa^2-(\ma-\mb)^2}}{{\sb^3}}",
-     "… and that in the second scale vanishes where σ₂² is the mean squared distance from μ₂.", on="kl.closed", eq="kl")
+line("kl.slope", r"\pd{\mb}{D} = \frac{\mb-\ma}{\sb^2}", "Its slope in the second mean pulls towards the first …",
+     on="kl.closed", given={"D": KL}, eq="kl")
+line("kl.slope-scale", r"\pd{\sb}{D} = \frac{\sb^2-\sa^2-(\ma-\mb)^2}{\sb^3}",
+     "… and that in the second scale vanishes where σ₂² is the mean squared distance from μ₂.", on="kl.closed", given={"D": KL}, eq="kl")
 line("kl.asymmetric", r"\frac{\sa^2}{\sb^2}-\ln\frac{\sa^2}{\sb^2}-\left(\frac{\sb^2}{\sa^2}-\ln\frac{\sb^2}{\sa^2}\right) = "
      r"\frac{\sa^4-\sb^4}{\sa^2\sb^2}-4\ln\frac{\sa}{\sb}", "The two directions differ, so q comes first in (5) and p second.",
      on="kl.closed", eq="kl")
@@ -66,7 +66,7 @@ line("kl.mismatch", r"\frac{1}{2\sig^2}\nsq{\mut-\muth} = \frac{(\mut-\muth)^2}{
 line("kl.constant", rf"{C} = \frac{{1}}{{2}}\left(\frac{{\bt}}{{\sig^2}}-1-\ln\frac{{\bt}}{{\sig^2}}\right)",
      "The constant is that of u − 1 − ln u ≥ 0 at u = β̃_t/σ_t².", on="kl.step bound.touch",
      code="d.mismatch_constant(s, t, x_t, np.full(s.T+1, sigma.item()**2))", eq="8")
-line("kl.constant-small", rf"{C} = 0", "For σ_t² = β̃_t it is 0 …", on="kl.constant", given={r"\sig": r"\sqrt{\bt}"}, eq="8")
+line("kl.constant-small", r"C = 0", "For σ_t² = β̃_t it is 0 …", on="kl.constant", given={"C": C, r"\sig": r"\sqrt{\bt}"}, eq="8")
 line("kl.constant-large", rf"{C} = \frac{{1}}{{2}}\left(\ln\frac{{1-\ab}}{{1-\abp}}+\frac{{1-\abp}}{{1-\ab}}-1\right)",
      "… and for σ_t² = β_t it depends on the schedule alone.", on="kl.constant posterior.ratio", given={r"\sig": r"\sqrt{\be}"},
      code="d.mismatch_constant(s, t, x_t, 'large')", eq="8")

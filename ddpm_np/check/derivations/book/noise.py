@@ -61,7 +61,7 @@ line("noise.weight-small", rf"{WEIGHT} = \frac{{\be}}{{2\al(1-\abp)}}", "The wei
 line("noise.weight-snr", r"\frac{\be}{2\al(1-\abp)} = \frac{1}{2}\left(\frac{\snrp}{\snr}-1\right)",
      "By signal-to-noise ratios: half their relative fall.", on="noise.weight-small forward.snr",
      code="d.eq12_weight(s, t, 'small')", eq="12")
-line("noise.fourteen", rf"\frac{{2\sig^2\al(1-\ab)}}{{\be^2}}\cdot{WEIGHT}\nsq{{\eps-\epsh}} = \nsq{{\eps-\epsh}}",
+line("noise.fourteen", rf"\frac{{2\sig^2\al(1-\ab)}}{{\be^2}}\cdot\frac{{1}}{{2\sig^2}}\nsq{{{TRUE}-\left({MODEL}\right)}} = \nsq{{\eps-\epsh}}",
      "(14) drops the weight: L_simple is the term times its inverse.", on="noise.twelve",
      eq="14")
 line("noise.dropped", r"\frac{\be}{2\al(1-\ab)} = \frac{1}{2}\left(\frac{1}{\al}-1\right)\left(\snr+1\right)",
@@ -77,9 +77,10 @@ line("noise.floor", r"w(\epsh-a)^2+(1-w)(\epsh-b)^2 = \left(\epsh-(wa+(1-w)b)\ri
 line("noise.algorithm-2", r"\frac{1}{\sqrt{\al}}\left(\xt-\frac{1-\al}{\sqrt{1-\ab}}\epsh\right)+\sig\z = \cz\xh+\ct\xt+\sig\z",
      "A step of Algorithm 2 draws from N(μ_θ, σ_t²); its 1 − α_t is β_t.", on="noise.eleven", given=ESTIMATED,
      code=f"d.p_sample(d.Reverse(s, lambda x, t: eps_theta, {TABLE}), x_t, t, z)", eq="algorithm-2")
-line("noise.algorithm-2-mean", rf"\E_{{\z}}\left[{MODEL}+\sig\z\right] = {MODEL}", "Its mean …", on="noise.algorithm-2", eq="1")
-line("noise.algorithm-2-variance", r"\Var_{\z}\left[\muth+\sig\z\right] = \sig^2", "… and variance are those of (1).",
-     on="noise.algorithm-2", eq="1")
+line("noise.algorithm-2-mean", rf"\E_{{\z}}\left[\xp\right] = {MODEL}", "Its mean …", on="noise.algorithm-2",
+     given={r"\xp": rf"{MODEL}+\sig\z"}, eq="1")
+line("noise.algorithm-2-variance", r"\Var_{\z}\left[\xp\right] = \sig^2", "… and variance are those of (1).",
+     on="noise.algorithm-2", given={r"\xp": rf"{MODEL}+\sig\z"}, eq="1")
 line("noise.perfect-step", r"\E_{\eps}\left[\xp\right] = \sqrt{\abp}\xo",
      "With the true noise the step lands on (4) at t − 1: its mean …", on="noise.ten posterior.tower-mean",
      given={r"\xp": TRUE, **CLOSED}, eq="algorithm-2")
@@ -94,5 +95,5 @@ line("noise.x0-error-square", r"\nsq{\eps-\epsh} = \snr\nsq{\xo-\xh}", "The squa
 line("noise.chain", r"a(bx+c)+\sig\z = abx+ac+\sig\z",
      "A model that is affine in x_t makes the chain affine in x_T and the noises: the checker reads (1) off by unit vectors.",
      on="noise.algorithm-2", eq="1")
-line("noise.chain-variance", r"\Var_{\eps,\z}\left[a\ds\eps+\sig\z\right] = a^2\ds^2+\sig^2",
-     "Variances of such a chain: V_{t−1} = a_t²V_t + σ_t².", on="noise.chain", eq="1")
+line("noise.chain-variance", r"\Var_{\eps,\z}\left[\xp\right] = a^2\ds^2+\sig^2",
+     "Variances of such a chain: V_{t−1} = a_t²V_t + σ_t².", on="noise.chain", given={r"\xp": r"a\xt+\sig\z", r"\xt": r"\ds\eps"}, eq="1")

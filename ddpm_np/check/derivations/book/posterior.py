@@ -109,5 +109,6 @@ line("posterior.mutual-information", r"\frac{1}{2}\ln\frac{1-\abp}{\bt} = \frac{
 line("posterior.log-ratio-derivative", r"\pd{\xp}{-\frac{(\xt-\sqrt{\al}\xp)^2}{2\be}-\frac{(\xp-\sqrt{\abp}\xo)^2}{2(1-\abp)}} = "
      r"-\frac{\xp-\mut}{\bt}", "A shorter way: the derivative of the exponent is linear, and it vanishes at the mean.",
      on="posterior.bayes", eq="6")
-line("posterior.log-ratio-curvature", r"\pd{\xp}{-\frac{\al\xp-\sqrt{\al}\xt}{\be}-\frac{\xp-\sqrt{\abp}\xo}{1-\abp}} = "
-     r"-\frac{1}{\bt}", "… and minus its slope is the precision.", on="posterior.log-ratio-derivative", eq="7")
+line("posterior.log-ratio-curvature", r"\pd{\xp}{g} = -\frac{1}{\bt}",
+     "… and minus its slope is the precision.", on="posterior.log-ratio-derivative",
+     given={"g": r"-\frac{\xp-\mut}{\bt}"}, eq="7")

@@ -1,7 +1,7 @@
 """Relations tied to the package: the expression in `Relation.code` equals the line at random schedules and points.
 
 The expression is Python. Its names are ``d`` (`ddpm_np.diffusion`), ``s`` (a `Schedule`), ``t``, ``k`` (its coefficients at
-t), ``ln2``, the functions of `FUNCTIONS`, and the symbols of the line by their names in the table: ``x_t``, ``eps``, ``w``;
+t), ``ln2``, ``ops``, ``vjp``, ``adam_step``, and the symbols of the line by their names in the table: ``x_t``, ``eps``, ``w``;
 ``x`` is the array of ``x_{i}`` and ``i`` the index. Arrays have the shape (1, 1). The line is evaluated in 40 digits.
 """
 
@@ -123,6 +123,12 @@ def _functions() -> dict[str, Any]:
     from ddpm_np.autograd import ops
     from ddpm_np.training.adam import adam_step
 
-    return {"adam_step": adam_step, "ops": ops}
+    def vjp(op: Any, place: int, g: np.ndarray, *operands: np.ndarray, **settings: Any) -> Any:
+        """Return the gradient of one operand of an op for the gradient g of its result."""
+        gradients = op.define(*operands, **settings)[1](g)
+        found = (gradients if isinstance(gradients, tuple) else (gradients,))[place]
+        return found() if callable(found) else found
+
+    return {"adam_step": adam_step, "ops": ops, "vjp": vjp}
 
 

@@ -284,14 +284,14 @@ class Value:
 
     def exp(self) -> Value:
         """Return the exponential: of a sum, the product of those of its terms."""
-        field = self.field
-        if all(f.is_ground for f in self.den):
-            content = QQ(1)
-            for f, k in self.den.items():
-                content *= f.LC**k
+        field, den = self.field, self.field.ring.one
+        for factor, power in self.den.items():
+            den = den * factor**power
+        num, den = self.num.cancel(den)
+        if den.is_ground:
             result = field.constant(QQ(1))
-            for monom, coefficient in self.num.items():
-                result = result * _exp_of_term(field, monom, coefficient / content)
+            for monom, coefficient in num.items():
+                result = result * _exp_of_term(field, monom, coefficient / den.LC)
             return result
         for (kind, _), i in list(field.found.items()):
             if kind == "exp":

@@ -245,7 +245,7 @@ class _Reader:
             self.take(")")
             return Node("min", (first, second))
         if token in FUNCTIONS:
-            return Node("fn", (token[1:], self.factor()))
+            return self.function(token[1:])
         if token == r"\nsq":
             return Node("pow", (self.group(), number(2)))
         if token in (r"\sum", r"\prod"):
@@ -271,6 +271,14 @@ class _Reader:
             self.fail(f"no macro is called {token}")
         self.fail(f"unexpected {token!r}")
         raise AssertionError
+
+    def function(self, name: str) -> Node:
+        r"""Read a function's argument, the next factor; a power before it is that of the value: \sin^2\phi."""
+        if self.peek() != "^":
+            return Node("fn", (name, self.factor()))
+        self.next()
+        power = self.group()
+        return Node("pow", (Node("fn", (name, self.factor())), power))
 
     def subscript(self) -> tuple[Index, ...]:
         """Read ``_{i,j}``, ``_{t-1}``, ``_i`` or nothing."""

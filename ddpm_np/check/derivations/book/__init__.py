@@ -12,8 +12,13 @@ from ddpm_np.check.derivations.book import (  # noqa: I001 - the order of the bo
     weights,
     score,
     ddim,
+    schedules,
+    velocity,
+    readings,
+    training,
 )
 
 __all__ = [
-    "appendix", "bound", "ddim", "decoder", "forward", "gaussian_kl", "noise", "posterior", "score", "variance", "weights",
+    "appendix", "bound", "ddim", "decoder", "forward", "gaussian_kl", "noise", "posterior", "readings", "schedules", "score",
+    "training", "variance", "velocity", "weights",
 ]

@@ -43,8 +43,8 @@ line("ddim.room-one", r"1-\frac{\abs-\ab}{\abs(1-\ab)} = \frac{\ab(1-\abs)}{\abs
 line("ddim.zero", r"\sqrt{\abs}\xh+\sqrt{1-\abs}\epsh = \sqrt{\frac{\abs}{\ab}}\xt+\left(\sqrt{1-\abs}-\sqrt{\frac{\abs(1-\ab)}{\ab}}\right)\epsh",
      "η = 0: no noise, a map.", on="ddim.step", given=ESTIMATED,
      code="d.ddim_step(d.Reverse(s, lambda x, t: eps_theta), x_t, t, t-1, 0.0)", eq="ddim-12")
-line("ddim.last", r"\sqrt{\abp}\xh+\sqrt{1-\abp}\epsh = \xh", "The last step, to ᾱ₀ = 1, returns x̂₀.", on="ddim.zero",
-     given={r"\abp": "1", **ESTIMATED}, code="d.ddim_step(d.Reverse(s, lambda x, t: eps_theta), x_t, t, t-1, 0.0)", eq="ddim-12")
+line("ddim.last", r"y = \xh", "The last step, to ᾱ₀ = 1, returns x̂₀.", on="ddim.zero",
+     given={"y": r"\sqrt{\abp}\xh+\sqrt{1-\abp}\epsh", r"\abp": "1", **ESTIMATED}, code="d.ddim_step(d.Reverse(s, lambda x, t: eps_theta), x_t, t, t-1, 0.0)", eq="ddim-12")
 line("ddim.scaled", r"\frac{\sqrt{\abs}\xh+\sqrt{1-\abs}\epsh}{\sqrt{\abs}}-\frac{\xt}{\sqrt{\ab}} = "
      r"\left(\sqrt{\frac{1-\abs}{\abs}}-\sqrt{\frac{1-\ab}{\ab}}\right)\epsh",
      "In x/√ᾱ a step is one of Euler's, of length the change of √((1 − ᾱ)/ᾱ).", on="ddim.zero", given=ESTIMATED, eq="ddim-12")
@@ -61,7 +61,7 @@ line("ddim.cosine", r"\frac{\sqrt{\abs}\sqrt{\ab}\ds^2+\sqrt{1-\abs}\sqrt{1-\ab}
      r"\frac{\sqrt{\abs}\ds}{\sqrt{\vp}}\cdot\frac{\sqrt{\ab}\ds}{\sqrt{\vt}}+\frac{\sqrt{1-\abs}}{\sqrt{\vp}}\cdot\frac{\sqrt{1-\ab}}{\sqrt{\vt}}",
      "… in units of the standard deviations √v: the cosine of the angle between (s√ᾱ, √(1 − ᾱ)) at the two steps. So DDIM "
      "shrinks Gaussian data by Π cos.", on="ddim.angle", eq="oracle-gaussian")
-line("ddim.subsequence", r"\prod_{i=2}^{n}\frac{A_{i}}{A_{i-1}}\cdot A_{1} = A_{n}",
+line("ddim.subsequence", r"A_{1}\prod_{i=2}^{n}\frac{A_{i}}{A_{i-1}} = A_{n}",
      "A chain over a subsequence τ of the steps needs ᾱ at its steps alone: their ratios multiply up (A_i = ᾱ at τ_i).",
      on="forward.respaced-variance", sizes={"n": (2, 3, 4)}, eq="timesteps")
 line("ddim.linspace", r"1+\frac{(i-1)(T-1)}{n-1}+\frac{T-1}{n-1} = 1+\frac{i(T-1)}{n-1}",
@@ -86,16 +86,17 @@ line("ode.score-form", r"-\frac{b}{2}\left(x-\frac{\eps}{\sqrt{1-y}}\right) = -\
      given={"s": r"-\frac{\eps}{\sqrt{1-y}}"}, eq="score")
 line("ode.path", r"\pd{t}{\sqrt{y}a+\sqrt{1-y}\eps} = -\frac{b}{2}\left(\sqrt{y}a+\sqrt{1-y}\eps-\frac{\eps}{\sqrt{1-y}}\right)",
      "Along (4) with x₀ = a and a fixed ε, the flow's velocity is the derivative of the path.", on="ode.signal ode.noise", rates=RATES)
-line("ode.variance", rf"\pd{{t}}{{{VARIANCE}}} = -b\left({VARIANCE}-1\right)", "The marginal variance of Gaussian data: the rate "
-     "of dx = −½b·x dt + √b dw.", on="forward.data-variance", rates=RATES, eq="oracle-gaussian")
+line("ode.variance", r"\pd{t}{g} = -b(g-1)", "The marginal variance of Gaussian data: the rate "
+     "of dx = −½b·x dt + √b dw.", on="forward.data-variance", given={"g": VARIANCE}, rates=RATES, eq="oracle-gaussian")
 line("ode.sde-step", r"\Var_{\eps,\z}\left[g\right] = (1-\be)u^2+\be",
      "A step of (2) is one of that SDE: it multiplies the variance by 1 − β and adds β.", on="forward.step-variance",
      given={"g": r"\sqrt{1-\be}\,u\eps+\sqrt{\be}\z"}, eq="2")
 line("ode.deviation", r"\pd{t}{\sqrt{g}} = -\frac{b}{2}\left(\sqrt{g}-\frac{\sqrt{g}}{g}\right)",
      "The flow carries Gaussian data along multiples of the standard deviation √v: x' = −½b·(x − x/v).",
      on="ode.variance score.gaussian", given={"g": VARIANCE}, rates=RATES)
-line("ode.divergence", r"\pd{x}{-\frac{b}{2}\left(x-\frac{x-\sqrt{y}m}{v}\right)} = -\frac{b}{2}\left(1-\frac{1}{v}\right)",
-     "The divergence of the flow on Gaussian data …", on="ode.score-form score.gaussian")
+line("ode.divergence", r"\pd{x}{f} = -\frac{b}{2}\left(1-\frac{1}{v}\right)",
+     "The divergence of the flow f on Gaussian data …", on="ode.score-form score.gaussian",
+     given={"f": r"-\frac{b}{2}\left(x-\frac{x-\sqrt{y}m}{v}\right)"})
 line("ode.likelihood", r"\pd{t}{-\frac{1}{2}\ln g} = \frac{b}{2}\left(1-\frac{1}{g}\right)",
      "… is minus the rate of ln q along it: the exact likelihood is an integral of divergences.", on="ode.divergence ode.variance",
      given={"g": VARIANCE}, rates=RATES)

@@ -35,8 +35,8 @@ line("forward.step", r"\al(1-\abp)+\be = \al-\ab+1-\al = 1-\ab",
      on="forward.variance-sum forward.alpha forward.product", code="k.one_minus_alpha_bar", eq="4")
 line("forward.variance", r"\Var_{\epsp,\z}[\xt] = 1-\ab", "The variance of (4).", on="forward.variance-sum forward.step",
      given=STEP, code="k.one_minus_alpha_bar", eq="4")
-line("forward.start", r"\sqrt{\ab}\xo+\sqrt{1-\ab}\eps = \sqrt{\al}\xo+\sqrt{\be}\eps",
-     "The induction starts at t = 1, where ᾱ₀ = 1 makes (4) the step (2).", on="2 4", given={r"\abp": "1"}, eq="4")
+line("forward.start", r"\xt = \sqrt{\al}\xo+\sqrt{\be}\eps",
+     "The induction starts at t = 1, where ᾱ₀ = 1 makes (4) the step (2).", on="2 4", given={**CLOSED, r"\abp": "1"}, eq="4")
 line("forward.merged", r"\left(\sqrt{\al(1-\abp)}\right)^2+\left(\sqrt{\be}\right)^2 = \left(\sqrt{1-\ab}\right)^2",
      "A sum of independent normal noises is normal, so one ε with the root of the summed squares stands for both.",
      on="forward.step", eq="4")

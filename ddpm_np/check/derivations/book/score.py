@@ -17,7 +17,7 @@ line("score.noise", r"-\frac{\xt-\sqrt{\ab}\xo}{1-\ab} = -\frac{\eps}{\sqrt{1-\a
      on="score.conditional forward.noise-of", given=CLOSED, code="d.score_from_eps(s, x_t, t, eps)", eq="score")
 line("score.back", r"-\sqrt{1-\ab}\left(-\frac{\epsh}{\sqrt{1-\ab}}\right) = \epsh", "A prediction of the noise is one of the score.",
      on="score.noise", code="d.eps_from_score(s, x_t, t, d.score_from_eps(s, x_t, t, eps_theta))", eq="score")
-line("score.average", rf"\pd{{\xt}}{{f}} = \frac{{\sum_i-\frac{{\xt-\sqrt{{\ab}}m_i}}{{1-\ab}}{WEIGHTED}}}{{\sum_i{WEIGHTED}}}",
+line("score.average", rf"\pd{{\xt}}{{f}} = \frac{{\sum_i\left(-\frac{{\xt-\sqrt{{\ab}}m_i}}{{1-\ab}}\right){WEIGHTED}}}{{\sum_i{WEIGHTED}}}",
      "The score of the marginal is the mean of the conditional scores, weighted by the posterior of x₀: here for data at "
      "three places m_i, of any weights.", on="score.conditional", given=MIXTURE, eq="score")
 line("score.tweedie", r"\pd{\xt}{f} = \frac{\sqrt{\ab}M-\xt}{1-\ab}", "The mean passes to m_i: M = E[x₀ | x_t].", on="score.average",

@@ -7,6 +7,7 @@ derivation("variance", "The variance of the reverse step", page="variance")
 CLOSED = {r"\xt": r"\sqrt{\ab}\xo+\sqrt{1-\ab}\eps"}
 VAR = r"\frac{\ds^2(1-\ab)}{\vt}"  # Var[x₀ | x_t] for Gaussian data
 R = r"\bt+\cz^2" + VAR
+RANGE = r"w\ln\be+(1-w)\ln\bt"
 LOSS = r"\frac{1}{2}\left(\ln u-\ln\bt+\frac{\bt+h}{u}-1\right)"  # L_{t−1} by u = σ_t², h the mean squared mismatch
 
 line("variance.term", r"\frac{1}{2}\left(\ln\frac{u}{\bt}+\frac{\bt+h}{u}-1\right) = " + LOSS,
@@ -37,10 +38,10 @@ line("variance.gaussian-mean", r"\cz\left(\dm+\frac{\sqrt{\ab}\ds^2}{\vt}(\xt-\s
      r"\frac{\sqrt{\al}\vp}{\vt}\xt+\frac{\sqrt{\abp}\be}{\vt}\dm", "Its mean: (7) at E[x₀ | x_t].", on="variance.gain posterior.mean",
      code="d.Gaussian(s, m.item(), s_data.item()**2).reverse_mean[0][t]*x_t"
      "+d.Gaussian(s, m.item(), s_data.item()**2).reverse_mean[1][t]", eq="oracle-gaussian")
-line("variance.unit", r"\frac{\be\vp}{\vt} = \be", "For x₀ ~ N(0, 1) it is β_t: the large choice is exact.", on="variance.gaussian",
-     given={r"\ds": "1"}, code="k.beta", eq="sigma")
-line("variance.zero", r"\frac{\be\vp}{\vt} = \bt", "For data without variance it is β̃_t: the small choice is exact.",
-     on="variance.gaussian", given={r"\ds": "0"}, code="k.beta_tilde", eq="sigma")
+line("variance.unit", r"r = \be", "For x₀ ~ N(0, 1) it is β_t: the large choice is exact.", on="variance.gaussian",
+     given={"r": r"\frac{\be\vp}{\vt}", r"\ds": "1"}, code="k.beta", eq="sigma")
+line("variance.zero", r"r = \bt", "For data without variance it is β̃_t: the small choice is exact.",
+     on="variance.gaussian", given={"r": r"\frac{\be\vp}{\vt}", r"\ds": "0"}, code="k.beta_tilde", eq="sigma")
 line("variance.upper", r"\be-\frac{\be\vp}{\vt} = \frac{\abp\be^2(1-\ds^2)}{\vt}",
      "Data of less than unit variance need less than β_t …", on="variance.gaussian", eq="sigma")
 line("variance.lower", r"\frac{\be\vp}{\vt}-\bt = \frac{\abp\be^2\ds^2}{(1-\ab)\vt} \ge 0", "… and all need at least β̃_t.",
@@ -59,12 +60,12 @@ line("variance.analytic-gaussian", r"\bt+\frac{\be^2}{\al(1-\ab)}\cdot\frac{\ab\
 line("variance.range-form", r"w\ln\be+(1-w)\ln\bt = \ln\bt+w\ln\frac{1-\ab}{1-\abp}",
      "The learned range interpolates between the two logarithms.", on="posterior.ratio",
      code="d.learned_range_log_variance(s, 2*w-1, t)", eq="learned-range")
-line("variance.range-small", r"w\ln\be+(1-w)\ln\bt = \ln\bt", "An output of −1 (w = 0) gives β̃_t …", on="variance.range-form",
-     given={"w": "0"}, eq="learned-range")
-line("variance.range-large", r"w\ln\be+(1-w)\ln\bt = \ln\be", "… 1 gives β_t …", on="variance.range-form",
-     given={"w": "1"}, eq="learned-range")
-line("variance.range-middle", r"w\ln\be+(1-w)\ln\bt = \ln\sqrt{\be\bt}", "… and 0 their geometric mean.", on="variance.range-form",
-     given={"w": r"\frac{1}{2}"}, eq="learned-range")
+line("variance.range-small", r"g = \ln\bt", "An output of −1 (w = 0) gives β̃_t …", on="variance.range-form",
+     given={"g": RANGE, "w": "0"}, eq="learned-range")
+line("variance.range-large", r"g = \ln\be", "… 1 (w = 1) gives β_t …", on="variance.range-form",
+     given={"g": RANGE, "w": "1"}, eq="learned-range")
+line("variance.range-middle", r"g = \ln\sqrt{\be\bt}", "… and 0 their geometric mean.", on="variance.range-form",
+     given={"g": RANGE, "w": r"\frac{1}{2}"}, eq="learned-range")
 line("variance.range-slope", r"\pd{v}{g} = \frac{1}{2}\ln\frac{\be}{\bt}", "The output v enters as w = (v + 1)/2, so it moves the "
      "log variance by half the log ratio.", on="variance.range-form",
      given={"g": r"\frac{v+1}{2}\ln\be+\left(1-\frac{v+1}{2}\right)\ln\bt"}, eq="learned-range")

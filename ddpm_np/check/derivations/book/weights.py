@@ -21,12 +21,12 @@ line("weights.x0-snr", r"\frac{\cz^2}{2\bt} = \frac{1}{2}\left(\snrp-\snr\right)
      "So the bound's weight of ‖x₀ − x̂₀‖² is half of that fall: the question of which weight is right has one answer.",
      on="weights.x0-small weights.snr-difference forward.product", code="d.bound_weight(s, t, 'small', predicts='x0')",
      eq="bound-weight")
-line("weights.latent-diffusion", r"\frac{\sqrt{\ab}}{2\left(2\cdot1-\ab\right)}-\frac{1}{2}\left(\snrp-\snr\right) = "
-     r"\frac{\sqrt{\ab}}{2\left(2-\ab\right)}-\frac{\abp\be}{2(1-\ab)(1-\abp)}",
-     "latent-diffusion's 0.5·√ᾱ/(2·1 − ᾱ) is another function: it has no pole at small t and no factor β_t.",
+line("weights.latent-diffusion", r"\frac{\frac{\sqrt{\ab}}{2(2-\ab)}}{\frac{1}{2}(\snrp-\snr)} = "
+     r"\frac{\sqrt{\ab}(1-\ab)(1-\abp)}{\abp\be(2-\ab)}",
+     "latent-diffusion's 0.5·√ᾱ/(2·1 − ᾱ), over the right weight: far below 1 at small t, and large where β_t is small.",
      on="weights.x0-snr")
-line("weights.proposed-repair", r"\frac{\sqrt{\ab}}{2\cdot2(1-\ab)}\cdot\frac{4(1-\abp)}{2\sqrt{\ab}} = \frac{1-\abp}{2(1-\ab)}",
-     "The repair that was proposed, √ᾱ/(2(1 − ᾱ)) with the same ½, brackets the denominator but still lacks β_t.",
+line("weights.proposed-repair", r"\frac{\frac{\sqrt{\ab}}{2(1-\ab)}}{\frac{1}{2}(\snrp-\snr)} = \frac{\sqrt{\ab}(1-\abp)}{\abp\be}",
+     "The repair that was proposed, √ᾱ/(2(1 − ᾱ)), over the right weight: it still lacks β_t.",
      on="weights.latent-diffusion")
 line("weights.x0-large", r"\frac{\cz^2}{2\be} = \frac{\abp\be}{2(1-\ab)^2}", "The weight for σ_t² = β_t.", on="weights.x0",
      code="d.bound_weight(s, t, 'large', predicts='x0')", eq="bound-weight")

@@ -20,8 +20,8 @@ from ddpm_np.nn import Module
 from ddpm_np.training.trainer import Trainer
 
 OF_SCHEDULE = (
-    "bound_loss", "ddim_sigma", "eps_from_mean", "eps_from_score", "hybrid_loss", "learned_range_log_variance",
-    "min_snr_weight", "mismatch_constant", "posterior_mean", "q_trajectory", "score_matching_loss", "target",
+    "bound_loss", "bound_weight", "ddim_sigma", "eps_from_mean", "eps_from_score", "hybrid_loss", "learned_range_log_variance",
+    "min_snr_weight", "mismatch_constant", "optimal_variance", "posterior_mean", "q_trajectory", "score_matching_loss", "target",
     "x0_from_mean",
 )
 OF_REVERSE = (

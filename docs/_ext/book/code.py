@@ -11,10 +11,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from book.places import ROOT
 from docutils import nodes
 from sphinx import addnodes
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @cache
@@ -75,7 +74,7 @@ def function_link(name: str) -> nodes.Node:
 
 def source_link(path: str, text: str, at: int = 0) -> nodes.Node:
     """Return a link to a line of a file of the project."""
-    return addnodes.pending_xref("", nodes.literal("", text), refdomain="book", reftype="source", reftarget=path,
+    return addnodes.pending_xref("", nodes.literal("", text), refdomain="", reftype="book-source", reftarget=path,
                                  refexplicit=True, refwarn=True, at=at)
 
 

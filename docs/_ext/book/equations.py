@@ -64,7 +64,8 @@ def shown_equation(directive: SphinxDirective, entry: Equation) -> nodes.Element
             line("equation-checks", "Checked by ", *listed([property_link(prop) for prop in entry.properties]), ":",
                  checked)]
     if proofs:
-        rows.append(line("equation-proof", "Proved line by line: ", *listed(proofs), "."))
+        lines = f"Proved in {len(proofs)} line{'s' * (len(proofs) > 1)}"
+        rows.append(folded(lines, line("equation-proof", *listed(proofs), "."), kind="proofs"))
     codes = [node for name in entry.functions if not isinstance(found(name), type) for node in code_block(name)]
     content = [title, display(gathered(entry.latex)), *rows]
     if codes:

@@ -68,7 +68,7 @@ class Source(SphinxRole):
 
 def resolve(app: Any, env: Any, node: addnodes.pending_xref, content: nodes.Element) -> nodes.Node | None:
     """Resolve a link to a file, and note that the file needs a page."""
-    if node.get("refdomain") != "book":
+    if node.get("reftype") != "book-source":
         return None
     path = node["reftarget"]
     if not (ROOT / path).exists():

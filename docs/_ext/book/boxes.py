@@ -55,7 +55,8 @@ def table(head: list[str], rows: list[list[list[nodes.Node]]], kind: str) -> nod
     body = nodes.tbody()
     for row in rows:
         body += nodes.row("", *(
-            nodes.entry("", nodes.paragraph("", "", nodes.inline("", f"{name}: ", classes=["label"]), *cell))
+            nodes.entry("", nodes.paragraph("", "", *([nodes.inline("", f"{name}: ", classes=["label"])] if cell else []),
+                                            *cell))
             for name, cell in zip(head, row, strict=True)))
     group += body
     return nodes.table("", group, classes=["stack", kind])

@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 import sphinxcontrib.katex as katex
-from book.boxes import table
+from book.boxes import table, words
 from docutils import nodes
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
@@ -49,12 +49,13 @@ class Notation(SphinxDirective):
         for symbol in SYMBOLS.values():
             if symbol.arguments:
                 continue
-            latex = symbol.latex + (f" = {symbol.value}" if symbol.value else "")
+            follows = symbol.value and symbol.value not in (r"\ral^2", r"\rabp^2")  # the two free symbols are roots
+            latex = symbol.latex + (f" = {symbol.value}" if follows else "")
             rows.append([
                 [nodes.math(latex, latex)],
                 [nodes.literal("", symbol.name)] if symbol.name else [],
-                [nodes.Text(SHAPES.get(symbol.macro, ""))],
-                [nodes.Text(ELSEWHERE.get(symbol.macro, ""))],
+                [nodes.Text(SHAPES[symbol.macro])] if symbol.macro in SHAPES else [],
+                [words(ELSEWHERE[symbol.macro])] if symbol.macro in ELSEWHERE else [],
                 [nodes.literal("", symbol.macro)]])
         return [table(["Symbol", "In Python", "Shape", "Elsewhere", "Macro"], rows, "notation")] if rows else []
 

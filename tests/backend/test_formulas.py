@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fake_cupy import formulas
+from fake_cupy import c_code, formulas
+from fake_cupy.array import wrap
 from formulas_in_c import Compiled, Text, arrays, compiler, in_python, package_formulas, texts
 from gradient_inputs import generator
 
@@ -12,14 +13,14 @@ ULPS = 8  # exp differs by 1 or 2 between libraries, and sums of a few terms kee
 needs_compiler = pytest.mark.skipif(compiler() is None, reason="needs g++, which is not installed")
 
 
-def differences(text, compiled, n=200):
-    """Return the dtypes in which C and Python differ, in units of the result's largest element."""
-    found = []
+def differences(text, compiled, python=None, n=200):
+    """Return the dtypes in which C and Python differ, for positive numbers and for any; Python by `python` if given."""
+    found, python = [], python or text
     for T in text.dtypes():
         for positive in (True, False):
             rng = generator("formula", text.name, T, positive)
             given = arrays(rng, text.inputs, T, n, positive), arrays(rng, text.outputs, T, n, positive)
-            for new, old in zip(compiled.run(text, T, *given), in_python(text, *given), strict=True):
+            for new, old in zip(compiled.run(text, T, *given), in_python(python, *given), strict=True):
                 if old.dtype.kind != "f":
                     same = np.array_equal(new, old)
                 else:
@@ -41,17 +42,29 @@ def test_every_formula_is_the_same_in_c_and_python(tmp_path):
     assert {text.name: differences(text, compiled) for text in found} == {text.name: [] for text in found}
 
 
-PLANTED = [
-    Text("a quotient of integers", "T x", "T y", "y = x * (1 / 2)"),
-    Text("words divided", "T x", "T y", "y = (x ^ 1) / 3"),
-    Text("& binds tighter in Python", "T x, T z", "T y", "y = where(x & 4 == 4, x, z)"),
-]
+@needs_compiler
+@pytest.mark.parametrize(("code", "other"), [
+    ("y = exp(x)", "y = exp(x) + exp(x) / 100000"), ("y = x * scale", "y = x * (scale + scale / 100000)"),
+    ("y = (x ^ scale) + 1", "y = (x ^ scale) + 2"), ("y = where(x > 0, x, scale)", "y = where(x < 0, x, scale)")])
+def test_two_formulas_that_differ_are_told_apart(code, other, tmp_path):
+    text, python = (Text("planted", "T x, T scale", "T y", c) for c in (code, other))
+    compiled = Compiled([text], tmp_path)
+    assert differences(text, compiled) == []
+    assert differences(text, compiled, python) == [T for T in text.dtypes() for _ in range(2)]
 
 
 @needs_compiler
-@pytest.mark.parametrize("text", PLANTED, ids=lambda text: text.name)
-def test_a_formula_that_means_something_else_in_c_is_found(text, tmp_path):
-    assert differences(text, Compiled([text], tmp_path))
+@pytest.mark.parametrize(("function", "wrong"), [
+    ("_where", lambda condition, a, b: np.where(condition, b, a)),
+    ("_mulhi", lambda a, b: a * np.uint64(b)),
+])
+def test_a_difference_between_c_and_python_is_found(function, wrong, tmp_path, monkeypatch):
+    text = {"_where": Text("where", "T x, T z", "T y", "y = where(x > 0, x, z)"),
+            "_mulhi": Text("mulhi", "T x, T z", "T y", "y = mulhi(x, 5) ^ z")}[function]
+    compiled = Compiled([text], tmp_path)
+    assert not differences(text, compiled)
+    monkeypatch.setattr(c_code, function, wrong)
+    assert differences(text, compiled)
 
 
 @needs_compiler
@@ -61,10 +74,17 @@ def test_a_formula_that_is_no_c_is_found(code, tmp_path):
         Compiled([Text("wrong", "T x", "T y", code)], tmp_path)
 
 
-@pytest.mark.parametrize("code", ["y = x * 0.5", "y = x * 1e3", "y = x ** 2", "y = x > 0 ? x : 0", "y = x // 2"])
+@pytest.mark.parametrize("code", ["y = x * 0.5", "y = x * 1e3", "y = x ** 2", "y = x > 0 ? x : 0", "y = x // 2",
+                                  "y = where(x & 4 == 4, x, x)"])
 def test_the_fake_refuses_what_is_not_the_same_in_both_languages(code):
     with pytest.raises(SyntaxError):
         formulas.ElementwiseKernel("T x", "T y", code)
+
+
+@pytest.mark.parametrize("code", ["y = x * (1 / 2)", "y = (x ^ 1) / 3"])
+def test_the_fake_refuses_quotients_of_integers(code):
+    with pytest.raises(TypeError, match="integers divide without a remainder in C"):
+        formulas.ElementwiseKernel("T x", "T y", code)(wrap(np.array([1, 2], np.uint64)))
 
 
 def test_the_fake_refuses_the_name_of_the_loops_index():

@@ -65,7 +65,7 @@ class Record:
 
 @contextlib.contextmanager
 def recorded() -> Iterator[Record]:
-    """A context in which calls of the fake are recorded. Install the fake within it."""
+    """A context in which calls of the fake are recorded."""
     record, undo = Record(), contextlib.ExitStack()
     with undo:
         for watch in (_watch_ufuncs, _watch_choices, _watch_sums, _watch_formulas):
@@ -242,7 +242,7 @@ def commands(folder: Path) -> Iterator[list[str]]:
     yield ["sample", run, "-n", "3", "--sampler", "ddim", "--steps", "2", "--eta", "0.5", *picture, *common]
     yield ["sample", run, "-n", "3", "--progressive", "--steps", "3", *picture, *common]
     yield ["evaluate", run, "--images", "3", *common]
-    for plot in ("progressive", "latents", "interpolation", "neighbours", "bound"):
+    for plot in ("progressive", "latents", "interpolation", "neighbours"):
         yield ["plot", plot, run, *picture, *common]
     for dtype in ("float64", "float32"):
         yield ["check", "--examples", "0", "--dtype", dtype, "--backend", "cupy"]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ddpm_np import backend, cuda
+from fake_cupy import device
 from fake_cupy.memory import CAPACITY, OutOfMemoryError
 
 MODULES = ("cupy.cuda", "cupy.cuda.runtime", "cupy.cuda.compiler", "cupy.cuda.memory", "cupy._core",
@@ -43,6 +44,7 @@ class Machine:
 machine = Machine()
 _thread = threading.local()
 _NAMES = {1: "cudaErrorInvalidValue: invalid argument", 2: "cudaErrorMemoryAllocation: out of memory",
+          3: "cudaErrorInitializationError: initialization error",
           35: "cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime version",
           100: "cudaErrorNoDevice: no CUDA-capable device is detected",
           101: "cudaErrorInvalidDevice: invalid device ordinal",
@@ -123,6 +125,7 @@ def _get_device_count() -> int:
         raise CUDARuntimeError(35)
     if not machine.gpus:
         raise CUDARuntimeError(100)
+    device.use()
     return len(machine.gpus)
 
 
@@ -137,10 +140,12 @@ def _set_device(number: int) -> None:
 
 
 def _device_synchronize() -> None:
+    device.use()
     machine.waited.append(_get_device())
 
 
 def _get_device_properties(number: int) -> dict[str, Any]:
+    device.use()
     if not 0 <= number < len(machine.gpus):
         raise CUDARuntimeError(101)
     name, memory = machine.gpus[number]

@@ -122,6 +122,8 @@ class Memory:
         key = id(owner)
 
         def dropped(_: Any) -> None:
+            if _call is None:
+                return  # the interpreter ends, and has emptied this module
             del self._owners[key]
             give_back()
 

@@ -317,11 +317,12 @@ class Value:
             i = len(field.names) + len(field.extensions)
             gen = field.adjoin("sin", self, (self.num, tuple(self.den.items())))
             if not any(at == i for at, _ in field.roots):
-                square = field.ring.one - cosine.num**2
-                field.roots.insert(0, (i, square))
-                field.atoms.append(square)
+                field.roots.insert(0, (i, field.ring.one - cosine.num**2))
             return Value(field, gen, {})
-        return Value(field, field.adjoin(kind, self, (self.num, tuple(self.den.items()))), {})
+        gen = field.adjoin(kind, self, (self.num, tuple(self.den.items())))
+        if kind == "cos":
+            field.atoms.append(field.ring.one - gen**2)
+        return Value(field, gen, {})
 
     def diff(self, rates: dict[PolyElement, Value]) -> Value:
         """Return the derivative by the chain rule, from those of the generators that are not constant."""

@@ -33,9 +33,10 @@ def first_weights(rng: np.random.Generator, width: int = 64, depth: int = 4) -> 
     """Three arrays a layer, W, V and b of h ← SiLU(h W + e V + b), and the last layer's W and b, almost 0."""
     def uniform(d_in: int, d_out: int, scale: float = 1.0) -> np.ndarray:
         return rng.uniform(-1, 1, (d_in, d_out)) * np.sqrt(6 * scale / (d_in + d_out))
-    layers = [[uniform(2 if i == 0 else width, width, 100 if i == 0 else 1), uniform(32, width), np.zeros(width)]
-              for i in range(depth)]
-    return [*sum(layers, []), uniform(width, 2, 1e-10), np.zeros(2)]
+    weights = []
+    for i in range(depth):
+        weights += [uniform(2 if i == 0 else width, width, 100 if i == 0 else 1), uniform(32, width), np.zeros(width)]
+    return [*weights, uniform(width, 2, 1e-10), np.zeros(2)]
 
 
 def forward(weights: list[np.ndarray], x: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, list]:
@@ -71,10 +72,10 @@ def loss_and_gradients(weights: list[np.ndarray], x_0: np.ndarray, t: np.ndarray
 
 def adam(weights: list, grads: list, m: list, v: list, k: int, lr: float) -> None:
     """Adam's update number k, in place (Kingma & Ba 2015)."""
-    for w, g, first, second in zip(weights, grads, m, v, strict=True):
-        first += 0.1 * (g - first)
-        second += 0.001 * (g**2 - second)
-        w -= lr * (first / (1 - 0.9**k)) / (np.sqrt(second / (1 - 0.999**k)) + 1e-8)
+    for i, g in enumerate(grads):
+        m[i] += 0.1 * (g - m[i])
+        v[i] += 0.001 * (g**2 - v[i])
+        weights[i] -= lr * (m[i] / (1 - 0.9**k)) / (np.sqrt(v[i] / (1 - 0.999**k)) + 1e-8)
 
 
 def train(points: np.ndarray, steps: int, T: int = 100, batch: int = 256, lr: float = 2e-3,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from functools import cache
 from itertools import product
@@ -11,8 +11,9 @@ from typing import Any
 from sympy import QQ
 
 from ddpm_np.check.derivations.field import Field, Unprovable, Value
-from ddpm_np.check.derivations.latex import Index, Node, number, parse
+from ddpm_np.check.derivations.latex import parse
 from ddpm_np.check.derivations.symbols import POSITIVE, SYMBOLS
+from ddpm_np.check.derivations.tree import Index, Node, number
 
 SIZE = 3  # values of a free index: i = 1, 2, 3
 FREE_INDICES = "ijkl"
@@ -116,7 +117,7 @@ def free_indices(node: Node, bound: frozenset[str] = frozenset()) -> set[str]:
     return found
 
 
-def instances(nodes: tuple[Node, ...], sizes: dict[str, tuple[int, ...]]) -> Iterator[dict[str, int]]:
+def instances(nodes: tuple[Node, ...], sizes: Mapping[str, tuple[int, ...]]) -> Iterator[dict[str, int]]:
     """Yield all values of the free indices: i, j, k of 1..3, T of 1..5, t and s of 1..T."""
     used = set().union(*(free_indices(node) for node in nodes))
     ranges = {v: sizes.get(v, tuple(range(1, SIZE + 1))) for v in used if v != "T" and v not in "ts"}
@@ -215,7 +216,8 @@ class Exact:
         if name == "exp":
             return self(inner, bound).exp()
         if name in ("cos", "sin") and inner.op in ("add", "sub"):  # the addition theorems
-            (ca, sa), (cb, sb) = ((self._function("cos", x, bound), self._function("sin", x, bound)) for x in inner.args)
+            (ca, sa), (cb, sb) = ((self._function("cos", x, bound), self._function("sin", x, bound))
+                                  for x in inner.args)
             if inner.op == "sub":
                 sb = -sb
             return ca * cb - sa * sb if name == "cos" else sa * cb + ca * sb

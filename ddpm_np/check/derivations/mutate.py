@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ddpm_np.check.derivations.latex import Node, number
 from ddpm_np.check.derivations.prover import refutation
 from ddpm_np.check.derivations.relation import Relation
 from ddpm_np.check.derivations.symbols import SYMBOLS
 from ddpm_np.check.derivations.text import text
+from ddpm_np.check.derivations.tree import Node, number
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 r"""Read a relation's LaTeX as trees of expressions: what the page shows is what is proved.
 
 The language is small: ``+ - / \cdot``, juxtaposition, powers, ``\frac``, ``\sqrt``, brackets, functions (``\ln``,
-``\exp``, ``\cos``, …) of the next factor, ``\sum`` and ``\prod`` of the following product, ``\E_{\eps}[…]``, ``\Var``, ``\Cov``,
-derivatives ``\pd{\xt}{…}``, ``\int_{a}^{b} … \,d x``, ``\nsq{…}`` (‖…‖², coordinate by coordinate) and symbols.
+``\exp``, ``\cos``, …) of the next factor, ``\sum`` and ``\prod`` of the following product, ``\E_{\eps}[…]``, ``\Var``,
+``\Cov``, derivatives ``\pd{\xt}{…}``, ``\int_{a}^{b} … \,d x``, ``\nsq{…}`` (‖…‖², coordinate by coordinate) and
+symbols.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ FUNCTIONS = {"\\" + name for name in ("ln", "exp", "cos", "sin", "tan", "Phi")}
 SPACES = {r"\,", r"\left", r"\right"}
 GREEK = {"\\" + name for name in (
     "gamma", "lambda", "eta", "delta", "tau", "phi", "psi", "rho", "mu", "nu", "kappa", "omega", "theta", "zeta", "xi")}
-RELATIONS = ("=", r"\ge", r"\le")
+RELATIONS = ("=", r"\geq", r"\leq")
 TOKEN = re.compile(r"\\[A-Za-z]+|\\[,;:!|]|\d+(?:\.\d+)?|[A-Za-z]|[^\s]")
 
 
@@ -35,7 +36,7 @@ def parse_relation(latex: str) -> tuple[tuple[Node, ...], tuple[str, ...]]:
     sides : tuple of Node
         The sides.
     signs : tuple of str
-        The signs between them: ``=``, ``\ge`` or ``\le``.
+        The signs between them: ``=``, ``\geq`` or ``\leq``.
 
     Raises
     ------
@@ -208,7 +209,8 @@ class _Reader:
         if self.peek() != "{":
             return (_index([self.next()]),)
         self.next()
-        indices, part = [], []
+        indices: list[Index] = []
+        part: list[str] = []
         while self.peek() != "}":
             token = self.next()
             if not token:

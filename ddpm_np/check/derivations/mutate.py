@@ -73,7 +73,7 @@ def mutants(relation: Relation) -> list[Mutant]:
     one (symbol): 1 − α_t
     """
     found, seen = [], {relation.sides}
-    last = len(relation.sides) - (relation.signs[-1] == r"\ge")
+    last = len(relation.sides) - (relation.signs[-1] == r"\geq")
     for place, side in enumerate(relation.sides[:last]):
         for kind, slipped in _slips(side):
             sides = (*relation.sides[:place], slipped, *relation.sides[place + 1 :])

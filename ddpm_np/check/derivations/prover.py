@@ -124,7 +124,7 @@ def _exact_difference(relation: Relation, scope: Scope, sides: tuple[Node, ...],
             exact = Exact(sides, scope, bound, relation.rates, spare)
             first = exact(sides[0])
             for sign, side in zip(relation.signs, sides[1:], strict=True):
-                if sign == r"\ge":
+                if sign == r"\geq":
                     if side.op != "num" or side.args[0] != 0:
                         raise Unprovable("only ≥ 0 has a proof")
                     last = sides[len(sides) - 2]
@@ -209,4 +209,5 @@ def positive(node: Node) -> bool:
 
 
 BELOW_ONE = {r"\al", r"\be", r"\ab", r"\abp", r"\abs"}
-POSITIVE_SYMBOLS = {*BELOW_ONE, r"\bt", r"\snr", r"\snrp", r"\cz", r"\ct", r"\sig", r"\ds", r"\vt", r"\vp", r"\sa", r"\sb"}
+POSITIVE_SYMBOLS = {*BELOW_ONE, r"\bt", r"\snr", r"\snrp", r"\cz", r"\ct", r"\sig", r"\ds", r"\vt", r"\vp", r"\sa",
+                    r"\sb"}

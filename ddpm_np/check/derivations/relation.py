@@ -90,7 +90,7 @@ class Relation:
         Returns
         -------
         tuple of str
-            ``=``, and perhaps a last ``\\ge``.
+            ``=``, and perhaps a last ``\\geq``.
         """
         return parse_relation(self.latex)[1]
 
@@ -106,7 +106,7 @@ class Relation:
         used = {node.op if node.op != "fn" else node.args[0] for side in self.sides for node in side.walk()}
         if self.numeric:
             return "quadrature"
-        if r"\ge" in self.signs:
+        if r"\geq" in self.signs:
             return "sign"
         if used & {"E", "Var", "Cov"}:
             return "moments"

@@ -15,7 +15,7 @@ line("bound.evidence", r"\sum_i p_i = \sum_i q_i\frac{p_i}{q_i}",
 line("bound.tangent", r"\pd{u}{g} = \frac{u-1}{u}",
      "The logarithm lies below its tangent at 1: u − 1 − ln u has its only stationary point at u = 1 …",
      given=EXCESS, eq="3")
-line("bound.convex", r"\pd{u}{\frac{u-1}{u}} = \frac{1}{u^2} \ge 0", "… which is a minimum, since −ln is convex …",
+line("bound.convex", r"\pd{u}{\frac{u-1}{u}} = \frac{1}{u^2} \geq 0", "… which is a minimum, since −ln is convex …",
      on="bound.tangent", eq="3")
 line("bound.touch", r"g = 0", "… of value 0 at u = 1.", on="bound.convex", given={**EXCESS, "u": "1"}, eq="3")
 line("bound.kl-tangent", r"\sum_i q_i\left(\frac{p_i}{q_i}-1\right) = 0",
@@ -31,7 +31,7 @@ line("bound.tight", r"\sum_i q_i\ln\frac{q_i}{p_i} = -\ln\sum_j p_j",
      eq="3")
 line("bound.two-point", r"\pd{w}{-\ln(wp+(1-w)q)} = -\frac{p-q}{wp+(1-w)q}",
      "Jensen for two points: along the chord …", on="bound.convex", eq="3")
-line("bound.two-point-curvature", r"\pd{w}{-\frac{p-q}{wp+(1-w)q}} = \frac{(p-q)^2}{(wp+(1-w)q)^2} \ge 0",
+line("bound.two-point-curvature", r"\pd{w}{-\frac{p-q}{wp+(1-w)q}} = \frac{(p-q)^2}{(wp+(1-w)q)^2} \geq 0",
      "… −ln is convex, so it lies below the chord's values.", on="bound.two-point", eq="3")
 line("bound.joint-model", r"\ln\left(\pT\prod_{t=1}^T\pr{t}\right) = \ln\pT+\sum_{t=1}^T\ln\pr{t}",
      "The model is a Markov chain from x_T down: its joint density is a product (1).", on="1", eq="joint")

@@ -45,7 +45,7 @@ line("ddim.eta-one-posterior", r"\sqrt{\abp}\xo+\sqrt{1-\abp-\bt}\frac{\xt-\sqrt
      eq="ddim-12")
 line("ddim.room", r"1-\abs-\sig^2 = (1-\abs)\left(1-\eta^2\frac{\abs-\ab}{\abs(1-\ab)}\right)",
      "The radicand stays positive up to η = 1.", on="ddim.sigma-square", given=ETA, eq="ddim-16")
-line("ddim.room-one", r"1-\frac{\abs-\ab}{\abs(1-\ab)} = \frac{\ab(1-\abs)}{\abs(1-\ab)} \ge 0",
+line("ddim.room-one", r"1-\frac{\abs-\ab}{\abs(1-\ab)} = \frac{\ab(1-\abs)}{\abs(1-\ab)} \geq 0",
      "… since this is what is left there.",
      on="ddim.room", eq="ddim-16")
 line("ddim.zero", r"\sqrt{\abs}\xh+\sqrt{1-\abs}\epsh = "

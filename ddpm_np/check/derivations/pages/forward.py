@@ -74,7 +74,7 @@ line("forward.step-correlation", r"\frac{\Cov_{\epsp,\z}[\xp,\xt]}{\sqrt{(1-\abp
      on="forward.step-covariance forward.snr", given=STEP)
 line("forward.snr-inverse", r"\frac{\snr}{1+\snr} = \ab", "The schedule back from its signal-to-noise ratio.",
      on="forward.snr", code="k.alpha_bar")
-line("forward.snr-falls", r"\snrp-\snr = \frac{\abp-\ab}{(1-\abp)(1-\ab)} = \frac{\abp\be}{(1-\abp)(1-\ab)} \ge 0",
+line("forward.snr-falls", r"\snrp-\snr = \frac{\abp-\ab}{(1-\abp)(1-\ab)} = \frac{\abp\be}{(1-\abp)(1-\ab)} \geq 0",
      "Each step lowers the signal-to-noise ratio.", on="forward.snr forward.product")
 line("forward.step-ratio", r"\be = 1-\frac{\ab}{\abp}", "The step's variance from the products: how a schedule given "
      "by ᾱ_t, or a "
@@ -84,7 +84,7 @@ line("forward.log-step", r"\ln\ab = \ln\abp+\ln(1-\be)", "The logarithm of a pro
 line("forward.log-form", r"1-\exp\left(\sum_{s=1}^{t}\ln a_s\right) = 1-\prod_{s=1}^{t} a_s",
      "1 − ᾱ_t is computed as −expm1(Σ log1p(−β)): the same number, without the cancellation of 1 − ᾱ_t at small t.",
      on="forward.log-step", sizes={"t": (1, 2, 3, 4, 5)}, eq="alpha-bar")
-line("forward.gap", r"(1-\ab)-(1-\abp) = \abp\be \ge 0", "The noise grows at every step.", on="forward.product")
+line("forward.gap", r"(1-\ab)-(1-\abp) = \abp\be \geq 0", "The noise grows at every step.", on="forward.product")
 line("forward.noise-of", r"\frac{\xt-\sqrt{\ab}\xo}{\sqrt{1-\ab}} = \eps", "(4) solved for the noise.",
      on="forward.sample",
      given=CLOSED, code="d.predict_eps(s, d.q_sample(s, x_0, t, eps), t, x_0)", eq="eps")

@@ -78,7 +78,7 @@ line("posterior.snr-form", r"\ct = \frac{1}{\sqrt{\al}}\left(1-\frac{\be}{1-\ab}
 line("posterior.ratio", r"\frac{\bt}{\be} = \frac{1-\abp}{1-\ab}",
      "β̃_t is a part of β_t that approaches 1 as t grows.",
      on="posterior.variance", code="k.beta_tilde/k.beta", eq="7")
-line("posterior.below", r"\be-\bt = \frac{\abp\be^2}{1-\ab} \ge 0", "Knowing x₀ can only lower the variance.",
+line("posterior.below", r"\be-\bt = \frac{\abp\be^2}{1-\ab} \geq 0", "Knowing x₀ can only lower the variance.",
      on="posterior.variance", eq="sigma")
 line("posterior.harmonic", r"\frac{1}{\bt}-\frac{1}{\be} = \frac{1}{1-\abp}-1 = \snrp",
      "The precision that x₀ adds to a step is the signal-to-noise ratio at t − 1.",

@@ -142,8 +142,8 @@ line("vjp.adjoint", r"\sum_i\left(\sum_ja_{i,j}x_j\right)g_i = \sum_jx_j\left(\s
      on="vjp.matmul-right")
 line("vjp.upsample", r"\pd{x}{g_{1}x+g_{2}x+g_{3}x} = g_1+g_2+g_3",
      "Nearest upsampling copies a pixel; its gradient is the sum over the copies.", on="vjp.fan-out")
-line("vjp.dropout", r"w\left(\frac{1}{w}x\right)+(1-w)\cdot0 = x",
-     "Dropout with the keep probability w divides by it: the mean stays.")
+line("vjp.dropout", r"w\cdot\frac{x}{w} = x",
+     "Dropout keeps a value with the probability w and then divides it by w, else it is 0: the mean stays.")
 line("vjp.complex-step", r"\frac{a(x+z)^2-a(x-z)^2}{2z} = 2ax",
      "Central differences are exact on quadratics, and otherwise have an error of second order; the complex step has "
      "no cancellation at all.")

@@ -51,7 +51,7 @@ line("variance.zero", r"r = \bt", "For data without variance it is β̃_t: the s
      on="variance.gaussian", given={"r": r"\frac{\be\vp}{\vt}", r"\ds": "0"}, code="k.beta_tilde", eq="sigma")
 line("variance.upper", r"\be-\frac{\be\vp}{\vt} = \frac{\abp\be^2(1-\ds^2)}{\vt}",
      "Data of less than unit variance need less than β_t …", on="variance.gaussian", eq="sigma")
-line("variance.lower", r"\frac{\be\vp}{\vt}-\bt = \frac{\abp\be^2\ds^2}{(1-\ab)\vt} \ge 0",
+line("variance.lower", r"\frac{\be\vp}{\vt}-\bt = \frac{\abp\be^2\ds^2}{(1-\ab)\vt} \geq 0",
      "… and all need at least β̃_t.",
      on="variance.gaussian", eq="sigma")
 line("variance.analytic", r"\bt+\cz^2\frac{1-\ab}{\ab}h = \bt+\frac{\be^2}{\al(1-\ab)}h",

@@ -48,7 +48,7 @@ line("velocity.mean", r"\cz\xh+\ct\xt = \sqrt{\al}\xt-\frac{\sqrt{\abp}\be}{\sqr
      code="d.posterior_mean(s, d.x0_from_velocity(s, x_t, t, v_theta), x_t, t)", eq="11")
 line("velocity.ddim", r"\cos\psi\left(\cos\phi\,x-\sin\phi\,v\right)+\sin\psi\left(\cos\phi\,v+\sin\phi\,x\right) = "
      r"\cos(\phi-\psi)x-\sin(\phi-\psi)v",
-     "A DDIM step at η = 0 turns (x_t, v) by the angle φ_t − φ_s.", on="ddim.zero velocity.consistent", eq="ddim-12")
+     "A DDIM step at η = 0 turns (x_t, v) by the angle φ_t − φ_s.", on="ddim-12 velocity.consistent", eq="ddim-12")
 line("velocity.score", r"-\frac{\sqrt{\ab}\vh+\sqrt{1-\ab}\xt}{\sqrt{1-\ab}} = -\xt-\sqrt{\frac{\ab}{1-\ab}}\vh",
      "The score of a predicted v.", on="velocity.eps score.noise",
      code="d.score_from_eps(s, x_t, t, d.eps_from_velocity(s, x_t, t, v_theta))", eq="score")

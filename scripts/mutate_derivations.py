@@ -30,7 +30,7 @@ def main() -> int:
             if not why:
                 survivors.append(mutant)
     argued = ARGUED.read_text(encoding="utf-8")
-    unknown = [mutant for mutant in survivors if f"`{mutant.relation.id}`" not in argued]
+    unknown = [mutant for mutant in survivors if f"`{mutant.relation.id}` ({mutant.kind})" not in argued]
     for mutant in survivors:
         print(f"survives{', and is not argued equivalent' if mutant in unknown else ''}: {mutant}")
     total = sum(made.values())

@@ -138,7 +138,7 @@ class Relation:
         return tuple(dict.fromkeys(found))
 
 
-@dataclass(frozen=True)
+@dataclass
 class Derivation:
     """A derivation: its lines in order.
 

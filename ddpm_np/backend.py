@@ -8,21 +8,21 @@ in a batch, a resumed run and another backend all see the same words.
 from __future__ import annotations
 
 import importlib
+import itertools
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from ddpm_np import cuda
+from ddpm_np.cuda import BackendError
 from ddpm_np.philox import RandomNumbers
 
 Array = Any  # an array of NumPy or CuPy, or a Tensor; images are (N, …)
 Ints = Any  # an int array (N,): the paper's t, one per image
 
 _SPECIAL = ("erfcx", "log_ndtr", "ndtri")  # what the mathematics needs beyond the array API standard
-
-
-class BackendError(ValueError):
-    """A backend that is unknown, or that this machine cannot run."""
 
 
 class Namespace:
@@ -210,6 +210,49 @@ class Backend(RandomNumbers):
         """
         return self.xp.asarray(x, dtype=dtype)
 
+    def to_device_together(self, xs: Sequence[Array]) -> list[Array]:
+        """Return arrays on this device; those on the host are copied at once.
+
+        Parameters
+        ----------
+        xs : sequence of host arrays and arrays of this backend
+
+        Returns
+        -------
+        list of arrays
+            Those that were on the device already are the same.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> get_backend("numpy").to_device_together([np.zeros(2)])
+        [array([0., 0.])]
+        """
+        there = self.name == "numpy"
+        return _copied_together(xs, lambda x: isinstance(x, np.ndarray) and not there, self.to_device)
+
+
+def place_of(xp: Namespace) -> tuple[str, int | None]:
+    """Return where arrays are made: the key under which copies of host tables are kept.
+
+    Parameters
+    ----------
+    xp : Namespace
+
+    Returns
+    -------
+    name : str
+        The namespace's.
+    device : int or None
+        The number of the GPU that this thread uses; None on the CPU.
+
+    Examples
+    --------
+    >>> place_of(get_backend("numpy").xp)
+    ('numpy', None)
+    """
+    return xp.name, cuda.current_device() if xp.name == "cupy" else None
+
 
 def dtype_of(xp: Namespace, dtype: Any) -> Any:
     """Return the namespace's own dtype object for a name such as ``"float32"``; a dtype object is returned as it is.
@@ -244,7 +287,7 @@ def get_backend(name: str | Backend = "numpy") -> Backend:
     Raises
     ------
     BackendError
-        If the name is another one, or CuPy or a GPU is absent.
+        If the name is another one, or if CuPy or a GPU is absent or does not work: one line with the reason.
 
     Examples
     --------
@@ -256,23 +299,46 @@ def get_backend(name: str | Backend = "numpy") -> Backend:
     if name not in _BACKENDS:
         if name != "cupy":
             raise BackendError(f"backend must be 'numpy' or 'cupy', got {name!r}")
-        _BACKENDS[name] = Backend(Namespace("cupy", _import_cupy(), "cupyx.scipy.special"))
+        return _cupy_backend(cuda.open_cupy())
     return _BACKENDS[name]
 
 
-def _import_cupy() -> ModuleType:
-    """Return CuPy, or raise BackendError where it is not installed or finds no GPU."""
-    try:
-        cupy = importlib.import_module("cupy")
-    except ImportError as error:
-        raise BackendError(
-            "backend 'cupy' needs CuPy, which is not installed: pip install 'ddpm_np[cuda12]' (or [cuda13])"
-        ) from error
-    try:
-        cupy.cuda.runtime.getDeviceCount()
-    except Exception as error:  # CuPy's own error types exist only once its CUDA modules load
-        raise BackendError(f"backend 'cupy' needs an NVIDIA GPU: {error}; use --backend numpy") from error
-    return cupy
+def use_device(number: int, name: str = "device") -> Backend:
+    """Have this thread compute on one of several GPUs, and return the backend "cupy".
+
+    By default it computes on GPU 0. CUDA keeps the choice by thread: this package's worker threads follow the thread
+    that they work for, a thread of your own calls this function itself. Arrays stay on the GPU where they were made.
+
+    Parameters
+    ----------
+    number : int
+        The GPU's number, from 0, among those that CUDA_VISIBLE_DEVICES leaves visible.
+    name : str
+        What the number is called in errors.
+
+    Returns
+    -------
+    Backend
+
+    Raises
+    ------
+    BackendError
+        If there is no such GPU, or as in `get_backend`.
+
+    Examples
+    --------
+    Train on the second GPU::
+
+        model = UNet(config, backend=use_device(1))
+    """
+    return _cupy_backend(cuda.open_cupy(number, name))
+
+
+def _cupy_backend(cupy: ModuleType) -> Backend:
+    """Return the one backend of CuPy."""
+    if "cupy" not in _BACKENDS:
+        _BACKENDS["cupy"] = Backend(Namespace("cupy", cupy, "cupyx.scipy.special"))
+    return _BACKENDS["cupy"]
 
 
 def backend_of(x: Array) -> Backend:
@@ -304,9 +370,49 @@ def to_host(x: Any) -> np.ndarray:
     data = plain(x) if hasattr(x, "__array_namespace__") else x  # a list has none
     if isinstance(data, np.ndarray):
         return data
-    if type(data).__module__.partition(".")[0] == "cupy":
+    if _is_cupy(data):
         return get_backend("cupy").xp.asnumpy(data)
     return np.asarray(data)
+
+
+def to_host_together(xs: Sequence[Array]) -> list[np.ndarray]:
+    """Return the contents of arrays as NumPy arrays; those on a device are copied at once, since each copy waits.
+
+    Parameters
+    ----------
+    xs : sequence of arrays
+
+    Returns
+    -------
+    list of numpy.ndarray
+        In C order if they were on a device; else the arrays themselves.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> to_host_together([np.zeros(2), np.ones((1, 2))])
+    [array([0., 0.]), array([[1., 1.]])]
+    """
+    return _copied_together([x if _is_cupy(x) else to_host(x) for x in xs], _is_cupy, to_host)
+
+
+def _copied_together(xs: Sequence[Any], chosen: Callable[[Any], bool], copy: Callable[[Array], Array]) -> list[Any]:
+    """Return `xs`, of which the chosen arrays are copied: those of one dtype end to end, by one call of `copy`."""
+    copied, groups = list(xs), dict[str, list[int]]()
+    for i, x in enumerate(xs):
+        if chosen(x):
+            groups.setdefault(str(x.dtype), []).append(i)
+    for group in groups.values():
+        xp = of(xs[group[0]])
+        whole = copy(xp.concat([xp.reshape(xs[i], (-1,)) for i in group]))  # (P,)
+        ends = itertools.accumulate((xs[i].size for i in group), initial=0)
+        for i, (first, end) in zip(group, itertools.pairwise(ends), strict=True):
+            copied[i] = of(whole).reshape(whole[first:end], xs[i].shape)
+    return copied
+
+
+def _is_cupy(x: Any) -> bool:
+    return type(x).__module__.partition(".")[0] == "cupy"
 
 
 def freeze(x: Array) -> Array:

@@ -100,7 +100,16 @@ PHILOX = Formula("philox", "T key0, T key1, T step, T first", "T w0, T w1, T w2,
 
 
 def philox_at_once(xp: Any, key: tuple[int, int], step: int, first_block: int, blocks: int) -> Any:
-    """Return the words of `philox` in one pass over a device's memory; the parameters are the same."""
+    """Return the words of `philox` in one pass over a device's memory.
+
+    Parameters
+    ----------
+    xp, key, step, first_block, blocks : as in `philox`
+
+    Returns
+    -------
+    uint64 array of shape (blocks · 4,)
+    """
     words = xp.empty((blocks, 4), dtype=xp.uint64)
     if blocks:
         numbers = [np.uint64(x) for x in (*key, step, first_block)]

@@ -23,10 +23,16 @@ def python() -> Path:
     return FOLDER / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def prepare(*extras: str) -> Path:
-    """Create .venv with the package (editable) and the named extras unless it is up to date; return its Python."""
+def prepare(*extras: str, requirements: Path | None = None) -> Path:
+    """Create .venv with the package (editable) and the named extras unless it is up to date; return its Python.
+
+    `requirements` is a file of further packages with their versions.
+    """
     try:
-        return _prepare(*extras)
+        _prepare(*extras)
+        if requirements is not None:
+            _install(requirements)
+        return python()
     except KeyboardInterrupt:
         print("stopped by Ctrl-C; the same command continues the set-up", file=sys.stderr)
         sys.exit(INTERRUPTED)
@@ -57,6 +63,18 @@ def _prepare(*extras: str) -> Path:
     for mark in done.values():
         mark.write_text(wanted)
     return python()
+
+
+def _install(requirements: Path) -> None:
+    """Install the packages of a requirements file unless that was done since it changed."""
+    wanted = hashlib.sha256(requirements.read_bytes() + (ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    done = FOLDER / f"installed-{requirements.parent.name}-{requirements.name}"
+    if done.exists() and done.read_text() == wanted:
+        return
+    print(f"installing {requirements.relative_to(ROOT)}", flush=True)
+    if _pip("install", "--quiet", "--disable-pip-version-check", "--requirement", str(requirements)):
+        sys.exit("error: pip could not install them (its message is above): check the network, then run this again")
+    done.write_text(wanted)
 
 
 def _pip(*arguments: str) -> int:

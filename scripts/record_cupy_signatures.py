@@ -90,10 +90,13 @@ def record() -> dict[str, Any]:
         if not name.startswith("_"):
             array[name] = method_parameters(attribute) if callable(attribute) else None
     special = dir(cupy.ndarray)
+    where = importlib.import_module("cupy._sorting.search")._where_ufunc
+    clip = importlib.import_module("cupy._core._routines_math")._clip
     return {
         "cupy": cupy.__version__,
         "ndarray": array,
         "ndarray special": sorted(n for n in special if re.fullmatch(r"__\w+__", n) and n not in dir(object)),
+        "internal ufuncs": {u.name.removeprefix("cupy_"): " ".join(dict.fromkeys(u.types)) for u in (where, clip)},
         "module": module_record(cupy, numpy.generic),
         "special": module_record(importlib.import_module("cupyx.scipy.special"), numpy.generic),
     }

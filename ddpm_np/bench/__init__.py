@@ -6,8 +6,9 @@ taken within a turn, so that a machine that is busy for a while slows both sides
 """
 
 from ddpm_np.bench.nets import NETS, Net
-from ddpm_np.bench.plan import DEFAULT, WHAT, Settings, Task, plan
+from ddpm_np.bench.plan import DEFAULT, ON_DEVICE, WHAT, Settings, Task, plan
 from ddpm_np.bench.record import Record, Result
 from ddpm_np.bench.tables import markdown, refresh
 
-__all__ = ["DEFAULT", "NETS", "WHAT", "Net", "Record", "Result", "Settings", "Task", "markdown", "plan", "refresh"]
+__all__ = ["DEFAULT", "NETS", "ON_DEVICE", "WHAT", "Net", "Record", "Result", "Settings", "Task", "markdown", "plan",
+           "refresh"]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ddpm_np.backend import get_backend, to_host
 from ddpm_np.bench import pytorch
 from ddpm_np.bench.arithmetic import forward_flops, rates, step_flops
 from ddpm_np.bench.nets import Net
 from ddpm_np.bench.record import Result
 from ddpm_np.bench.timing import OURS, calls_for, in_turn
+from ddpm_np.cuda import current_device
 from ddpm_np.diffusion import linear_schedule
 from ddpm_np.models import UNet
 from ddpm_np.runs.sample import sample
@@ -20,39 +22,45 @@ from ddpm_np.training.trainer import Trainer
 _STRETCH = 0.5  # seconds of one side's turn: consecutive calls find the cache as in training
 
 
-def trainer_of(net: Net, shards: int, workers: int) -> Trainer:
+def trainer_of(net: Net, shards: int, workers: int, backend: str = "numpy") -> Trainer:
     """Return a trainer of our net with the paper's settings."""
-    return Trainer(UNet(net.config), linear_schedule(1000), shards=shards, workers=workers)
+    return Trainer(UNet(net.config, backend=backend), linear_schedule(1000), shards=shards, workers=workers)
 
 
 _APART = "ours, each image's bits those of any batch"
 
 
-def ours(what: str, net: Net, workers: int, *, together: bool = True) -> Callable[[], Any]:
-    """Return our "forward", "step" or "sample" as a function; `together` (of `predictor`) applies to "forward"."""
+def ours(what: str, net: Net, workers: int, *, together: bool = True, backend: str = "numpy") -> Callable[[], Any]:
+    """Return our "forward", "step" or "sample" as a function; `together` (of `predictor`) applies to "forward".
+
+    The function copies a number of its result to the host: a GPU is waited for.
+    """
+    device = get_backend(backend)
     if what == "step":
-        trainer, x_0 = trainer_of(net, workers, workers), net.images()
-        return lambda: trainer.step(x_0)
-    model = UNet(net.config)
+        trainer, x_0 = trainer_of(net, workers if backend == "numpy" else 1, workers, backend), net.images()
+        return lambda: to_host(trainer.step(x_0)["loss"])
+    model = UNet(net.config, backend=backend)
     if what == "forward":
         eps = predictor(model, workers=workers, fixed=True, together=together)
-        x, t = net.images(), net.times()
-        return lambda: eps(x, t)
+        x, t = device.to_device(net.images()), device.to_device(net.times())
+        return lambda: to_host(eps(x, t)[0, 0, 0, :1])
     return lambda: sample(model, net.batch, sampler=Sampler(steps=net.sampling), workers=workers)
 
 
-def theirs(what: str, net: Net, compiled: bool) -> tuple[dict[str, Callable[[], Any]], list[str]]:
+def theirs(what: str, net: Net, compiled: bool, backend: str = "numpy",
+           ) -> tuple[dict[str, Callable[[], Any]], list[str]]:
     """Return PyTorch's versions of the same by name, and notes for the reader."""
     run_of: dict[str, Callable[[pytorch.PyTorchNet], Callable[[], Any]]] = {
         "step": lambda side: side.training(net.images()),
         "forward": lambda side: side.forward(net.images(), net.times()),
         "sample": lambda side: side.sampling(net.batch, net.sampling),
     }
-    return pytorch.sides(net.config, run_of[what], compiled)
+    device = "cpu" if backend == "numpy" else f"cuda:{current_device() or 0}"
+    return pytorch.sides(net.config, run_of[what], compiled, device)
 
 
-def compare(what: str, net: Net, workers: int, turns: int, *, compiled: bool = False, **options: Any,
-            ) -> list[Result]:
+def compare(what: str, net: Net, workers: int, turns: int, *, compiled: bool = False, backend: str = "numpy",
+            **options: Any) -> list[Result]:
     """Time our net and PyTorch's in turn.
 
     Parameters
@@ -67,6 +75,8 @@ def compare(what: str, net: Net, workers: int, turns: int, *, compiled: bool = F
         Timed turns.
     compiled : bool
         Time torch.compile too.
+    backend : str
+        ``"numpy"``, or ``"cupy"``: both sides on the GPU.
     **options
         Options of `in_turn`.
 
@@ -78,9 +88,9 @@ def compare(what: str, net: Net, workers: int, turns: int, *, compiled: bool = F
     name = {"step": f"training step, batch {net.batch}", "forward": f"forward pass, batch {net.batch}",
             "sample": f"{net.batch} images in {net.sampling} steps"}[what]
     with pytorch.threads(workers):
-        others, notes = theirs(what, net, compiled)
-        mine = {OURS: ours(what, net, workers)}
-        if what == "forward":
+        others, notes = theirs(what, net, compiled, backend)
+        mine = {OURS: ours(what, net, workers, backend=backend)}
+        if what == "forward" and backend == "numpy":  # a GPU promises no such bits
             mine[_APART] = ours(what, net, workers, together=False)
         times = in_turn({**mine, **others}, turns, calls=calls_for(mine[OURS], _STRETCH), **options)
     apart = times.pop(_APART, None)

@@ -19,6 +19,7 @@ from ddpm_np.parallel.threads import default_workers
 
 WHAT = ("arithmetic", "step", "forward", "sample", "data", "memory", "profile", "ops", "scaling")
 DEFAULT = ("arithmetic", "step", "forward", "sample", "data", "memory")
+ON_DEVICE = ("step", "forward", "sample")
 _MEMORY_TURNS = 3  # at most: the readings vary little
 _PROFILE_TURNS = 5  # at most
 
@@ -40,6 +41,8 @@ class Settings:
         Time torch.compile too.
     seconds : float or None
         Time after which a comparison that has three turns begins no further one; None: no limit.
+    backend : str
+        ``"numpy"``, or ``"cupy"``: whole nets on a GPU.
     """
 
     what: Sequence[str] = DEFAULT
@@ -48,6 +51,7 @@ class Settings:
     workers: int | None = None
     compiled: bool = False
     seconds: float | None = None
+    backend: str = "numpy"
 
     def __post_init__(self) -> None:
         for name, given, known in (("--what", self.what, WHAT), ("--net", self.nets, tuple(NETS))):
@@ -55,6 +59,10 @@ class Settings:
             if unknown or not given:
                 raise ValueError(f"{name} takes some of {', '.join(known)}, separated by commas, got "
                                  f"{','.join(unknown) or 'nothing'!r}")
+        on_host = [each for each in self.what if each not in ON_DEVICE]
+        if self.backend != "numpy" and on_host:
+            raise ValueError(f"--what {','.join(on_host)} measures the CPU alone: with --backend {self.backend} choose "
+                             f"some of {', '.join(ON_DEVICE)}")
         arguments.count("repeats", self.repeats)
         if self.workers is not None:
             arguments.count("workers", self.workers)
@@ -144,4 +152,4 @@ def _tasks(what: str, settings: Settings, nets: list[Net]) -> list[Task]:
     if what == "arithmetic":
         return [task(net.name, turns + WARM, net_cases.arithmetic, net, workers, turns, **limits) for net in nets]
     return [task(net.name, turns + WARM, net_cases.compare, what, net, workers, turns, compiled=settings.compiled,
-                 **limits) for net in nets]
+                 backend=settings.backend, **limits) for net in nets]

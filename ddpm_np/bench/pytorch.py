@@ -73,30 +73,39 @@ class PyTorchNet:
         ``"contiguous_format"`` or ``"channels_last"``.
     compiled : bool
         Run forward and backward through torch.compile.
+    device : str
+        ``"cpu"`` or ``"cuda:N"``.
     """
 
-    def __init__(self, config: UNetConfig, layout: str = "contiguous_format", compiled: bool = False):
-        self.torch = imported("torch", "PyTorch")
+    def __init__(self, config: UNetConfig, layout: str = "contiguous_format", compiled: bool = False,
+                 device: str = "cpu"):
+        self.torch, self.device = imported("torch", "PyTorch"), device
         self.layout = getattr(self.torch, layout)
-        self.net = build(config).to(memory_format=self.layout)
+        self.net = build(config).to(device=device, memory_format=self.layout)
         self.call = self.torch.compile(self.net) if compiled else self.net
         self.parameters = list(self.net.parameters())
         self.shape = (config.in_channels, *config.size)
 
     def images(self, x: np.ndarray) -> Any:
         """Convert images (N, H, W, C) to a tensor (N, C, H, W) in this layout."""
-        return self.torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).contiguous(memory_format=self.layout)
+        images = self.torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).to(self.device)
+        return images.contiguous(memory_format=self.layout)
+
+    def _wait(self) -> None:
+        """Wait for the GPU, if that is the device."""
+        if self.device != "cpu":
+            self.torch.cuda.synchronize(self.device)
 
     def training(self, x: np.ndarray) -> Callable[[], float]:
         """Return a whole training step on a batch as a function: draws, forward, backward, clip, Adam, EMA."""
         torch, x_0 = self.torch, self.images(x)
-        alpha_bar = torch.tensor(linear_schedule(1000).alpha_bar, dtype=torch.float32)
+        alpha_bar = torch.tensor(linear_schedule(1000).alpha_bar, dtype=torch.float32, device=self.device)
         adam = torch.optim.Adam(self.parameters, lr=2e-4, fused=True)
         average = [p.detach().clone() for p in self.parameters]
         self.net.train()
 
         def step() -> float:
-            t = torch.randint(1, 1001, (len(x_0),))
+            t = torch.randint(1, 1001, (len(x_0),), device=self.device)
             noise = torch.randn_like(x_0)
             a = alpha_bar[t][:, None, None, None]
             x_t = (a.sqrt() * x_0 + (1 - a).sqrt() * noise).contiguous(memory_format=self.layout)
@@ -113,12 +122,14 @@ class PyTorchNet:
 
     def forward(self, x: np.ndarray, t: np.ndarray) -> Callable[[], Any]:
         """Return the net's forward pass as a function: evaluation mode, no gradient."""
-        torch, x_t, steps = self.torch, self.images(x), self.torch.from_numpy(t - 1)
+        torch, x_t, steps = self.torch, self.images(x), self.torch.from_numpy(t - 1).to(self.device)
         self.net.eval()
 
         def run() -> Any:
             with torch.inference_mode():
-                return self.call(x_t, steps).sample
+                y = self.call(x_t, steps).sample
+            self._wait()
+            return y
 
         return run
 
@@ -132,15 +143,17 @@ class PyTorchNet:
 
         def run() -> Any:
             with torch.inference_mode():
-                x = torch.randn(n, *self.shape).contiguous(memory_format=self.layout)
+                x = torch.randn(n, *self.shape, device=self.device).contiguous(memory_format=self.layout)
                 for t in scheduler.timesteps:
                     x = scheduler.step(self.call(x, t).sample, t, x).prev_sample
-                return x.clamp(-1, 1)
+                x = x.clamp(-1, 1)
+            self._wait()
+            return x
 
         return run
 
 
-def sides(config: UNetConfig, run_of: Callable[[PyTorchNet], Callable[[], Any]], compiled: bool,
+def sides(config: UNetConfig, run_of: Callable[[PyTorchNet], Callable[[], Any]], compiled: bool, device: str = "cpu",
           ) -> tuple[dict[str, Callable[[], Any]], list[str]]:
     """Return PyTorch's functions to time: one for each memory layout, and a compiled one on request.
 
@@ -152,6 +165,8 @@ def sides(config: UNetConfig, run_of: Callable[[PyTorchNet], Callable[[], Any]],
         Makes the function to time from a net.
     compiled : bool
         Include torch.compile if it works.
+    device : str
+        ``"cpu"`` or ``"cuda:N"``.
 
     Returns
     -------
@@ -163,10 +178,12 @@ def sides(config: UNetConfig, run_of: Callable[[PyTorchNet], Callable[[], Any]],
     absent = why_absent()
     if absent:
         return {}, [f"PyTorch was not measured: {absent}"]
-    found = {name: run_of(PyTorchNet(config, layout)) for name, layout in LAYOUTS.items()}
+    if device != "cpu" and not imported("torch", "PyTorch").cuda.is_available():
+        return {}, ["PyTorch was not measured: this build of it has no CUDA, or finds no GPU"]
+    found = {name: run_of(PyTorchNet(config, layout, device=device)) for name, layout in LAYOUTS.items()}
     if not compiled:
         return found, []
-    run = run_of(PyTorchNet(config, compiled=True))
+    run = run_of(PyTorchNet(config, compiled=True, device=device))
     try:
         run()
     except Exception as error:  # torch.compile can raise anything: note it and measure the rest

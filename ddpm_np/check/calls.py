@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from ddpm_np import cuda
+
 
 class Missing(Exception):
     """The target lacks a method, or an option of it."""
@@ -150,6 +152,12 @@ def described(error: BaseException) -> str:
     text = " ".join(str(error).split())
     text = text if len(text) <= 200 else text[:197] + "…"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def stop_if_gpu_failed(error: BaseException) -> None:
+    """Raise an error of CUDA again: it ends the run, since it says nothing about the target's mathematics."""
+    if cuda.explain(error):
+        raise error
 
 
 def _differ(a: np.ndarray, b: np.ndarray) -> bool:

@@ -2,7 +2,7 @@
 
 A property is tried on its fixed cases first, then on random cases from Hypothesis. The first wrong number ends it: the
 fixed cases are already simple, and a failure found by Hypothesis is shrunk briefly. An exception in the target ends one
-property, never the run.
+property, never the run; one of CUDA ends the run.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import hypothesis
 import numpy as np
 from hypothesis import HealthCheck, Phase
 
+from ddpm_np import cuda
 from ddpm_np.check.advice import misnamed, nothing_verified
-from ddpm_np.check.calls import Missing, Wrong, described
+from ddpm_np.check.calls import Missing, Wrong, described, stop_if_gpu_failed
 from ddpm_np.check.comparison import TOLERANCE, Check, Failed
 from ddpm_np.check.registry import Equation, Property, chosen
 from ddpm_np.check.result import CONVENTION, FAIL, PASS, PRECISION, UNVERIFIED, Report, Result
@@ -215,6 +216,7 @@ def attempt(prop: Property, check: Check, drawn: Any) -> None:
     except (Failed, Missing, Wrong):
         raise
     except Exception as error:
+        stop_if_gpu_failed(error)
         raise Wrong(f"the target's result cannot be compared: {described(error)}") from error
 
 
@@ -247,6 +249,7 @@ def _shared(draws: Any, seed: int, examples: int) -> list[Any]:
 def _search(prop: Property, check: Check, seed: int, examples: int, known: Exception | None = None) -> None:
     """Search with Hypothesis for the worst case; raise the smallest failure found in the time limit, or `known`."""
     found = [] if known is None else [known]
+    gpu_failed: list[Exception] = []
     stop = 0.0
 
     @_settings(examples, Phase.generate, Phase.target, Phase.shrink)
@@ -265,6 +268,11 @@ def _search(prop: Property, check: Check, seed: int, examples: int, known: Excep
             stop = stop or time.perf_counter() + SHRINK_SECONDS
             found.append(error)
             raise
+        except Exception as error:
+            if cuda.explain(error):
+                gpu_failed.append(error)
+                raise _Enough from error
+            raise
 
     try:
         test()
@@ -275,6 +283,8 @@ def _search(prop: Property, check: Check, seed: int, examples: int, known: Excep
     except Exception as error:  # Hypothesis's own: the target's results differ between equal calls
         if not found:
             raise Wrong(described(error)) from error
+    if gpu_failed:
+        raise gpu_failed[0]
     if found:
         raise found[-1]
 

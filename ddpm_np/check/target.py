@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ddpm_np.check.calls import Calls, Missing, Wrong, arrays_of, described, offers, takes
+from ddpm_np.check.calls import Calls, Missing, Wrong, arrays_of, described, offers, stop_if_gpu_failed, takes
 from ddpm_np.check.exact import Case
 
 Model = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -98,6 +98,7 @@ class Target:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
+            stop_if_gpu_failed(error)
             raise Wrong(f"the factory raised {described(error)} for {case!r}") from error
         if declared is not None:
             self.declared.used = declared.used  # shared between all cases
@@ -123,6 +124,7 @@ class Target:
         except (Missing, Wrong, KeyboardInterrupt):  # the first two raised by `calls`, or inside the model
             raise
         except BaseException as error:
+            stop_if_gpu_failed(error)
             counts = self.declared.values["index_base"] == 1 and isinstance(error, IndexError)
             hint = "; if it counts t from 0, declare conventions = {'index_base': 0}" if counts else ""
             raise Wrong(f"{method} raised {described(error)}{hint}") from error

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+_EXPECTED = (ValueError, TypeError, OSError, MemoryError, OverflowError, RecursionError, ImportError)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -24,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         The exit status: 0; 1 for a failed check, numbers that are not finite or a worker process that was killed; 2
-        for bad input; 130 for Ctrl-C; 143 for SIGTERM; 141 if what it prints is all that it does, and nobody reads it.
+        for bad input, too little memory or a GPU that fails; 130 for Ctrl-C; 143 for SIGTERM; 141 if what it prints is
+        all that it does, and nobody reads it.
     """
     if argv is not None:
         return _run(argv)
@@ -65,8 +68,10 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _command(args: argparse.Namespace) -> int:
+    from ddpm_np import cuda
     from ddpm_np.autograd.ops import kernels
     from ddpm_np.cli.messages import line_of
+    from ddpm_np.cli.options import choose_device
     from ddpm_np.cli.outputs import check_outputs
     from ddpm_np.parallel.processes import WorkerDied
     from ddpm_np.runs.sample import NotFiniteError
@@ -74,6 +79,7 @@ def _command(args: argparse.Namespace) -> int:
 
     try:
         check_outputs(args)
+        choose_device(args)
         with kernels(getattr(args, "kernels", "fast")):
             return args.run(args) or 0
     except (TrainingDiverged, NotFiniteError) as error:
@@ -85,8 +91,8 @@ def _command(args: argparse.Namespace) -> int:
         resume = "; then go on from the last checkpoint with --resume" if args.command == "train" else ""
         _tell(f"stopped: {line_of(error)}{resume}")
         return 1
-    except (ValueError, TypeError, OSError, MemoryError, OverflowError, RecursionError, ImportError) as error:
-        if args.debug:
+    except Exception as error:
+        if args.debug or not (isinstance(error, _EXPECTED) or cuda.explain(error)):
             raise
         _tell(f"error: {line_of(error)}")
         return 2

@@ -11,12 +11,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ddpm_np.cli.options import count, positive
+from ddpm_np.cli.options import add_backend, count, positive
 
 EXAMPLES = """examples:
   ddpm-np bench                                    a few minutes: all but ops, profile and scaling
   ddpm-np bench --what step,profile --net 8        one net's training step, and where its time goes
   ddpm-np bench --what all --json bench.json --plot cost.png
+  ddpm-np bench --backend cupy                     whole nets on a GPU, beside PyTorch on the same one
 """
 
 
@@ -24,8 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--what", metavar="LIST",
                         help="parts, separated by commas: arithmetic (GFLOP/s of a step beside sgemm), step, forward, "
                              "sample, data, memory, profile (a step by op), ops, scaling (time against size); or all "
-                             "(default: all but the last three)")
+                             "(default: all but the last three; with --backend cupy: step, forward, sample)")
     parser.add_argument("--net", metavar="LIST", help="nets, by the size of their images: 8, 28, 32 (default: all)")
+    add_backend(parser)
     parser.add_argument("--repeats", type=count, default=9, metavar="N", help="timed turns (default: 9)")
     parser.add_argument("--seconds", type=positive, metavar="S",
                         help="stop a comparison after S seconds, once it has three turns")
@@ -37,18 +39,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ddpm_np import bench
+    from ddpm_np import bench, cuda
+    from ddpm_np.backend import get_backend
     from ddpm_np.cli.stopping import explain
 
-    what = _list(args.what, bench.DEFAULT, bench.WHAT)
+    xp = get_backend(args.backend).xp  # an absent GPU is an error of the command
+    what = _list(args.what, bench.DEFAULT if args.backend == "numpy" else bench.ON_DEVICE, bench.WHAT)
     if args.plot and "scaling" not in what:
         what = (*what, "scaling")
     settings = bench.Settings(what, _list(args.net, tuple(bench.NETS), tuple(bench.NETS)), args.repeats, args.workers,
-                              args.compile, args.seconds)
+                              args.compile, args.seconds, args.backend)
     for path in (args.json, args.plot):
         if path and not path.parent.is_dir():
             raise ValueError(f"{path}: there is no folder {path.parent}: create it first")
     record = bench.Record(settings.as_json())
+    if args.backend != "numpy":
+        record.machine["gpu"] = cuda.describe(xp)
     status = 0
     try:
         _measure(settings, record, args.quiet)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ddpm_np.cli.options import index, seed
+from ddpm_np.cli.options import add_backend, index, seed
 
 if TYPE_CHECKING:
     from ddpm_np.check.result import Report, Result
@@ -40,8 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--examples", type=index, metavar="N", help="random cases per property, beyond the fixed ones")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of the random cases (default: 0)")
     parser.add_argument("--json", metavar="FILE", help="also write the report to a file")
-    parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"),
-                        help="backend that this package computes on (default: numpy)")
+    add_backend(parser)
     parser.add_argument("--dtype", default="float64", choices=("float64", "float32"),
                         help="precision that this package computes in (default: float64)")
 

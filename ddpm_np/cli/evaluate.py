@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ddpm_np.cli.options import count, refuse_without_effect, seed
+from ddpm_np.cli.options import add_backend, count, refuse_without_effect, seed
 
 EXAMPLES = """examples:
   ddpm-np evaluate runs/digits                           bits per dimension of 100 images, by term
@@ -40,10 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=count, metavar="N", help="samples: sampling steps (default: all T; ddim: 50)")
     parser.add_argument("--variance", choices=("small", "large"), help="σ² of a step: β̃ or β (default: as trained)")
     parser.add_argument("--weights", choices=("ema", "model"), help="moving average or last weights (default: ema)")
-    parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"),
-                        help="array backend (default: numpy)")
+    add_backend(parser)
     parser.add_argument("--batch-size", type=count, metavar="N",
-                        help="images at a time (default: 100); any number gives the same result")
+                        help="images at a time (default: 100); any number gives the same result, on a GPU "
+                             "up to rounding")
     parser.add_argument("--workers", type=count, metavar="N",
                         help="CPU threads (default: one per CPU); any number gives the same result")
     parser.add_argument("--seed", type=seed, default=0, metavar="N",
@@ -79,10 +79,11 @@ def _check_options(args: argparse.Namespace) -> None:
     refuse_without_effect(args, {
         "--images": bits, "--split": bits, "-n": not bits, "--samples": samples, "--sampler": samples,
         "--steps": samples, "--variance": bits or samples, "--weights": bits or samples,
-        "--batch-size": bits or samples, "--workers": bits or samples}, f"--what {args.what}")
+        "--batch-size": bits or samples, "--workers": bits or samples, "--device": bits or samples,
+        "--backend": bits or samples or args.backend == "numpy"}, f"--what {args.what}")
     if args.samples:
-        refuse_without_effect(args, dict.fromkeys(
-            ("-n", "--sampler", "--steps", "--variance", "--weights", "--batch-size", "--workers"), False),
+        refuse_without_effect(args, {"--backend": args.backend == "numpy"} | dict.fromkeys(
+            ("-n", "--sampler", "--steps", "--variance", "--weights", "--batch-size", "--workers", "--device"), False),
             "--samples, whose images are drawn already")
     refuse_without_effect(args, {"--variance": args.sampler in (None, "ddpm")}, f"--sampler {args.sampler}")
     for name, default in (("images", 100), ("n", 2000), ("sampler", "ddpm"), ("weights", "ema"), ("batch_size", 100)):

@@ -20,8 +20,8 @@ def run(args: argparse.Namespace) -> int:
 
     from threadpoolctl import threadpool_info
 
-    from ddpm_np import __version__, presets
-    from ddpm_np.backend import BackendError, get_backend
+    from ddpm_np import __version__, cuda, presets
+    from ddpm_np.cli.messages import line_of
     from ddpm_np.data import names
     from ddpm_np.parallel.threads import default_workers
 
@@ -39,11 +39,9 @@ def run(args: argparse.Namespace) -> int:
     rows += [("blas", f"{library['internal_api']} {library['version']}") for library in libraries]
     rows.append(("backend numpy", f"{default_workers()} CPUs"))
     try:
-        cupy = get_backend("cupy").xp
-        properties = cupy.cuda.runtime.getDeviceProperties(0)
-        rows.append(("backend cupy", f"CuPy {cupy.__version__} on {properties['name'].decode()}"))
-    except BackendError as error:
-        rows.append(("backend cupy", f"not available: {error}"))
+        rows.append(("backend cupy", cuda.describe(cuda.open_cupy())))
+    except Exception as error:  # whatever is wrong with a GPU, the rest of the table is true
+        rows.append(("backend cupy", f"not available: {line_of(error)}"))
     rows += [("presets", ", ".join(presets.names())), ("data sets", ", ".join([*names(), "folder:PATH", "FILE.npz"]))]
     for name, value in rows:
         print(f"{name:15} {value}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from ddpm_np import cuda
+
 _SMALLER = ("make it smaller: -n, --batch-size, --images, --steps, or --set model.image_size, model.channels, "
             "batch_size or T")
 _TOO_LARGE = ("Maximum allowed dimension exceeded", "array is too big", "Maximum allowed size exceeded")
@@ -17,6 +19,9 @@ def line_of(error: BaseException) -> str:
     >>> line_of(ValueError("array is too big; `arr.size * arr.dtype.itemsize` is larger"))
     'an array would be larger than this machine can address: make it smaller: ...'
     """
+    of_gpu = cuda.explain(error)
+    if of_gpu is not None:
+        return of_gpu
     text = " ".join(str(error).split())
     if isinstance(error, OSError) and error.strerror:
         return f"{_shown(error.filename)}: {error.strerror}" if error.filename is not None else error.strerror

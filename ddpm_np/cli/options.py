@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from argparse import ArgumentTypeError, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,30 @@ def refuse_without_effect(args: Namespace, effects: Mapping[str, bool], where: s
         given = getattr(args, option.lstrip("-").replace("-", "_"))
         if not has and given is not None and given is not False:
             raise ValueError(f"{option} has no effect with {where}: leave it out")
+
+
+def add_backend(parser: ArgumentParser) -> None:
+    """Declare --backend and --device."""
+    parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"),
+                        help="where to compute: numpy is the CPU, cupy an NVIDIA GPU (default: numpy)")
+    parser.add_argument("--device", type=index, metavar="N",
+                        help="with --backend cupy: the GPU's number, from 0 (default: 0)")
+
+
+def choose_device(args: Namespace) -> None:
+    """Have the command compute on the GPU that --device names; raise ValueError if it names none.
+
+    Parameters
+    ----------
+    args : Namespace
+        The arguments of any command.
+    """
+    if getattr(args, "device", None) is None:
+        return
+    refuse_without_effect(args, {"--device": args.backend == "cupy"}, f"--backend {args.backend}")
+    from ddpm_np.backend import use_device
+
+    use_device(args.device, "--device")
 
 
 def command(*words: str | Path) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ddpm_np.cli.options import command, count, index, refuse_without_effect, seed
+from ddpm_np.cli.options import add_backend, command, count, index, refuse_without_effect, seed
 
 EXAMPLES = """examples:
   ddpm-np plot schedule --preset cifar10
@@ -38,8 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=count, metavar="N", help="sampling steps (default: all T)")
     parser.add_argument("--images", type=index, nargs=2, metavar=("I", "J"),
                         help="interpolation: indices of the two images in the data set (default: 0 1)")
-    parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"),
-                        help="array backend (default: numpy)")
+    add_backend(parser)
     parser.add_argument("--workers", type=count, metavar="N",
                         help="CPU threads (default: one per CPU); any number gives the same result")
     parser.add_argument("--quiet", action="store_true", help="hide the progress bar")
@@ -57,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
     drawn, data = args.what in SAMPLED, args.what in ("forward", "interpolation", "neighbours")
     refuse_without_effect(args, {
         "--preset": args.what in PRESETS, "--dataset": data, "--data-dir": data, "--steps": drawn, "--workers": drawn,
-        "--seed": drawn or args.what == "forward", "--images": args.what == "interpolation"}, f"plot {args.what}")
+        "--seed": drawn or args.what == "forward", "--images": args.what == "interpolation",
+        "--backend": drawn or args.backend == "numpy", "--device": drawn}, f"plot {args.what}")
     args.preset, args.seed, args.images = args.preset or "digits", args.seed or 0, args.images or (0, 1)
     draw: dict[str, Callable[[argparse.Namespace, Path], None]] = {
         "schedule": _preset, "forward": _preset, "loss": _loss, "progressive": _progressive, "latents": _latents,

@@ -1,6 +1,6 @@
 """Sample images from a trained net by Algorithm 2, DDIM or annealed Langevin dynamics.
 
-Image i of a seed does not depend on -n or --batch-size.
+Image i of a seed does not depend on -n or --batch-size, on a GPU up to rounding.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ddpm_np.cli.options import count, finite, fraction, index, refuse_without_effect, seed
+from ddpm_np.cli.options import add_backend, count, finite, fraction, index, refuse_without_effect, seed
 
 EXAMPLES = """examples:
   ddpm-np sample runs/digits                       64 images in samples.png
@@ -25,8 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path, help="a run's folder, a checkpoint file, or a diffusers checkpoint")
     parser.add_argument("-n", type=count, default=64, help="number of images (default: 64)")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of the noise (default: 0)")
-    parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"),
-                        help="array backend (default: numpy)")
+    add_backend(parser)
     parser.add_argument("--kernels", default="fast", choices=("fast", "reference"),
                         help="fast kernels, or the ops' definitions: slower, and equal up to rounding (default: fast)")
     parser.add_argument("--weights", default="ema", choices=("ema", "model"),

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ddpm_np.cli.options import command, count, refuse_without_effect, seed
+from ddpm_np.cli.options import add_backend, command, count, refuse_without_effect, seed
 
 EXAMPLES = """examples:
   ddpm-np train                                 the digits, in a few minutes
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", metavar="NAME|folder:PATH|FILE.npz",
                         help="the data set (default: the preset's, or digits)")
     parser.add_argument("--data-dir", type=Path, help="folder with the data set's files (default: download them once)")
-    parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"), help="where to compute")
+    add_backend(parser)
     parser.add_argument("--kernels", default="fast", choices=("fast", "reference"),
                         help="fast twins of the ops, or their definitions: equal to rounding, but slower")
     parser.add_argument("--steps", type=count, help="training steps (default: the preset's)")
@@ -44,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="values",
                         help="any value of the recipe, such as learning_rate=1e-3 or model.channels=64; repeatable")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
-    parser.add_argument("--resume", action="store_true", help="resume the run in --out, bit for bit")
+    parser.add_argument("--resume", action="store_true",
+                        help="resume the run in --out, bit for bit (on a GPU, up to rounding)")
     parser.add_argument("--override", action="store_true", help="with --resume: allow another configuration")
 
 

@@ -91,7 +91,8 @@ class TrainingConfig:
     flip : bool
         Whether each image is mirrored left to right with probability ½.
     shards : int
-        Parts into which a batch is cut, and so the most workers that a step can use. The sums depend on it.
+        On the CPU, the parts into which a batch is cut, and so the most workers that a step can use. The sums depend on
+        it. A GPU takes a batch in as few parts as fit its memory, whatever this is.
     seed : int
         Of the weights, the order of the data, t, the noise and dropout.
     log_every, sample_every, save_every : int
@@ -104,7 +105,8 @@ class TrainingConfig:
     label_dropout : float
         For a net with labels, the probability of training on the unconditional class in place of an image's own.
     recompute : bool
-        Whether activations are recomputed in the backward pass: less memory, more time, the same bits.
+        Whether activations are recomputed in the backward pass: less memory, more time, the same
+        bits (on a GPU, the same up to rounding).
     """
 
     dataset: str

@@ -271,7 +271,8 @@ def draw(reverse: Reverse, n: int, shape: tuple[int, ...], *, seed: int = 0, fir
          backend: str | Backend = "numpy") -> Iterator[tuple[int, Array, Array]]:
     """Sample images by Algorithm 2, as `ancestral`, with the noise of a seed.
 
-    The noise of image i is a function of (seed, i, t) alone, so that the image is the same in any batch.
+    The noise of image i is a function of (seed, i, t) alone, so that the image is the same in any batch, on a GPU
+    up to rounding.
 
     Parameters
     ----------

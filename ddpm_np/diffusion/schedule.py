@@ -10,7 +10,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from ddpm_np.arguments import described
-from ddpm_np.backend import Array, Ints, Namespace, dtype_of, freeze, get_backend, of, plain, real_dtype, to_host
+from ddpm_np.backend import (
+    Array,
+    Ints,
+    Namespace,
+    dtype_of,
+    freeze,
+    get_backend,
+    of,
+    place_of,
+    plain,
+    real_dtype,
+    to_host,
+)
 from ddpm_np.diffusion.images import check_batch
 
 _host = get_backend("numpy").xp
@@ -359,7 +371,7 @@ class Coefficients:
 
     def _on_device(self, table: Array) -> Array:
         """Return the whole table on the images' device in their dtype; read-only tables are copied there once."""
-        kept, key = self.schedule.copies, (id(table), self._xp.name, self._dtype)
+        kept, key = self.schedule.copies, (id(table), *place_of(self._xp), self._dtype)
         if key not in kept:
             copy = self._xp.asarray(table, dtype=self._dtype)
             if getattr(table.flags, "writeable", True):

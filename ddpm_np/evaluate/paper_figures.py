@@ -86,7 +86,7 @@ def shared_latents(generator: ImageGenerator, *, parts: int = 4, each: int = 8, 
     rows = []
     for depth in chosen:
         own = generator.noise((seed + 1) % SEEDS, 0, each)  # another seed: no chain reuses the first one's noise
-        x_t = generator.backend.xp.concat([latents[depth]] * each, axis=0)  # (each, H, W, C)
+        x_t = generator.backend.xp.repeat(latents[depth], each, axis=0)  # (each, H, W, C)
         for t, x, _ in diffusion.ancestral(many, x_t, own.at_step, start=depth):
             on_step(t)
             x_0 = x
@@ -133,7 +133,7 @@ def interpolations(generator: ImageGenerator, x: np.ndarray, y: np.ndarray, *, p
 
     def same(t: int) -> Array:
         """Return the noise of step t, the same for all columns."""
-        return xp.concat([device.normal(seed, "figure", t, 0, 1, generator.shape, generator.dtype)] * columns, axis=0)
+        return xp.repeat(device.normal(seed, "figure", t, 0, 1, generator.shape, generator.dtype), columns, axis=0)
 
     rows, chosen = [], depths(reverse.schedule.T, parts)
     for depth in chosen:

@@ -29,6 +29,7 @@ from ddpm_np.interop.keys import VERSION, check_pipeline
 from ddpm_np.interop.settings import diffusion_config, their_diffusion_config, their_unet_config, unet_config
 from ddpm_np.interop.tensors import read_json
 from ddpm_np.models import UNet
+from ddpm_np.nn import host_state
 from ddpm_np.storage import safetensors_pieces, write_atomically
 
 _OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}  # of attention, in old files
@@ -103,8 +104,8 @@ def save_unet(model: UNet, folder: str | Path) -> None:
                         "returns")
     folder = Path(folder)
     settings = their_unet_config(model.config)
-    theirs = {f"{name}.weight" if name == _LABELS else name: _their_layout(name, p.data)
-              for name, p in model.named_parameters()}
+    theirs = {f"{name}.weight" if name == _LABELS else name: _their_layout(name, array)
+              for name, array in host_state(model).items()}
     write_atomically(folder / tensors.NAME, safetensors_pieces(theirs, {"format": "pt"}))
     _write_json(folder / "config.json", settings)
     (folder / tensors.INDEX).unlink(missing_ok=True)  # an old index would be read before the new file

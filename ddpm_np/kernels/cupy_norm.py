@@ -17,17 +17,17 @@ from ddpm_np.backend import Array, of
 from ddpm_np.formulas import Formula, Sum
 from ddpm_np.kernels.cupy_dense import column_sums
 
-_INPUTS = "T x, T m, T i, T scale, T bias"
+_INPUTS = "T x, T m, T inv, T scale, T bias"
 MEAN = Sum("group_mean", "T x, T r", "x * r")
 INVERSE = Sum("group_inverse", "T x, T m, T r, T eps", "(x - m) * (x - m) * r", "1 / sqrt(a + eps)")
-NORM = Formula("group_norm", _INPUTS, "T y", "y = (x - m) * i * scale + bias")
-NORM_SILU = Formula("group_norm_silu", _INPUTS, "T y", "T h = (x - m) * i * scale + bias; y = h / (1 + exp(-h))")
+NORM = Formula("group_norm", _INPUTS, "T y", "y = (x - m) * inv * scale + bias")
+NORM_SILU = Formula("group_norm_silu", _INPUTS, "T y", "T h = (x - m) * inv * scale + bias; y = h / (1 + exp(-h))")
 SILU_GRADIENT = Formula("group_norm_silu_gradient", f"T g, {_INPUTS}", "T gh",
-                        "T h = (x - m) * i * scale + bias; T s = 1 / (1 + exp(-h)); gh = g * s * (1 + h * (1 - s))")
-ALONG_X_HAT = Sum("group_norm_b", "T g, T x, T m, T i", "g * (x - m) * i")
-OVER_GROUP = Sum("group_norm_over_group", "T sums, T scale, T i, T r", "sums * scale * i * r")
-INPUT_GRADIENT = Formula("group_norm_gradient", "T g, T x, T m, T i, T scale, T along_m, T along_v", "T gx",
-                         "gx = g * i * scale - along_m - (x - m) * i * along_v")
+                        "T h = (x - m) * inv * scale + bias; T s = 1 / (1 + exp(-h)); gh = g * s * (1 + h * (1 - s))")
+ALONG_X_HAT = Sum("group_norm_b", "T g, T x, T m, T inv", "g * (x - m) * inv")
+OVER_GROUP = Sum("group_norm_over_group", "T sums, T scale, T inv, T r", "sums * scale * inv * r")
+INPUT_GRADIENT = Formula("group_norm_gradient", "T g, T x, T m, T inv, T scale, T along_m, T along_v", "T gx",
+                         "gx = g * inv * scale - along_m - (x - m) * inv * along_v")
 
 
 def _suits(x: Array, scale: Array, bias: Array, *, groups: int, eps: float) -> bool:

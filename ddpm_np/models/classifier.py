@@ -100,7 +100,7 @@ class Classifier(Module):
     """Logits of K classes from an image: convolutions, a mean over positions, a dense layer.
 
     The first block keeps the side, the next ones halve it until it is at most 4, and the last keeps it: its
-    convolutions reach across the whole image. An image's features have the same bits in any batch.
+    convolutions reach across the whole image. On the CPU, an image's features have the same bits in any batch.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ddpm_np.autograd.tensor import Tensor
-from ddpm_np.backend import Array, Backend, get_backend, to_host
+from ddpm_np.backend import Array, Backend, backend_of, get_backend, to_host, to_host_together
 from ddpm_np.nn.init import Initialiser
 from ddpm_np.nn.parts import parts_in, replaced
 from ddpm_np.parallel.contents import held_by
@@ -310,8 +310,11 @@ class Module:
             if name in state and to_host(state[name]).tobytes() != to_host(state[first]).tobytes():
                 raise ValueError(f"{first} and {name} are one parameter of this net, but two arrays in the state: "
                                  "build a net that does not share them")
-        for name, p in own.items():
-            p.data = state[name]
+        arrays = [state[name] for name in own]
+        if own and (device := backend_of(next(iter(own.values())).data)).name != "numpy":
+            arrays = device.to_device_together(arrays)
+        for p, array in zip(own.values(), arrays, strict=True):
+            p.data = array
 
     def _other_names(self, own: dict[str, Tensor]) -> dict[str, str]:
         """Return {other name: first name} of the parameters that are held more than once."""
@@ -422,4 +425,5 @@ def host_state(module: Module) -> dict[str, Array]:
     -------
     dict of str to numpy.ndarray
     """
-    return {name: to_host(array) for name, array in module.state_dict().items()}
+    state = module.state_dict()
+    return dict(zip(state, to_host_together(list(state.values())), strict=True))

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from ddpm_np import cuda
 from ddpm_np.backend import Array
 from ddpm_np.parallel import threads
 
@@ -71,7 +72,9 @@ def is_shared(array: Array) -> bool:
 
 
 def can_fork() -> bool:
-    """Return whether this process may fork workers: on Linux, unless it is such a worker itself.
+    """Return whether this process may fork workers: on Linux, unless it is such a worker itself or has used a GPU.
+
+    A forked process cannot use CUDA, nor free its parent's arrays on the GPU.
 
     Returns
     -------
@@ -80,7 +83,7 @@ def can_fork() -> bool:
     """
     import multiprocessing
 
-    return sys.platform == "linux" and not multiprocessing.current_process().daemon
+    return sys.platform == "linux" and not multiprocessing.current_process().daemon and not cuda.in_use()
 
 
 class WorkerDied(RuntimeError):

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ddpm_np import cuda
+
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
@@ -149,20 +151,21 @@ def keep_memory() -> bool:
 _in_worker: contextvars.ContextVar[bool] = contextvars.ContextVar("in_worker", default=False)
 
 
-def _run_in_worker(work: Callable[[Task], Result], task: Task) -> Result:
-    """Run a task in a worker thread.
+def _run_in_worker(work: Callable[[Task], Result], task: Task, device: int | None) -> Result:
+    """Run a task in a worker thread, on the GPU of the thread that asks for it.
 
     Nested calls run serially in this thread; waiting on other workers from a worker could deadlock.
     """
     _in_worker.set(True)
+    cuda.enter_device(device)
     return work(task)
 
 
 def map_in_order(work: Callable[[Task], Result], tasks: Sequence[Task], workers: int = 1) -> Iterator[Result]:
     """Map a function over tasks with several threads; yield the results in the order of the tasks.
 
-    Each task runs in a copy of the caller's context, so that `no_grad` and the choice of kernels hold there. An error
-    in a task is raised here when its turn comes.
+    Each task runs in a copy of the caller's context and on its GPU, so that `no_grad` and the choice of kernels hold
+    there. An error in a task is raised here when its turn comes.
 
     Parameters
     ----------
@@ -184,7 +187,8 @@ def map_in_order(work: Callable[[Task], Result], tasks: Sequence[Task], workers:
             for task in tasks:
                 yield contextvars.copy_context().run(work, task)
             return
-        futures = [_executor(workers).submit(contextvars.copy_context().run, _run_in_worker, work, task)
+        device = cuda.current_device()
+        futures = [_executor(workers).submit(contextvars.copy_context().run, _run_in_worker, work, task, device)
                    for task in tasks]
         futures.reverse()
         try:

@@ -100,29 +100,30 @@ def save(path: str | Path, trainer: Trainer, config: Config, loss: float = float
     OSError
         If the file cannot be written. What it held before is still there.
     """
-    names = [name for name, _ in trainer.model.named_parameters()]
+    names, xp = [name for name, _ in trainer.model.named_parameters()], trainer.backend.xp
     tensors = {
-        f"{group}/{name}": to_host(view)
+        f"{group}/{name}": view
         for group, array in _groups(trainer).items()
-        for name, view in zip(names, trainer.flat.views(array), strict=True)
+        for name, view in zip(names, trainer.flat.views(to_host(array)), strict=True)
     }
-    unlogged, norm, count = trainer.unlogged
+    *sums, count = trainer.unlogged
+    numbers = [xp.asarray(x) for x in (*sums, trainer.adam.updates, *trainer.adam.counts)]
+    unlogged, norm, *updates = to_host(xp.stack(numbers)).tolist()  # one copy, since each waits for the device
+    made, *own_updates = map(int, updates)
     metadata = {
         "format": FORMAT,
         "version": __version__,
         "config": json.dumps(config.to_dict(), sort_keys=True),
         "step": str(trainer.steps),
-        "updates": str(int(to_host(trainer.adam.updates))),
+        "updates": str(made),
         "loss": repr(float(loss)),
-        "unlogged": f"{float(to_host(unlogged)).hex()} {float(to_host(norm)).hex()} {count}",
+        "unlogged": f"{unlogged.hex()} {norm.hex()} {count}",
     }
     if data:
         metadata["data"] = json.dumps(data, sort_keys=True)
-    updates = [int(to_host(count)) for count in trainer.adam.counts]
-    own = {name: updates[group] for name, group in zip(names, trainer.adam.groups, strict=True)}
-    if set(own.values()) != {int(metadata["updates"])}:  # parameters that were frozen for some updates
-        metadata["counts"] = json.dumps({name: count for name, count in own.items()
-                                         if count != int(metadata["updates"])})
+    own = {name: own_updates[group] for name, group in zip(names, trainer.adam.groups, strict=True)}
+    if set(own.values()) != {made}:  # parameters that were frozen for some updates
+        metadata["counts"] = json.dumps({name: count for name, count in own.items() if count != made})
     metadata["sha256"] = digest(metadata, tensors)
     write_atomically(Path(path), safetensors_pieces(tensors, metadata))
 
@@ -254,7 +255,9 @@ def no_checkpoint(where: str, path: str | Path) -> FileNotFoundError:
 
 
 def restore(trainer: Trainer, saved: Checkpoint) -> None:
-    """Put a trainer in the state of a saved run: weights, average, moments, step. Training continues bit for bit.
+    """Put a trainer in the state of a saved run: weights, average, moments, step.
+
+    Training continues bit for bit; on a GPU, up to rounding.
 
     Parameters
     ----------
@@ -276,9 +279,9 @@ def restore(trainer: Trainer, saved: Checkpoint) -> None:
     if found != expected or not saved.counts.keys() <= set(names):
         raise CheckpointError("the checkpoint's tensors are not those of the net that its configuration describes")
     for group, array in _groups(trainer).items():
-        for name, view in zip(names, trainer.flat.views(array), strict=True):
-            view[...] = trainer.backend.to_device(saved.tensors[f"{group}/{name}"])
+        array[...] = trainer.backend.to_device(np.concatenate([saved.tensors[f"{group}/{name}"].ravel()
+                                                               for name in names]))
     adam.set_counts(saved.updates, {names.index(name): count for name, count in saved.counts.items()})
     trainer.steps = saved.step
     loss, norm, count = saved.unlogged
-    trainer.unlogged = xp.asarray(loss, dtype=xp.float64), xp.asarray(norm, dtype=xp.float64), count
+    trainer.unlogged = xp.full((), loss, dtype=xp.float64), xp.full((), norm, dtype=xp.float64), count

@@ -1,6 +1,6 @@
 """What `Run` checks before it starts: data and net, the schedule, the average's decay, the number of workers.
 
-Whether a step fits in memory is `training.memory`'s.
+Whether a step fits in memory is `training.memory`'s, and `training.device_memory`'s on a GPU.
 """
 
 from __future__ import annotations
@@ -8,11 +8,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from ddpm_np.config import Config, TrainingConfig
 from ddpm_np.data import Images
+from ddpm_np.memory import free_memory
 from ddpm_np.parallel.threads import default_workers
+from ddpm_np.training.device_memory import check_device_memory
+from ddpm_np.training.trainer import Trainer
 
 _MOST_SIGNAL = 0.05  # of ᾱ_T: the paper's is 4e-5
 _MOST_CLASSES = 100_000  # ImageNet's whole tree has 22,000
@@ -116,6 +120,28 @@ def check_schedule(config: Config) -> None:
     if predicts == "eps" and not schedule.sqrt_alpha_bar[-1] > 0:
         raise ValueError("this schedule ends at ᾱ_T = 0, where ε̂ says nothing of the image, so a net that predicts ε "
                          "could not be sampled from: --set predicts=v, or a schedule that ends above 0")
+
+
+def check_fits_device(trainer: Trainer, config: Config) -> None:
+    """Check that a run's steps fit into its GPU's memory, measured there; the first step need not measure them again.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        The run's, whose net is on the GPU.
+    config : Config
+        The run.
+
+    Raises
+    ------
+    MemoryError
+        If not even one image of a batch at a time fits; the message has settings that do.
+    """
+    xp, size = trainer.backend.xp, config.training.batch_size
+    images = xp.zeros((min(2, size), *config.model.size, config.model.in_channels), dtype=trainer.flat.data.dtype)
+    labels = None if config.no_label is None else xp.zeros(len(images), dtype=xp.int64)
+    check_device_memory(partial(trainer.step_memory, images, labels), size, free_memory(trainer.backend) or 0,
+                        config.training.recompute)
 
 
 def short_schedule(config: Config) -> str | None:

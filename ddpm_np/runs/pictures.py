@@ -51,7 +51,8 @@ def save_samples(path: Path, net: TrainedNet, seed: int, workers: int | None, at
     workers : int or None
         CPUs to use; None for all.
     at_a_time : int
-        Images to draw at once, if they fit into memory. The picture does not depend on it.
+        Images to draw at once, if they fit into memory. The picture does not depend on it (on a GPU, but for
+        rounding).
     sampling : callable
         Called with the number of steps of all images before the first. Returns a context manager that gives a function
         to call after each step with its number of images.

@@ -15,10 +15,12 @@ from ddpm_np import viz
 from ddpm_np.backend import get_backend
 from ddpm_np.config import Config, differences
 from ddpm_np.data import Batches, Prefetched, identity, located, open_dataset
+from ddpm_np.memory import free_memory
 from ddpm_np.models import UNet
 from ddpm_np.runs import checkpoint, history
 from ddpm_np.runs.checks import (
     check_data,
+    check_fits_device,
     check_same_data,
     check_schedule,
     empty_classes,
@@ -34,7 +36,7 @@ from ddpm_np.runs.metrics import MetricsLog
 from ddpm_np.runs.pictures import Sampling, save_samples, unwatched
 from ddpm_np.runs.sample import sample
 from ddpm_np.storage import remove_leftovers
-from ddpm_np.training import memory
+from ddpm_np.training.memory import check_memory
 from ddpm_np.training.trainer import Record, Trainer
 
 Say = Callable[[str], Any]
@@ -67,7 +69,8 @@ class Run:
     backend : {"numpy", "cupy"}
         Where to compute.
     workers : int or None
-        CPUs to use, at most one per shard; None for all. The result is the same bits with any number.
+        CPUs to use, at most one per shard; None for all. The result is the same bits with any number. On a GPU neither
+        workers nor `TrainingConfig.shards` count: it takes as many images of a batch at a time as fit its memory.
     say : callable
         Called with each warning, a line of text; a damaged checkpoint that is skipped is one.
     lock : FolderLock
@@ -129,8 +132,9 @@ class Run:
             if warning is not None:
                 say(warning)
         workers = usable_workers(workers, settings.shards, backend)
-        memory.check_memory(config.model, settings.batch_size, settings.shards, workers,
-                            memory.free_memory(get_backend(backend)), settings.recompute)
+        if backend == "numpy":
+            check_memory(config.model, settings.batch_size, settings.shards, workers,
+                         free_memory(get_backend(backend)), settings.recompute)
         self._batches: Any = Prefetched(Batches(self.dataset, settings.batch_size, settings.seed, settings.flip))
         self._model = UNet(config.model, seed=settings.seed, backend=backend)
         self.trainer = Trainer(
@@ -140,6 +144,8 @@ class Run:
             recompute=settings.recompute)
         if saved is not None:
             checkpoint.restore(self.trainer, saved)
+        if backend != "numpy":
+            check_fits_device(self.trainer, config)
         self._loss = float("inf") if saved is None else saved.loss  # the last logged one
         self._stop = False  # whether to end after this step
         self._in_step = False  # whether a step has begun and not ended: the weights may be half updated
@@ -185,6 +191,8 @@ class Run:
                override: bool = False, data_dir: str | Path | None = None, backend: str = "numpy",
                workers: int | None = None, say: Say = warnings.warn) -> Run:
         """Resume a run from its newest checkpoint that is not damaged; it continues bit for bit.
+
+        On a GPU it continues up to rounding.
 
         Parameters
         ----------
@@ -325,6 +333,8 @@ class Run:
     def _at_a_time(self) -> int:
         """Return the images that a step holds at once: drawing as many needs less memory than the step."""
         settings, workers = self.config.training, self.trainer.workers or 1
+        if self.trainer.backend.name != "numpy":
+            return settings.batch_size  # fewer, where these do not fit: see `sampling.memory`
         return min(workers, settings.shards) * math.ceil(settings.batch_size / settings.shards)
 
     def _records(self, on_step: Callable[[int], Any]) -> Iterator[Record]:

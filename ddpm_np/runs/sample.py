@@ -17,10 +17,10 @@ from ddpm_np.arguments import count
 from ddpm_np.arguments import seed as seed_of
 from ddpm_np.backend import get_backend, to_host
 from ddpm_np.diffusion import Schedule
+from ddpm_np.memory import free_memory
 from ddpm_np.runs.load import load
 from ddpm_np.sampling import ImageGenerator, Sampler
 from ddpm_np.sampling.memory import check_result
-from ddpm_np.training.memory import free_memory
 
 
 class NotFiniteError(RuntimeError):
@@ -40,7 +40,7 @@ def sample(model: Any, n: int, *, seed: int = 0, first: int = 0, sampler: Sample
         A UNet needs a `schedule` too, unless it is the paper's.
     n : int
         Number of images: those numbered `first` .. `first + n − 1` of the seed. An image is a function of its number
-        alone: it comes out the same for any `n`, `batch_size` and `workers`.
+        alone: it comes out the same for any `n`, `batch_size` and `workers`, on a GPU up to rounding.
     seed, first : int
     sampler : Sampler or None
         The chain and its steps; None for Algorithm 2 with all of them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -10,12 +11,12 @@ from ddpm_np import arguments
 from ddpm_np.backend import Array, backend_of, get_backend, of
 from ddpm_np.config import DiffusionConfig
 from ddpm_np.diffusion import Denoiser, Reverse, Schedule, guided, linear_schedule
+from ddpm_np.memory import free_memory, in_more_parts
 from ddpm_np.nn import Module
 from ddpm_np.parallel.threads import default_workers
 from ddpm_np.sampling.memory import images_at_a_time
 from ddpm_np.sampling.predictor import predictor
 from ddpm_np.sampling.samplers import ImageNoise, Sampler
-from ddpm_np.training.memory import free_memory
 
 _host = get_backend("numpy").xp
 
@@ -44,7 +45,7 @@ class ImageGenerator:
         The weight w of classifier-free guidance, see `diffusion.guided`.
     at_a_time : int or None
         The most images that the net is evaluated on at once; None: see `images_at_a_time`. In either case no more than
-        fit into memory. The result does not depend on it.
+        fit into memory. The result does not depend on it, on a GPU up to rounding.
 
     Attributes
     ----------
@@ -85,7 +86,8 @@ class ImageGenerator:
         self.shape = (*net.config.size, net.config.in_channels)
         self.dtype = str(net.parameters()[0].dtype)
         self.backend = backend_of(net.parameters()[0].data)
-        fitting = images_at_a_time(net.config, workers or default_workers(), free_memory(self.backend))
+        fitting = images_at_a_time(net.config, workers or default_workers(), free_memory(self.backend),
+                                   None if self.backend.name == "numpy" else net)
         self.at_a_time = fitting if at_a_time is None else min(arguments.count("batch_size", at_a_time), fitting)
         self._predictor: Any = partial(_in_parts, predictor(model, weights, workers, fixed=True), self.at_a_time)
         self._classes = net.config.num_classes
@@ -170,9 +172,18 @@ class ImageGenerator:
 
 
 def _in_parts(net: Callable[..., Array], most: int, *inputs: Array) -> Array:
-    """Evaluate a net on at most so many images at once: the same numbers, in less memory."""
+    """Evaluate a net on at most so many images at once: the same numbers, in less memory.
+
+    Where a device's memory is full all the same, it is evaluated on half as many, and so on.
+    """
     n = inputs[0].shape[0]
-    if n <= most:
-        return net(*inputs)
-    parts = [net(*(array[first:first + most] for array in inputs)) for first in range(0, n, most)]
-    return of(parts[0]).concat(parts, axis=0)  # (N, …)
+
+    def in_parts(count: int) -> Array:
+        size = min(most, math.ceil(n / count))
+        if n <= size:
+            return net(*inputs)
+        parts = [net(*(array[first:first + size] for array in inputs)) for first in range(0, n, size)]
+        return of(parts[0]).concat(parts, axis=0)  # (N, …)
+
+    return in_more_parts(in_parts, math.ceil(n / most), n, backend_of(inputs[0]), "one image at a time does not fit "
+                         "into the device's memory: choose a smaller net or image")[0]

@@ -29,9 +29,9 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, f
         ``"ema"`` (the average) or ``"model"`` (after the last step), for an object that has both.
     workers : int or None
         Number of workers that the images of a batch are divided among, on the CPU; None for one per CPU. An image's
-        result is the same bits with any number of workers and in any batch, unless `together`. Where the system allows,
-        the workers after the first are processes, for nets of this package whose weights a Trainer shares with them or
-        are `fixed`; else they are threads.
+        result is the same bits with any number of workers and in any batch, unless `together`; on a GPU, the same up to
+        rounding. Where the system allows, the workers after the first are processes, for nets of this package whose
+        weights a Trainer shares with them or are `fixed`; else they are threads.
     fixed : bool
         A promise that the weights do not change while the function is in use.
     together : bool

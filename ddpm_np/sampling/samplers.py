@@ -15,7 +15,9 @@ SAMPLERS = ("ddpm", "ddim", "langevin")
 
 @dataclass(frozen=True)
 class ImageNoise:
-    """The random numbers of the images `first` .. `first + n − 1` of a seed: the same in any batch, on any backend.
+    """The random numbers of the images `first` .. `first + n − 1` of a seed: the same in any batch.
+
+    On another backend they are the same up to rounding.
 
     Attributes
     ----------

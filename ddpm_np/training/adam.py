@@ -262,7 +262,7 @@ class Adam:
         """
         xp = self.flat.xp
         numbers = [updates, *sorted(set(own.values()) - {updates})]
-        self.counts = [xp.asarray(float(number), dtype=xp.float64) for number in numbers]
+        self.counts = [xp.full((), float(number), dtype=xp.float64) for number in numbers]
         self.groups = [numbers.index(own.get(i, updates)) for i in range(len(self.groups))]
         self.updates = self.counts[0]
 

@@ -107,7 +107,7 @@ class Flat:
         Parameters
         ----------
         flat : array of shape (P,)
-            An array from `buffer`.
+            An array from `buffer`, or a copy of one on the host.
 
         Yields
         ------
@@ -115,7 +115,7 @@ class Flat:
             A view.
         """
         for p, (first, end) in zip(self.parameters, self.spans(), strict=True):
-            yield self.xp.reshape(flat[first:end], p.shape)
+            yield of(flat).reshape(flat[first:end], p.shape)
 
     def spans(self) -> list[Span]:
         """Return where each parameter lies in a flat array.
@@ -227,7 +227,7 @@ def map_blocks(flat: Array, work: Callable[[slice], Any], span: Span | None = No
     return [work(block) for block in list(blocks(flat))[slice(*(span or (None,)))]]
 
 
-def accumulate(flat: Array, addends: Sequence[Array], span: Span | None = None) -> list[Array]:
+def accumulate(flat: Array, addends: Sequence[Array], span: Span | None = None, squares: bool = True) -> list[Array]:
     """Add arrays to a flat array in place, and return Σ g² of each block of the sum, all in one pass.
 
     Parameters
@@ -238,21 +238,24 @@ def accumulate(flat: Array, addends: Sequence[Array], span: Span | None = None) 
         Added in order; may be empty.
     span : (int, int), optional
         (first, end) of the blocks to take; all if not given.
+    squares : bool
+        Whether Σ g² is wanted; a sum that goes on does not need it.
 
     Returns
     -------
     list of float64 arrays of shape ()
-        One for each block.
+        One for each block; empty without `squares`.
     """
     xp = of(flat)
 
-    def of_block(block: slice) -> Array:
+    def of_block(block: slice) -> Array | None:
         total = flat[block]
         for addend in addends:
             total += addend[block]
-        return xp.astype(xp.sum(xp.square(total)), xp.float64)
+        return xp.astype(xp.sum(xp.square(total)), xp.float64) if squares else None
 
-    return map_blocks(flat, of_block, span)
+    sums = map_blocks(flat, of_block, span) if addends or squares else []
+    return sums if squares else []
 
 
 def norm_from_squares(sums: Sequence[Array]) -> Array:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import math
-import tracemalloc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
 
 from ddpm_np.autograd import ops
 from ddpm_np.autograd.randomness import randomness
 from ddpm_np.autograd.recompute import recomputing
 from ddpm_np.autograd.tensor import gradients
-from ddpm_np.backend import Backend
+from ddpm_np.backend import get_backend
+from ddpm_np.memory import gigabytes, measured
 from ddpm_np.models import UNet, UNetConfig
 from ddpm_np.nn import count_parameters
 
@@ -35,12 +30,15 @@ class StepMemory:
     image : int
         The activations that one image's forward pass keeps for its backward pass; with recomputation, the inputs of all
         segments and the activations of the largest.
+    norm : int
+        What the norm of the gradient needs, when the activations are gone: the squares, on a device.
     """
 
     net: int
     gradient: int
     shard: int
     image: int
+    norm: int = 0
 
     def total(self, batch_size: int, shards: int, workers: int) -> int:
         """Return the peak memory of a step.
@@ -58,25 +56,7 @@ class StepMemory:
         at_a_time = max(1, min(workers, shards, batch_size))
         images = math.ceil(batch_size / min(shards, batch_size))  # of the largest shard
         buffers = at_a_time - 1 + (at_a_time < min(shards, batch_size))  # one for all later shards of the first worker
-        return self.net + buffers * self.gradient + at_a_time * (self.shard + images * self.image)
-
-
-@contextmanager
-def tracing_memory() -> Iterator[None]:
-    """Trace allocations in a ``with`` block, whether they are traced already or not.
-
-    Yields
-    ------
-    None
-    """
-    tracing = tracemalloc.is_tracing()
-    if not tracing:
-        tracemalloc.start()
-    try:
-        yield
-    finally:
-        if not tracing:
-            tracemalloc.stop()
+        return self.net + buffers * self.gradient + max(self.norm, at_a_time * (self.shard + images * self.image))
 
 
 def step_memory(config: UNetConfig, recompute: bool = False) -> StepMemory:
@@ -94,71 +74,25 @@ def step_memory(config: UNetConfig, recompute: bool = False) -> StepMemory:
     StepMemory
         The parts.
     """
-    with tracing_memory():
-        model = UNet(config).train()
-        numbers, _ = count_parameters(model)
-        parameters = model.parameters()
-        into = [np.empty_like(p.data) for p in parameters]
-        x = np.zeros((1, *config.size, config.in_channels), np.float32)
-        label = None if config.num_classes is None else np.zeros(1, np.int64)
-        before = tracemalloc.get_traced_memory()[0]
-        tracemalloc.reset_peak()
-        held = []  # after each segment: what is allocated when the backward pass comes to it
-
-        def watch() -> None:
-            held.append(tracemalloc.get_traced_memory()[0] - before)
-
-        with randomness(0, 0), recomputing(recompute, watch):
-            loss = ops.mean(ops.square(model(x, np.ones(1, np.int64), label)))
-        watch()
+    backend = get_backend("numpy")
+    xp, model = backend.xp, UNet(config).train()
+    numbers, _ = count_parameters(model)
+    parameters = model.parameters()
+    into = [xp.empty_like(p.data) for p in parameters]
+    x = xp.zeros((1, *config.size, config.in_channels), dtype=xp.float32)
+    label = None if config.num_classes is None else xp.zeros(1, dtype=xp.int64)
+    held = []  # after each segment: what is allocated when the backward pass comes to it
+    with measured(backend) as meter:
+        with randomness(0, 0), recomputing(recompute, lambda: held.append(meter.now())):
+            loss = ops.mean(ops.square(model(x, xp.ones(1, dtype=xp.int64), label)))
+        held.append(meter.now())
         gradients(loss, parameters, into=into)
-        peak = tracemalloc.get_traced_memory()[1] - before
-    return StepMemory(5 * 4 * numbers, 4 * numbers, peak - max(held), max(held))
-
-
-def free_memory(backend: Backend) -> int | None:
-    """Return the free memory of a backend's device.
-
-    Parameters
-    ----------
-    backend : Backend
-        NumPy's: the host's memory that is available, within a container's limit; CuPy's: the GPU's.
-
-    Returns
-    -------
-    int or None
-        Bytes; None where the system does not tell.
-    """
-    if backend.name == "cupy":
-        return int(backend.xp.cuda.runtime.memGetInfo()[0])
-    free = [number for number in (_available(), _left_in_the_control_group()) if number is not None]
-    return min(free, default=None)
-
-
-def _available() -> int | None:
-    """Return Linux's estimate of the memory available without swapping."""
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return None
-
-
-def _left_in_the_control_group() -> int | None:
-    """Return what a container's limit leaves (cgroup version 2)."""
-    try:
-        limit, used = (Path("/sys/fs/cgroup", name).read_text(encoding="ascii").strip()
-                       for name in ("memory.max", "memory.current"))
-        return int(limit) - int(used)
-    except (OSError, ValueError):  # no such files, or no limit: "max"
-        return None
+    return StepMemory(5 * 4 * numbers, 4 * numbers, meter.peak() - max(held), max(held))
 
 
 def check_memory(config: UNetConfig, batch_size: int, shards: int, workers: int, free: int | None,
                  recompute: bool = False) -> None:
-    """Check that a training step fits into memory.
+    """Check that a training step fits into the host's memory; that on a device is `training.device_memory`'s.
 
     The error names settings that would fit, by what costs the least time: first more shards, then recomputation, then
     a single worker.
@@ -200,19 +134,3 @@ def check_memory(config: UNetConfig, batch_size: int, shards: int, workers: int,
                                       f"{gigabytes(memory.total(batch_size, more, count))}")
     least = min(memory.total(1, 1, 1) for memory in measured.values())
     raise MemoryError(f"{head}one image at a time needs {gigabytes(least)}, so choose a smaller net or image")
-
-
-def gigabytes(number: int) -> str:
-    """Return a number of bytes in words, such as "1.5 GB".
-
-    Parameters
-    ----------
-    number : int
-        Bytes.
-
-    Returns
-    -------
-    str
-        In units of 10⁹ bytes.
-    """
-    return f"{number / 1e9:.2g} GB" if number < 1e10 else f"{number / 1e9:,.0f} GB"

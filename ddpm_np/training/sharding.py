@@ -103,10 +103,13 @@ class AddTask:
         Which buffers are added to the first.
     span : (int, int)
         (first, end) of the blocks.
+    squares : bool
+        Whether Σ g² of the sum is wanted: it is of the whole sum, after the last shards.
     """
 
     buffers: tuple[int, ...]
     span: Span
+    squares: bool
 
     def run(self, sharded: ShardedGradient) -> list[Array]:
         """Add the buffers' blocks to those of the first.
@@ -119,9 +122,9 @@ class AddTask:
         Returns
         -------
         list of arrays of shape ()
-            Σ g² of each block of the sum.
+            Σ g² of each block of the sum; none without `squares`.
         """
-        return accumulate(sharded.flat.grad, [sharded.buffers[i] for i in self.buffers], self.span)
+        return accumulate(sharded.flat.grad, [sharded.buffers[i] for i in self.buffers], self.span, self.squares)
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,7 +238,7 @@ class ShardedGradient:
             self.pool.close()
         losses: list[Array] = []
         still: list[set[int]] = []
-        norm: Any = None
+        squares: list[Array] = []
         known = {id(x) for x in (*model.modules(), *self.flat.parameters, schedule)} if others else set()
         known -= {id(x) for x in others}
         with self.watch.calls(others, known, at_a_time) as threads:
@@ -247,11 +250,13 @@ class ShardedGradient:
                     losses.append(loss)
                     still.append(set(without))
                 addends = tuple(task.buffer for task in tasks if task.buffer != 0)
-                sums = self._run_spans(partial(AddTask, addends), workers)
-                norm = norm_from_squares([x for part in sums for x in part])
+                last = start + at_a_time >= len(spans)
+                if addends or last:
+                    sums = self._run_spans(partial(AddTask, addends, squares=last), workers)
+                    squares = [x for part in sums for x in part]
         xp = of(x_0)
         loss = reduce(add, (xp.astype(loss, xp.float64) for loss in losses))
-        return loss, norm, frozenset(set.intersection(*still))
+        return loss, norm_from_squares(squares), frozenset(set.intersection(*still))
 
     def update(self, ok: Array, scale: Array | None, workers: int, still: Collection[int] = ()) -> None:
         """Update the parameters by Adam from ``flat.grad``, and the average.

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ddpm_np import arguments
@@ -23,7 +24,9 @@ from ddpm_np.parallel.threads import default_workers, single_threaded_blas
 from ddpm_np.training.adam import Adam
 from ddpm_np.training.algorithm1 import Objective, gradient_of_batch
 from ddpm_np.training.clip import clip_scale, global_norm
+from ddpm_np.training.device_memory import DeviceShards
 from ddpm_np.training.ema import EMA
+from ddpm_np.training.memory import StepMemory
 from ddpm_np.training.sharding import ShardedGradient
 
 
@@ -104,13 +107,19 @@ def check_images(x: Any) -> None:
 class Trainer:
     """Algorithm 1 on a net: draws, forward, backward, clip, Adam, moving average.
 
-    A step's batch is divided into `shards` of whole images, whose gradients are added in order. The weights are the
-    same bits for any number of workers, whatever is changed between steps. Where the system allows, workers after the
-    first are processes (`parallel.processes`), if net, objective and schedule are of this package. Code of your own
-    runs in threads, which see all that it reads; if it stores values when it is called, one call follows another.
+    On the CPU a step's batch is divided into `shards` of whole images, whose gradients are added in order. The weights
+    are the same bits for any number of workers, whatever is changed between steps. Where the system allows, workers
+    after the first are processes (`parallel.processes`), if net, objective and schedule are of this package. Code of
+    your own runs in threads, which see all that it reads; if it stores values when it is called, one call follows
+    another.
+
+    On a device a batch is taken in as few shards as fit its memory, usually one, whatever `shards` is. To find out, the
+    first step calls net and objective twice more, on the batch's first image and on the first two, unless `step_memory`
+    has measured it before. If memory turns out to be full, the step takes the batch in twice as many, with a warning.
 
     Frozen parameters, and those that a step's loss does not depend on, are left alone with their moments, see `Adam`.
-    A copy (by `copy` or `pickle`) is a trainer of its own, with a net of its own, and continues with the same bits.
+    A copy (by `copy` or `pickle`) is a trainer of its own, with a net of its own, and continues with the same bits
+    (on a GPU, the same up to rounding).
 
     Parameters
     ----------
@@ -136,8 +145,9 @@ class Trainer:
     seed : int
         Seed of t, ε and dropout.
     shards : int
-        Parts that a batch is divided into, and so the most workers that have work. Not chosen by the machine, since the
-        sums depend on it: give as many as there are cores, or more to need less memory.
+        On the CPU, the parts that a batch is divided into, and so the most workers that have work. Not chosen by the
+        machine, since the sums depend on it: give as many as there are cores, or more to need less memory. On a device
+        it has no effect.
     workers : int or None
         Workers on the CPU; None: one for each CPU.
     no_label : int or None
@@ -148,7 +158,7 @@ class Trainer:
         Probability of ∅.
     recompute : bool
         Whether the backward pass recomputes the activations of the net's segments instead of keeping them (see
-        `recomputing`): less memory, more time, the same bits.
+        `recomputing`): less memory, more time, the same bits (on a GPU, the same up to rounding).
 
     Attributes
     ----------
@@ -197,6 +207,7 @@ class Trainer:
         self.no_label, self.label_dropout = no_label, label_dropout
         self.recompute = recompute
         self.backend = backend_of(self.flat.data)
+        self.on_device = DeviceShards(self.backend, self.flat.data.nbytes)
         self.steps = 0
         self.unlogged = self._no_sums()
 
@@ -239,22 +250,63 @@ class Trainer:
             raise RuntimeError("the net's parameters are not those that this trainer was made with: assign values to "
                                "them (p.data = …) in place of new Tensors, or make a new Trainer")
         labels = None if self.no_label is None else self._drop_labels(labels, x_0.shape[0])  # (N,)
-        loss, norm, still = self._gradient(x_0, labels)
+        if self.backend.name == "numpy":
+            loss, norm, still = self._gradient(x_0, labels, self.shards)
+        else:
+            loss, norm, still = self.on_device.take(
+                self._kind(x_0), x_0.shape[0], partial(self._gradient_of, x_0, labels),
+                partial(self._gradient, x_0, labels))
         scale, ok = clip_scale(norm, self.clip, x_0.dtype)
         self._update(ok & self.backend.xp.isfinite(loss), scale, still)
         self.steps += 1
         return {"loss": asarray(loss), "grad_norm": norm}
 
-    def _gradient(self, x_0: Array, labels: Ints | None) -> tuple[Array, Array, Collection[int]]:
+    def _gradient(self, x_0: Array, labels: Ints | None, shards: int) -> tuple[Array, Array, Collection[int]]:
         """Return the mean loss, the norm of its gradient, and which parameters have none; it is in ``flat.grad``."""
-        if chosen_kernels() == "reference" and self.shards == 1:
+        if chosen_kernels() == "reference" and shards == 1:
             loss, grads = gradient_of_batch(
                 self.model, self.schedule, self.objective, x_0, seed=self.seed, step=self.steps, labels=labels,
                 recompute=self.recompute, into=self.flat.gradients)
-            return loss, global_norm(self.flat.grad), [i for i, g in enumerate(grads) if g is None]
+            xp, still = self.backend.xp, [i for i, g in enumerate(grads) if g is None]
+            return xp.astype(loss, xp.float64), global_norm(self.flat.grad), still
         return self.sharded.gradient_of_batch(
             self.model, self.schedule, self.objective, x_0, seed=self.seed, step=self.steps, labels=labels,
-            recompute=self.recompute, shards=self.shards, workers=self._workers())
+            recompute=self.recompute, shards=shards, workers=self._workers())
+
+    def _gradient_of(self, x_0: Array, labels: Ints | None, images: int, recompute: bool | None = None) -> None:
+        """Compute the gradient of a batch's first images, as a shard does."""
+        gradient_of_batch(self.model, self.schedule, self.objective, x_0[:images], seed=self.seed, step=self.steps,
+                          labels=None if labels is None else labels[:images], into=self.flat.gradients,
+                          recompute=self.recompute if recompute is None else recompute)
+
+    def _kind(self, x_0: Array, recompute: bool | None = None) -> tuple[Any, ...]:
+        """Return all that the memory of an image depends on."""
+        return tuple(x_0.shape[1:]), chosen_kernels(), self.recompute if recompute is None else recompute
+
+    def step_memory(self, x_0: Array, labels: Ints | None = None, recompute: bool | None = None) -> StepMemory:
+        """Measure what a step needs on a device. The result is kept, so that the first step need not measure it again.
+
+        Parameters
+        ----------
+        x_0 : array of shape (2, …)
+            Two images on the device, with which net and objective are called.
+        labels : int array of shape (2,), optional
+            Their labels, for a net with labels.
+        recompute : bool, optional
+            Whether the backward pass recomputes activations; by default as in steps.
+
+        Returns
+        -------
+        StepMemory
+            The parts, in bytes.
+
+        Raises
+        ------
+        MemoryError
+            Or CUDA's error, if one image does not fit.
+        """
+        return self.on_device.step_memory(self._kind(x_0, recompute),
+                                          partial(self._gradient_of, x_0, labels, recompute=recompute))
 
     def _update(self, ok: Array, scale: Array, still: Collection[int]) -> None:
         """Update the parameters and their average, unless the flag `ok` is false."""

@@ -14,8 +14,12 @@ from diffusion_calls import CALLS
 import ddpm_np
 from ddpm_np.autograd import ops
 from ddpm_np.backend import backend_of, get_backend, of, to_host
+from ddpm_np.config import Config, DiffusionConfig
 from ddpm_np.diffusion import linear_schedule
+from ddpm_np.interop import diffusers
 from ddpm_np.models import UNetConfig
+from ddpm_np.nn import host_state
+from ddpm_np.runs import checkpoint
 from ddpm_np.training.ema import EMA
 from ddpm_np.training.trainer import TrainingDiverged
 
@@ -24,10 +28,10 @@ PACKAGE = Path(ddpm_np.__file__).parent
 ROUNDING = 2e-14  # the fake's arithmetic is NumPy's, in other memory layouts; 7e-15 is met
 
 
-@pytest.fixture
-def device():
-    """The backend "cupy" on a fresh fake, with the ops' definitions, since kernels for CuPy need its compiler."""
-    with fake_cupy.installed(), ops.kernels("reference"):
+@pytest.fixture(params=["awkward", "plain"])
+def device(request):
+    """The backend "cupy" on a fresh fake, with the ops' definitions."""
+    with fake_cupy.installed(request.param), ops.kernels("reference"):
         yield get_backend("cupy")
 
 
@@ -50,9 +54,10 @@ def test_complex_forwards_equal_the_host(device, name):
     checks.check_complex_forward(name, device, ROUNDING)
 
 
+@pytest.mark.parametrize("kernels", ["reference", "fast"])
 @pytest.mark.parametrize("config", [UNetConfig.preset("digits"), checks.TINY], ids=["digits", "tiny"])
-def test_unet_output_and_gradients_equal_the_host(device, config):
-    checks.check_unet(config, device, 1e-12)  # 1.2e-13 is met
+def test_unet_output_and_gradients_equal_the_host(device, config, kernels):
+    checks.check_unet(config, device, 1e-12, kernels)  # 1.2e-13 is met
 
 
 def test_random_numbers_equal_the_host(device):
@@ -62,33 +67,37 @@ def test_random_numbers_equal_the_host(device):
     assert fake_cupy.counts.uploads == 0
 
 
-def test_training_steps_equal_the_host(device):
-    checks.check_training(device, 1e-11)  # 1.3e-12 is met
+@pytest.mark.parametrize("kernels", ["reference", "fast"])
+def test_training_steps_equal_the_host(device, kernels):
+    checks.check_training(device, 1e-11, kernels)  # 1.3e-12 is met
 
 
-def test_float32_training_steps_equal_the_host(device):
-    checks.check_training(device, 1e-3, steps=2, dtype="float32")
+@pytest.mark.parametrize("kernels", ["reference", "fast"])
+def test_float32_training_steps_equal_the_host(device, kernels):
+    checks.check_training(device, 1e-3, kernels, steps=2, dtype="float32")
 
 
 def test_predictor_uses_the_weights_of_the_latest_step(device):
     checks.check_predictor_sees_steps(device)
 
 
-def test_a_training_step_transfers_nothing_to_the_host(device):
+@pytest.mark.parametrize("kernels", ["reference", "fast"])
+def test_a_training_step_transfers_nothing_to_the_host(device, kernels):
     """Once the schedule's tables are on the device, a step uploads its images and nothing else."""
-    trainer = checks.make_trainer(device)
-    fake_cupy.counts.reset()
-    uploads = []
-    for k in range(4):
-        trainer.step(checks.batch(k))
-        uploads.append(fake_cupy.counts.uploads)
-    assert np.diff(uploads).tolist() == [1, 1, 1]
-    assert uploads[0] <= 1 + 2  # √ᾱ and √(1 − ᾱ)
-    assert fake_cupy.counts.transfers == 0
-    images = device.to_device(checks.batch(9))
-    fake_cupy.counts.reset()
-    trainer.step(images)
-    assert (fake_cupy.counts.uploads, fake_cupy.counts.transfers) == (0, 0)
+    counts, uploads = fake_cupy.counts, []
+    with ops.kernels(kernels):
+        trainer = checks.make_trainer(device, checks.UNLABELLED)
+        counts.reset()
+        for k in range(4):
+            trainer.step(checks.batch(k))
+            uploads.append(counts.uploads)
+        assert np.diff(uploads).tolist() == [1, 1, 1]
+        assert uploads[0] <= 1 + 2  # √ᾱ and √(1 − ᾱ)
+        assert (counts.transfers, counts.hidden_uploads) == (0, 0)
+        images = device.to_device(checks.batch(9))
+        counts.reset()
+        trainer.step(images)
+        assert (counts.uploads, counts.transfers, counts.hidden_uploads) == (0, 0, 0)
 
 
 def test_a_log_record_costs_one_transfer(device):
@@ -104,8 +113,10 @@ def test_a_log_record_costs_one_transfer(device):
     assert last == [0, 0, 1, 1, 2]
 
 
-def test_a_non_finite_step_changes_nothing(device):
-    checks.check_non_finite_step(device)
+@pytest.mark.parametrize("kernels", ["reference", "fast"])
+def test_a_non_finite_step_changes_nothing(device, kernels):
+    with ops.kernels(kernels):
+        checks.check_non_finite_step(device)
 
 
 def test_a_non_finite_step_is_found_without_an_extra_transfer(device):
@@ -119,17 +130,20 @@ def test_a_non_finite_step_is_found_without_an_extra_transfer(device):
     assert fake_cupy.counts.transfers == 1
 
 
-def test_sampler_equals_the_host(device):
-    checks.check_sampler(device, 5e-14)  # 3.4e-15 is met
+@pytest.mark.parametrize("kernels", ["reference", "fast"])
+def test_sampler_equals_the_host(device, kernels):
+    checks.check_sampler(device, 5e-14, kernels)  # 3.4e-15 is met
 
 
-def test_the_sampler_transfers_nothing_to_the_host(device):
+@pytest.mark.parametrize("kernels", ["reference", "fast"])
+def test_the_sampler_transfers_nothing_to_the_host(device, kernels):
     model = checks.make_unet(checks.UNLABELLED, device)
     counted = []
     for T in (3, 6):
         fake_cupy.counts.reset()
-        checks.run_sampler(device, model, T=T)
-        assert fake_cupy.counts.transfers == 0
+        with ops.kernels(kernels):
+            checks.run_sampler(device, model, T=T)
+        assert (fake_cupy.counts.transfers, fake_cupy.counts.hidden_uploads) == (0, 0)
         counted.append(fake_cupy.counts.uploads)
     assert counted[0] == counted[1] <= 5  # the tables of a new schedule, however many steps it has
 
@@ -141,6 +155,48 @@ def test_diffusion_functions_equal_the_host(device, name):
 
 def test_a_checkpoint_opens_on_host_and_device_with_the_same_samples(device, tmp_path):
     checks.check_checkpoint(device, tmp_path, 5e-14)
+
+
+def test_a_checkpoint_is_copied_as_four_arrays_and_its_numbers(device, tmp_path):
+    """Each copy waits for the device. The file has the same bytes as one that the host writes of the same state."""
+    config = Config(checks.SMALLEST, DiffusionConfig(T=4, beta_start=0.1, beta_end=0.6))
+    trainer, host = checks.make_trainer(device), checks.make_trainer(checks.NUMPY)
+    frozen = trainer.model.parameters()[3]
+    for k, frozen.requires_grad in enumerate((True, False, True)):  # so that there are counts of single parameters
+        trainer.step(checks.batch(k))
+    trainer.unlogged = trainer.unlogged[0] + 0.3, trainer.unlogged[1] + 1e-9, 3
+    fake_cupy.counts.reset()
+    checkpoint.save(tmp_path / "device", trainer, config)
+    assert (fake_cupy.counts.transfers, fake_cupy.counts.uploads) == (4 + 1, 0)
+    saved = checkpoint.read(tmp_path / "device")
+    assert (saved.updates, set(saved.counts.values()), saved.unlogged) == (3, {2}, (0.3, 1e-9, 3))
+    checkpoint.restore(host, saved)
+    checkpoint.save(tmp_path / "host", host, config)
+    assert (tmp_path / "host").read_bytes() == (tmp_path / "device").read_bytes()
+    again = checks.make_trainer(device)
+    fake_cupy.counts.reset()
+    checkpoint.restore(again, saved)
+    assert (fake_cupy.counts.transfers, fake_cupy.counts.uploads) == (0, 4)
+    checkpoint.save(tmp_path / "again", again, config)
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "device").read_bytes()
+
+
+def test_the_weights_of_a_net_are_copied_at_once(device, tmp_path):
+    """For an export, a digest, a state; and up again."""
+    model = checks.make_unet(checks.UNLABELLED, device, "float32")
+    host = checks.make_unet(checks.UNLABELLED, checks.NUMPY, "float32")
+    fake_cupy.counts.reset()
+    state = host_state(model)
+    assert fake_cupy.counts.transfers == 1
+    model.load_state_dict(state)
+    assert (fake_cupy.counts.transfers, fake_cupy.counts.uploads) == (1, 1)
+    diffusers.save_unet(model, tmp_path / "device")
+    assert (fake_cupy.counts.transfers, fake_cupy.counts.uploads) == (2, 1)
+    diffusers.save_unet(host, tmp_path / "host")
+    for file in (tmp_path / "host").iterdir():
+        assert (tmp_path / "device" / file.name).read_bytes() == file.read_bytes()
+    for name, array in host_state(host).items():
+        assert np.array_equal(state[name], array), name
 
 
 def test_samples_are_transferred_once_per_batch(device):
@@ -215,7 +271,7 @@ def test_only_backend_copies_from_the_device():
 
 
 def test_computing_modules_import_no_array_library():
-    host = {"examples.py", "memory.py"}  # inputs for tests, and the memory of a host
+    host = {"examples.py"}  # inputs for tests
     for file in sources("autograd", "nn", "models", "diffusion", "training", "sampling"):
         if file.name not in host:
             found = imports(ast.parse(file.read_text(encoding="utf-8"))) & {"numpy", "cupy", "cupyx", "scipy"}

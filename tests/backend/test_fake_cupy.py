@@ -160,6 +160,72 @@ def test_results_have_varied_non_contiguous_layouts(cp, x):
         assert y.flags.c_contiguous
 
 
+def test_plain_results_are_in_c_order(cp):
+    with fake_cupy.installed("plain") as plain:
+        x = plain.asarray(np.arange(12.0).reshape(3, 4))
+        some = plain.asarray([0, 2])
+        for y in (x.T + 0, plain.matmul(x, x.T), plain.concat([x.T, x.T]), plain.sum(x.T[None], axis=0), x.T[:, some],
+                  plain.stack([x.T, x.T]), plain.where(x.T > 3, x.T, 0.0), plain.take(x.T, some, axis=1),
+                  plain.max(x.T, axis=0, keepdims=True), -x.T, plain.cumsum(x.T, axis=0)):
+            assert y.flags.c_contiguous
+        for y in (plain.astype(x.T, plain.float32), plain.empty_like(x.T), plain.copy(x.T)):
+            assert y.flags.f_contiguous  # CuPy keeps these operands' order
+    with pytest.raises(ValueError, match="layouts"), fake_cupy.installed("smooth"):
+        pass
+
+
+def hidden(cp, work):
+    """Return how many copies to the device CuPy makes unasked."""
+    counts.reset()
+    work()
+    assert counts.uploads == 0
+    return counts.hidden_uploads
+
+
+@pytest.mark.parametrize("join", ["concat", "stack", "vstack"])
+def test_joining_more_than_eight_small_arrays_uploads_their_addresses(cp, join):
+    parts, function = [cp.ones((2, 3), dtype=cp.float32) for _ in range(9)], getattr(cp, join)
+    assert hidden(cp, lambda: function(parts)) == 1
+    assert hidden(cp, lambda: function(parts[:8])) == 0
+    assert hidden(cp, lambda: function([*parts, cp.ones((3, 2), dtype=cp.float32).T])) == 3  # strides and sizes as well
+    assert hidden(cp, lambda: function([*parts, cp.ones((2, 3))])) == 0  # of two dtypes: one copy after the other
+    large = [cp.ones((2**19,), dtype=cp.float32)] * 9  # 2 MiB each
+    assert hidden(cp, lambda: function(large)) == 0
+    assert hidden(cp, lambda: function([*large, large[0][:1]]) if join == "concat" else function(parts)) == (
+        3 if join == "concat" else 1)
+
+
+def test_a_number_assigned_to_indexed_elements_is_uploaded(cp, x):
+    i = cp.asarray([0, 2])
+    assert hidden(cp, lambda: x.__setitem__(i, 7.0)) == 1
+    assert hidden(cp, lambda: x.__setitem__(i, x[1:] + 1)) == 0
+    assert hidden(cp, lambda: x.__setitem__(slice(0, 2), 7.0)) == 0
+    assert hidden(cp, lambda: cp.matmul(cp.ones((9, 1, 2, 3)), cp.ones((9, 3, 2)))) == 0  # addresses made by a kernel
+
+
+@pytest.mark.parametrize("waits", [
+    lambda cp, x, i: cp.where(x > 3), lambda cp, x, i: cp.repeat(x, i), lambda cp, x, i: x.repeat([1, 2], axis=0),
+    lambda cp, x, i: cp.interp(x[0], x[1], x[2]), lambda cp, x, i: cp.percentile(x, 5), lambda cp, x, i: cp.median(x),
+    lambda cp, x, i: cp.bincount(i), lambda cp, x, i: cp.average(x, weights=x), lambda cp, x, i: cp.nanmax(x),
+    lambda cp, x, i: cp.unique(i), lambda cp, x, i: cp.arange(i[0]), lambda cp, x, i: cp.linspace(0, i[1], 3),
+    lambda cp, x, i: cp.roll(x, i[0]), lambda cp, x, i: cp.sum(x, axis=i[0]), lambda cp, x, i: cp.gradient(x[0]),
+    lambda cp, x, i: cp.reshape(x, i), lambda cp, x, i: cp.zeros(i[0]), lambda cp, x, i: x.reshape(i[0], -1),
+])
+def test_functions_that_wait_for_the_device_raise(cp, x, waits):
+    i = cp.asarray([1, 2])
+    with pytest.raises((HiddenTransfer, TypeError)):
+        waits(cp, x, i)
+
+
+@pytest.mark.parametrize("uploads", [
+    lambda cp, x: cp.take(x, [0, 1]), lambda cp, x: x.take([0, 1]), lambda cp, x: cp.searchsorted(x[0], 2.0),
+    lambda cp, x: cp.append(x, [1.0]), lambda cp, x: x[0, [1, 2]], lambda cp, x: cp.digitize(x, [1.0, 2.0]),
+])
+def test_lists_and_numbers_for_arrays_are_refused(cp, x, uploads):
+    with pytest.raises(TypeError):
+        uploads(cp, x)
+
+
 def test_views_share_memory(cp, x):
     for view in (x[1:], x[..., ::2], cp.reshape(x, (12,)), x.reshape(2, 6), x.T, cp.permute_dims(x, (1, 0)), x[None],
                  cp.matrix_transpose(x), cp.broadcast_to(x, (2, 3, 4)), x[0], x[...], cp.astype(x, x.dtype, copy=False),
@@ -190,7 +256,7 @@ def test_functions_and_keywords_are_those_of_cupy(cp, x):
         with pytest.raises((TypeError, ValueError)):
             wrong()
     own = {name for name in dir(ndarray) if name not in dir(object)}
-    assert own <= set(signatures.NDARRAY) | set(signatures.RECORD["ndarray special"]) | {"_a"}
+    assert own <= set(signatures.NDARRAY) | set(signatures.RECORD["ndarray special"]) | {"_a", "_memory"}
 
 
 def test_result_dtypes_are_those_of_cupy(cp):
@@ -202,6 +268,19 @@ def test_result_dtypes_are_those_of_cupy(cp):
         special.log_ndtr(cp.asarray([1j]))
     with pytest.raises(TypeError, match="Wrong type"):
         cp.asarray([1.0]) << 2
+    words, flags, complex_ = cp.asarray([1, 2]), cp.asarray([True, False]), cp.asarray([1j])
+    short = cp.astype(words, cp.int32)
+    assert cp.where(flags, cp.astype(words, cp.uint64), words).dtype == np.float64  # there is no integer for both
+    assert cp.where(flags, half, 1.0).dtype == cp.where(half, half, half).dtype == np.float16
+    assert cp.where(flags, short, 1.5).dtype == cp.clip(short, 0.5, None).dtype == np.float64
+    assert cp.where(flags, 1.0, short[0]).dtype == np.float64
+    assert cp.clip(half, 0, 1).dtype == np.float16
+    assert cp.clip(flags, False, True).dtype == bool
+    assert cp.clip(half, np.float64(0), None).dtype == np.float64
+    with pytest.raises(TypeError, match="Wrong type"):
+        cp.clip(complex_, 0, 1)
+    with pytest.raises(OverflowError):
+        cp.clip(short, 0, 2**40)
     with pytest.raises(ValueError, match="Unsupported dtype"):
         cp.asarray(["a"])
 

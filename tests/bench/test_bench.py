@@ -8,8 +8,10 @@ import os
 import platform
 import subprocess
 import sys
+import types
 from pathlib import Path
 
+import fake_cupy
 import numpy as np
 import pytest
 
@@ -313,6 +315,38 @@ def test_the_command_prints_tables_and_writes_json(tiny, tmp_path, capsys):
     assert record.complete
     assert [found.what for found in record.results] == ["step", "profile"]
     assert record.settings["repeats"] == 2
+
+
+def test_whole_nets_on_a_device(tiny, tmp_path, capsys):
+    """Each timed call ends with the wait for one number."""
+    path = tmp_path / "b.json"
+    with fake_cupy.installed("plain"):
+        for what in bench.ON_DEVICE:
+            run = net_cases.ours(what, TINY, 1, backend="cupy")
+            run()
+            fake_cupy.counts.reset()
+            run()
+            assert fake_cupy.counts.transfers == 1
+        assert main(["bench", "--backend", "cupy", "--repeats", "1", "--json", str(path), "--quiet"]) == 0
+    out = capsys.readouterr().out
+    assert "training step, batch 4" in out
+    assert "Fake GPU" in out
+    record = Record.load(path)
+    assert record.complete
+    assert [found.what for found in record.results] == list(bench.ON_DEVICE)
+    assert record.settings["backend"] == "cupy"
+    with fake_cupy.installed():
+        assert main(["bench", "--backend", "cupy", "--what", "step,profile"]) == 2
+    assert "profile measures the CPU alone: with --backend cupy choose some of step, forward" in capsys.readouterr().err
+
+
+def test_pytorch_without_cuda_is_not_measured_on_a_device(monkeypatch):
+    absent = types.SimpleNamespace(cuda=types.SimpleNamespace(is_available=lambda: False))
+    monkeypatch.setattr(pytorch, "why_absent", lambda: None)
+    monkeypatch.setattr(pytorch, "imported", lambda name, of: absent)
+    found, (note,) = pytorch.sides(TINY.config, lambda net: net, False, "cuda:0")
+    assert found == {}
+    assert "finds no GPU" in note
 
 
 def test_what_was_measured_before_ctrl_c_is_kept(tiny, tmp_path, capsys, monkeypatch):

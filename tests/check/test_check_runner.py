@@ -161,7 +161,7 @@ def test_a_mistake_in_rare_cases_is_found_and_shrunk():
         return Right.q_sample(self, x_0, t, noise) + (x_0 == 0.75) * (len(self.beta) == 4)
     mutant = type("Mutant", (Right,), {"q_sample": q_sample})
     start = time.perf_counter()
-    report = run(mutant, ["4"], examples=400)
+    report = run(mutant, ["4"], examples=2000)
     assert report.failed
     assert report["4"].counterexample.startswith("T=3, ")
     assert "x₀=3/4, ε=" in report["4"].counterexample

@@ -63,10 +63,10 @@ def test_kernel_equals_its_definition(name, kernel, layout, dtype, device):
         assert found.dtype == y.dtype
         assert error(to_host(found), np.asarray(y)) <= TOLERANCE[dtype], example
         g = rng.standard_normal(y.shape).astype(y.dtype)
-        for i, (part, expected) in enumerate(zip(through(device.to_device(g)), vjp(g), strict=True)):
-            part, expected = evaluated(part), evaluated(expected)
+        for i, parts in enumerate(zip(through(device.to_device(g)), vjp(g), strict=True)):
+            gradient, expected = map(evaluated, parts)
             if expected is not None:
-                assert error(part, expected) <= TOLERANCE[dtype], f"{example}, gradient {i}"
+                assert error(gradient, expected) <= TOLERANCE[dtype], f"{example}, gradient {i}"
         tried += 1
     assert tried, f"no example reaches {forward.__name__}: write one in ddpm_np/autograd/ops/examples.py"
 

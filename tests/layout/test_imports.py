@@ -19,14 +19,12 @@ DOCUMENTED = ROOT.parent / "docs" / "design" / "README.md"
 
 # A part imports only parts that stand before it; docs/design/README.md shows the same order to readers.
 ORDER = [
-    "arguments", "formulas", "philox", "backend", "file_lock", "storage", "progress", "parallel", "autograd", "kernels",
-    "nn", "presets", "models", "diffusion", "data", "config", "training", "sampling", "viz", "interop", "runs", "evaluate",
-    "toys", "check", "bench", "cli", "__main__",
+    "arguments", "formulas", "philox", "cuda", "backend", "memory", "file_lock", "storage", "progress", "parallel",
+    "autograd", "kernels", "nn", "presets", "models", "diffusion", "data", "config", "training", "sampling", "viz",
+    "interop", "runs", "evaluate", "toys", "check", "bench", "cli", "__main__",
 ]
 NAMESPACE_ONLY = {"autograd", "nn", "models", "diffusion", "training", "sampling"}
-HOST_CODE = {  # inputs for tests; the memory of a host
-    "autograd.ops.examples", "training.memory",
-}
+HOST_CODE = {"autograd.ops.examples"}  # inputs for tests
 UPWARD = {("autograd.tensor", "autograd.ops")}  # the table of ops is filled when a Tensor first needs one
 
 

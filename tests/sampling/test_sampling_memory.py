@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import tracemalloc
 
+import fake_cupy
 import numpy as np
 import pytest
+from device_checks import UNLABELLED, make_unet
+from fake_cupy import memory as fake_memory
 from small_run import CONFIG, net
 
 from ddpm_np.autograd.tensor import no_grad
+from ddpm_np.backend import get_backend
 from ddpm_np.models import UNetConfig
 from ddpm_np.runs.sample import sample
 from ddpm_np.sampling import ImageGenerator, Sampler, generator, memory
@@ -73,3 +78,66 @@ def test_more_images_than_memory_holds_are_refused_before_any_is_drawn():
 
     with pytest.raises(MemoryError, match=r"1,000,000,000,000 images take .* GB and .* GB are free: draw fewer"):
         sample(net(), 10**12, on_step=never)
+
+
+@pytest.fixture
+def device():
+    """The backend "cupy" on the fake; what was measured before is forgotten."""
+    memory._known.clear()
+    with fake_cupy.installed():
+        yield get_backend("cupy")
+    memory._known.clear()
+
+
+def leave(free):
+    """Fill the device's memory up to so many bytes, of which arrays can take seven eighths."""
+    pool = fake_memory.memory
+    pool.free_all_blocks()
+    pool.others = pool.capacity - pool.used_bytes() - math.ceil(free * 8 / 7)
+
+
+@pytest.mark.parametrize("fitting", [1, 2, 5])
+def test_on_a_device_no_more_images_are_evaluated_at_once_than_fit_there(device, fitting):
+    """With the same images; what was said is needed, and memory is not met full."""
+    model, sampler, seen = make_unet(UNLABELLED, device), Sampler(steps=2), []
+    whole = sample(model, 5, sampler=sampler, workers=4)
+    leave(memory.device_forward_memory(model).total(fitting, 1) + 8_192)
+    made = ImageGenerator(model, workers=4)
+    assert made.at_a_time == fitting
+    pool = fake_memory.memory
+    pool.peak, before = 0, pool.used_bytes()
+    few = sample(model, 5, sampler=sampler, on_step=seen.append)
+    assert seen == [n for first in range(0, 5, fitting) for n in [min(fitting, 5 - first)] * 2]
+    assert pool.peak - before <= memory.device_forward_memory(model).total(fitting, 1) + 8_192
+    np.testing.assert_allclose(few, whole, atol=1e-12)
+
+
+def test_a_device_that_is_full_while_it_samples_evaluates_fewer_images(device):
+    model, sampler = make_unet(UNLABELLED, device), Sampler(steps=2)
+    whole = sample(model, 8, sampler=sampler)
+    made = ImageGenerator(model, at_a_time=8)
+    assert made.at_a_time == 8
+    leave(memory.device_forward_memory(model).total(3, 1) + 8_192)  # after it was measured
+    *_, (_, images, _) = made.chain(sampler, made.noise(0, 0, 8))
+    assert np.abs(images._a - whole).max() < 1e-12
+    leave(1_000)
+    with pytest.raises(MemoryError, match="Out of memory") as caught:
+        made.reverse_of(8).model(images, get_backend("cupy").xp.ones(8, dtype="int64"))
+    assert caught.value.__notes__[0].startswith("one image at a time does not fit into the device's memory")
+
+
+def test_a_device_too_small_for_an_image_is_said_in_one_line(device):
+    model = make_unet(UNLABELLED, device)
+    leave(memory.device_forward_memory(model).total(1, 1) - 512)
+    with pytest.raises(MemoryError, match=r"one image of this net needs about .* GB and arrays can take .* GB of "
+                                          "the device's memory"):
+        ImageGenerator(model)
+
+
+def test_a_device_is_measured_once_for_each_kind_of_net(device):
+    model, other = make_unet(UNLABELLED, device), make_unet(UNLABELLED, device, "float32")
+    first = memory.device_forward_memory(model)
+    assert memory.device_forward_memory(model) is first
+    half = memory.device_forward_memory(other)
+    assert half.image < 0.7 * first.image
+    assert model.training == make_unet(UNLABELLED, device).training

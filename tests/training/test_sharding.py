@@ -10,9 +10,11 @@ from small_run import BETAS, assert_gradients_close, batch, net
 from ddpm_np.autograd import ops
 from ddpm_np.diffusion import Schedule, simple_loss
 from ddpm_np.models import UNet, UNetConfig
+from ddpm_np.training import sharding
 from ddpm_np.training.adam import Adam
 from ddpm_np.training.algorithm1 import gradient_of_batch
 from ddpm_np.training.ema import EMA
+from ddpm_np.training.flat import accumulate, norm_by_blocks
 from ddpm_np.training.sharding import AddTask, ShardedGradient, ShardTask, UpdateTask
 
 SCHEDULE = Schedule.from_betas(BETAS)
@@ -42,11 +44,33 @@ def test_the_sharded_gradient_is_that_of_the_batch(shards, workers, tolerance, c
         np.testing.assert_allclose(norm, np.sqrt(sum(np.sum(g**2) for g in grads)), rtol=1e-13)
 
 
+@pytest.mark.parametrize(("shards", "workers", "passes"), [
+    (1, 1, [True]), (3, 1, [False, True]), (6, 1, [False] * 4 + [True]), (6, 2, [False, False, True]), (2, 2, [True])])
+def test_squares_are_summed_once_of_the_whole_sum(monkeypatch, shards, workers, passes):
+    """With one worker, the first shard is in place already: it needs no pass of its own."""
+    model, x_0, asked = net(), batch(0), []
+    adam = Adam(model.parameters())
+
+    def watched(flat, addends, span, squares):
+        asked.append(squares)
+        return accumulate(flat, addends, span, squares)
+
+    monkeypatch.setattr(sharding, "accumulate", watched)
+
+    def objective(*args):  # code of others runs in threads: what processes call would not be seen
+        return simple_loss(*args)
+
+    _, norm, _ = ShardedGradient(adam, EMA(model)).gradient_of_batch(
+        model, SCHEDULE, objective, x_0, seed=0, step=0, shards=shards, workers=workers)
+    assert asked == passes
+    assert norm.tobytes() == norm_by_blocks(adam.flat.grad).tobytes()
+
+
 def test_tasks_can_be_sent_to_a_process():
     """As they are, by the pipe's own way."""
     from multiprocessing.reduction import ForkingPickler
 
     adam = Adam(net().parameters())
-    for task in (ShardTask(3, 2, 6, batch(0, 2), None, 1), AddTask((1, 2), (0, 4)),
+    for task in (ShardTask(3, 2, 6, batch(0, 2), None, 1), AddTask((1, 2), (0, 4), True),
                  UpdateTask(adam.factors(np.asarray(True), np.asarray(0.5, np.float32)), (4, 9))):
         assert len(ForkingPickler.dumps(task)) < 2_000

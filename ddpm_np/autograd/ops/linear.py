@@ -2,8 +2,9 @@
 
 A row of a product must not depend on which other rows stand beside it: BLAS may add in another order for another
 number of rows. So a batch is multiplied image by image (a stack of matrices), not as one tall matrix, and an image's
-result has the same bits in any batch. Sums over the batch (weight gradients) run over the whole shard. Training does
-not need one image's bits to be the same in any batch and takes tall matrices, which are faster: `images_together`.
+result has the same bits in any batch; on a GPU the same up to rounding, since cuBLAS promises no more. Sums over the
+batch (weight gradients) run over the whole shard. Training does not need one image's bits to be the same in any batch
+and takes tall matrices, which are faster: `images_together`.
 """
 
 from __future__ import annotations

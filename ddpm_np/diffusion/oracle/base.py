@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from typing import Any
 
-from ddpm_np.backend import Array, Ints, of, plain, real_dtype
+from ddpm_np.backend import Array, Ints, of, place_of, plain, real_dtype
 from ddpm_np.diffusion.schedule import Schedule
 
 
@@ -30,7 +31,7 @@ class Oracle(ABC):
             noise[0] = math.nan  # a point has no density: `Coefficients.rows` refuses t = 0
         noise.setflags(write=False)
         self._noise = noise
-        self._copies: dict[tuple[str, str, str], Array] = {}
+        self._copies: dict[tuple[Any, ...], Array] = {}
 
     def eps(self, x_t: Array, t: Ints) -> Array:
         """Best prediction of the noise: ε*(x_t, t) = E[ε | x_t] = −√(1 − ᾱ_t)·∇ ln q(x_t).
@@ -105,7 +106,7 @@ class Oracle(ABC):
     def _like(self, name: str, x: Array) -> Array:
         """Return one of this object's host arrays on the device of `x`, in its real dtype; copied there once."""
         x = plain(x)
-        key = (name, of(x).name, str(real_dtype(x)))
+        key = (name, *place_of(of(x)), str(real_dtype(x)))
         if key not in self._copies:
             self._copies[key] = of(x).asarray(getattr(self, name), dtype=real_dtype(x))
         return self._copies[key]

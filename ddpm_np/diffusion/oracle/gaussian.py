@@ -122,7 +122,7 @@ class Gaussian(Oracle):
         if self.basis is None:
             return x
         xp, n, d = of(x), x.shape[0], self.mean.size
-        stack = xp.reshape(x, (n, 1, d))  # (N, 1, d): one product an image, so the same bits in any batch
+        stack = xp.reshape(x, (n, 1, d))  # (N, 1, d): one product an image, so the same bits in any batch on a CPU
         return xp.reshape(xp.matmul(stack, self._like("basis", x)), (n, d))
 
     def _back(self, y: Array, shape: tuple[int, ...]) -> Array:

@@ -6,7 +6,12 @@ NumPy and is stricter than CuPy wherever CuPy is lenient at a price, or wrong in
 - nothing comes back to the host but through `asnumpy`, which is counted: no float(), bool(), item(), iteration;
 - host arrays are neither operands nor indices nor values, and ``np.f(x)`` does not dispatch;
 - memory from `empty` holds NaN; an index out of range, or the same one twice in an assignment, raises;
-- results come back in awkward layouts;
+- what C++ or a device leaves undefined raises: casts of NaN to integers, writes to memory that overlaps with itself or
+  with what is read;
+- a child of a process that has used it cannot;
+- copies to the device that CuPy makes unasked are counted;
+- results come back in awkward layouts, or in C order as CuPy's, which shows other faults: see `installed`;
+- its memory is counted and can be full;
 - it has the functions and keywords that CuPy has, as recorded in signatures.json, and no others.
 """
 
@@ -20,10 +25,14 @@ from typing import Any
 
 import numpy as np
 
-from fake_cupy import array, device, formulas, functions, signatures, ufuncs
+from fake_cupy import array, device, formulas, functions, machine, signatures, ufuncs
+from fake_cupy import memory as fake_memory
 from fake_cupy.device import DuplicateIndices, HiddenTransfer, counts
+from fake_cupy.memory import CAPACITY
+from fake_cupy.memory import leave as leave_memory
+from fake_cupy.writes import OverlappingWrite, UndefinedCast
 
-__all__ = ["DuplicateIndices", "HiddenTransfer", "counts", "installed"]
+__all__ = ["DuplicateIndices", "HiddenTransfer", "OverlappingWrite", "UndefinedCast", "counts", "installed"]
 
 
 def _look_up(module: str, record: dict[str, Any]) -> Any:
@@ -53,10 +62,10 @@ def _look_up(module: str, record: dict[str, Any]) -> Any:
     return look_up
 
 
-def _modules() -> dict[str, ModuleType]:
+def _modules(capacity: int) -> dict[str, ModuleType]:
     """The pretend modules by name."""
-    names = ("cupy", "cupy.cuda", "cupy.cuda.runtime", "cupy.lib", "cupy.lib.stride_tricks", "cupyx", "cupyx.scipy",
-             "cupyx.scipy.special")
+    names = ("cupy", "cupy.lib", "cupy.lib.stride_tricks", "cupyx", "cupyx.scipy", "cupyx.scipy.special",
+             *machine.MODULES)
     modules = {name: ModuleType(name, "A strict fake for tests.") for name in names}
     for name, module in modules.items():
         parent, _, child = name.rpartition(".")
@@ -68,33 +77,30 @@ def _modules() -> dict[str, ModuleType]:
     cupy.__getattr__ = _look_up("cupy", signatures.MODULE)
     modules["cupy.lib.stride_tricks"].as_strided = functions.as_strided
     modules["cupyx.scipy.special"].__getattr__ = _look_up("cupyx.scipy.special", signatures.SPECIAL)
-    modules["cupy.cuda.runtime"].getDeviceCount = lambda: 1
-    modules["cupy.cuda.runtime"].getDevice = lambda: 0
-    modules["cupy.cuda.runtime"].memGetInfo = lambda: (16 * 10**9, 16 * 10**9)
+    machine.furnish(modules)
+    fake_memory.put_into(modules, capacity)
     return modules
 
 
 @contextlib.contextmanager
-def installed() -> Iterator[ModuleType]:
+def installed(layouts: str = "awkward", memory: int = CAPACITY) -> Iterator[ModuleType]:
     """A context in which `import cupy` gives the fake, with a fresh device; after it all is as it was before.
 
-    Real CuPy's modules, where some are loaded, step aside for the time.
+    `layouts` is "awkward" or "plain": results in layouts that no code may rely on, or in C order as on a GPU. `memory`
+    is the device's, in bytes. Real CuPy's modules, where some are loaded, step aside for the time.
     """
-    from ddpm_np import backend
-
     def take_out() -> dict[str, ModuleType]:
-        names = [name for name in sys.modules if name.partition(".")[0] in ("cupy", "cupyx")]
+        names = [name for name in sys.modules if name.partition(".")[0] in ("cupy", "cupyx", "cupy_backends")]
         return {name: sys.modules.pop(name) for name in names}
 
-    modules, real = _modules(), take_out()
-    known = backend._BACKENDS.pop("cupy", None)
+    modules, real = _modules(memory), take_out()
     sys.modules.update(modules)
-    device.reset()
+    device.reset(layouts)
+    machine.reset(memory)
     try:
-        yield modules["cupy"]
+        with machine.nothing_opened():
+            yield modules["cupy"]
     finally:
+        leave_memory()
         take_out()
         sys.modules.update(real)
-        backend._BACKENDS.pop("cupy", None)
-        if known is not None:
-            backend._BACKENDS["cupy"] = known

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from fake_cupy import device, ufuncs
+from fake_cupy import device, memory, ufuncs, writes
 from fake_cupy.device import DuplicateIndices, HiddenTransfer, counts
 from fake_cupy.signatures import NDARRAY, check_call
 
@@ -64,10 +64,10 @@ def _method(name: str) -> Callable:
     """A method that is the function of the same name, with the method's own parameters."""
 
     def method(self: ndarray, *args: Any, **kwargs: Any) -> Any:
-        from fake_cupy.functions import call_numpy
+        from fake_cupy.functions import TABLE
 
         check_call(f"ndarray.{name}", NDARRAY[name], (self, *args), kwargs)
-        return call_numpy(getattr(np, name), (self, *args), kwargs)
+        return TABLE[name](self, *args, **kwargs)
 
     return method
 
@@ -76,21 +76,27 @@ class ndarray:
     """An array of the pretend device. Made by the module's functions alone."""
 
     __module__ = "cupy"  # what ddpm_np.backend knows a device array by
-    __slots__ = ("_a",)
+    __slots__ = ("_memory",)
     __array_priority__ = 100
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, *args: Any, **kwargs: Any):
         raise NotImplementedError("cupy.ndarray(shape): make an array with zeros, empty or asarray")
 
-    dtype = property(lambda self: self._a.dtype)
-    shape = property(lambda self: self._a.shape)
-    ndim = property(lambda self: self._a.ndim)
-    size = property(lambda self: self._a.size)
-    nbytes = property(lambda self: self._a.nbytes)
-    itemsize = property(lambda self: self._a.itemsize)
-    strides = property(lambda self: self._a.strides)
-    flags = property(lambda self: Flags(self._a))
+    @property
+    def _a(self) -> np.ndarray:
+        device.use()
+        return self._memory
+
+    # What the host knows of an array without asking the device.
+    dtype = property(lambda self: self._memory.dtype)
+    shape = property(lambda self: self._memory.shape)
+    ndim = property(lambda self: self._memory.ndim)
+    size = property(lambda self: self._memory.size)
+    nbytes = property(lambda self: self._memory.nbytes)
+    itemsize = property(lambda self: self._memory.itemsize)
+    strides = property(lambda self: self._memory.strides)
+    flags = property(lambda self: Flags(self._memory))
     data = property(lambda self: MemoryPointer())
     T = property(lambda self: wrap(self._a.T))
     mT = property(lambda self: wrap(self._a.mT))
@@ -149,10 +155,21 @@ class ndarray:
         if not (isinstance(value, ndarray) or device.is_scalar(value)):
             raise device.unsupported(value)
         if arrays:
-            positions = np.arange(self.size).reshape(self.shape)[index]
-            if np.unique(positions).size != positions.size:
-                raise DuplicateIndices("an assignment with duplicate indices: on a device either value may stay")
-        self._a[index] = unwrap(value)
+            _scatter(self, index, value)
+            return
+        destination = self._a[index if Ellipsis in index else (*index, ...)]
+        if isinstance(value, ndarray):
+            source = value._a
+            if source.ndim > destination.ndim and source.shape[: source.ndim - destination.ndim].count(1) == (
+                    source.ndim - destination.ndim):
+                source = source.reshape(source.shape[source.ndim - destination.ndim :])
+            if source.shape == destination.shape and source.strides == destination.strides:
+                if writes.same_elements(source, destination):
+                    return  # what `x[1:] += 1` comes to
+                if destination.flags.c_contiguous and source.dtype == destination.dtype:
+                    writes.check_copy(destination, source)  # else CuPy copies an operand that overlaps
+            value = source.copy()
+        writes.write(destination, value)
 
     __add__, __radd__, __iadd__ = _binary("add")
     __sub__, __rsub__, __isub__ = _binary("subtract")
@@ -191,18 +208,17 @@ class ndarray:
         dtype = device.supported(dtype)
         if dtype == self.dtype and not copy:
             return self
-        a = self._a.real if self.dtype.kind == "c" and dtype.kind != "c" else self._a
-        with np.errstate(all="ignore"):
-            a = a.astype(dtype, order=order)
-        return wrap(device.lay_out(a) if order == "K" else a)
+        a = np.array(writes.cast(self._a, dtype, order), order=order)
+        return wrap(device.keep_layout(a) if order == "K" else a)
 
     def clip(self, min: Any = None, max: Any = None, out: Any = None) -> ndarray:
-        from fake_cupy.functions import call_numpy
-
-        for bound in (min, max):
-            if not (bound is None or isinstance(bound, ndarray) or device.is_scalar(bound)):
-                raise device.unsupported(bound)
-        return call_numpy(np.clip, (self, min, max), {"out": out})
+        limits = np.iinfo(self.dtype) if self.dtype.kind in "iu" else None
+        if self.dtype.kind == "f":
+            min = self.dtype.type("-inf") if min is None else min
+            max = self.dtype.type("inf") if max is None else max
+        elif limits is not None:
+            min, max = limits.min if min is None else min, limits.max if max is None else max
+        return ufuncs.call("clip", self, min, max, out=out)
 
     def copy(self, order: str = "C") -> ndarray: return wrap(self._a.copy(order=order))
     def flatten(self, order: str = "C") -> ndarray: return wrap(self._a.flatten(order=order))
@@ -226,8 +242,10 @@ class ndarray:
 
 def wrap(a: np.ndarray) -> ndarray:
     """A device array that is `a`: nothing is copied."""
+    device.use()
     self = object.__new__(ndarray)
-    self._a = a
+    self._memory = a
+    memory.count(a)
     return self
 
 
@@ -269,12 +287,35 @@ def _prepare_index(index: Any) -> tuple[Any, bool]:
     return tuple(prepared), arrays
 
 
+def _scatter(a: ndarray, index: tuple, value: Any) -> None:
+    """Assign to elements that arrays of integers choose: one kernel, which copies nothing that overlaps."""
+    positions = np.arange(a.size).reshape(a.shape)[index]
+    if np.unique(positions).size != positions.size:
+        raise DuplicateIndices("an assignment with duplicate indices: on a device either value may stay")
+    writes.check_destination(a._a)
+    operands = [i for i in index if isinstance(i, np.ndarray)]
+    if isinstance(value, ndarray):
+        value = value._a
+        if value.dtype == a.dtype:
+            operands.append(value)  # of another dtype, CuPy takes a copy
+    else:
+        counts.hidden_uploads += 1  # CuPy makes an array of the number
+        value = np.asarray(value) if isinstance(value, np.generic) else np.asarray(value, dtype=a.dtype)
+    if any(writes.overlap(a._a, x) for x in operands):
+        raise writes.OverlappingWrite("an assignment to indexed elements from the array's own memory: on a device some "
+                                      "of it may have been written before it is read")
+    a._a[index] = writes.cast(value, a.dtype)
+
+
 def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: bool | None = None,
             blocking: bool = False) -> ndarray:
     """`a` on the device: itself if it is there, else an upload, which is counted."""
     if isinstance(a, ndarray):
         same = dtype is None or np.dtype(dtype) == a.dtype
-        return a if same and order is None and not copy else wrap(np.array(a._a, dtype=dtype, copy=copy, order=order))
+        if same and order is None and not copy:
+            return a
+        converted = a._a if dtype is None else writes.cast(a._a, device.supported(dtype))
+        return wrap(np.array(converted, copy=copy, order=order))
     if isinstance(a, (list, tuple)) and any(isinstance(x, ndarray) for x in a):
         raise TypeError("a list of device arrays: join them with stack")
     host = np.asarray(a)

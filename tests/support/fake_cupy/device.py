@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,25 +28,46 @@ class Counts:
         Host to device: `asarray` and `array` of anything that is not on the device yet.
     transfers
         Device to host: `asnumpy`.
+    hidden_uploads
+        Host to device inside CuPy, which nobody asked for: the addresses of many arrays that are joined, a number
+        that is assigned to indexed elements.
     """
 
     uploads: int = 0
     transfers: int = 0
+    hidden_uploads: int = 0
 
     def reset(self) -> None:
         """Count from 0."""
-        self.uploads = self.transfers = 0
+        self.uploads = self.transfers = self.hidden_uploads = 0
 
 
 counts = Counts()
+LAYOUTS = ("awkward", "plain")
 _turn = itertools.count()
+_layouts = "awkward"
+_user: int | None = None  # the process that has used the device
 
 
-def reset() -> None:
-    """Start as a fresh device does: nothing counted, the first layout next."""
-    global _turn
+def reset(layouts: str = "awkward") -> None:
+    """Start as a fresh device does: nothing counted, no process's yet, the first layout next."""
+    global _turn, _layouts, _user
+    if layouts not in LAYOUTS:
+        raise ValueError(f"layouts must be one of {LAYOUTS}, got {layouts!r}")
     counts.reset()
-    _turn = itertools.count()
+    _turn, _layouts, _user = itertools.count(), layouts, None
+
+
+def use() -> None:
+    """Note that this process uses the device; raise CUDA's error where it is a child of one that did before."""
+    global _user
+    process = os.getpid()
+    if _user is None:
+        _user = process
+    elif process != _user:
+        from fake_cupy.machine import CUDARuntimeError
+
+        raise CUDARuntimeError(3)
 
 
 def junk(dtype: np.dtype) -> Any:
@@ -56,11 +78,13 @@ def junk(dtype: np.dtype) -> Any:
 
 
 def lay_out(a: np.ndarray) -> np.ndarray:
-    """A fresh result of two or more axes, copied into the next of three layouts, none of them C order.
+    """A fresh result: in C order where layouts are plain, as CuPy's are, else in the next of three, none of them that.
 
     Fortran order; every other element of a longer last axis, junk between; the first axis backwards. Who takes a
-    result's strides for granted finds out.
+    result's strides for granted finds out. Who needs strides that a GPU would never give finds out in plain layouts.
     """
+    if _layouts == "plain":
+        return np.array(a, order="C", copy=None)
     if a.ndim < 2 or a.size < 2:
         return a
     kind = next(_turn) % 3
@@ -72,6 +96,11 @@ def lay_out(a: np.ndarray) -> np.ndarray:
         spaced[...] = a
         return spaced
     return a[::-1].copy()[::-1]
+
+
+def keep_layout(a: np.ndarray) -> np.ndarray:
+    """A fresh result that has its operand's layout on a device, such as that of astype."""
+    return a if _layouts == "plain" else lay_out(a)
 
 
 def supported(dtype: Any) -> np.dtype:

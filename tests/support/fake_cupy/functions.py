@@ -7,23 +7,28 @@ from typing import Any
 
 import numpy as np
 
-from fake_cupy import device
+from fake_cupy import device, ufuncs, writes
 from fake_cupy.array import asarray, ndarray, unwrap, wrap
 from fake_cupy.device import HiddenTransfer, counts
 
 # Take arrays first, give arrays; NumPy's function of the same name does the arithmetic.
 ARRAYS = [
     "all", "amax", "amin", "angle", "any", "append", "argmax", "argmin", "argsort", "around", "array_split",
-    "atleast_1d", "atleast_2d", "atleast_3d", "average", "broadcast_arrays", "broadcast_to", "concat",
-    "concatenate", "cov", "cross", "cumprod", "cumsum", "diag", "diagonal", "diff", "digitize", "dot", "dsplit",
-    "dstack", "einsum", "expand_dims", "flip", "fliplr", "flipud", "hsplit", "hstack", "imag", "inner", "interp",
-    "isclose", "isneginf", "isposinf", "kron", "matrix_transpose", "max", "mean", "median", "meshgrid", "min",
-    "moveaxis", "nan_to_num", "nanmax", "nanmean", "nanmin", "nansum", "outer", "pad", "permute_dims", "prod",
+    "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_arrays", "concat",
+    "concatenate", "cross", "cumprod", "cumsum", "diag", "diagonal", "diff", "digitize", "dot", "dsplit",
+    "dstack", "einsum", "expand_dims", "flip", "fliplr", "flipud", "hsplit", "hstack", "imag", "inner",
+    "isclose", "isneginf", "isposinf", "kron", "matrix_transpose", "max", "mean", "meshgrid", "min",
+    "moveaxis", "nan_to_num", "nanmean", "nansum", "outer", "pad", "permute_dims", "prod",
     "ptp", "ravel", "real", "repeat", "reshape", "roll", "rollaxis", "rot90", "round", "searchsorted", "sort",
     "split", "squeeze", "stack", "std", "sum", "swapaxes", "take", "take_along_axis", "tensordot", "tile", "trace",
     "transpose", "trapezoid", "tril", "triu", "var", "vdot", "vsplit", "vstack", "allclose", "array_equal",
     "column_stack", "count_nonzero", "iscomplex", "isreal",
 ]
+# How many of the first arguments are arrays, where it is not one. The others are the host's.
+OPERANDS = {"append": 2, "array_equal": 2, "allclose": 2, "cross": 2, "digitize": 2, "dot": 2, "inner": 2, "isclose": 2,
+            "kron": 2, "outer": 2, "searchsorted": 2, "take": 2, "take_along_axis": 2, "tensordot": 2, "trapezoid": 2,
+            "vdot": 2, "broadcast_arrays": None, "meshgrid": None, "einsum": None}
+_JOINS = ("column_stack", "concat", "concatenate", "dstack", "hstack", "stack", "vstack")
 # Take shapes and numbers, give arrays.
 CREATION = [
     "arange", "eye", "full", "full_like", "identity", "linspace", "logspace", "ones", "ones_like", "tri", "zeros",
@@ -35,11 +40,14 @@ HOST = [
     "may_share_memory", "ndim", "promote_types", "result_type", "shape", "shares_memory", "size", "min_scalar_type",
     "finfo", "iinfo",
 ]
-# The size or value of their result depends on the numbers: CuPy waits for the device inside.
+# The size or value of their result depends on the numbers: CuPy waits for the device inside. Or it makes arrays of
+# numbers on the way.
 WAITS = [
-    "argwhere", "bincount", "choose", "compress", "corrcoef", "extract", "flatnonzero", "histogram", "in1d",
-    "intersect1d", "isin", "nonzero", "percentile", "place", "put", "putmask", "quantile", "setdiff1d", "setxor1d",
-    "trim_zeros", "union1d", "unique", "unique_all", "unique_counts", "unique_inverse", "unique_values",
+    "argwhere", "average", "bincount", "choose", "compress", "corrcoef", "cov", "delete", "extract", "flatnonzero",
+    "gradient", "histogram", "histogram2d", "histogramdd", "in1d", "interp", "intersect1d", "isin", "median",
+    "nanmax", "nanmedian", "nanmin", "nonzero", "percentile", "place", "put", "put_along_axis", "putmask", "quantile",
+    "setdiff1d", "setxor1d", "trim_zeros", "union1d", "unique", "unique_all", "unique_counts", "unique_inverse",
+    "unique_values",
 ]
 
 
@@ -86,15 +94,33 @@ def of_arrays(name: str) -> Callable:
     function = getattr(np, name)
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        for x in args if name in ("broadcast_arrays", "meshgrid", "tensordot", "dot", "vdot") else args[:1]:
-            if not (name == "einsum" and isinstance(x, str)) and isinstance(x, (ndarray, list, tuple, np.ndarray)):
+        first = args[1:] if name == "einsum" else args[: OPERANDS.get(name, 1)]
+        for x in first:
+            if not (name == "take" and device.is_scalar(x)):
                 _check_arrays(name, x)
-        if not any(isinstance(a, ndarray) for x in (*args, *kwargs.values())
-                   for a in (x if isinstance(x, (list, tuple)) else [x])):
+        if not first:
             raise TypeError(f"cupy.{name} takes arrays on the device, got {[type(x).__name__ for x in args]}")
+        if any(isinstance(x, ndarray) for x in (*args[len(first) :], *kwargs.values())) and name not in (
+                "einsum", "diff"):
+            raise HiddenTransfer(f"cupy.{name} of a number on the device: pass a Python number")
+        if name == "repeat" and not isinstance(args[1] if len(args) > 1 else kwargs.get("repeats"), (int, np.integer)):
+            raise HiddenTransfer("cupy.repeat by several numbers waits for the device to learn their sum")
+        if name in _JOINS:
+            _count_addresses(args[0])
         return call_numpy(function, args, kwargs)
 
     return call
+
+
+def _count_addresses(arrays: Any) -> None:
+    """Count what CuPy uploads to join many small arrays of one dtype by one kernel: their addresses, at least."""
+    if len(arrays) <= 8 or len({x.dtype for x in arrays}) > 1:
+        return
+    if sum(x.nbytes for x in arrays) >= 2 * 2**20 * len(arrays):
+        return
+    first = arrays[0]
+    alike = all(x.shape == first.shape and x.flags.c_contiguous for x in arrays)
+    counts.hidden_uploads += 1 if alike else 3  # else strides and sizes as well
 
 
 def creating(name: str) -> Callable:
@@ -102,8 +128,11 @@ def creating(name: str) -> Callable:
     function = getattr(np, name)
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        if name.endswith("_like"):
+        first = 1 if name.endswith("_like") else 0
+        if first:
             _check_arrays(name, args[0])
+        if any(isinstance(x, ndarray) for x in (*args[first:], *kwargs.values())) and name not in ("full", "full_like"):
+            raise HiddenTransfer(f"cupy.{name} of a number on the device: pass a Python number")
         result = function(*unwrap(list(args)), **unwrap(kwargs))
         device.supported(result.dtype)
         return wrap(result)
@@ -162,10 +191,9 @@ def where(condition: ndarray, x: Any = None, y: Any = None) -> ndarray:
     if x is None and y is None:
         raise HiddenTransfer("cupy.where of a condition alone waits for the device")
     _check_arrays("where", condition)  # CuPy calls condition.astype: a Python bool has no such thing
-    for value in (x, y):
-        if not (isinstance(value, ndarray) or device.is_scalar(value)):
-            raise device.unsupported(value)
-    return call_numpy(np.where, (condition.astype(bool), x, y), {})
+    if (x is None) != (y is None):
+        raise ValueError("Must provide both 'x' and 'y' or neither.")
+    return ufuncs.call("where", condition.astype(bool, copy=False), x, y)
 
 
 def matmul(*args: Any, out: Any = None, **kwargs: Any) -> ndarray:
@@ -177,26 +205,37 @@ def matmul(*args: Any, out: Any = None, **kwargs: Any) -> ndarray:
             raise device.unsupported(x)
     with np.errstate(all="ignore"):
         result = np.asarray(np.matmul(*(np.ascontiguousarray(x._a) for x in args)))
-    if out is not None:
-        out[...] = wrap(result)
-        return out
-    return wrap(device.lay_out(result))
+    if out is None:
+        return wrap(device.lay_out(result))
+    if out.shape != result.shape:
+        raise ValueError(f"Output array has an invalid size: {out.shape} for {result.shape}")
+    writes.write(out._a, result, "a product")  # where `out` overlaps with an operand, CuPy takes a temporary
+    return out
 
 
 def copyto(dst: ndarray, src: Any, casting: str = "same_kind", where: Any = None) -> None:
     if not isinstance(dst, ndarray) or not (isinstance(src, ndarray) or device.is_scalar(src)):
         raise device.unsupported(src)
-    np.copyto(dst._a, unwrap(src), casting=casting, where=True if where is None else unwrap(where))
+    values = unwrap(src)
+    if isinstance(src, ndarray):
+        if not np.can_cast(src.dtype, dst.dtype, casting):
+            raise TypeError(f"Cannot cast {src.dtype} to {dst.dtype} in {casting} casting mode")
+        one_block = any(src.flags[order] and dst.flags[order] for order in ("c_contiguous", "f_contiguous"))
+        if where is None and one_block and src.dtype == dst.dtype and src.size == dst.size:
+            writes.check_copy(dst._a, values)
+        values = writes.cast(values.copy(), dst.dtype)
+    writes.check_destination(dst._a)
+    np.copyto(dst._a, values, casting=casting, where=True if where is None else unwrap(where))
 
 
 def ascontiguousarray(a: ndarray, dtype: Any = None) -> ndarray:
     _check_arrays("ascontiguousarray", a)
-    return wrap(np.ascontiguousarray(a._a, dtype=dtype))
+    return wrap(np.ascontiguousarray(a._a if dtype is None else writes.cast(a._a, device.supported(dtype))))
 
 
 def asfortranarray(a: ndarray, dtype: Any = None) -> ndarray:
     _check_arrays("asfortranarray", a)
-    return wrap(np.asfortranarray(a._a, dtype=dtype))
+    return wrap(np.asfortranarray(a._a if dtype is None else writes.cast(a._a, device.supported(dtype))))
 
 
 def copy(a: ndarray, order: str = "K") -> ndarray:
@@ -207,7 +246,8 @@ def copy(a: ndarray, order: str = "K") -> ndarray:
 def array(obj: Any, dtype: Any = None, copy: Any = True, order: str = "K", subok: bool = False, ndmin: int = 0, *,
           blocking: bool = False) -> ndarray:
     if isinstance(obj, ndarray):
-        return wrap(np.array(obj._a, dtype=dtype, copy=copy or None, order=order, ndmin=ndmin))
+        converted = obj._a if dtype is None else writes.cast(obj._a, device.supported(dtype))
+        return wrap(np.array(converted, copy=copy or None, order=order, ndmin=ndmin))
     result = asarray(obj, dtype=dtype, order=order)
     return wrap(np.array(result._a, copy=None, ndmin=ndmin))
 
@@ -224,6 +264,13 @@ def as_strided(x: ndarray, shape: Any = None, strides: Any = None) -> ndarray:
     return wrap(np.lib.stride_tricks.as_strided(x._a, shape, strides))
 
 
+def broadcast_to(array: ndarray, shape: Any) -> ndarray:
+    """A view, which on CuPy may be written to."""
+    _check_arrays("broadcast_to", array)
+    view = np.broadcast_to(array._a, shape)
+    return wrap(np.lib.stride_tricks.as_strided(array._a, view.shape, view.strides))
+
+
 def _owner(a: np.ndarray) -> np.ndarray:
     while isinstance(a.base, np.ndarray):
         a = a.base
@@ -237,8 +284,8 @@ def get_array_module(*args: Any) -> Any:
 
 
 OWN: dict[str, Callable] = {f.__name__: f for f in (
-    array, asarray, ascontiguousarray, asfortranarray, asnumpy, astype, clip, copy, copyto, empty, empty_like,
-    get_array_module, matmul, where,
+    array, asarray, ascontiguousarray, asfortranarray, asnumpy, astype, broadcast_to, clip, copy, copyto, empty,
+    empty_like, get_array_module, matmul, where,
 )}
 TABLE: dict[str, Callable] = {
     **{name: of_arrays(name) for name in ARRAYS if callable(getattr(np, name, None))},

@@ -13,6 +13,7 @@ import numpy as np
 
 RECORD: dict[str, Any] = json.loads((Path(__file__).parent / "signatures.json").read_text(encoding="utf-8"))
 MODULE, SPECIAL, NDARRAY = RECORD["module"], RECORD["special"], RECORD["ndarray"]
+INTERNAL: dict[str, str] = RECORD["internal ufuncs"]  # those of where and clip, which are functions
 VERSION: str = RECORD["cupy"]
 
 

@@ -8,10 +8,15 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from fake_cupy import device
-from fake_cupy.signatures import MODULE, SPECIAL, find_loop
+from fake_cupy import device, writes
+from fake_cupy.signatures import INTERNAL, MODULE, SPECIAL, find_loop
 
-UFUNCS: dict[str, str] = {**SPECIAL["ufuncs"], **MODULE["ufuncs"]}
+UFUNCS: dict[str, str] = {**SPECIAL["ufuncs"], **MODULE["ufuncs"], **INTERNAL}
+_INTERNAL: dict[str, Callable] = {
+    "where": np.where,
+    "clip": lambda a, low, high: np.where(low > high, high, np.where(a < low, low, np.where(a > high, high, a))),
+}
+_SHIFTS = ("left_shift", "right_shift", "bitwise_left_shift", "bitwise_right_shift")
 _CASTINGS = ("no", "equiv", "safe", "same_kind", "unsafe")
 
 
@@ -36,9 +41,10 @@ def call(name: str, *args: Any, out: Any = None, dtype: Any = None, casting: str
     """``cupy.name(*args)``: a fresh array, or `out` with the result in it."""
     from fake_cupy.array import ndarray, wrap
 
-    implementation = getattr(np, name, None) or getattr(scipy.special, name)
-    if len(args) > implementation.nin and out is None:
-        args, out = args[: implementation.nin], args[implementation.nin]
+    implementation = _INTERNAL.get(name) or getattr(np, name, None) or getattr(scipy.special, name)
+    taken = UFUNCS[name].index("-")  # "dd->d" takes two
+    if len(args) > taken and out is None:
+        args, out = args[:taken], args[taken]
     if casting not in _CASTINGS:
         raise ValueError(f"casting must be one of {_CASTINGS}, got {casting!r}")
     if isinstance(out, tuple):
@@ -47,8 +53,11 @@ def call(name: str, *args: Any, out: Any = None, dtype: Any = None, casting: str
         raise device.unsupported(out)
     operands = tuple(_operand(x, ndarray) for x in args)
     loop = find_loop(name, UFUNCS[name], operands, None if dtype is None else np.dtype(dtype))
-    arrays = [x._a.astype(t, copy=False) if isinstance(x, ndarray) else np.asarray(x, dtype=t)
-              for x, t in zip(args, loop.inputs, strict=True)]
+    arrays = [writes.cast(x._a, t) if isinstance(x, ndarray) else writes.cast(np.asarray(x), t)
+              if isinstance(x, np.generic) else np.asarray(x, dtype=t) for x, t in zip(args, loop.inputs, strict=True)]
+    if name in _SHIFTS and (arrays[1] < 0).any() | (arrays[1] >= 8 * arrays[0].itemsize).any():
+        raise ValueError(f"{name} of {arrays[0].dtype} by more bits than it has, or by less than none: C++ leaves it "
+                         "undefined")
     with np.errstate(all="ignore"):  # a device raises no floating-point warnings
         results = implementation(*arrays)
     if len(loop.outputs) > 1:
@@ -62,7 +71,7 @@ def call(name: str, *args: Any, out: Any = None, dtype: Any = None, casting: str
     if result.shape != out.shape:
         raise ValueError(f"non-broadcastable output operand with shape {out.shape} doesn't match the broadcast shape "
                          f"{result.shape}")
-    out._a[...] = result
+    writes.write(out._a, result, "a result")  # CuPy copies operands that overlap with `out`
     return out
 
 

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Iterator
 from types import ModuleType
 
+from fake_cupy.machine import nothing_opened
+from fake_cupy.memory import leave, put_into
 from fake_cupy.signatures import VERSION
 
 from shape_cupy import array, functions
@@ -23,8 +25,6 @@ __all__ = ["Launch", "Record", "installed", "record"]
 @contextlib.contextmanager
 def installed(memory: int = 141 * 10**9) -> Iterator[Record]:
     """A context in which `import cupy` gives the CuPy of shapes; after it all is as it was before."""
-    from ddpm_np import backend
-
     names = ("cupy", "cupy.cuda", "cupy.cuda.runtime", "cupy.lib", "cupy.lib.stride_tricks", "cupyx", "cupyx.scipy",
              "cupyx.scipy.special")
     modules = {name: ModuleType(name, "A CuPy of shapes, for tests.") for name in names}
@@ -39,19 +39,20 @@ def installed(memory: int = 141 * 10**9) -> Iterator[Record]:
     modules["cupy.lib.stride_tricks"].as_strided = functions.strided
     runtime = modules["cupy.cuda.runtime"]
     runtime.getDeviceCount, runtime.getDevice = (lambda: 1), (lambda: 0)
-    runtime.memGetInfo = lambda: (memory - record.memory, memory)
+    runtime.deviceSynchronize = lambda: None
+    put_into(modules, memory)
 
     def take_out() -> dict[str, ModuleType]:
-        return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in ("cupy", "cupyx")}
+        names = [name for name in sys.modules if name.partition(".")[0] in ("cupy", "cupyx")]
+        return {name: sys.modules.pop(name) for name in names}
 
-    real, known = take_out(), backend._BACKENDS.pop("cupy", None)
+    real = take_out()
     sys.modules.update(modules)
     record.clear()
     try:
-        yield record
+        with nothing_opened():
+            yield record
     finally:
+        leave()
         take_out()
         sys.modules.update(real)
-        backend._BACKENDS.pop("cupy", None)
-        if known is not None:
-            backend._BACKENDS["cupy"] = known

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from fake_cupy import memory as device_memory
 from fake_cupy.signatures import MODULE, SPECIAL, find_loop
 from fake_cupy.ufuncs import _operand
 from numpy.lib.stride_tricks import as_strided
@@ -19,13 +20,19 @@ _one_number: dict[np.dtype, np.ndarray] = {}
 class Memory:
     """A block of the device's memory, counted while it lives."""
 
-    __slots__ = ("size",)
+    __slots__ = ("give_back", "size")
 
     def __init__(self, size: int) -> None:
+        self.size, self.give_back = 0, None
+        self.give_back = device_memory.memory.malloc(size)
         self.size = record.allocate(size)
 
     def __del__(self) -> None:
+        if record is None:
+            return  # the interpreter ends, and has taken this module apart
         record.memory -= self.size
+        if self.give_back is not None:  # None where memory was full
+            self.give_back()
 
 
 def _of_shape(shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...] | None = None) -> np.ndarray:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from fake_cupy.formulas import _TYPES, _parameters, _types
+from fake_cupy.c_code import TYPES
+from fake_cupy.formulas import enter_types, parameters
 from numpy.lib.stride_tricks import as_strided
 
 from shape_cupy.array import _of_shape, ndarray, new, touched, ufunc, view
@@ -191,16 +192,16 @@ class ElementwiseKernel:
     """CuPy's class of this name: one launch."""
 
     def __init__(self, in_params: str, out_params: str, operation: str, name: str = "kernel", preamble: str = ""):
-        self.inputs, self.outputs, self.name = _parameters(in_params), _parameters(out_params), name
+        self.inputs, self.outputs, self.name = parameters(in_params), parameters(out_params), name
 
     def __call__(self, *args: Any) -> Any:
         inputs, outputs, types = args[: len(self.inputs)], list(args[len(self.inputs):]), {}
         if outputs:
-            _types(self.outputs, _as_arrays(outputs), types)
-        _types(self.inputs, _as_arrays(inputs), types)
+            enter_types(self.outputs, _as_arrays(outputs), types)
+        enter_types(self.inputs, _as_arrays(inputs), types)
         shape = np.broadcast_shapes(*(x.shape for x in args if isinstance(x, ndarray)))
         read = touched_all(inputs) + touched_all(outputs)  # an output may be read
-        outputs = outputs or [new(shape, _TYPES.get(kind, types.get(kind))) for kind, _ in self.outputs]
+        outputs = outputs or [new(shape, TYPES.get(kind, types.get(kind))) for kind in self.outputs.values()]
         record.add("elementwise", self.name, read + sum(x.nbytes for x in outputs))
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
@@ -210,11 +211,11 @@ class ReductionKernel:
 
     def __init__(self, in_params: str, out_params: str, map_expr: str, reduce_expr: str, post_map_expr: str,
                  identity: str, name: str = "reduce_kernel", preamble: str = ""):
-        self.inputs, self.name = _parameters(in_params), name
+        self.inputs, self.name = parameters(in_params), name
 
     def __call__(self, *args: Any, out: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
         types: dict[str, np.dtype] = {}
-        _types(self.inputs, _as_arrays(args), types)
+        enter_types(self.inputs, _as_arrays(args), types)
         return _reduced(self.name, [x for x in args if isinstance(x, ndarray)], types["T"], axis, keepdims, out,
                         one_pass_each=len(args) == 1)
 

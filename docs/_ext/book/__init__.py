@@ -1,0 +1,17 @@
+"""The book's Sphinx extension: equations, derivations, code and verdicts on its pages, all computed when it is built.
+
+docs/design/book.md describes the directives for those who write pages.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Register the extension's parts with Sphinx."""
+    from book import api, boxes, breakit, derivations, equations, notation, sources  # here, since they need Sphinx
+
+    for part in (boxes, sources, api, equations, derivations, breakit, notation):
+        part.setup(app)
+    return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

@@ -1,0 +1,77 @@
+"""What the checker says, computed once in a build: of equations, of derivations, of planted mistakes."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from typing import Any
+
+from book.code import ROOT
+from ddpm_np.check import PASS, run
+from ddpm_np.check.derivations import Derivation, Relation, Verdict, book, prove
+from ddpm_np.check.equations import forward  # noqa: F401 - importing the package fills the registry
+from ddpm_np.check.registry import EQUATIONS, Equation
+from ddpm_np.check.result import Report, Result
+from ddpm_np.check.targets import ddpm_np
+
+DERIVATIONS: dict[str, Derivation] = book()
+
+MISTAKES = ROOT / "tests" / "support"
+
+
+@cache
+def report() -> Report:
+    """Return the verdicts on the package."""
+    return run(ddpm_np)
+
+
+def verdict(id: str) -> Result:
+    """Return the verdict on an equation; ValueError if it is not PASS."""
+    result = report()[id]
+    if result.verdict != PASS:
+        raise ValueError(f"equation ({id}) is {result.verdict}: {result.counterexample} {result.hint}")
+    return result
+
+
+@cache
+def proof(id: str) -> Verdict:
+    """Return the proof of a relation; ValueError if it has none."""
+    found = prove(relations()[id])
+    if not found.proved:
+        raise ValueError(f"relation {id} is not proved: {found.counterexample}")
+    return found
+
+
+def relations() -> dict[str, Relation]:
+    """Return the relations of all derivations by id."""
+    return {line.id: line for entry in DERIVATIONS.values() for line in entry.relations}
+
+
+def proofs_of(id: str) -> list[Relation]:
+    """Return the relations that belong to an equation."""
+    return [line for line in relations().values() if line.equation == id]
+
+
+def entry_of(id: str) -> Equation:
+    """Return an equation of the registry; ValueError if there is none."""
+    if id not in EQUATIONS:
+        raise ValueError(f"the registry has no equation {id!r}")
+    return EQUATIONS[id]
+
+
+def catalogue() -> Any:
+    """Return the module of planted mistakes in this package's functions."""
+    if str(MISTAKES) not in sys.path:
+        sys.path.insert(0, str(MISTAKES))
+    from mistakes import ours
+
+    return ours
+
+
+@cache
+def with_mistake(at: int) -> Report:
+    """Return the verdicts with a mistake of the catalogue planted, on the equations that it is known to break."""
+    ours = catalogue()
+    change = ours.MISTAKES[at]
+    with ours.planted(change):
+        return run(ddpm_np, change.equations)

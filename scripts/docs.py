@@ -1,0 +1,81 @@
+"""Build the book: ``python3 scripts/docs.py``, into build/docs. Open build/docs/index.html; no page needs a network.
+
+Needs Node.js with npm, which renders the mathematics. Arguments go to Sphinx: ``-E`` reads every page again.
+"""
+
+from __future__ import annotations
+
+if __name__ == "__main__":
+    import interrupts  # noqa: F401 - first: Ctrl-C is one line from here on
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import environment
+
+ROOT = environment.ROOT
+BOOK = ROOT / "docs"
+OUT = ROOT / "build" / "docs"
+WORK = ROOT / "build" / "book"  # what the build keeps between runs: KaTeX, Sphinx's pickles
+LOCK = BOOK / "_npm"
+NODE_MISSING = ("error: the book needs {name}, which renders its mathematics, and there is none on the PATH: install Node.js "
+                "18 or newer with npm (on Debian and Ubuntu: apt install nodejs npm), then run this again")
+
+
+def fetch_katex() -> None:
+    """Install KaTeX below build/book by the lock file, whose hashes npm checks, unless that was done before.
+
+    Its style sheet and fonts go to build/book/static, from where Sphinx copies them.
+    """
+    here, done = WORK / "npm", WORK / "npm" / "installed"
+    lock = (LOCK / "package-lock.json").read_text("utf-8")
+    if done.exists() and done.read_text("utf-8") == lock:
+        return
+    print("installing KaTeX", flush=True)
+    shutil.rmtree(here, ignore_errors=True)
+    shutil.copytree(LOCK, here)
+    status, _ = environment.run_apart([shutil.which("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"],
+                                      cwd=here)
+    if status:
+        sys.exit("error: npm could not install KaTeX (its message is above): check the network, then run this again")
+    dist, static = here / "node_modules" / "katex", WORK / "static" / "katex"
+    shutil.rmtree(static, ignore_errors=True)
+    (static / "fonts").mkdir(parents=True)
+    for font in (dist / "dist" / "fonts").glob("*.woff2"):
+        shutil.copy(font, static / "fonts")
+    style = (dist / "dist" / "katex.min.css").read_text("utf-8")
+    style = re.sub(r",url\([^)]*\.(?:woff|ttf)\) format\(\"\w+\"\)", "", style)  # every browser of today reads WOFF2
+    (static / "katex.min.css").write_text(style, "utf-8")
+    shutil.copy(dist / "LICENSE", static)
+    done.write_text(lock, "utf-8")
+
+
+def build(*arguments: str) -> int:
+    """Build the pages with warnings as errors; return Sphinx's exit status."""
+    return environment.run("-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", "-d", WORK / "doctrees", *arguments,
+                           BOOK, OUT)
+
+
+def main() -> int:
+    for name in ("node", "npm"):
+        if shutil.which(name) is None:
+            sys.exit(NODE_MISSING.format(name=name))
+    version = subprocess.run([shutil.which("node"), "--version"], capture_output=True, text=True).stdout.strip()
+    if int(version.lstrip("v").partition(".")[0] or 0) < 18:
+        sys.exit(f"error: the book needs Node.js 18 or newer, this is {version}: install a newer one, then run this again")
+    environment.prepare(requirements=BOOK / "requirements.txt")
+    fetch_katex()
+    started = time.perf_counter()
+    status = build(*sys.argv[1:])
+    if status == 0:
+        pages = sum(1 for _ in OUT.rglob("*.html"))
+        print(f"{pages} pages in {time.perf_counter() - started:.0f} s: open {(OUT / 'index.html').relative_to(ROOT)}")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -10,6 +10,9 @@ from typing import Any
 
 from ddpm_np import arguments
 
+NET = ("a run's folder, a checkpoint file, a diffusers folder, or the name of a trained net of the package (ddpm-np "
+       "info lists them); a file or folder of that name comes first")
+
 
 def count(text: str) -> int:
     """Return an option's value as an int of at least 1."""

@@ -9,9 +9,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ddpm_np.cli.options import count, finite, fraction, index, refuse_without_effect, seed
+from ddpm_np.cli.options import NET, count, finite, fraction, index, refuse_without_effect, seed
 
 EXAMPLES = """examples:
+  ddpm-np sample digits                            the trained net in the package: nothing has to be trained
+  ddpm-np sample digits --label 3 --guidance 2     only the digit 3, guided
   ddpm-np sample runs/digits                       64 images in samples.png
   ddpm-np sample runs/digits -n 500 --out s.npz    an array images, uint8 (N, H, W, C)
   ddpm-np sample runs/digits --sampler ddim --steps 25 --eta 0
@@ -22,7 +24,7 @@ EXAMPLES = """examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", type=Path, help="a run's folder, a checkpoint file, or a diffusers checkpoint")
+    parser.add_argument("checkpoint", metavar="NET", help=NET)
     parser.add_argument("-n", type=count, default=64, help="number of images (default: 64)")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of the noise (default: 0)")
     parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"),

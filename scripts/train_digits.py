@@ -147,7 +147,9 @@ def picture(path: Path, net: TrainedNet, workers: int | None) -> None:
     labels = np.repeat(np.arange(10), 4)
     each = [sample(net, len(labels), seed=1, labels=labels, guidance=strength, workers=workers)
             for strength in STRENGTHS]
-    rows = np.concatenate([images.reshape(10, 4, *images.shape[1:]) for images in each], axis=1)  # (10, 16, 8, 8, 1)
+    white = np.ones((10, 1, *net.config.model.size, 1))  # between the strengths
+    blocks = [block for images in each for block in (images.reshape(10, 4, *images.shape[1:]), white)]
+    rows = np.concatenate(blocks[:-1], axis=1)  # (10, 19, 8, 8, 1)
     viz.save_images(path, rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1])
 
 

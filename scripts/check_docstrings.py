@@ -15,7 +15,8 @@ from environment import run_apart
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = (
-    "autograd", "config", "diffusion", "evaluate", "models", "nn", "parallel", "runs", "sampling", "trained", "training",
+    "autograd", "config", "diffusion", "evaluate", "models", "nn", "parallel", "runs", "sampling", "trained",
+    "training",
 )
 MODULES = ("backend", "file_lock", "philox", "storage")
 

@@ -109,7 +109,8 @@ def measured(net: TrainedNet, rounded: TrainedNet, images: int, workers: int | N
     def drawn(which: TrainedNet, n: int, **options: Any) -> np.ndarray:
         started = time.perf_counter()
         found = sample(which, n, seed=0, workers=workers, **options)
-        print(f"{n} samples {options} in {time.perf_counter() - started:.0f} s", flush=True)
+        asked = f"by label, guidance {options['guidance']:g}" if options else "without a label"
+        print(f"{n} samples {asked} in {time.perf_counter() - started:.0f} s", flush=True)
         return found
 
     plain, exact = drawn(rounded, images), drawn(net, images)

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ddpm_np.cli.options import NET, count, refuse_without_effect, seed
+from ddpm_np.cli.options import NET, check_weights, count, refuse_without_effect, seed
 
 EXAMPLES = """examples:
   ddpm-np evaluate runs/digits                           bits per dimension of 100 images, by term
@@ -63,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
     _check_options(args)
     pretrained = load(args.folder, backend=args.backend, say=passed_over)
+    check_weights(pretrained, args.weights, args.folder)
     out = args.json or beside(args.folder, FILE)
     read_evaluation(out)  # a damaged file is refused before hours of work
     result, lines = {"bits": _bits, "samples": _samples, "floor": _floor}[args.what](pretrained, args)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ddpm_np.cli.options import NET
+from ddpm_np.cli.options import NET, check_weights
 
 EXAMPLES = """examples:
   ddpm-np export runs/mnist --out mnist-ddpm       then: DDPMPipeline.from_trained("mnist-ddpm")
@@ -32,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
         raise ValueError(f"{args.out} already exists: name a new folder")
     trained = load(args.checkpoint, say=passed_over)
+    check_weights(trained, args.weights, args.checkpoint)
     net = trained.ema.model if args.weights == "ema" else trained.model
     diffusers.save_pipeline(net, trained.config.diffusion, args.out)
     steps = trained.schedule.T

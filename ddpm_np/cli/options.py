@@ -73,6 +73,22 @@ def refuse_without_effect(args: Namespace, effects: Mapping[str, bool], where: s
             raise ValueError(f"{option} has no effect with {where}: leave it out")
 
 
+def check_weights(trained: Any, which: str, net: str) -> None:
+    """Raise ValueError if the last weights are wanted of a net that has its average alone, or published ones.
+
+    Parameters
+    ----------
+    trained : TrainedNet
+        The net.
+    which : {"ema", "model"}
+        The value of ``--weights``.
+    net : str
+        What names the net, for the message.
+    """
+    if which == "model" and trained.model is trained.ema.model:
+        raise ValueError(f"--weights model has no effect with {net}, which has one set of weights: leave it out")
+
+
 def command(*words: str | Path) -> str:
     """Return a command of ``ddpm-np`` as a shell takes it, with quotes where they are needed."""
     return shlex.join(["ddpm-np", *map(str, words)])

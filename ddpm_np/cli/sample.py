@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ddpm_np.cli.options import NET, count, finite, fraction, index, refuse_without_effect, seed
+from ddpm_np.cli.options import NET, check_weights, count, finite, fraction, index, refuse_without_effect, seed
 
 EXAMPLES = """examples:
   ddpm-np sample digits                            the trained net in the package: nothing has to be trained
@@ -73,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
     refuse_without_effect(args, {"--spacing": args.steps is not None or args.sampler == "ddim"}, "no --steps")
     refuse_without_effect(args, {"--batch-size": not args.progressive}, "--progressive")
     pretrained = load(args.checkpoint, backend=args.backend, say=passed_over)
+    check_weights(pretrained, args.weights, args.checkpoint)
     sampler = Sampler(args.sampler, args.steps, args.spacing or "trailing", args.eta or 0.0)
     options = {"seed": args.seed, "weights": args.weights, "variance": args.variance,
                "clip": False if args.no_clip else None, "workers": args.workers, "sampler": sampler,

@@ -253,6 +253,14 @@ def test_files_about_the_net_of_the_package_have_its_name_in_the_working_folder(
     assert not (tmp_path / "nothing").exists()
 
 
+@pytest.mark.parametrize("arguments", [["sample"], ["evaluate", "--images", "1"], ["export", "--out", "new"]])
+def test_last_weights_of_a_net_that_has_one_set_are_refused(tmp_path, monkeypatch, capsys, arguments):
+    monkeypatch.chdir(tmp_path)
+    assert main([*arguments, "digits", "--weights", "model"]) == 2
+    assert "--weights model has no effect with digits, which has one set of weights" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_net_of_the_package_is_exported_imported_and_listed(tmp_path, capsys):
     assert main(["export", "digits", "--out", str(tmp_path / "theirs")]) == 0
     assert main(["import", "digits", "--out", str(tmp_path / "ours"), "--set", "steps=5"]) == 0

@@ -130,7 +130,7 @@ def test_it_is_no_state_of_a_run(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="start a run from it with ddpm-np import digits --out DIR"):
         Run.resume("digits")
     shutil.copy(DIGITS, tmp_path / "checkpoint-00006000.safetensors")
-    with pytest.raises(checkpoint.CheckpointError, match="averaged weights alone.* with ddpm-np import"):
+    with pytest.raises(checkpoint.CheckpointError, match=r"averaged weights alone.* with ddpm-np import"):
         checkpoint.read("checkpoint-00006000.safetensors")
     said = []
     with pytest.raises(checkpoint.CheckpointError, match="none of the 1 checkpoints"):

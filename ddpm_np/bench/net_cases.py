@@ -11,6 +11,7 @@ from ddpm_np.bench.arithmetic import forward_flops, rates, step_flops
 from ddpm_np.bench.nets import Net
 from ddpm_np.bench.record import Result
 from ddpm_np.bench.timing import OURS, calls_for, in_turn
+from ddpm_np.cuda import current_device
 from ddpm_np.diffusion import linear_schedule
 from ddpm_np.models import UNet
 from ddpm_np.runs.sample import sample
@@ -54,7 +55,8 @@ def theirs(what: str, net: Net, compiled: bool, backend: str = "numpy",
         "forward": lambda side: side.forward(net.images(), net.times()),
         "sample": lambda side: side.sampling(net.batch, net.sampling),
     }
-    return pytorch.sides(net.config, run_of[what], compiled, "cpu" if backend == "numpy" else "cuda")
+    device = "cpu" if backend == "numpy" else f"cuda:{current_device() or 0}"
+    return pytorch.sides(net.config, run_of[what], compiled, device)
 
 
 def compare(what: str, net: Net, workers: int, turns: int, *, compiled: bool = False, backend: str = "numpy",

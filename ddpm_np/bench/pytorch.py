@@ -74,7 +74,7 @@ class PyTorchNet:
     compiled : bool
         Run forward and backward through torch.compile.
     device : str
-        ``"cpu"`` or ``"cuda"``.
+        ``"cpu"`` or ``"cuda:N"``.
     """
 
     def __init__(self, config: UNetConfig, layout: str = "contiguous_format", compiled: bool = False,
@@ -93,8 +93,8 @@ class PyTorchNet:
 
     def _wait(self) -> None:
         """Wait for the GPU, if that is the device."""
-        if self.device == "cuda":
-            self.torch.cuda.synchronize()
+        if self.device != "cpu":
+            self.torch.cuda.synchronize(self.device)
 
     def training(self, x: np.ndarray) -> Callable[[], float]:
         """Return a whole training step on a batch as a function: draws, forward, backward, clip, Adam, EMA."""
@@ -166,7 +166,7 @@ def sides(config: UNetConfig, run_of: Callable[[PyTorchNet], Callable[[], Any]],
     compiled : bool
         Include torch.compile if it works.
     device : str
-        ``"cpu"`` or ``"cuda"``.
+        ``"cpu"`` or ``"cuda:N"``.
 
     Returns
     -------
@@ -178,7 +178,7 @@ def sides(config: UNetConfig, run_of: Callable[[PyTorchNet], Callable[[], Any]],
     absent = why_absent()
     if absent:
         return {}, [f"PyTorch was not measured: {absent}"]
-    if device == "cuda" and not imported("torch", "PyTorch").cuda.is_available():
+    if device != "cpu" and not imported("torch", "PyTorch").cuda.is_available():
         return {}, ["PyTorch was not measured: this build of it has no CUDA, or finds no GPU"]
     found = {name: run_of(PyTorchNet(config, layout, device=device)) for name, layout in LAYOUTS.items()}
     if not compiled:

@@ -161,7 +161,8 @@ def describe(machine: dict[str, Any]) -> str:
     """Describe a machine in one line."""
     caches = ", ".join(f"{level} {size}" for level, size in machine.get("caches", {}).items())
     parts = [f"{machine.get('cpus')} CPUs {machine.get('cpu', '')}".strip(), caches,
-             f"{machine['memory GiB']} GiB" if "memory GiB" in machine else "", machine.get("system", ""),
+             f"{machine['memory GiB']} GiB" if "memory GiB" in machine else "", machine.get("gpu", ""),
+             machine.get("system", ""),
              f"Python {machine.get('python')}",
              *(f"{name} {machine[name]}" for name in ("numpy", "torch", "diffusers") if name in machine),
              f"BLAS {machine.get('blas')}"]

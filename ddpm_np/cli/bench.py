@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ddpm_np.cli.options import count, positive
+from ddpm_np.cli.options import add_backend, count, positive
 
 EXAMPLES = """examples:
   ddpm-np bench                                    a few minutes: all but ops, profile and scaling
@@ -27,8 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "sample, data, memory, profile (a step by op), ops, scaling (time against size); or all "
                              "(default: all but the last three; with --backend cupy: step, forward, sample)")
     parser.add_argument("--net", metavar="LIST", help="nets, by the size of their images: 8, 28, 32 (default: all)")
-    parser.add_argument("--backend", default="numpy", choices=("numpy", "cupy"),
-                        help="array backend of our side; with cupy PyTorch's is on the GPU too (default: numpy)")
+    add_backend(parser)
     parser.add_argument("--repeats", type=count, default=9, metavar="N", help="timed turns (default: 9)")
     parser.add_argument("--seconds", type=positive, metavar="S",
                         help="stop a comparison after S seconds, once it has three turns")
@@ -40,11 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ddpm_np import bench
+    from ddpm_np import bench, cuda
     from ddpm_np.backend import get_backend
     from ddpm_np.cli.stopping import explain
 
-    get_backend(args.backend)  # an absent GPU is an error of the command
+    xp = get_backend(args.backend).xp  # an absent GPU is an error of the command
     what = _list(args.what, bench.DEFAULT if args.backend == "numpy" else bench.ON_DEVICE, bench.WHAT)
     if args.plot and "scaling" not in what:
         what = (*what, "scaling")
@@ -54,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
         if path and not path.parent.is_dir():
             raise ValueError(f"{path}: there is no folder {path.parent}: create it first")
     record = bench.Record(settings.as_json())
+    if args.backend != "numpy":
+        record.machine["gpu"] = cuda.describe(xp)
     status = 0
     try:
         _measure(settings, record, args.quiet)

@@ -40,16 +40,17 @@ from ddpm_np.diffusion.score import eps_from_score, score_from_eps, score_matchi
 from ddpm_np.diffusion.trajectory import Trajectory, q_trajectory
 from ddpm_np.diffusion.variance import learned_range_log_variance, learned_range_variance, log_variance
 from ddpm_np.diffusion.velocity import eps_from_velocity, velocity, x0_from_velocity
+from ddpm_np.diffusion.weights import bound_weight, optimal_variance
 
 __all__ = [
     "PREDICTS", "SCHEDULES", "SPACINGS", "Coefficients", "Denoiser", "Gaussian", "Mixture", "Received", "Reverse",
     "Schedule", "Trajectory", "affine_bound_16", "affine_nll", "affine_vlb", "ancestral", "annealed_langevin",
-    "atoms", "bound_loss", "constant_schedule", "cosine_schedule", "ddim", "ddim_invert", "ddim_sigma", "ddim_step",
+    "atoms", "bound_loss", "bound_weight", "constant_schedule", "cosine_schedule", "ddim", "ddim_invert", "ddim_sigma", "ddim_step",
     "decoder_log_likelihood", "distortion", "draw", "eps_from_mean", "eps_from_score", "eps_from_velocity",
     "eq12_weight", "first_noise", "guided", "hybrid_loss", "inpaint", "interpolate", "jsd_schedule", "kl",
     "langevin_step", "last", "learned_range_log_variance", "learned_range_variance", "linear_schedule",
     "log_normal", "log_variance", "mean_from_eps", "mean_mismatch", "mean_mismatch_from_noise",
-    "mean_mismatch_simplified", "min_snr_weight", "mismatch_constant", "named_schedule", "p_mean_log_variance",
+    "mean_mismatch_simplified", "min_snr_weight", "mismatch_constant", "named_schedule", "optimal_variance", "p_mean_log_variance",
     "p_mean_variance", "p_sample", "posterior_mean", "predict", "predict_eps", "predict_x0", "prior_kl",
     "q_posterior", "q_sample", "q_step", "q_trajectory", "quadratic_schedule", "respace", "sample_with",
     "score_from_eps", "score_matching_loss", "send", "sigmoid_schedule", "simple_loss", "step_noise", "target",

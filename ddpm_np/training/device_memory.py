@@ -159,7 +159,7 @@ def check_device_memory(measure: Callable[[bool], StepMemory], batch_size: int, 
     Raises
     ------
     MemoryError
-        If not even one image at a time fits.
+        If not even one image at a time fits; CuPy's own error where that could not even be measured.
     """
     known: dict[bool, StepMemory] = {}
     for again in dict.fromkeys((recompute, True)):
@@ -168,6 +168,11 @@ def check_device_memory(measure: Callable[[bool], StepMemory], batch_size: int, 
         except Exception as error:
             if not is_full(error):
                 raise
+            if again:
+                error.add_note(f"the gradient of one image does not fit, and arrays can take {gigabytes(free)} of the "
+                               "device's memory: choose a smaller net or image")
+                if not known:
+                    raise
         if again == recompute and again in known and fewest_shards(known[again], batch_size, free) is not None:
             return
 

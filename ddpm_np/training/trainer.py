@@ -250,21 +250,19 @@ class Trainer:
             raise RuntimeError("the net's parameters are not those that this trainer was made with: assign values to "
                                "them (p.data = …) in place of new Tensors, or make a new Trainer")
         labels = None if self.no_label is None else self._drop_labels(labels, x_0.shape[0])  # (N,)
-        loss, norm, still = self._gradient(x_0, labels)
+        if self.backend.name == "numpy":
+            loss, norm, still = self._gradient(x_0, labels, self.shards)
+        else:
+            loss, norm, still = self.on_device.take(
+                self._kind(x_0), x_0.shape[0], partial(self._gradient_of, x_0, labels),
+                partial(self._gradient, x_0, labels))
         scale, ok = clip_scale(norm, self.clip, x_0.dtype)
         self._update(ok & self.backend.xp.isfinite(loss), scale, still)
         self.steps += 1
         return {"loss": asarray(loss), "grad_norm": norm}
 
-    def _gradient(self, x_0: Array, labels: Ints | None) -> tuple[Array, Array, Collection[int]]:
+    def _gradient(self, x_0: Array, labels: Ints | None, shards: int) -> tuple[Array, Array, Collection[int]]:
         """Return the mean loss, the norm of its gradient, and which parameters have none; it is in ``flat.grad``."""
-        if self.backend.name == "numpy":
-            return self._gradient_in(x_0, labels, self.shards)
-        return self.on_device.take(self._kind(x_0), x_0.shape[0], partial(self._gradient_of, x_0, labels),
-                                   partial(self._gradient_in, x_0, labels))
-
-    def _gradient_in(self, x_0: Array, labels: Ints | None, shards: int) -> tuple[Array, Array, Collection[int]]:
-        """Compute the gradient in some number of shards."""
         if chosen_kernels() == "reference" and shards == 1:
             loss, grads = gradient_of_batch(
                 self.model, self.schedule, self.objective, x_0, seed=self.seed, step=self.steps, labels=labels,

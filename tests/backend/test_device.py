@@ -54,9 +54,10 @@ def test_complex_forwards_equal_the_host(device, name):
     checks.check_complex_forward(name, device, ROUNDING)
 
 
+@pytest.mark.parametrize("kernels", ["reference", "fast"])
 @pytest.mark.parametrize("config", [UNetConfig.preset("digits"), checks.TINY], ids=["digits", "tiny"])
-def test_unet_output_and_gradients_equal_the_host(device, config):
-    checks.check_unet(config, device, 1e-12)  # 1.2e-13 is met
+def test_unet_output_and_gradients_equal_the_host(device, config, kernels):
+    checks.check_unet(config, device, 1e-12, kernels)  # 1.2e-13 is met
 
 
 def test_random_numbers_equal_the_host(device):
@@ -66,12 +67,14 @@ def test_random_numbers_equal_the_host(device):
     assert fake_cupy.counts.uploads == 0
 
 
-def test_training_steps_equal_the_host(device):
-    checks.check_training(device, 1e-11)  # 1.3e-12 is met
+@pytest.mark.parametrize("kernels", ["reference", "fast"])
+def test_training_steps_equal_the_host(device, kernels):
+    checks.check_training(device, 1e-11, kernels)  # 1.3e-12 is met
 
 
-def test_float32_training_steps_equal_the_host(device):
-    checks.check_training(device, 1e-3, steps=2, dtype="float32")
+@pytest.mark.parametrize("kernels", ["reference", "fast"])
+def test_float32_training_steps_equal_the_host(device, kernels):
+    checks.check_training(device, 1e-3, kernels, steps=2, dtype="float32")
 
 
 def test_predictor_uses_the_weights_of_the_latest_step(device):
@@ -110,8 +113,10 @@ def test_a_log_record_costs_one_transfer(device):
     assert last == [0, 0, 1, 1, 2]
 
 
-def test_a_non_finite_step_changes_nothing(device):
-    checks.check_non_finite_step(device)
+@pytest.mark.parametrize("kernels", ["reference", "fast"])
+def test_a_non_finite_step_changes_nothing(device, kernels):
+    with ops.kernels(kernels):
+        checks.check_non_finite_step(device)
 
 
 def test_a_non_finite_step_is_found_without_an_extra_transfer(device):
@@ -125,8 +130,9 @@ def test_a_non_finite_step_is_found_without_an_extra_transfer(device):
     assert fake_cupy.counts.transfers == 1
 
 
-def test_sampler_equals_the_host(device):
-    checks.check_sampler(device, 5e-14)  # 3.4e-15 is met
+@pytest.mark.parametrize("kernels", ["reference", "fast"])
+def test_sampler_equals_the_host(device, kernels):
+    checks.check_sampler(device, 5e-14, kernels)  # 3.4e-15 is met
 
 
 @pytest.mark.parametrize("kernels", ["reference", "fast"])

@@ -328,7 +328,9 @@ def test_whole_nets_on_a_device(tiny, tmp_path, capsys):
             run()
             assert fake_cupy.counts.transfers == 1
         assert main(["bench", "--backend", "cupy", "--repeats", "1", "--json", str(path), "--quiet"]) == 0
-    assert "training step, batch 4" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "training step, batch 4" in out
+    assert "Fake GPU" in out
     record = Record.load(path)
     assert record.complete
     assert [found.what for found in record.results] == list(bench.ON_DEVICE)
@@ -342,7 +344,7 @@ def test_pytorch_without_cuda_is_not_measured_on_a_device(monkeypatch):
     absent = types.SimpleNamespace(cuda=types.SimpleNamespace(is_available=lambda: False))
     monkeypatch.setattr(pytorch, "why_absent", lambda: None)
     monkeypatch.setattr(pytorch, "imported", lambda name, of: absent)
-    found, (note,) = pytorch.sides(TINY.config, lambda net: net, False, "cuda")
+    found, (note,) = pytorch.sides(TINY.config, lambda net: net, False, "cuda:0")
     assert found == {}
     assert "finds no GPU" in note
 

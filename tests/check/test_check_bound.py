@@ -7,7 +7,9 @@ must name the mistake. Equivalent formulas and declared conventions must not fai
 from __future__ import annotations
 
 import math
+from functools import partial
 
+import fake_cupy
 import numpy as np
 import pytest
 from scipy.special import log_ndtr, ndtr
@@ -18,6 +20,7 @@ from ddpm_np.check.equations import statistics
 from ddpm_np.check.equations.bound_terms import log_level
 from ddpm_np.check.equations.decoder import EDGES, MIDDLE, TAILS, fixed
 from ddpm_np.check.exact import Case
+from ddpm_np.check.targets import ddpm_np
 from ddpm_np.check.targets.ours import Ours
 
 LN2 = math.log(2)
@@ -416,3 +419,9 @@ def test_correct_draws_pass_for_any_seed(monkeypatch):
         monkeypatch.setattr(statistics, "SEED", 1000 + seed)
         right = planted(**of_t(lambda r, n, T: r.integers(1, T + 1, n)), **of_noise(lambda r, s: r.standard_normal(s)))
         assert verdict("algorithm-1", right).verdict == PASS
+
+
+def test_draws_on_a_device_are_those_of_the_step():
+    """There the first step also calls its objective to measure the memory that an image needs."""
+    with fake_cupy.installed():
+        assert verdict("algorithm-1", partial(ddpm_np, backend="cupy")).verdict == PASS

@@ -22,7 +22,8 @@ WITHOUT_REVERSE = {  # objectives, as a Trainer calls them, and functions of one
     "simple_loss": {"predicts"}, "target": {"predicts"}, "score_matching_loss": {"predicts"},
     "min_snr_weight": {"predicts"}, "bound_loss": {"predicts", "variance"}, "hybrid_loss": {"predicts", "variance"},
     "log_variance": {"variance"}, "log_variance_at": {"variance"}, "mismatch_constant": {"variance"},
-    "eq12_weight": {"variance"},
+    "eq12_weight": {"variance"}, "bound_weight": {"predicts", "variance"}, "optimal_variance": {"predicts"},
+    "_gain": {"predicts"},
 }
 WITH_DEFAULTS = [name for name in [*FUNCTIONS, "Reverse"] if any(
     option in DEFAULTS and parameter.default is not parameter.empty

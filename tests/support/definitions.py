@@ -104,6 +104,10 @@ class Definitions:
         return self.column(lambda t: self.e.beta[t] ** 2 / self.e.sigma2("small", t) / self.e.alpha[t]
                            / (1 - self.e.alpha_bar[t]) / 2)[:, 0]
 
+    def weight_x0(self) -> MpArray:
+        """Return c₀²/(2β̃_t), which at t = 1, where c₀ = 1, is 1/(2β̃₂)."""
+        return self.column(lambda t: self.e.posterior(t)[0] ** 2 / self.e.sigma2("small", t) / 2)[:, 0]
+
     def noised(self) -> MpArray:
         return self.combine(self.e.marginal, self.x, self.z)
 
@@ -163,6 +167,10 @@ DEFINITIONS: dict[str, tuple[Callable[[d.Schedule, dict[str, Any]], Any], Callab
     "score_matching_loss": (CALLS["score_matching_loss"], lambda f: f.mean_square(
         f.noise_error() / f.columns(f.e.marginal)[1])),
     "eq12_weight": (CALLS["eq12_weight"], lambda f: f.weight_12()),
+    "bound_weight": (lambda s, a: [d.bound_weight(s, a["t"], predicts=p) for p in ("eps", "x0", "v")], lambda f: [
+        f.weight_12(), f.weight_x0(), f.weight_x0() / (f.snr() + 1)]),
+    "optimal_variance": (lambda s, a: d.optimal_variance(s, a["t"], a["x"] * a["x"], predicts="x0"),
+                         lambda f: f.columns(f.e.posterior)[2] + f.columns(f.e.posterior)[0] ** 2 * f.x * f.x),
     "min_snr_weight": (CALLS["min_snr_weight"], lambda f: [
         MPMATH.clip(f.snr(), 0.0, 5.0) / (f.snr() if p == "eps" else 1 if p == "x0" else f.snr() + 1)
         for p in ("eps", "x0", "v")]),

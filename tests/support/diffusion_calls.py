@@ -134,6 +134,10 @@ CALLS: dict[str, Callable[[d.Schedule, dict[str, Any]], Any]] = {
     "bound_loss": lambda s, a: d.bound_loss(s, model, a["x"], a["t"], a["noise"], levels=None),
     "hybrid_loss": lambda s, a: d.hybrid_loss(s, double, a["levels"], a["t"], a["noise"]),
     "min_snr_weight": lambda s, a: [d.min_snr_weight(s, a["t"], a["x"], predicts=p) for p in ("eps", "x0", "v")],
+    "bound_weight": lambda s, a: [d.bound_weight(s, a["t"], v, predicts=p, dtype=str(a["x"].dtype).rpartition(".")[2])
+                                  for v in ("small", "large") for p in ("eps", "x0", "v", "mean")],
+    "optimal_variance": lambda s, a: [
+        d.optimal_variance(s, a["t"], of(a["x"]).square(a["x"]), predicts=p) for p in ("eps", "x0", "v", "mean")],
     "kl": lambda s, a: d.kl(a["x"], a["noise"], a["noise"], a["x"]),
     "log_normal": lambda s, a: d.log_normal(a["x"], a["noise"], a["x"]),
     "decoder_log_likelihood": lambda s, a: [

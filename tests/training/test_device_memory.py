@@ -258,8 +258,11 @@ def test_a_run_of_which_one_image_does_not_fit_suggests_recomputation_or_a_small
     with pytest.raises(MemoryError, match="the gradient of one image does not fit and arrays can take 6 GB of the "
                                           "device's memory: --set recompute=true needs 5 GB"):
         check_device_memory(partial(measure, fits={True}), 8, 6 * GIB)
-    with pytest.raises(MemoryError, match=r"one image does not fit .*: choose a smaller net or image"):
-        check_device_memory(partial(measure, fits=()), 8, 6 * GIB)
+    for recompute in (False, True):
+        with pytest.raises(MemoryError, match="Out of memory allocating 1,024 bytes") as caught:
+            check_device_memory(partial(measure, fits=()), 8, 6 * GIB, recompute)
+        assert caught.value.__notes__ == ["the gradient of one image does not fit, and arrays can take 6 GB of the "
+                                          "device's memory: choose a smaller net or image"]
     with pytest.raises(ZeroDivisionError):
         check_device_memory(lambda again: 1 // 0, 8, 6 * GIB)
 

@@ -14,11 +14,12 @@ from ddpm_np.check.equations import (  # noqa: I001 - the order of the registry
     expectations,
     extensions,
     package_functions,
+    weights,
     chains,
     oracles,
 )
 
 __all__ = [
     "appendix", "bound", "chains", "decoder", "expectations", "extensions", "forward", "losses", "oracles",
-    "package_functions", "posterior", "reverse", "sampler", "schedules", "statistics",
+    "package_functions", "posterior", "reverse", "sampler", "schedules", "statistics", "weights",
 ]

@@ -20,8 +20,8 @@ from ddpm_np.nn import Module
 from ddpm_np.training.trainer import Trainer
 
 OF_SCHEDULE = (
-    "bound_loss", "ddim_sigma", "eps_from_mean", "eps_from_score", "hybrid_loss", "learned_range_log_variance",
-    "min_snr_weight", "mismatch_constant", "posterior_mean", "q_trajectory", "score_matching_loss", "target",
+    "bound_loss", "bound_weight", "ddim_sigma", "eps_from_mean", "eps_from_score", "hybrid_loss", "learned_range_log_variance",
+    "min_snr_weight", "mismatch_constant", "optimal_variance", "posterior_mean", "q_trajectory", "score_matching_loss", "target",
     "x0_from_mean",
 )
 OF_REVERSE = (
@@ -50,16 +50,22 @@ class BeyondProtocol:
     _reverse: Callable[[Callable, dict[str, Any]], tuple[Reverse, dict[str, Any]]]
 
     def _drawn(self, rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """Return t (N,) and ε (N, …) as a step of `Trainer` draws them for a batch, with a seed from the generator."""
-        seen: list[np.ndarray] = []
+        """Return t (N,) and ε (N, …) as a step of `Trainer` draws them for a batch, with a seed from the generator.
+
+        On a device the step comes last, in one or more shards, after images that measure its memory.
+        """
+        seen: list[tuple[np.ndarray, np.ndarray]] = []
 
         def objective(schedule: Schedule, model: Any, x_0: Any, t: Any, noise: Any) -> Tensor:
-            seen.extend((to_host(t), to_host(noise)))
+            seen.append((to_host(t), to_host(noise)))
             return model.weight * self.backend.xp.ones(t.shape, dtype=x_0.dtype)
 
         zeros = self.backend.to_device(np.zeros(1), self.dtype)
         Trainer(Zero(zeros), self._schedule, objective, seed=int(rng.integers(2**63)), shards=1).step(np.zeros(shape))
-        return seen[0], seen[1]
+        found = [seen.pop()]
+        while sum(len(t) for t, _ in found) < shape[0]:
+            found.insert(0, seen.pop())
+        return np.concatenate([t for t, _ in found]), np.concatenate([noise for _, noise in found])
 
     def _line(self, name: str, model: Callable, x: np.ndarray, *log_q: Callable, **options: Any) -> Any:
         """Compute a line of appendix A on a trajectory (T + 1, N, …); (24) and (25) also take log_q(x_t, t)."""

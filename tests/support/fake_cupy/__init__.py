@@ -6,12 +6,12 @@ NumPy and is stricter than CuPy wherever CuPy is lenient at a price, or wrong in
 - nothing comes back to the host but through `asnumpy`, which is counted: no float(), bool(), item(), iteration;
 - host arrays are neither operands nor indices nor values, and ``np.f(x)`` does not dispatch;
 - memory from `empty` holds NaN; an index out of range, or the same one twice in an assignment, raises;
-- its memory is counted and can be full;
 - what C++ or a device leaves undefined raises: casts of NaN to integers, writes to memory that overlaps with itself or
   with what is read;
 - a child of a process that has used it cannot;
 - copies to the device that CuPy makes unasked are counted;
 - results come back in awkward layouts, or in C order as CuPy's, which shows other faults: see `installed`;
+- its memory is counted and can be full;
 - it has the functions and keywords that CuPy has, as recorded in signatures.json, and no others.
 """
 
@@ -29,6 +29,7 @@ from fake_cupy import array, device, formulas, functions, machine, signatures, u
 from fake_cupy import memory as fake_memory
 from fake_cupy.device import DuplicateIndices, HiddenTransfer, counts
 from fake_cupy.memory import CAPACITY
+from fake_cupy.memory import leave as leave_memory
 from fake_cupy.writes import OverlappingWrite, UndefinedCast
 
 __all__ = ["DuplicateIndices", "HiddenTransfer", "OverlappingWrite", "UndefinedCast", "counts", "installed"]
@@ -86,9 +87,7 @@ def installed(layouts: str = "awkward", memory: int = CAPACITY) -> Iterator[Modu
     """A context in which `import cupy` gives the fake, with a fresh device; after it all is as it was before.
 
     `layouts` is "awkward" or "plain": results in layouts that no code may rely on, or in C order as on a GPU. `memory`
-    is the device's, in bytes.
-
-    Real CuPy's modules, where some are loaded, step aside for the time.
+    is the device's, in bytes. Real CuPy's modules, where some are loaded, step aside for the time.
     """
     def take_out() -> dict[str, ModuleType]:
         names = [name for name in sys.modules if name.partition(".")[0] in ("cupy", "cupyx", "cupy_backends")]
@@ -102,6 +101,6 @@ def installed(layouts: str = "awkward", memory: int = CAPACITY) -> Iterator[Modu
         with machine.nothing_opened():
             yield modules["cupy"]
     finally:
-        fake_memory.reset()
+        leave_memory()
         take_out()
         sys.modules.update(real)

@@ -122,6 +122,8 @@ class Memory:
         key = id(owner)
 
         def dropped(_: Any) -> None:
+            if _call is None:
+                return  # the interpreter ends, and has emptied this module
             del self._owners[key]
             give_back()
 
@@ -141,6 +143,8 @@ class Memory:
             _call("malloc_postprocess", size=size, mem_size=rounded, mem_ptr=given * UNIT, pmem_id=given)
 
         def free() -> None:
+            if _call is None:
+                return  # the interpreter ends, and has taken this module apart
             _call("free_preprocess", mem_size=rounded, mem_ptr=place * UNIT, pmem_id=place)
             self._used -= rounded
             _call("free_postprocess", mem_size=rounded, mem_ptr=place * UNIT, pmem_id=place)
@@ -179,6 +183,12 @@ def count(a: np.ndarray) -> None:
     memory.count(a)
 
 
+def leave() -> None:
+    """Have arrays that are made from now on take no memory of a device that a test has left."""
+    global memory
+    memory = Memory()
+
+
 def put_into(modules: dict[str, ModuleType], capacity: int = CAPACITY) -> Memory:
     """Start with an empty device, and give the pretend modules CuPy's names for its memory."""
     global memory
@@ -191,9 +201,3 @@ def put_into(modules: dict[str, ModuleType], capacity: int = CAPACITY) -> Memory
     modules["cupy.cuda.runtime"].memGetInfo = pool.info
     modules["cupy"].get_default_memory_pool = lambda: pool
     return pool
-
-
-def reset() -> None:
-    """Count from 0 with the capacity that a test of the fake's parts alone may take."""
-    global memory
-    memory = Memory(CAPACITY)

@@ -172,6 +172,22 @@ OBJECTIVES: Lines = {
         ("no L_T", "prior_kl(schedule, x_0) + ", "", "bound-loss"),
         ("T − 1 terms", "schedule.T * term", "(schedule.T - 1) * term", "bound-loss"),
     ],
+    "diffusion.weights.bound_weight": [
+        ("the 2 forgotten", " / 2", "", "bound-weight"),
+        ("σ for σ²", "exp(-log_sigma2)", "exp(-0.5 * log_sigma2)", "bound-weight"),
+    ],
+    "diffusion.weights.optimal_variance": [
+        ("β for β̃", "k.beta_tilde", "k.beta", "optimal-variance"),
+        ("a minus", "k.beta_tilde + ", "k.beta_tilde - ", "optimal-variance"),
+    ],
+    "diffusion.weights._gain": [
+        ("β for β²", "k.beta**2", "k.beta", "bound-weight optimal-variance"),
+        ("ᾱ for α", "k.alpha * k", "k.alpha_bar * k", "bound-weight optimal-variance"),
+        ("SNR for its difference", "return k.posterior_x0**2\n", "return k.alpha_bar / k.one_minus_alpha_bar\n",
+         "bound-weight optimal-variance"),
+        ("√(1 − ᾱ) for 1 − ᾱ", "k.posterior_x0**2 * k.one_minus_alpha_bar",
+         "k.posterior_x0**2 * k.sqrt_one_minus_alpha_bar", "bound-weight optimal-variance"),
+    ],
     "diffusion.loss.min_snr_weight": [
         ("a maximum", "xp.clip(snr, 0.0, gamma)\n", "xp.clip(snr, gamma, math.inf)\n", "min-snr"),
         ("SNR + 1 forgotten", " / (snr + 1.0)", "", "min-snr"),

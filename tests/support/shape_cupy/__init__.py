@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from fake_cupy.machine import nothing_opened
-from fake_cupy.memory import put_into
+from fake_cupy.memory import leave, put_into
 from fake_cupy.signatures import VERSION
 
 from shape_cupy import array, functions
@@ -53,5 +53,6 @@ def installed(memory: int = 141 * 10**9) -> Iterator[Record]:
         with nothing_opened():
             yield record
     finally:
+        leave()
         take_out()
         sys.modules.update(real)

@@ -28,6 +28,8 @@ class Memory:
         self.size = record.allocate(size)
 
     def __del__(self) -> None:
+        if record is None:
+            return  # the interpreter ends, and has taken this module apart
         record.memory -= self.size
         if self.give_back is not None:  # None where memory was full
             self.give_back()

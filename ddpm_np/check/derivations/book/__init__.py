@@ -1,0 +1,24 @@
+"""The derivations in the book's order; importing this package fills `relation.DERIVATIONS`."""
+
+from ddpm_np.check.derivations.book import (  # noqa: I001 - the order of the book
+    forward,
+    posterior,
+    bound,
+    appendix,
+    gaussian_kl,
+    noise,
+    decoder,
+    variance,
+    weights,
+    score,
+    ddim,
+    schedules,
+    velocity,
+    readings,
+    training,
+)
+
+__all__ = [
+    "appendix", "bound", "ddim", "decoder", "forward", "gaussian_kl", "noise", "posterior", "readings", "schedules", "score",
+    "training", "variance", "velocity", "weights",
+]

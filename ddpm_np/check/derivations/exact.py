@@ -1,0 +1,291 @@
+"""Evaluate the expressions of a relation exactly: definitions inserted, sums written out, means by moments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import cache
+from itertools import product
+from typing import Any
+
+from sympy import QQ
+
+from ddpm_np.check.derivations.field import Field, Unprovable, Value
+from ddpm_np.check.derivations.latex import Index, Node, number, parse
+from ddpm_np.check.derivations.symbols import POSITIVE, SYMBOLS
+
+SIZE = 3  # values of a free index: i = 1, 2, 3
+FREE_INDICES = "ijkl"
+
+
+def name_of(node: Node, bound: dict[str, int]) -> str:
+    """Return the name of a symbol's generator, its indices replaced by numbers: ``x_2``."""
+    macro, indices = node.args
+    return "_".join([macro, *(str(index_value(index, bound)) for index in indices)])
+
+
+def index_value(index: Index, bound: dict[str, int]) -> int:
+    """Return the number that an index stands for."""
+    variable, offset = index
+    if variable and variable not in bound:
+        raise Unprovable(f"the index {variable} has no range")
+    return (bound[variable] if variable else 0) + offset
+
+
+class Scope:
+    """The definitions of a relation: those of the table of symbols, and its own before them.
+
+    Parameters
+    ----------
+    given : dict
+        LaTeX by macro.
+    """
+
+    def __init__(self, given: dict[str, str]):
+        self.given = given
+
+    def value(self, node: Node, bound: dict[str, int]) -> Node | None:
+        """Return the expression that a symbol stands for; None for a free symbol."""
+        macro, indices = node.args
+        if not indices and macro in bound:
+            return number(bound[macro])  # an index as a number: the T of 1/T
+        if macro == r"\kron":
+            first, second = (index_value(index, bound) for index in indices)
+            return number(int(first == second))
+        text = self.given.get(name_of(node, bound)) if indices else None
+        if text is None:
+            text = self.given.get(macro)
+        if text is None and macro in SYMBOLS:
+            text = SYMBOLS[macro].value
+        if text is None:
+            return None
+        for place, index in enumerate(indices, 1):
+            text = text.replace(f"#{place}", str(index_value(index, bound)))
+        return parse(text)
+
+    def free(self, node: Node, bound: dict[str, int]) -> Iterator[str]:
+        """Yield the names of the free symbols of an expression."""
+        if node.op == "sym":
+            value = self.value(node, bound)
+            if value is None:
+                yield name_of(node, bound)
+            else:
+                yield from self.free(value, bound)
+        elif node.op in ("sum", "prod"):
+            variable, _, _, body = node.args
+            for i in series_range(node, bound):
+                yield from self.free(body, {**bound, variable: i})
+        else:
+            for _, child in node.children():
+                yield from self.free(child, bound)
+            if node.op in ("E", "Var", "Cov"):
+                for symbol in node.args[0]:
+                    for inner in _bindings(symbol, bound):
+                        yield from self.free(symbol, inner)
+
+
+def _bindings(symbol: Node, bound: dict[str, int]) -> Iterator[dict[str, int]]:
+    """Yield the bindings of the free indices of a random symbol: \\E_{z_i} is the mean over all z_i."""
+    open_ = [v for v, _ in symbol.args[1] if v and v not in bound]
+    sizes = [range(0, bound.get("T", SIZE) + 1) if v in "ts" else range(1, SIZE + 1) for v in open_]
+    for values in product(*sizes):
+        yield {**bound, **dict(zip(open_, values, strict=True))}
+
+
+def series_range(node: Node, bound: dict[str, int]) -> range:
+    """Return the values of the index of a sum or product."""
+    _, low, high, _ = node.args
+    first = 1 if low is None else index_value(low, bound)
+    last = bound.get("n", SIZE) if high is None else index_value(high, bound)
+    return range(first, last + 1)
+
+
+def free_indices(node: Node, bound: frozenset[str] = frozenset()) -> set[str]:
+    """Return the variables of an expression's indices that no sum binds."""
+    if node.op == "sym":
+        return {v for v, _ in node.args[1] if v and v not in bound}
+    if node.op in ("sum", "prod"):
+        variable, low, high, body = node.args
+        ends = {index[0] for index in (low, high) if index and index[0]}
+        return (ends - bound) | free_indices(body, bound | {variable})
+    found: set[str] = set()
+    if node.op in ("E", "Var", "Cov"):
+        bound = bound | {v for symbol in node.args[0] for v, _ in symbol.args[1]}
+    for _, child in node.children():
+        found |= free_indices(child, bound)
+    return found
+
+
+def instances(nodes: tuple[Node, ...], sizes: dict[str, tuple[int, ...]]) -> Iterator[dict[str, int]]:
+    """Yield all values of the free indices: i, j, k of 1..3, T of 1..5, t and s of 1..T."""
+    used = set().union(*(free_indices(node) for node in nodes))
+    ranges = {v: sizes.get(v, tuple(range(1, SIZE + 1))) for v in used if v != "T" and v not in "ts"}
+    names = sorted(ranges)
+    steps = sorted(v for v in used if v in "ts")
+    for T in sizes.get("T", (1, 2, 3, 4, 5)) if "T" in used else (None,):
+        top = {} if T is None else {"T": T}
+        step_values = [sizes.get(v, tuple(range(1, (T or SIZE) + 1))) for v in steps]
+        for values in product(*(ranges[v] for v in names), *step_values):
+            yield {**top, **dict(zip([*names, *steps], values, strict=True))}
+
+
+class Exact:
+    """The evaluator of a relation for one value of its free indices.
+
+    Parameters
+    ----------
+    nodes : tuple of Node
+        The expressions that will be evaluated.
+    scope : Scope
+        The definitions.
+    bound : dict
+        The free indices' values.
+    rates : dict
+        Derivatives of symbols by t, for ``\\pd{t}{…}``: LaTeX by macro.
+    spare : int
+        Room for adjoined generators.
+    """
+
+    def __init__(self, nodes: tuple[Node, ...], scope: Scope, bound: dict[str, int], rates: dict[str, str], spare: int):
+        self.scope, self.bound, self.rates = scope, bound, rates
+        names = {name for node in nodes for name in scope.free(node, bound)}
+        names |= {name for text in rates.values() for name in scope.free(parse(text), bound)}
+        if any(symbol.args[0] == r"\xo" for node in nodes for part in node.walk() if part.op in ("E", "Var", "Cov")
+               for symbol in part.args[0]):
+            names |= {r"\dm", r"\ds"}
+        if rates:
+            names |= {name for macro in rates for name in scope.free(parse(macro), bound)}
+        self.field = Field(names, spare)
+        if {r"\ral", r"\rabp"} & names:
+            plain = Scope({})
+            for text in POSITIVE:
+                if set(plain.free(parse(text), {})) <= names:
+                    value = _plain_value(self.field, text)
+                    self.field.atoms.append(value.num)
+
+    def __call__(self, node: Node, bound: dict[str, int] | None = None) -> Value:
+        """Return the value of an expression."""
+        bound = self.bound if bound is None else bound
+        op, args, field = node.op, node.args, self.field
+        if op == "num":
+            return field.constant(args[0])
+        if op == "pi":
+            return Value(field, field.adjoin("constant", "pi", "pi"), {})
+        if op == "sym":
+            inner = self.scope.value(node, bound)
+            return field.symbol(name_of(node, bound)) if inner is None else self(inner, bound)
+        if op in ("add", "sub", "mul", "div"):
+            left, right = self(args[0], bound), self(args[1], bound)
+            return (left + right if op == "add" else left - right if op == "sub"
+                    else left * right if op == "mul" else left / right)
+        if op == "neg":
+            return -self(args[0], bound)
+        if op == "pow":
+            return self._power(args, bound)
+        if op == "sqrt":
+            return self(args[0], bound).sqrt()
+        if op == "fn":
+            return self._function(args[0], args[1], bound)
+        if op in ("sum", "prod"):
+            total = field.constant(Fraction(int(op == "prod")))
+            for i in series_range(node, bound):
+                part = self(args[3], {**bound, args[0]: i})
+                total = total + part if op == "sum" else total * part
+            return total
+        if op in ("E", "Var", "Cov"):
+            return self._moment(op, args, bound)
+        if op == "pd":
+            return self._derivative(args, bound)
+        raise Unprovable(f"{op} has no exact value")
+
+    def _power(self, args: tuple[Any, ...], bound: dict[str, int]) -> Value:
+        exponent = self(args[1], bound)
+        if not exponent.den and exponent.num.is_ground:
+            power = exponent.num.LC if exponent.num else QQ(0)
+            base = self(args[0], bound)
+            if power.denominator == 1:
+                return base ** int(power)
+            if power.denominator == 2:
+                return base.sqrt() ** int(2 * power)
+        return (self(args[0], bound).ln() * exponent).exp()
+
+    def _function(self, name: str, inner: Node, bound: dict[str, int]) -> Value:
+        if name == "ln":
+            return self(inner, bound).ln()
+        if name == "exp":
+            return self(inner, bound).exp()
+        if name in ("cos", "sin") and inner.op in ("add", "sub"):  # the addition theorems
+            (ca, sa), (cb, sb) = ((self._function("cos", x, bound), self._function("sin", x, bound)) for x in inner.args)
+            if inner.op == "sub":
+                sb = -sb
+            return ca * cb - sa * sb if name == "cos" else sa * cb + ca * sb
+        if name == "tan":
+            return self._function("sin", inner, bound) / self._function("cos", inner, bound)
+        value = self(inner, bound)
+        if name == "Phi":  # Φ(−x) = 1 − Φ(x)
+            for (kind, _), i in list(self.field.found.items()):
+                if kind == "Phi" and (self.field.extensions[i].of + value).is_zero:
+                    return self.field.constant(Fraction(1)) - Value(self.field, self.field.ring.gens[i], {})
+        return value.of(name)
+
+    def _moment(self, op: str, args: tuple[Any, ...], bound: dict[str, int]) -> Value:
+        moments = {}
+        for symbol in args[0]:
+            for inner in _bindings(symbol, bound):
+                value = self(symbol, inner)
+                if value.den or not value.num.is_generator:
+                    raise Unprovable("a mean over what is not a free symbol")
+                moments[self.field.ring.gens.index(value.num)] = self._moments_of(symbol)
+        parts = [self(part, bound) for part in args[1:]]
+        first = parts[0].expectation(moments)
+        if op == "E":
+            return first
+        second = parts[-1]
+        return (parts[0] * second).expectation(moments) - first * second.expectation(moments)
+
+    def _moments_of(self, symbol: Node) -> Any:
+        """Return the moments of a random symbol: x₀ has mean m and variance s²; all others are standard normal."""
+        field = self.field
+        if symbol.args[0] != r"\xo":
+            return lambda k: field.constant(Fraction(0 if k % 2 else _double_factorial(k - 1)))
+
+        def data(k: int) -> Value:
+            if k > 2:
+                raise Unprovable("a moment of x₀ that is not given")
+            m, s = field.symbol(r"\dm"), field.symbol(r"\ds")
+            return m if k == 1 else m * m + s * s
+
+        return data
+
+    def _derivative(self, args: tuple[Any, ...], bound: dict[str, int]) -> Value:
+        variable, body = args
+        value = self(body, bound)
+        gens = self.field.gens
+        if variable.args[0] == "t":
+            rates = {gens[name_of(parse(macro), bound)]: self(parse(text), bound) for macro, text in self.rates.items()}
+        else:
+            rates = {gens[name_of(variable, bound)]: self.field.constant(Fraction(1))}
+        return value.diff(rates)
+
+
+@cache
+def _double_factorial(k: int) -> int:
+    return 1 if k <= 0 else k * _double_factorial(k - 2)
+
+
+def _plain_value(field: Field, text: str) -> Value:
+    """Return the value of an expression in the symbols of a schedule."""
+    scope = Scope({})
+
+    def value(node: Node) -> Value:
+        if node.op == "num":
+            return field.constant(node.args[0])
+        if node.op == "sym":
+            inner = scope.value(node, {})
+            return field.symbol(node.args[0]) if inner is None else value(inner)
+        left = value(node.args[0])
+        if node.op == "pow":
+            return left ** int(node.args[1].args[0])
+        right = value(node.args[1])
+        return left - right if node.op == "sub" else left * right
+    return value(parse(text))

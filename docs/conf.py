@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+import warnings
 from pathlib import Path
 
 import sphinxcontrib.katex
@@ -39,6 +42,14 @@ nb_execution_raise_on_error = True
 nb_merge_streams = True
 nb_render_image_options = {"alt": "computed when the page was built"}
 
+# The kernel is this Python, whatever kernels a machine knows by that name.
+KERNEL = WORK / "jupyter" / "kernels" / "python3" / "kernel.json"
+KERNEL.parent.mkdir(parents=True, exist_ok=True)
+KERNEL.write_text(json.dumps({
+    "argv": [sys.executable, "-m", "ipykernel_launcher", "--log-level=ERROR", "-f", "{connection_file}"],
+    "display_name": "Python 3", "language": "python", "env": {"PYTHONPATH": str(ROOT)}}), "utf-8")
+os.environ["JUPYTER_PATH"] = str(WORK / "jupyter")
+
 # Mathematics is turned into HTML by KaTeX here, not by the reader's browser. Prerendering reads no katex_options.
 katex_prerender = True
 katex_js_path = str(WORK / "npm" / "node_modules" / "katex" / "dist" / "katex.min.js")
@@ -54,7 +65,9 @@ autodoc_member_order = "bysource"
 autodoc_mock_imports = ["cupy", "torch", "diffusers", "denoising_diffusion_pytorch"]
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
+autosummary_generate = False
 default_role = "code"
+warnings.filterwarnings("ignore", "Unknown section .* Health Checks", module="numpydoc")  # of Hypothesis's docstrings
 
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static", str(WORK / "static")]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   ddpm-np check                                   # this package, gradients included
   ddpm-np check --equation 7 --equation ddim-12   # some equations (--list names them)
+  ddpm-np check --derivations                     # and prove every line of the book's derivations
   ddpm-np check --target exercise.py:Mine         # your own code
   ddpm-np check --target diffusers --json report.json
 """
@@ -32,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "package)")
     parser.add_argument("--equation", action="append", metavar="ID",
                         help="check only this equation; can be repeated (default: all)")
+    parser.add_argument("--derivations", action="store_true",
+                        help="also prove every line of the book's derivations (a few seconds; --equation posterior or "
+                             "--equation posterior.mean proves some)")
     parser.add_argument("--list", action="store_true", help="list the equations with their sources and exit")
     parser.add_argument("--examples", type=index, metavar="N", help="random cases per property, beyond the fixed ones")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of the random cases (default: 0)")
@@ -48,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--json: there is no folder {Path(args.json).parent} to write in")
     if args.target != OURS and (args.backend, args.dtype) != ("numpy", "float64"):
         raise ValueError("--backend and --dtype apply to this package only: leave them out with --target")
+    if args.target != OURS and args.derivations:
+        raise ValueError("--derivations proves this package's book: leave it out with --target")
     targets, gradients = _targets(args), args.target == OURS and args.backend == "numpy" and args.dtype == "float64"
     reports = [_check(name, factory, args, gradients) for name, factory in targets.items()]
     if args.json:
@@ -66,7 +72,7 @@ def _check(name: str, factory: Callable, args: argparse.Namespace, gradients: bo
     from ddpm_np.check import report as text
     from ddpm_np.check.runner import run as check
 
-    wanted, names = _split(args.equation) if gradients else (args.equation, [])
+    wanted, names, lines = _split(args) if gradients else (args.equation, [], [])
     colour, started = _colour(), time.perf_counter()
 
     def unknown(result: Result) -> bool:
@@ -83,6 +89,10 @@ def _check(name: str, factory: Callable, args: argparse.Namespace, gradients: bo
         from ddpm_np.check.gradients import gradient_results
 
         results += gradient_results(args.seed, names, show)
+    if lines != []:
+        from ddpm_np.check.derivations.verdicts import derivation_results
+
+        results += derivation_results(lines, lambda result: print(text.line(result, colour), flush=True))
     report = replace(found, target=name, results=results, seconds=time.perf_counter() - started)
     lacking = [result.equation for result in results if unknown(result)]
     if lacking:
@@ -93,14 +103,27 @@ def _check(name: str, factory: Callable, args: argparse.Namespace, gradients: bo
     return report
 
 
-def _split(equations: list[str] | None) -> tuple[list[str] | None, list[str] | None]:
-    """Split the ids into those of equations and those of gradients; None stands for all."""
+def _split(args: argparse.Namespace) -> tuple[list[str] | None, list[str] | None, list[str] | None]:
+    """Split the ids into those of equations, of gradients and of derivations or their lines; None stands for all."""
+    if args.equation is None:
+        return None, None, None if args.derivations else []
     from ddpm_np.check.gradients import parts
 
-    if equations is None:
-        return None, None
-    known = set(parts())
-    return [e for e in equations if e not in known], [e for e in equations if e in known]
+    lines = [e for e in args.equation if _is_line(e)]
+    gradients = [e for e in args.equation if e in set(parts())]
+    return [e for e in args.equation if e not in {*lines, *gradients}], gradients, None if args.derivations else lines
+
+
+def _is_line(id: str) -> bool:
+    """Return whether an id is one of a derivation or of a line, and not of an equation; a wrong line's id raises."""
+    import ddpm_np.check.equations  # noqa: F401 - fills the registry
+    from ddpm_np.check.derivations import book, relations
+    from ddpm_np.check.registry import EQUATIONS
+
+    owner, dot, _ = id.partition(".")
+    if id in EQUATIONS or owner not in book():
+        return False
+    return not dot or bool(relations([id]))
 
 
 def _targets(args: argparse.Namespace) -> dict[str, Callable]:
@@ -189,10 +212,12 @@ def _write(path: str, reports: list[Report]) -> None:
 
 def _list() -> int:
     import ddpm_np.check.equations  # noqa: F401 - fills the registry
+    from ddpm_np.check.derivations import book
     from ddpm_np.check.gradients import parts
     from ddpm_np.check.registry import chosen
 
     for entry in chosen(None):
         print(f"{entry.id:25} {entry.title}; {entry.source}; {', '.join(entry.functions)}")
     print("gradients of this package: " + ", ".join(parts()))
+    print("derivations, each with lines such as posterior.mean: " + ", ".join(book()))
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fake_cupy
 import numpy as np
 import pytest
 from fake_cupy import c_code, formulas
@@ -10,7 +11,15 @@ from formulas_in_c import Compiled, Text, arrays, compiler, in_python, package_f
 from gradient_inputs import generator
 
 ULPS = 8  # exp differs by 1 or 2 between libraries, and sums of a few terms keep that
+pytestmark = pytest.mark.usefixtures("device")
 needs_compiler = pytest.mark.skipif(compiler() is None, reason="needs g++, which is not installed")
+
+
+@pytest.fixture
+def device():
+    """A fresh fake device, on which Python computes."""
+    with fake_cupy.installed():
+        yield
 
 
 def differences(text, compiled, python=None, n=200):

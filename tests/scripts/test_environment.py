@@ -70,3 +70,27 @@ def test_a_signal_lets_the_running_command_end_by_itself(environment, monkeypatc
     thread.join()
     assert (tmp_path / "saved").exists()
     assert signal.getsignal(kind) is before
+
+
+def test_requirements_are_installed_once_for_each_change(environment, monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(environment.venv, "create", lambda *_, **__: environment.python().parent.mkdir(parents=True))
+    monkeypatch.setattr(environment, "_pip", lambda *arguments: calls.append(arguments[-1]) or 0)
+    file = tmp_path / "docs" / "requirements.txt"
+    file.parent.mkdir()
+    for text, installs in (("sphinx==1\n", 1), ("sphinx==1\n", 0), ("sphinx==2\n", 1)):
+        calls.clear()
+        file.write_text(text, "utf-8")
+        environment.prepare(requirements=file)
+        assert calls.count(str(file)) == installs
+        environment.python().touch()
+
+
+def test_requirements_that_cannot_be_installed_are_one_line(environment, monkeypatch, tmp_path):
+    monkeypatch.setattr(environment.venv, "create", lambda *_, **__: environment.python().parent.mkdir(parents=True))
+    monkeypatch.setattr(environment, "_pip", lambda *arguments: int("--requirement" in arguments))
+    (tmp_path / "requirements.txt").write_text("none==1\n", "utf-8")
+    with pytest.raises(SystemExit) as stop:
+        environment.prepare(requirements=tmp_path / "requirements.txt")
+    assert "check the network, then run this again" in str(stop.value)
+    assert not list(environment.FOLDER.glob("installed-*-requirements.txt"))

@@ -68,18 +68,16 @@ def recorded() -> Iterator[Record]:
     """A context in which calls of the fake are recorded."""
     record, undo = Record(), contextlib.ExitStack()
     with undo:
-        for watch in (_watch_ufuncs, _watch_choices, _watch_sums, _watch_formulas):
+        for watch in (_watch_ufuncs, _watch_sums, _watch_formulas):
             watch(record, undo)
         yield record
 
 
 def _replace(undo: contextlib.ExitStack, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
     """Put ``make(original)`` in a name's place until the context ends."""
-    table = isinstance(owner, dict)
-    original = owner[name] if table else getattr(owner, name)
-    put = owner.__setitem__ if table else lambda key, value: setattr(owner, key, value)
-    put(name, make(original))
-    undo.callback(put, name, original)
+    original = getattr(owner, name)
+    setattr(owner, name, make(original))
+    undo.callback(setattr, owner, name, original)
 
 
 def _watch_ufuncs(record: Record, undo: contextlib.ExitStack) -> None:
@@ -87,15 +85,15 @@ def _watch_ufuncs(record: Record, undo: contextlib.ExitStack) -> None:
 
     def watch_loop(original: Any) -> Any:
         def find_loop(*args: Any) -> Any:
-            loops.append(original(*args))
-            return loops[-1]
+            loops[:] = [original(*args)]
+            return loops[0]
 
         return find_loop
 
     def watch_call(original: Any) -> Any:
         def call(name: str, *args: Any, out: Any = None, dtype: Any = None, casting: str = "same_kind") -> Any:
             result = original(name, *args, out=out, dtype=dtype, casting=casting)
-            loop = loops[-1]
+            loop = loops[0]
             if len(args) > len(loop.inputs):
                 args, out = args[: len(loop.inputs)], args[len(loop.inputs)]
             into = out[0] if isinstance(out, tuple) else out
@@ -112,42 +110,16 @@ def _watch_ufuncs(record: Record, undo: contextlib.ExitStack) -> None:
     _replace(undo, ufuncs, "call", watch_call)
 
 
-def _enter(record: Record, function: str, operands: list[Any], gives: Any, dtype: Any = None) -> None:
-    """Enter a call whose loop the fake does not look up itself."""
-    record.add(record.dtypes, {
-        "function": function, "operands": [operand(x) for x in operands],
-        "dtype": None if dtype is None else str(np.dtype(dtype)), "out": None, "casting": "same_kind", "takes": None,
-        "gives": [str(gives.dtype)]})
-
-
-def _watch_choices(record: Record, undo: contextlib.ExitStack) -> None:
-    def watch_where(original: Any) -> Any:
-        def where(condition: Any, x: Any = None, y: Any = None) -> Any:
-            result = original(condition, x, y)
-            _enter(record, "where", [condition.astype(bool), x, y], result)  # as CuPy does
-            return result
-
-        return where
-
-    def watch_clip(original: Any) -> Any:
-        def clip(self: Any, min: Any = None, max: Any = None, out: Any = None) -> Any:
-            result = original(self, min, max, out)
-            no_limit = self.dtype.type(np.inf) if self.dtype.kind == "f" else 1  # as CuPy has it
-            _enter(record, "clip", [self, *(no_limit if x is None else x for x in (min, max))], result)
-            return result
-
-        return clip
-
-    _replace(undo, functions.TABLE, "where", watch_where)
-    _replace(undo, array.ndarray, "clip", watch_clip)
-
-
 def _watch_sums(record: Record, undo: contextlib.ExitStack) -> None:
     def watch(original: Any) -> Any:
         def call_numpy(function: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
             result = original(function, args, dict(kwargs))
             if function.__name__ in SUMS:
-                _enter(record, function.__name__, list(args[:1]), result, kwargs.get("dtype"))
+                dtype = kwargs.get("dtype")
+                record.add(record.dtypes, {
+                    "function": function.__name__, "operands": [operand(args[0])],
+                    "dtype": None if dtype is None else str(np.dtype(dtype)), "out": None, "casting": "same_kind",
+                    "takes": None, "gives": [str(result.dtype)]})  # the fake looks up no loop
             return result
 
         return call_numpy

@@ -23,6 +23,9 @@ mp = mpmath.mp.clone()
 mp.dps = 40
 
 
+LARGEST = 20_000  # pairs of terms in a product of polynomials; the book has at most 100
+
+
 def random_number(name: str, seed: int) -> Any:
     """Return a number for a free symbol, of its name: between 0.2 and 0.8, a quarter of it if it has an index.
 
@@ -180,7 +183,7 @@ class Value:
         num = self.num
         for factor, power in den.items():
             if more := power - self.den.get(factor, 0):
-                num = num * factor**more
+                num = _times(num, factor**more)
         return num
 
     def __add__(self, other: Value) -> Value:
@@ -195,7 +198,7 @@ class Value:
 
     def __mul__(self, other: Value) -> Value:
         den = {f: self.den.get(f, 0) + other.den.get(f, 0) for f in {**self.den, **other.den}}
-        return Value(self.field, self.field.reduce(self.num * other.num), den)
+        return Value(self.field, self.field.reduce(_times(self.num, other.num)), den)
 
     def __truediv__(self, other: Value) -> Value:
         if not other.num:
@@ -316,7 +319,10 @@ class Value:
             if not any(at == i for at, _ in field.roots):
                 field.roots.insert(0, (i, field.ring.one - cosine.num**2))
             return Value(field, gen, {})
-        return Value(field, field.adjoin(kind, self, (self.num, tuple(self.den.items()))), {})
+        gen = field.adjoin(kind, self, (self.num, tuple(self.den.items())))
+        if kind == "cos":
+            field.atoms.append(field.ring.one - gen**2)
+        return Value(field, gen, {})
 
     def diff(self, rates: dict[PolyElement, Value]) -> Value:
         """Return the derivative by the chain rule, from those of the generators that are not constant."""
@@ -356,6 +362,13 @@ class Value:
         return value
 
 
+def _times(a: PolyElement, b: PolyElement) -> PolyElement:
+    """Return the product of two polynomials, if it is not too large."""
+    if len(a) * len(b) > LARGEST:
+        raise Unprovable("an expression with too many terms")
+    return a * b
+
+
 def _rational_root(field: Field, content: Any) -> Value:
     result = field.constant(QQ(1))
     for number, sign in ((int(content.numerator), 1), (int(content.denominator), -1)):
@@ -391,6 +404,9 @@ def _ln_of(field: Field, factor: PolyElement) -> Value:
         extension = field.extensions.get(field.ring.gens.index(factor))
         if extension is not None and extension.kind == "root":
             return Value(field, extension.of, {}).ln() * field.constant(QQ(1, 2))
+        if extension is not None and extension.kind == "sin":
+            square = field.ring.one - extension.of.of("cos").num ** 2
+            return Value(field, square, {}).ln() * field.constant(QQ(1, 2))
         if extension is not None and extension.kind == "exp":
             return extension.of
     return Value(field, field.adjoin("ln", factor, factor), {})

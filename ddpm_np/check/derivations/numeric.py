@@ -91,8 +91,7 @@ class Numeric:
             return self(args[1], bound)
 
         try:
-            with mp.workdps(80):
-                return mp.diff(value, at)
+            return mp.diff(value, at)
         finally:
             self.numbers[name] = at
 

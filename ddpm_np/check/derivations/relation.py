@@ -230,7 +230,7 @@ def book() -> dict[str, Derivation]:
     dict
         The derivations.
     """
-    import_module("ddpm_np.check.derivations.book")  # fills the table; its modules import this one
+    import_module("ddpm_np.check.derivations.pages")  # fills the table; its modules import this one
     return DERIVATIONS
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from book import api, boxes, breakit, derivations, equations, notation, sources
-
 
 def setup(app: Any) -> dict[str, Any]:
     """Register the extension's parts with Sphinx."""
+    from book import api, boxes, breakit, derivations, equations, notation, sources  # here, since they need Sphinx
+
     for part in (boxes, sources, api, equations, derivations, breakit, notation):
         part.setup(app)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from jinja2 import FileSystemLoader
+from jinja2.sandbox import SandboxedEnvironment
+from numpydoc import docscrape_sphinx
 from sphinx import addnodes
 
 from book.code import ROOT, source_link
@@ -39,8 +42,9 @@ def written(name: str, modules: dict[str, Path]) -> str:
         if children:
             lines += [".. toctree::", "   :hidden:", "", *(f"   {child}" for child in children), ""]
         for child in children:
-            summary = (ast.get_docstring(ast.parse(modules[child].read_text("utf-8"))) or "").partition("\n\n")[0]
-            lines += [f":doc:`{child.rpartition('.')[2]} <{child}>`", f"   {escaped_line(' '.join(summary.split()))}", ""]
+            documented = ast.get_docstring(ast.parse(modules[child].read_text("utf-8"))) or ""
+            summary = escaped_line(" ".join(documented.partition("\n\n")[0].split()))
+            lines += [f":doc:`{child.rpartition('.')[2]} <{child}>`", f"   {summary}", ""]
     return "\n".join(lines)
 
 
@@ -69,14 +73,29 @@ def escaped_line(text: str) -> str:
 
 
 def escape(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """Escape a docstring in place, but for its examples and the names of its parameters."""
+    """Escape a docstring in place, but for its code and the names of its parameters."""
     example = literal = False
+    if what == "module":  # it has no sections, so what is indented is code
+        for at in range(len(lines) - 1, 0, -1):
+            if indent(lines[at]) >= 4 and not lines[at - 1].strip() and not lines[at - 2].endswith(":"):
+                earlier = next((text for text in reversed(lines[:at]) if text.strip()), "")
+                if indent(earlier) < 4:
+                    lines[at:at] = ["::", ""]
+    for at in range(len(lines) - 2):
+        announces = lines[at].endswith(":") and not lines[at].endswith("::") and not lines[at + 1].strip()
+        if announces and indent(lines[at + 2]) >= indent(lines[at]) + 4:
+            lines[at] += ":"  # the code that follows, written as it is in an editor
     for at, text in enumerate(lines):
         example = text.lstrip().startswith(">>>") or (example and bool(text.strip()))
         literal = literal and (not text.strip() or text.startswith("    "))
         if not (example or literal or PARAMETER.match(text)):
             lines[at] = escaped_line(text)
         literal = literal or text.rstrip().endswith("::")
+
+
+def indent(text: str) -> int:
+    """Return the number of spaces that a line begins with."""
+    return len(text) - len(text.lstrip())
 
 
 def add_source_links(app: Any, document: nodes.document) -> None:
@@ -91,7 +110,7 @@ def add_source_links(app: Any, document: nodes.document) -> None:
             link = source_link(path, "[source]", at)
             link["refdoc"] = app.env.docname
             link["classes"].append("viewcode-link")
-            signature += link
+            signature.append(link)
 
 
 _TREES: dict[str, dict[str, int]] = {}
@@ -125,7 +144,9 @@ def _line(module: str, name: str) -> int:
 
 
 def setup(app: Any) -> None:
-    """Register the events."""
+    """Register the events; let numpydoc compile its template once and not for every docstring."""
+    templates = SandboxedEnvironment(loader=FileSystemLoader(Path(docscrape_sphinx.__file__).parent / "templates"))
+    docscrape_sphinx.SandboxedEnvironment = lambda loader: templates
     app.connect("builder-inited", write_pages)
     app.connect("autodoc-process-docstring", escape, priority=100)  # before numpydoc
     app.connect("doctree-read", add_source_links)

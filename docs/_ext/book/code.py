@@ -14,7 +14,7 @@ from typing import Any
 from docutils import nodes
 from sphinx import addnodes
 
-ROOT = Path(__file__).resolve().parents[3]
+from book.places import ROOT
 
 
 @cache
@@ -75,14 +75,14 @@ def function_link(name: str) -> nodes.Node:
 
 def source_link(path: str, text: str, at: int = 0) -> nodes.Node:
     """Return a link to a line of a file of the project."""
-    return addnodes.pending_xref("", nodes.literal("", text), refdomain="book", reftype="source", reftarget=path,
+    return addnodes.pending_xref("", nodes.literal("", text), refdomain="", reftype="book-source", reftarget=path,
                                  refexplicit=True, refwarn=True, at=at)
 
 
 def label_link(label: str, *text: nodes.Node) -> nodes.Node:
     """Return a link to a label of any page."""
-    return addnodes.pending_xref("", nodes.inline("", "", *text), refdomain="std", reftype="ref", reftarget=label.lower(),
-                                 refexplicit=True, refwarn=True)
+    return addnodes.pending_xref("", nodes.inline("", "", *text), refdomain="std", reftype="ref",
+                                 reftarget=label.lower(), refexplicit=True, refwarn=True)
 
 
 def equation_link(id: str) -> nodes.Node:

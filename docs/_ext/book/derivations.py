@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, ClassVar
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from book.boxes import box, folded, line
 from book.code import code_block, equation_link, found, full_name, function_link, listed, relation_link
 from book.equations import anchored, display
 from book.places import named_lines, without_page
 from book.verdicts import DERIVATIONS, EQUATIONS, proof, relations
-from docutils import nodes
-from docutils.parsers.rst import directives
-from sphinx.util.docutils import SphinxDirective, SphinxRole
-
 from ddpm_np.check.derivations import Relation
+from ddpm_np.check.derivations.text import text
+
+WIDE = 40  # characters of two sides in one line, on a phone
 
 
-def aligned(latex: str) -> str:
-    r"""Return a chain of equalities with each form in a line of its own."""
-    sides, signs = sides_of(latex)
+def aligned(relation: Relation) -> str:
+    r"""Return a chain of equalities with each form in a line of its own, the first two together if they are short."""
+    sides, signs = sides_of(relation.latex)
     if len(sides) < 2:
-        return latex
-    rows = [f"{sides[0]} &{signs[0]} {sides[1]}"]
-    rows += [f"&{sign} {side}" for sign, side in zip(signs[1:], sides[2:], strict=True)]
-    return r"\begin{aligned}" + r" \\ ".join(rows) + r"\end{aligned}"
+        return relation.latex
+    long = len(text(relation.sides[0])) + len(text(relation.sides[1])) > WIDE
+    rows = [rf"&{sides[0]} \\[6pt] &\qquad {signs[0]} {sides[1]}" if long else f"{sides[0]} &{signs[0]} {sides[1]}"]
+    lead = r"&\qquad " if long else "&"
+    rows += [f"{lead}{sign} {side}" for sign, side in zip(signs[1:], sides[2:], strict=True)]
+    return r"\begin{aligned}" + r" \\[6pt] ".join(rows) + r"\end{aligned}"
 
 
 def sides_of(latex: str) -> tuple[list[str], list[str]]:
@@ -47,7 +53,8 @@ def sides_of(latex: str) -> tuple[list[str], list[str]]:
 
 def where(given: dict[str, str]) -> list[nodes.Node]:
     """Return the definitions that hold in a line."""
-    formulas = [f"{symbol} = {value}" for symbol, value in given.items()]
+    written = {re.sub(r"_(\w+)$", r"{\1}", symbol): value for symbol, value in given.items()}  # \qf_1 is \qf{1}
+    formulas = [f"{symbol} = {value}" for symbol, value in written.items()]
     return [nodes.Text("Where "), *listed([nodes.math(latex, latex) for latex in formulas]), nodes.Text(". ")]
 
 
@@ -56,14 +63,15 @@ def shown_relation(directive: SphinxDirective, relation: Relation, seen: set[str
     found_proof = proof(relation.id)
     rests = [equation_link(id) if id in EQUATIONS else relation_link(id) for id in relation.on]
     reason = line("relation-why", relation.why, " ", *(where(relation.given) if relation.given else []))
-    foot = [nodes.inline("", "proved", classes=["verdict"]), nodes.Text(f" by {found_proof.method}")]
+    foot = [nodes.inline("", "proved" if found_proof.proved else "not proved", classes=["verdict"]),
+            nodes.Text(f" by {found_proof.method}")]
     if rests:
         foot += [nodes.Text(" · from "), *listed(rests)]
     if relation.equation:
         foot += [nodes.Text(" · belongs to "), equation_link(relation.equation)]
     id = f"relation-{relation.id}"
     link = nodes.reference("", "¶", refid=nodes.make_id(id), classes=["anchor"], internal=True)
-    content = [display(aligned(relation.latex)), reason, line("relation-foot", *foot, nodes.Text(" "), link)]
+    content = [display(aligned(relation)), reason, line("relation-foot", *foot, nodes.Text(" "), link)]
     parts = [box("relation-text", *content)]
     if relation.code:
         names = [name for name in relation.functions if not isinstance(found(name), type)]
@@ -111,7 +119,7 @@ class ShowDerivation(SphinxDirective):
     """A derivation, by its id; ``:lines:`` has the names of some of its lines, or ``rest``."""
 
     required_arguments = 1
-    option_spec = {"lines": directives.unchanged_required}
+    option_spec: ClassVar[dict[str, Any]] = {"lines": directives.unchanged_required}
 
     def run(self) -> list[nodes.Node]:
         return shown_derivation(self, self.arguments[0], self.options.get("lines", ""))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from book.boxes import box, folded, line, table
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+from book.boxes import box, folded, line, table, words
 from book.code import (
     code_block,
     equation_link,
@@ -18,9 +21,6 @@ from book.code import (
 )
 from book.places import without_page
 from book.verdicts import EQUATIONS, entry_of, proofs_of, verdict
-from docutils import nodes
-from sphinx.util.docutils import SphinxDirective, SphinxRole
-
 from ddpm_np.check.registry import Equation, Property, chosen
 
 
@@ -32,7 +32,7 @@ def display(latex: str) -> nodes.math_block:
 def gathered(latex: str) -> str:
     r"""Return LaTeX with its parts, which ``,\quad`` separates, one below the other."""
     parts = latex.split(r",\quad ") if r",\quad " in latex else latex.split(r",\quad")
-    return latex if len(parts) == 1 else r"\begin{gathered}" + r",\\[4pt] ".join(parts) + r"\end{gathered}"
+    return latex if len(parts) == 1 else r"\begin{aligned}&" + r",\\[4pt] &".join(parts) + r"\end{aligned}"
 
 
 def anchored(directive: SphinxDirective, label: str, node: nodes.Element) -> nodes.Element:
@@ -64,7 +64,8 @@ def shown_equation(directive: SphinxDirective, entry: Equation) -> nodes.Element
             line("equation-checks", "Checked by ", *listed([property_link(prop) for prop in entry.properties]), ":",
                  checked)]
     if proofs:
-        rows.append(line("equation-proof", "Proved line by line: ", *listed(proofs), "."))
+        lines = f"Proved in {len(proofs)} line{'s' * (len(proofs) > 1)}"
+        rows.append(folded(lines, line("equation-proof", *listed(proofs), "."), kind="proofs"))
     codes = [node for name in entry.functions if not isinstance(found(name), type) for node in code_block(name)]
     content = [title, display(gathered(entry.latex)), *rows]
     if codes:
@@ -95,6 +96,15 @@ class RestOfEquations(SphinxDirective):
         return [shown_equation(self, EQUATIONS[id]) for id in rest]
 
 
+def proof_links(id: str) -> list[nodes.Node]:
+    """Return a link for each derivation that has lines of an equation: to the first of them, with their number."""
+    lines: dict[str, list[str]] = {}
+    for proof in proofs_of(id):
+        lines.setdefault(proof.id.partition(".")[0], []).append(proof.id)
+    return [label_link(f"relation-{ids[0]}", nodes.Text(f"{owner}, {len(ids)} line{'s' * (len(ids) > 1)}"))
+            for owner, ids in lines.items()]
+
+
 class EquationMap(SphinxDirective):
     """Every equation with its place in the paper, in the book and in the code, its checks, proofs and verdict."""
 
@@ -103,11 +113,11 @@ class EquationMap(SphinxDirective):
         for entry in chosen(None):
             result = verdict(entry.id)
             rows.append([
-                [label_link(f"equation-{entry.id}", nodes.Text(f"({entry.id}) {entry.title}"))],
+                [label_link(f"equation-{entry.id}", words(f"({entry.id}) {entry.title}"))],
                 [nodes.Text(entry.source)],
                 listed([function_link(name) for name in entry.functions]),
                 listed([property_link(prop) for prop in entry.properties]),
-                listed([relation_link(proof.id) for proof in proofs_of(entry.id)]) or [nodes.Text("–")],
+                listed(proof_links(entry.id)) or [nodes.Text("–")],
                 [nodes.inline("", result.verdict, classes=["verdict"]), nodes.Text(f" {result.error:.0e}")]])
         return [table(["Equation", "Paper", "Code", "Checks", "Proof", "Verdict"], rows, "map")]
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
+import sphinxcontrib.katex as katex
 from docutils import nodes
+from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
-from book.boxes import table
+from book.boxes import table, words
 from ddpm_np.check.derivations import macros
 from ddpm_np.check.derivations.symbols import SYMBOLS
 
 MACROS = macros()
+RENDER = katex.render_latex
+logger = logging.getLogger(__name__)
 
 # Shapes, and the names that other papers give to the same thing: by macro.
 SHAPES = {
@@ -44,16 +49,27 @@ class Notation(SphinxDirective):
         for symbol in SYMBOLS.values():
             if symbol.arguments:
                 continue
-            latex = symbol.latex + (f" = {symbol.value}" if symbol.value else "")
+            follows = symbol.value and symbol.value not in (r"\ral^2", r"\rabp^2")  # the two free symbols are roots
+            latex = symbol.latex + (f" = {symbol.value}" if follows else "")
             rows.append([
                 [nodes.math(latex, latex)],
                 [nodes.literal("", symbol.name)] if symbol.name else [],
-                [nodes.Text(SHAPES.get(symbol.macro, ""))],
-                [nodes.Text(ELSEWHERE.get(symbol.macro, ""))],
+                [nodes.Text(SHAPES[symbol.macro])] if symbol.macro in SHAPES else [],
+                [words(ELSEWHERE[symbol.macro])] if symbol.macro in ELSEWHERE else [],
                 [nodes.literal("", symbol.macro)]])
         return [table(["Symbol", "In Python", "Shape", "Elsewhere", "Macro"], rows, "notation")] if rows else []
 
 
+def rendered(latex: str, options: dict[str, Any] | None = None) -> str:
+    """Return a formula as HTML; a warning, which stops the build in the end, names one that KaTeX refuses."""
+    try:
+        return RENDER(latex, options)
+    except katex.KaTeXError as error:
+        logger.warning("KaTeX refuses %r: %s", latex, error)
+        return f"<code>{escape(latex)}</code>"
+
+
 def setup(app: Any) -> None:
-    """Register the directive."""
+    """Register the directive; let KaTeX name what it refuses."""
+    katex.render_latex = rendered
     app.add_directive("notation", Notation)

@@ -1,13 +1,16 @@
-"""Which page shows which equation and derivation, read from the pages' own text, so that every page can link to all."""
+"""Which page shows which equation and derivation, read from the pages' own text, so that every page can link to all.
+
+Standard library only: the tests read it too.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 
-from book.code import ROOT
-
+ROOT = Path(__file__).resolve().parents[3]
 BOOK = ROOT / "docs"
 DIRECTIVE = re.compile(r"^[`:]{3,}\{(equation|derivation)\}[ \t]+(\S+)[ \t]*\n(?::lines:([^\n]*)\n)?", re.MULTILINE)
 FENCED = re.compile(r"^(`{4,})[^\n]*\n.*?^\1\n", re.MULTILINE | re.DOTALL)  # text about directives, not directives

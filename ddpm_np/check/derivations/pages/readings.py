@@ -46,8 +46,9 @@ line("hierarchy.single", r"\ln\frac{\qmi{1}}{\pT\pr{1}} = \ln\frac{\qmi{1}}{\pT}
 line("hierarchy.fixed", r"\pd{\muth}{D} = -\frac{\mut-\muth}{\sig^2}",
      "Only the decoder has parameters: a level's gradient pulls μ_θ to the encoder's μ̃_t.", on="kl.step",
      given={"D": r"\frac{(\mut-\muth)^2}{2\sig^2}+\frac{1}{2}\left(\ln\frac{\sig^2}{\bt}+\frac{\bt}{\sig^2}-1\right)"}, eq="8")
-line("hierarchy.reparametrise", r"\pd{\xo}{\sqrt{\ab}\xo+\sqrt{1-\ab}\eps} = \sqrt{\ab}",
-     "(4) is the reparametrisation of the encoder: a sample as a function of data and noise.", on="4", eq="4")
+line("hierarchy.reparametrise", r"\pd{\xo}{\xt} = \sqrt{\ab}",
+     "(4) is the reparametrisation of the encoder: a sample as a function of data and noise.", on="4",
+     given={r"\xt": r"\sqrt{\ab}\xo+\sqrt{1-\ab}\eps"}, eq="4")
 
 derivation("sixteen", "(5) and (16) on Gaussian data", page="bound")
 
@@ -81,7 +82,8 @@ CLOSED = {r"\xt": r"\sqrt{\ab}\xo+\sqrt{1-\ab}\eps"}
 
 line("flow.path", rf"\frac{{\xt}}{{{SCALE}}} = (1-\tau)\xo+\tau\eps", "x_t over √ᾱ + √(1 − ᾱ) lies on the straight line from x₀ to ε, at τ.", on="4",
      given={**TIME, **CLOSED})
-line("flow.velocity", r"\pd{\tau}{(1-\tau)\xo+\tau\eps} = \eps-\xo", "Its velocity is constant: the target of flow matching.", on="flow.path")
+line("flow.velocity", r"\pd{\tau}{y} = \eps-\xo", "Its velocity is constant: the target of flow matching.", on="flow.path",
+     given={"y": r"(1-\tau)\xo+\tau\eps"})
 line("flow.snr", r"\frac{(1-\tau)^2}{\tau^2} = \snr", "The same point has the same signal-to-noise ratio: only time and scale differ.", on="flow.path", given=TIME)
 line("flow.time-back", r"\frac{(1-\tau)^2}{(1-\tau)^2+\tau^2} = \ab", "ᾱ of a flow time.", on="flow.snr", given=TIME, code="k.alpha_bar")
 line("flow.scale-back", rf"\sqrt{{(1-\tau)^2+\tau^2}} = \frac{{1}}{{{SCALE}}}", "… and the scale between the coordinates.", on="flow.snr", given=TIME)

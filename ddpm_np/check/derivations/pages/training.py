@@ -5,6 +5,7 @@ from ddpm_np.check.derivations.relation import derivation, line
 derivation("adam", "Adam, bias correction and EMA", page="adam")
 
 SIZES = {"k": (1, 2, 3, 4)}
+NOISY = {f"g_{i}": rf"\mu+\nu z_{{{i}}}" for i in (1, 2, 3)}
 FIRST = {"m": r"\frac{(1-a)g}{1-a}", "u": r"\frac{(1-b)g^2}{1-b}"}
 
 line("adam.unrolled", r"a\left((1-a)\sum_{i=1}^{k}a^{k-i}g_{i}\right)+(1-a)g_{k+1} = (1-a)\sum_{i=1}^{k+1}a^{k+1-i}g_{i}",
@@ -12,18 +13,18 @@ line("adam.unrolled", r"a\left((1-a)\sum_{i=1}^{k}a^{k-i}g_{i}\right)+(1-a)g_{k+
 line("adam.weights", r"(1-a)\sum_{i=1}^{k}a^{k-i} = 1-a^{k}", "The weights add up to 1 − aᵏ: a geometric sum …", on="adam.unrolled", sizes=SIZES)
 line("adam.constant", r"\frac{(1-a)\sum_{i=1}^{k}a^{k-i}g}{1-a^{k}} = g", "… so dividing by it makes the average of a constant gradient that gradient: "
      "the bias correction.", on="adam.weights", sizes=SIZES)
-line("adam.mean", r"\E_{z_i}\left[\frac{(1-a)\sum_{i=1}^{3}a^{3-i}(\mu+\nu z_i)}{1-a^3}\right] = \mu",
-     "Of random gradients of one mean μ the corrected average is unbiased.", on="adam.weights")
-line("adam.variance", r"\Var_{z_i}\left[(1-a)\sum_{i=1}^{3}a^{3-i}\nu z_i\right] = (1-a)^2\nu^2\sum_{i=1}^{3}(a^{3-i})^2",
-     "Its variance is that of a sum of squares of the weights: averaging pays.", on="adam.mean")
+line("adam.mean", r"\E_{z_i}\left[\frac{(1-a)\sum_{i=1}^{3}a^{3-i}g_i}{1-a^3}\right] = \mu",
+     "Of random gradients of one mean μ the corrected average is unbiased.", on="adam.weights", given=NOISY)
+line("adam.variance", r"\Var_{z_i}\left[(1-a)\sum_{i=1}^{3}a^{3-i}g_i\right] = (1-a)^2\nu^2\sum_{i=1}^{3}(a^{3-i})^2",
+     "Its variance is that of a sum of squares of the weights: averaging pays.", on="adam.mean", given=NOISY)
 line("adam.variance-limit", r"\frac{(1-a)^2}{1-a^2} = \frac{1-a}{1+a}", "In the long run the average has (1 − a)/(1 + a) of a gradient's variance.", on="adam.variance")
 line("adam.first", r"\frac{m}{\sqrt{u}} = 1", "The first step has m̂/√v̂ = ±1: its length is the learning rate, whatever the gradient's.", on="adam.constant",
      given=FIRST)
 line("adam.scale", r"\frac{cm}{\sqrt{c^2u}} = \frac{m}{\sqrt{u}}", "Scaling all gradients changes nothing (but for ε).", on="adam.first")
 line("adam.step", r"y-\eta\frac{g}{\sqrt{g^2}+\zeta} = y-\frac{\eta g}{g+\zeta}", "The first update with Adam's ε = ζ, for g > 0.", on="adam.first",
      code="adam_step(y, g, 0*g, 0*g, 1, eta.item(), eps=zeta.item())[0]")
-line("adam.second-moment", r"\E_{\z}\left[(\mu+\nu\z)^2\right] = \mu^2+\nu^2", "v estimates the mean square, not the variance: noise shortens the steps.",
-     on="adam.mean")
+line("adam.second-moment", r"\E_{\z}\left[g^2\right] = \mu^2+\nu^2", "v estimates the mean square, not the variance: noise shortens the steps.",
+     on="adam.mean", given={"g": r"\mu+\nu\z"})
 line("adam.ema-unrolled", r"dy+(1-d)w = y+(1-d)(w-y)", "An EMA of weights moves by a share 1 − d of the distance: the form that is computed.")
 line("adam.ema-weights", r"d^{k}+(1-d)\sum_{i=1}^{k}d^{k-i} = 1", "The initial weights keep the share dᵏ, so no correction is needed: all shares add up to 1.",
      on="adam.ema-unrolled adam.weights", sizes=SIZES)
@@ -37,6 +38,7 @@ line("adam.decoupled", r"(1-\eta\lambda)y-\eta g = y-\eta(g+\lambda y)", "For pl
 derivation("vjp", "The ops and their vjps", page="autograd")
 
 SOFTMAX = {"p_1": r"\frac{e^{x_{1}}}{\sum_je^{x_j}}", "p_2": r"\frac{e^{x_{2}}}{\sum_je^{x_j}}", "p_3": r"\frac{e^{x_{3}}}{\sum_je^{x_j}}"}
+CONV = {f"y_{i}": rf"w_{{1}}x_{{{i}}}+w_{{2}}x_{{{i + 1}}}+w_{{3}}x_{{{i + 2}}}" for i in (1, 2)}
 NORM = {"m": r"\frac{1}{3}\sum_ix_i", "v": r"\frac{1}{3}\sum_i(x_i-m)^2",
         **{f"y_{i}": rf"\frac{{x_{{{i}}}-m}}{{\sqrt{{v+\zeta}}}}" for i in (1, 2, 3)}}
 SIGMOID = {"u": r"\frac{1}{1+e^{-x}}"}
@@ -59,15 +61,17 @@ line("vjp.log-ndtr", r"\pd{x}{g\ln\Phi(x)} = \frac{g}{\Phi(x)}\cdot\frac{1}{\sqr
      code="vjp(ops.log_ndtr, 0, g, x)")
 line("vjp.chain", r"\pd{x}{g\ln\left(1+e^{ax}\right)} = g\cdot\frac{1}{1+e^{ax}}\cdot e^{ax}\cdot a", "The tape multiplies derivatives from the end to the beginning.",
      on="vjp.exp vjp.log")
-line("vjp.fan-out", r"\pd{x}{ax+bx^2} = a+2bx", "A value that is used twice gets the sum of its gradients.", on="vjp.chain")
+line("vjp.fan-out", r"\pd{x}{f+bx^2} = \pd{x}{f}+2bx", "A value that is used twice gets the sum of its gradients.", on="vjp.chain", given={"f": r"\ln(ax+1)"})
 line("vjp.sum", r"\pd{x_{k}}{g\sum_ix_i} = g", "A sum spreads its gradient.", code="vjp(ops.sum_, 0, g[0, 0], x)")
 line("vjp.mean", r"\pd{x_{k}}{\frac{g}{3}\sum_ix_i} = \frac{g}{3}", "A mean divides it.", on="vjp.sum", code="vjp(ops.mean, 0, g[0, 0], x)")
-line("vjp.broadcast", r"\pd{a}{\sum_ig_i(a+x_i)} = \sum_ig_i", "What was broadcast gets the sum over the copies: broadcasting and summing are adjoint.", on="vjp.sum")
+line("vjp.broadcast", r"\pd{a}{\sum_ig_iy_i} = \sum_ig_i", "What was broadcast gets the sum over the copies: broadcasting and summing are adjoint.", on="vjp.sum",
+     given={f"y_{i}": rf"a+x_{{{i}}}" for i in (1, 2, 3)})
 line("vjp.matmul-left", r"\pd{a_{k,l}}{\sum_i\sum_jg_{i,j}\sum_{m=1}^{3}a_{i,m}b_{m,j}} = \sum_jg_{k,j}b_{l,j}",
      "Y = AB: the gradient of A is GBᵀ.", code="vjp(ops.matmul, 0, g, a, b)[k-1, l-1]")
 line("vjp.matmul-right", r"\pd{b_{k,l}}{\sum_i\sum_jg_{i,j}\sum_{m=1}^{3}a_{i,m}b_{m,j}} = \sum_ia_{i,k}g_{i,l}",
      "… and that of B is AᵀG.", code="vjp(ops.matmul, 1, g, a, b)[k-1, l-1]")
-line("vjp.linear-bias", r"\pd{b_{k}}{\sum_i\sum_jg_{i,j}(a_{i,j}+b_{j})} = \sum_ig_{i,k}", "A bias gets the sum over the rows.", on="vjp.broadcast")
+line("vjp.linear-bias", r"\pd{b_{k}}{\sum_i\sum_jg_{i,j}y_{i,j}} = \sum_ig_{i,k}", "A bias gets the sum over the rows.", on="vjp.broadcast",
+     given={f"y_{i}_{j}": rf"a_{{{i},{j}}}+b_{{{j}}}" for i in (1, 2, 3) for j in (1, 2, 3)})
 line("vjp.softmax-slope", r"\pd{x_{k}}{p_i} = p_i(\kron{i}{k}-p_k)", "The softmax's derivatives: p_i = e^{x_i}/Σ e^{x_j}.", given=SOFTMAX)
 line("vjp.softmax", r"\pd{x_{k}}{\sum_ig_ip_i} = p_k\left(g_k-\sum_ig_ip_i\right)", "Summed over i with the gradients: its vjp.", on="vjp.softmax-slope",
      given=SOFTMAX, code="vjp(ops.softmax, 0, g, x)[k-1]")
@@ -87,13 +91,15 @@ line("vjp.norm", r"\pd{x_{k}}{\sum_ig_iy_i} = \frac{1}{\sqrt{v+\zeta}}\left(g_k-
      "GroupNorm's vjp takes out the two directions that change mean and variance.", on="vjp.norm-mean vjp.norm-square", given=NORM,
      code="vjp(ops.group_norm, 0, g.reshape(1, 1, 1, 3), x.reshape(1, 1, 1, 3), np.ones(3), np.zeros(3), groups=1, "
      "eps=zeta.item()).ravel()[k-1]")
-line("vjp.norm-scale", r"\pd{a}{\sum_ig_i(ay_i+b)} = \sum_ig_iy_i", "Its scale gets the gradient times the normalised values.", on="vjp.norm")
+line("vjp.norm-scale", r"\pd{a}{\sum_ig_if_i} = \sum_ig_iy_i", "Its scale gets the gradient times the normalised values.", on="vjp.norm",
+     given={f"f_{i}": rf"ay_{{{i}}}+b" for i in (1, 2, 3)})
 line("vjp.norm-variance", r"\frac{1}{3}\sum_i(x_i-m)^2 = \frac{1}{3}\sum_ix_i^2-m^2", "The variance in one pass: equal, but it cancels in floating point, so the code centres first.",
      given={"m": NORM["m"]})
-line("vjp.conv", r"\pd{w_{2}}{g_{1}(w_{1}x_{1}+w_{2}x_{2}+w_{3}x_{3})+g_{2}(w_{1}x_{2}+w_{2}x_{3}+w_{3}x_{4})} = g_1x_2+g_2x_3",
-     "A convolution in one dimension: the kernel's gradient correlates input and gradient …", on="vjp.fan-out")
-line("vjp.conv-input", r"\pd{x_{2}}{g_{1}(w_{1}x_{1}+w_{2}x_{2}+w_{3}x_{3})+g_{2}(w_{1}x_{2}+w_{2}x_{3}+w_{3}x_{4})} = g_1w_2+g_2w_1",
-     "… and the input's convolves the gradient with the kernel turned round: the adjoint.", on="vjp.conv")
+line("vjp.conv", r"\pd{w_{2}}{\sum_{i=1}^{2}g_iy_i} = g_1x_2+g_2x_3",
+     "A convolution in one dimension: the kernel's gradient correlates input and gradient …", on="vjp.fan-out",
+     given=CONV)
+line("vjp.conv-input", r"\pd{x_{2}}{\sum_{i=1}^{2}g_iy_i} = g_1w_2+g_2w_1",
+     "… and the input's convolves the gradient with the kernel turned round: the adjoint.", on="vjp.conv", given=CONV)
 line("vjp.adjoint", r"\sum_i\left(\sum_ja_{i,j}x_j\right)g_i = \sum_jx_j\left(\sum_ia_{i,j}g_i\right)", "What adjoint means: ⟨Ax, g⟩ = ⟨x, Aᵀg⟩, for every linear op.",
      on="vjp.matmul-right")
 line("vjp.upsample", r"\pd{x}{g_{1}x+g_{2}x+g_{3}x} = g_1+g_2+g_3", "Nearest upsampling copies a pixel; its gradient is the sum over the copies.", on="vjp.fan-out")

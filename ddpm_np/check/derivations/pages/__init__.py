@@ -1,6 +1,6 @@
 """The derivations in the book's order; importing this package fills `relation.DERIVATIONS`."""
 
-from ddpm_np.check.derivations.book import (  # noqa: I001 - the order of the book
+from ddpm_np.check.derivations.pages import (  # noqa: I001 - the order of the book
     forward,
     posterior,
     bound,

@@ -1,6 +1,6 @@
 r"""KL divergences of Gaussians and (8): the terms of the bound in closed form."""
 
-from ddpm_np.check.derivations.book.posterior import log_normal
+from ddpm_np.check.derivations.pages.posterior import log_normal
 from ddpm_np.check.derivations.relation import derivation, line
 
 derivation("kl", "The KL divergence of Gaussians, and (8)", page="gaussian-kl")

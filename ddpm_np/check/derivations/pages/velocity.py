@@ -12,7 +12,7 @@ line("velocity.definition", r"\v = \sqrt{\ab}\eps-\sqrt{1-\ab}\xo", "v points fr
      code="d.velocity(s, x_0, t, eps)", eq="velocity")
 line("velocity.target", r"\v = \frac{\sqrt{\ab}\xt-\xo}{\sqrt{1-\ab}}", "In terms of x_t and x₀.", on="velocity.definition", given=PAIR,
      code="d.target(s, x_0, x_t, t, eps, 'v')", eq="prediction")
-line("velocity.x0-expand", r"\sqrt{\ab}\xt-\sqrt{1-\ab}\v = \left(\ab+1-\ab\right)\xo", "ε cancels, and the squares add up to 1 …",
+line("velocity.x0-expand", r"\sqrt{\ab}\xt-\sqrt{1-\ab}\v = \left(\left(\sqrt{\ab}\right)^2+\left(\sqrt{1-\ab}\right)^2\right)\xo", "ε cancels, and the squares add up to 1 …",
      on="velocity.definition", given=PAIR, eq="velocity")
 line("velocity.x0", r"\sqrt{\ab}\xt-\sqrt{1-\ab}\v = \xo", "… x₀ back.", on="velocity.x0-expand", given=PAIR,
      code="d.x0_from_velocity(s, x_t, t, d.velocity(s, x_0, t, eps))", eq="velocity")
@@ -20,8 +20,8 @@ line("velocity.eps", r"\sqrt{\ab}\v+\sqrt{1-\ab}\xt = \eps", "ε back.", on="vel
      code="d.eps_from_velocity(s, x_t, t, d.velocity(s, x_0, t, eps))", eq="velocity")
 line("velocity.norm", r"\nsq{\xt}+\nsq{\v} = \nsq{\xo}+\nsq{\eps}", "A rotation keeps lengths …", on="velocity.definition", given=PAIR, eq="velocity")
 line("velocity.determinant", r"\sqrt{\ab}\sqrt{\ab}-\sqrt{1-\ab}\left(-\sqrt{1-\ab}\right) = 1", "… and its determinant is 1 …", on="velocity.definition", eq="velocity")
-line("velocity.orthogonal", r"\E_{\eps,z}[\xt\v] = 0", "… so for data of variance 1 (x₀ a z here) x_t and v are uncorrelated, as x₀ and ε are: v is equally "
-     "well scaled at every t.", on="velocity.norm", given={r"\xo": "z", **PAIR}, eq="velocity")
+line("velocity.orthogonal", r"\Var_{\eps,z}[\xt+\v] = 2", "… so for data of variance 1 (x₀ a z here) x_t and v are uncorrelated, as x₀ and ε are: v is equally "
+     "well scaled at every t (the variance of their sum is 1 + 1).", on="velocity.norm", given={r"\xo": "z", **PAIR}, eq="velocity")
 line("velocity.unit", r"\Var_{\eps,z}[\v] = 1", "v has variance 1 at every t.", on="velocity.orthogonal", given={r"\xo": "z", **PAIR}, eq="velocity")
 line("velocity.derivative", r"\pd{\phi}{\xt} = \v", "With √ᾱ = cos φ, v is the velocity dx_t/dφ: hence its name.", on="velocity.definition", given=TURNED, eq="velocity")
 line("velocity.acceleration", r"\pd{\phi}{\v} = -\xt", "… and the path is a circle.", on="velocity.derivative", given=TURNED, eq="velocity")

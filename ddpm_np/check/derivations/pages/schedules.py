@@ -10,7 +10,8 @@ RESCALED = {"b_1": r"(r_{1}-r_{3})\frac{r_{1}}{r_{1}-r_{3}}", "b_2": r"(r_{2}-r_
 
 line("schedules.linear", r"\left(p+\frac{t}{n}(q-p)\right)-\left(p+\frac{t-1}{n}(q-p)\right) = \frac{q-p}{n}",
      "The linear schedule rises in equal steps, n = T − 1 of them from p = β₁ to q = β_T.", eq="linear-schedule")
-line("schedules.linear-end", r"p+\frac{n}{n}(q-p) = q", "… and ends at β_T.", on="schedules.linear", eq="linear-schedule")
+line("schedules.linear-end", r"g = q", "… and ends at β_T.", on="schedules.linear",
+     given={"g": r"p+\frac{t}{n}(q-p)", "t": "n"}, eq="linear-schedule")
 line("schedules.quadratic", r"\left(\sqrt{p}+w(\sqrt{q}-\sqrt{p})\right)^2 = (1-w)^2p+2w(1-w)\sqrt{pq}+w^2q",
      "The quadratic schedule has √β in equal steps.", eq="named-schedules")
 line("schedules.sigmoid", r"p+\frac{q-p}{1+e^{-x}}+p+\frac{q-p}{1+e^{x}} = p+q",

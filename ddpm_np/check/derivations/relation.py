@@ -11,13 +11,14 @@ r"""Derivations as data: each line of each derivation is written once, in LaTeX 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
 from importlib import import_module
 
-from ddpm_np.check.derivations.latex import Node, parse_relation
+from ddpm_np.check.derivations.latex import parse_relation
+from ddpm_np.check.derivations.tree import Node
 from ddpm_np.check.registry import EQUATIONS
 
 _PACKAGES = {"d": "diffusion", "ops": "autograd.ops", "k": "diffusion.Schedule", "s": "diffusion.Schedule"}
@@ -68,7 +69,7 @@ class Relation:
     equation: str = ""
     given: dict[str, str] = field(default_factory=dict)
     rates: dict[str, str] = field(default_factory=dict)
-    sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    sizes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     numeric: bool = False
 
     @property
@@ -89,7 +90,7 @@ class Relation:
         Returns
         -------
         tuple of str
-            ``=``, and perhaps a last ``\\ge``.
+            ``=``, and perhaps a last ``\\geq``.
         """
         return parse_relation(self.latex)[1]
 
@@ -105,7 +106,7 @@ class Relation:
         used = {node.op if node.op != "fn" else node.args[0] for side in self.sides for node in side.walk()}
         if self.numeric:
             return "quadrature"
-        if r"\ge" in self.signs:
+        if r"\geq" in self.signs:
             return "sign"
         if used & {"E", "Var", "Cov"}:
             return "moments"
@@ -137,7 +138,7 @@ class Relation:
         return tuple(dict.fromkeys(found))
 
 
-@dataclass(frozen=True)
+@dataclass
 class Derivation:
     """A derivation: its lines in order.
 
@@ -184,9 +185,9 @@ def derivation(id: str, title: str, page: str) -> None:
     DERIVATIONS[id] = Derivation(id, title, page)
 
 
-def line(id: str, latex: str, why: str, *, on: str = "", code: str = "", eq: str = "", given: dict[str, str] | None = None,
-         rates: dict[str, str] | None = None, sizes: dict[str, tuple[int, ...]] | None = None,
-         numeric: bool = False) -> None:
+def line(id: str, latex: str, why: str, *, on: str = "", code: str = "", eq: str = "",
+         given: dict[str, str] | None = None, rates: dict[str, str] | None = None,
+         sizes: Mapping[str, tuple[int, ...]] | None = None, numeric: bool = False) -> None:
     """Add a line to the derivation that its id begins with; see `Relation`.
 
     Parameters

@@ -36,8 +36,9 @@ def main() -> int:
         print(f"survives{', and is not argued equivalent' if mutant in unknown else ''}: {mutant}")
     total = sum(made.values())
     print(", ".join(f"{kind} {count}" for kind, count in made.most_common()))
-    print(f"{total} slips: {total - len(survivors)} found ({100 - 100 * len(survivors) / max(1, total):.2f} %), of which "
-          f"{refused} have no proof rather than a counterexample; {time.perf_counter() - started:.1f} s")
+    share = 100 - 100 * len(survivors) / max(1, total)
+    print(f"{total} slips: {total - len(survivors)} found ({share:.2f} %), of which {refused} have no proof "
+          f"rather than a counterexample; {time.perf_counter() - started:.1f} s")
     return int(bool(unknown))
 
 

@@ -1,7 +1,7 @@
 """Slip a sign, factor, root or index in every line of the derivations: ``python scripts/mutate_derivations.py``.
 
-Prints the slips that survive, and how many of each kind are found. docs/design/derivations.md argues each survivor to be
-equivalent; exits with 1 if there are others. Arguments are ids of derivations or lines; none: all.
+Prints the slips that survive, and how many of each kind are found. docs/design/derivations.md argues each survivor to
+be equivalent; exits with 1 if there are others. Arguments are ids of derivations or lines; none: all.
 """
 
 from __future__ import annotations
@@ -30,13 +30,15 @@ def main() -> int:
             if not why:
                 survivors.append(mutant)
     argued = ARGUED.read_text(encoding="utf-8")
-    unknown = [mutant for mutant in survivors if f"`{mutant.relation.id}` ({mutant.kind})" not in argued]
+    unknown = [mutant for mutant in survivors
+               if f"`{mutant.relation.id}` ({mutant.kind})" not in argued]
     for mutant in survivors:
         print(f"survives{', and is not argued equivalent' if mutant in unknown else ''}: {mutant}")
     total = sum(made.values())
     print(", ".join(f"{kind} {count}" for kind, count in made.most_common()))
-    print(f"{total} slips: {total - len(survivors)} found ({100 - 100 * len(survivors) / max(1, total):.2f} %), of which "
-          f"{refused} have no proof rather than a counterexample; {time.perf_counter() - started:.1f} s")
+    share = 100 - 100 * len(survivors) / max(1, total)
+    print(f"{total} slips: {total - len(survivors)} found ({share:.2f} %), of which {refused} have no proof "
+          f"rather than a counterexample; {time.perf_counter() - started:.1f} s")
     return int(bool(unknown))
 
 

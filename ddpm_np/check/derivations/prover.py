@@ -60,7 +60,7 @@ def prove(relation: Relation) -> Verdict:
     --------
     >>> line = Relation("step", r"\\al(1-\\abp)+\\be = 1-\\abp", "A wrong index.")
     >>> prove(line).counterexample
-    'α_t·(1 − ᾱ_{t−1}) + β_t = 0.790..., 1 − ᾱ_{t−1} = 0.685... at √α_t = 0.667, √ᾱ_{t−1} = 0.56'
+    'α_t·(1 − ᾱ_{t−1}) + β_t = 0.913329, 1 − ᾱ_{t−1} = 0.5904 at √ᾱ_{t−1} = 0.64, √α_t = 0.46'
     """
     started = time.perf_counter()
     why = refutation(relation, relation.sides) or untied(relation)

@@ -11,9 +11,8 @@ r"""Derivations as data: each line of each derivation is written once, in LaTeX 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
 from importlib import import_module
 
@@ -221,43 +220,3 @@ def line(id: str, latex: str, why: str, *, on: str = "", code: str = "", eq: str
         raise ValueError(f"relation {id!r} is already registered")
     DERIVATIONS[owner].relations.append(Relation(
         id, latex, why, tuple(on.split()), code, eq, given or {}, rates or {}, sizes or {}, numeric))
-
-
-def book() -> dict[str, Derivation]:
-    """Return all derivations by id, in the book's order.
-
-    Returns
-    -------
-    dict
-        The derivations.
-    """
-    import_module("ddpm_np.check.derivations.pages")  # fills the table; its modules import this one
-    return DERIVATIONS
-
-
-def relations(ids: Iterable[str] | None = None) -> list[Relation]:
-    """Return the relations with the given ids, or those of derivations; None: all.
-
-    Parameters
-    ----------
-    ids : iterable of str or None
-        Ids of relations or derivations.
-
-    Returns
-    -------
-    list of Relation
-        In the book's order.
-
-    Raises
-    ------
-    ValueError
-        If an id is unknown.
-    """
-    everything = [relation for entry in book().values() for relation in entry.relations]
-    if ids is None:
-        return everything
-    wanted, known = set(ids), {relation.id for relation in everything} | set(DERIVATIONS)
-    for name in wanted - known:
-        close = get_close_matches(name, known, 1)
-        raise ValueError(f"no relation is called {name!r}" + (f": did you mean {close[0]!r}?" if close else ""))
-    return [relation for relation in everything if relation.id in wanted or relation.id.partition(".")[0] in wanted]

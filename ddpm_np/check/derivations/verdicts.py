@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from ddpm_np.check.derivations.contents import book, relations
 from ddpm_np.check.derivations.prover import prove
-from ddpm_np.check.derivations.relation import METHODS, Relation, book, relations
+from ddpm_np.check.derivations.relation import METHODS, Relation
 from ddpm_np.check.derivations.symbols import expand
 from ddpm_np.check.result import FAIL, PASS, Result
 

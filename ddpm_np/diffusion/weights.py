@@ -1,8 +1,8 @@
 """What an error of the net's prediction costs: its weight in the bound, and the variance σ_t² that is best for it.
 
-An error d of a prediction moves μ_θ by g·d. With g² = β_t²/(α_t·(1 − ᾱ_t)) for ε, c₀² for x₀, c₀²·(1 − ᾱ_t) for v and 1
-for μ̃, where c₀ = √ᾱ_{t−1}·β_t/(1 − ᾱ_t) of (7), the bound's weight of the squared error is g²/(2σ_t²), and the best σ_t²
-is β̃_t + g²·(the mean squared error).
+An error d of a prediction moves μ_θ by g·d. With g² = β_t²/(α_t·(1 − ᾱ_t)) for ε, c₀² for x₀, c₀²·(1 − ᾱ_t) for v and
+1 for μ̃, where c₀ = √ᾱ_{t−1}·β_t/(1 − ᾱ_t) of (7), the bound's weight of the squared error is g²/(2σ_t²), and the
+best σ_t² is β̃_t + g²·(the mean squared error).
 """
 
 from __future__ import annotations

@@ -37,6 +37,8 @@ def written(name: str, modules: dict[str, Path]) -> str:
     """Return the page of a module; a package lists its modules with their first lines."""
     path = modules[name]
     lines = [name, "=" * len(name), "", f".. automodule:: {name}", "   :members:", ""]
+    for op in ops(ast.parse(path.read_text("utf-8"))):  # to Sphinx they are not functions but values
+        lines += [f".. autofunction:: {name}.{op}", ""]
     if path.name == "__init__.py":
         children = [child for child in modules if child.rpartition(".")[0] == name]
         if children:
@@ -46,6 +48,17 @@ def written(name: str, modules: dict[str, Path]) -> str:
             summary = escaped_line(" ".join(documented.partition("\n\n")[0].split()))
             lines += [f":doc:`{child.rpartition('.')[2]} <{child}>`", f"   {summary}", ""]
     return "\n".join(lines)
+
+
+def ops(tree: ast.Module) -> list[str]:
+    """Return the names of the functions that the decorator `op` turns into operations."""
+
+    def called(decorator: ast.expr) -> str:
+        function = decorator.func if isinstance(decorator, ast.Call) else decorator
+        return function.id if isinstance(function, ast.Name) else ""
+
+    return [node.name for node in tree.body
+            if isinstance(node, ast.FunctionDef) and "op" in map(called, node.decorator_list)]
 
 
 def write_pages(app: Any) -> None:

@@ -79,9 +79,9 @@ class Slips(SphinxDirective):
                 kinds.add(slip.kind)
                 rows.append([[relation_link(slip.relation.id)], [nodes.Text(slip.kind)],
                              [words(text(slip.sides[slip.side]))], [words(refuted)]])
-        summary = line("breakit-summary", f"Of the {len(known)} slips of the pen that these lines invite – a sign, a root, "
-                       f"an index, another symbol – {len(slips)} were tried while this page was built. {found} of them "
-                       "turn their line red. One of each kind:")
+        summary = line("breakit-summary", f"Of the {len(known)} slips of the pen that these lines invite – a sign, a "
+                       f"root, an index, another symbol – {len(slips)} were tried while this page was built. {found} "
+                       "of them turn their line red. One of each kind:")
         shown = table(["Line", "Kind", "With the slip", "Where it shows"], rows, "breakit")
         return [summary, folded("The slips", shown, kind="breakit", open=True)]
 

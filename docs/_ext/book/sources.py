@@ -15,7 +15,7 @@ from typing import Any
 from docutils import nodes
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
-from pygments.lexers import CoqLexer, TextLexer, get_lexer_for_filename
+from pygments.lexers import TextLexer, get_lexer_by_name, get_lexer_for_filename
 from pygments.util import ClassNotFound
 from sphinx import addnodes
 from sphinx.util import logging
@@ -101,7 +101,7 @@ def pages(app: Any) -> Iterator[tuple[str, dict[str, Any], str]]:
 
 def _highlighted(file: Path) -> str:
     try:
-        lexer = CoqLexer() if file.suffix == ".v" else get_lexer_for_filename(file.name)
+        lexer = get_lexer_by_name("coq") if file.suffix == ".v" else get_lexer_for_filename(file.name)
     except ClassNotFound:
         lexer = TextLexer()
     formatter = HtmlFormatter(cssclass="highlight", lineanchors="L", linenos=False, anchorlinenos=False)

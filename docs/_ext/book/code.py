@@ -11,9 +11,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from book.places import ROOT
 from docutils import nodes
 from sphinx import addnodes
+
+from book.places import ROOT
 
 
 @cache
@@ -80,8 +81,8 @@ def source_link(path: str, text: str, at: int = 0) -> nodes.Node:
 
 def label_link(label: str, *text: nodes.Node) -> nodes.Node:
     """Return a link to a label of any page."""
-    return addnodes.pending_xref("", nodes.inline("", "", *text), refdomain="std", reftype="ref", reftarget=label.lower(),
-                                 refexplicit=True, refwarn=True)
+    return addnodes.pending_xref("", nodes.inline("", "", *text), refdomain="std", reftype="ref",
+                                 reftarget=label.lower(), refexplicit=True, refwarn=True)
 
 
 def equation_link(id: str) -> nodes.Node:

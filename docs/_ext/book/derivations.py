@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, ClassVar
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from book.boxes import box, folded, line
 from book.code import code_block, equation_link, found, full_name, function_link, listed, relation_link
 from book.equations import anchored, display
 from book.places import named_lines, without_page
 from book.verdicts import DERIVATIONS, EQUATIONS, proof, relations
-from docutils import nodes
-from docutils.parsers.rst import directives
-from sphinx.util.docutils import SphinxDirective, SphinxRole
-
 from ddpm_np.check.derivations import Relation
 from ddpm_np.check.derivations.text import text
-
 
 WIDE = 40  # characters of two sides in one line, on a phone
 
@@ -64,7 +63,8 @@ def shown_relation(directive: SphinxDirective, relation: Relation, seen: set[str
     found_proof = proof(relation.id)
     rests = [equation_link(id) if id in EQUATIONS else relation_link(id) for id in relation.on]
     reason = line("relation-why", relation.why, " ", *(where(relation.given) if relation.given else []))
-    foot = [nodes.inline("", "proved", classes=["verdict"]), nodes.Text(f" by {found_proof.method}")]
+    foot = [nodes.inline("", "proved" if found_proof.proved else "not proved", classes=["verdict"]),
+            nodes.Text(f" by {found_proof.method}")]
     if rests:
         foot += [nodes.Text(" · from "), *listed(rests)]
     if relation.equation:
@@ -119,7 +119,7 @@ class ShowDerivation(SphinxDirective):
     """A derivation, by its id; ``:lines:`` has the names of some of its lines, or ``rest``."""
 
     required_arguments = 1
-    option_spec = {"lines": directives.unchanged_required}
+    option_spec: ClassVar[dict[str, Any]] = {"lines": directives.unchanged_required}
 
     def run(self) -> list[nodes.Node]:
         return shown_derivation(self, self.arguments[0], self.options.get("lines", ""))

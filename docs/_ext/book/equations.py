@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+
 from book.boxes import box, folded, line, table, words
 from book.code import (
     code_block,
@@ -18,9 +21,6 @@ from book.code import (
 )
 from book.places import without_page
 from book.verdicts import EQUATIONS, entry_of, proofs_of, verdict
-from docutils import nodes
-from sphinx.util.docutils import SphinxDirective, SphinxRole
-
 from ddpm_np.check.registry import Equation, Property, chosen
 
 

@@ -60,6 +60,7 @@ sphinxcontrib.katex.STARTUP_TIMEOUT = 60.0
 
 # The API, a page for each module, from docstrings. What is imported belongs to the module that defines it.
 autodoc_typehints = "none"
+add_module_names = False
 autodoc_default_options = {"ignore-module-all": True}
 autodoc_member_order = "bysource"
 autodoc_mock_imports = ["cupy", "torch", "diffusers", "denoising_diffusion_pytorch"]

@@ -165,3 +165,9 @@ def test_the_map_has_no_hole():
 @pytest.mark.parametrize("name", ["derivations/posterior", "reference/map", "index"])
 def test_a_phone_is_told_its_width(name):
     assert '<meta name="viewport" content="width=device-width' in (OUT / f"{name}.html").read_text("utf-8")
+
+
+def test_code_stands_where_it_was_asked_for():
+    text = (OUT / "unet" / "index.html").read_text("utf-8")
+    assert '<div class="highlight-python' in text
+    assert re.search(r'_source/ddpm_np/models/unet\.py\.html#L-\d+', text)

@@ -36,7 +36,8 @@ def public_modules() -> dict[str, Path]:
 def written(name: str, modules: dict[str, Path]) -> str:
     """Return the page of a module; a package lists its modules with their first lines."""
     path = modules[name]
-    lines = [name, "=" * len(name), "", f".. automodule:: {name}", "   :members:", ""]
+    title = name.removeprefix("ddpm_np.")
+    lines = [title, "=" * len(title), "", f".. automodule:: {name}", "   :members:", ""]
     for op in ops(ast.parse(path.read_text("utf-8"))):  # to Sphinx they are not functions but values
         lines += [f".. autofunction:: {name}.{op}", ""]
     if path.name == "__init__.py":

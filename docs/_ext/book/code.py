@@ -67,8 +67,9 @@ def code_block(name: str) -> list[nodes.Node]:
 
 def function_link(name: str) -> nodes.Node:
     """Return a link to a function's page in the reference, shown by its last name."""
-    target = full_name(name)
-    text = found(name).__qualname__
+    target, text = full_name(name), found(name).__qualname__
+    if text.rpartition(".")[2].startswith("_"):  # a special method has no entry: its class has
+        target = target.rpartition(".")[0]
     return addnodes.pending_xref("", nodes.literal("", text), refdomain="py", reftype="obj", reftarget=target,
                                  refexplicit=True, refwarn=True)
 

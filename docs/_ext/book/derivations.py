@@ -17,7 +17,7 @@ from book.verdicts import DERIVATIONS, EQUATIONS, proof, relations
 from ddpm_np.check.derivations import Relation
 from ddpm_np.check.derivations.text import text
 
-WIDE = 40  # characters of two sides in one line, on a phone
+WIDE, SHORT = 40, 12  # characters: of two sides in one line on a phone; of a side that never has its own line
 
 
 def aligned(relation: Relation) -> str:
@@ -25,10 +25,15 @@ def aligned(relation: Relation) -> str:
     sides, signs = sides_of(relation.latex)
     if len(sides) < 2:
         return relation.latex
-    long = len(text(relation.sides[0])) + len(text(relation.sides[1])) > WIDE
+    first, second = (len(text(side)) for side in relation.sides[:2])
+    long = first + second > WIDE and first > SHORT
     rows = [rf"&{sides[0]} \\[6pt] &\qquad {signs[0]} {sides[1]}" if long else f"{sides[0]} &{signs[0]} {sides[1]}"]
     lead = r"&\qquad " if long else "&"
-    rows += [f"{lead}{sign} {side}" for sign, side in zip(signs[1:], sides[2:], strict=True)]
+    for sign, side in zip(signs[1:], sides[2:], strict=True):
+        if sign == "=":
+            rows.append(f"{lead}= {side}")
+        else:  # "≥ 0" ends the line before it
+            rows[-1] += rf" {sign} {side}"
     return r"\begin{aligned}" + r" \\[6pt] ".join(rows) + r"\end{aligned}"
 
 

@@ -75,6 +75,8 @@ def test_unknown_predictions_and_steps_are_refused():
         bound_weight(LINEAR, T, predicts="noise")
     with pytest.raises(ValueError, match="predicts must be"):
         optimal_variance(LINEAR, T, np.ones(4), predicts="noise")
+    with pytest.raises(ValueError, match=r"a mean squared error is at least 0, got -0\.5"):
+        optimal_variance(LINEAR, T, np.array([1.0, -0.5, 0.0, 0.0]))
     with pytest.raises(ValueError, match="t counts from 1"):
         bound_weight(LINEAR, np.array([0]))
     with pytest.raises(ValueError, match="t counts from 1"):

@@ -31,7 +31,7 @@ def safetensors_pieces(tensors: Mapping[str, Array], metadata: dict[str, str]) -
 
     Parameters
     ----------
-    tensors : mapping of str to array of float32 or float64
+    tensors : mapping of str to array of float16, float32 or float64
         Arrays of any backend and memory layout, in the order in which they are written.
     metadata : dict of str to str
         The header's ``__metadata__``, in the order in which it is written.
@@ -55,9 +55,9 @@ def safetensors_pieces(tensors: Mapping[str, Array], metadata: dict[str, str]) -
     end = 0
     for name, array in tensors.items():
         start, end = end, end + array.nbytes
-        kind = {"float32": "F32", "float64": "F64"}.get(str(array.dtype))
+        kind = {"float16": "F16", "float32": "F32", "float64": "F64"}.get(str(array.dtype))
         if kind is None:
-            raise TypeError(f"{name} is of dtype {array.dtype}: only float32 and float64 are saved")
+            raise TypeError(f"{name} is of dtype {array.dtype}: only float16, float32 and float64 are saved")
         header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [start, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # aligns the numbers to 8 bytes

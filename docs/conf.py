@@ -30,6 +30,7 @@ extensions = [
 ]
 exclude_patterns = ["_ext", "_npm", "requirements.txt", "**.ipynb_checkpoints"]
 nitpicky = False
+primary_domain = None  # `function` is the book's own directive, not that of Python's domain
 root_doc = "index"
 
 # Pages are Markdown, run when they are built. A cell that raises stops the build.
@@ -60,6 +61,7 @@ sphinxcontrib.katex.STARTUP_TIMEOUT = 60.0
 
 # The API, a page for each module, from docstrings. What is imported belongs to the module that defines it.
 autodoc_typehints = "none"
+add_module_names = False
 autodoc_default_options = {"ignore-module-all": True}
 autodoc_member_order = "bysource"
 autodoc_mock_imports = ["cupy", "torch", "diffusers", "denoising_diffusion_pytorch"]

@@ -14,7 +14,10 @@ from pathlib import Path
 from environment import run_apart
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("autograd", "config", "diffusion", "evaluate", "models", "nn", "parallel", "runs", "sampling", "training")
+PACKAGES = (
+    "autograd", "config", "diffusion", "evaluate", "models", "nn", "parallel", "runs", "sampling", "trained",
+    "training",
+)
 MODULES = ("backend", "file_lock", "philox", "storage")
 
 

@@ -1,8 +1,8 @@
 """Build the package and use it as a stranger would: ``python scripts/check_release.py``.
 
-Builds the sdist and the wheel, lets ``twine check`` read both, installs the wheel into a fresh virtual environment, and
-there runs the commands and the Python that the README prints. Needs the ``dev`` extra, and a network for the
-dependencies.
+Builds the sdist and the wheel, lets ``twine check`` read both, looks for the trained net in both, installs the wheel
+into a fresh virtual environment, and there runs the commands and the Python that the README prints. Needs the ``dev``
+extra, and a network for the dependencies.
 """
 
 from __future__ import annotations
@@ -14,18 +14,22 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tempfile
 import venv
+import zipfile
 from pathlib import Path
 
 from environment import run_apart
 
 ROOT = Path(__file__).resolve().parent.parent
+NET = "ddpm_np/trained/digits.safetensors"  # must be in the wheel and in the sdist
 COMMANDS = (  # a short run stands for the demo's, whose folder the README's lines go on from
     ("train", "--steps", "50", "--set", "ema=0.9", "--out", "runs/demo", "--quiet"),
     ("sample", "runs/demo", "-n", "64", "--seed", "1", "--quiet"),
     ("evaluate", "runs/demo", "--images", "10", "--quiet"),
     ("plot", "progressive", "runs/demo", "--quiet"),
+    ("sample", "digits", "--label", "3", "--guidance", "2", "-n", "16", "--quiet"),
     ("check",),
 )
 
@@ -36,6 +40,9 @@ def main() -> int:
         run(sys.executable, "-m", "build", "--outdir", place / "dist", ROOT, quiet=True)
         files = sorted((place / "dist").iterdir())
         run(sys.executable, "-m", "twine", "check", "--strict", *files)
+        for file in files:
+            if not any(name.endswith(NET) for name in names_in(file)):
+                sys.exit(f"error: {file.name} lacks {NET}")
         venv.create(place / "venv", with_pip=True)
         binaries = place / "venv" / ("Scripts" if os.name == "nt" else "bin")
         run(binaries / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", files[-1])
@@ -47,6 +54,15 @@ def main() -> int:
             print(f"README:\n{block}", flush=True)
             run(binaries / "python", "-c", block, cwd=work)
     return 0
+
+
+def names_in(archive: Path) -> list[str]:
+    """The names of the files in a wheel or an sdist."""
+    if archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as wheel:
+            return wheel.namelist()
+    with tarfile.open(archive) as sdist:
+        return sdist.getnames()
 
 
 def run(*command: str | Path, cwd: Path = ROOT, quiet: bool = False) -> None:

@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import environment
 
@@ -22,8 +21,8 @@ BOOK = ROOT / "docs"
 OUT = ROOT / "build" / "docs"
 WORK = ROOT / "build" / "book"  # what the build keeps between runs: KaTeX, Sphinx's pickles
 LOCK = BOOK / "_npm"
-NODE_MISSING = ("error: the book needs {name}, which renders its mathematics, and there is none on the PATH: install Node.js "
-                "18 or newer with npm (on Debian and Ubuntu: apt install nodejs npm), then run this again")
+NODE_MISSING = ("error: the book needs {name}, which renders its mathematics, and there is none on the PATH: install "
+                "Node.js 18 or newer with npm (on Debian and Ubuntu: apt install nodejs npm), then run this again")
 
 
 def fetch_katex() -> None:
@@ -38,8 +37,8 @@ def fetch_katex() -> None:
     print("installing KaTeX", flush=True)
     shutil.rmtree(here, ignore_errors=True)
     shutil.copytree(LOCK, here)
-    status, _ = environment.run_apart([shutil.which("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"],
-                                      cwd=here)
+    status, _ = environment.run_apart(
+        [shutil.which("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], cwd=here)
     if status:
         sys.exit("error: npm could not install KaTeX (its message is above): check the network, then run this again")
     dist, static = here / "node_modules" / "katex", WORK / "static" / "katex"
@@ -56,17 +55,19 @@ def fetch_katex() -> None:
 
 def build(*arguments: str) -> int:
     """Build the pages with warnings as errors; return Sphinx's exit status."""
-    return environment.run("-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", "-d", WORK / "doctrees", *arguments,
-                           BOOK, OUT)
+    return environment.run("-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", "-d", WORK / "doctrees",
+                           *arguments, BOOK, OUT)
 
 
 def main() -> int:
     for name in ("node", "npm"):
         if shutil.which(name) is None:
             sys.exit(NODE_MISSING.format(name=name))
-    version = subprocess.run([shutil.which("node"), "--version"], capture_output=True, text=True).stdout.strip()
+    asked = subprocess.run([shutil.which("node"), "--version"], capture_output=True, text=True, check=False)
+    version = asked.stdout.strip()
     if int(version.lstrip("v").partition(".")[0] or 0) < 18:
-        sys.exit(f"error: the book needs Node.js 18 or newer, this is {version}: install a newer one, then run this again")
+        sys.exit(f"error: the book needs Node.js 18 or newer, this is {version}: install a newer one, "
+                 "then run this again")
     environment.prepare(requirements=BOOK / "requirements.txt")
     fetch_katex()
     started = time.perf_counter()

@@ -45,10 +45,11 @@ def photograph(chromium: str, page: str, width: int, height: int, picture: Path)
     with tempfile.TemporaryDirectory() as folder:
         frame = Path(folder) / "frame.html"
         url = (BOOK / f"{page}.html").as_uri()
-        frame.write_text(f'<body style="margin:0"><iframe src="{url}" style="border:0;width:{width}px;height:{height}px">'
-                         "</iframe>", "utf-8")
-        command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--allow-file-access-from-files",
-                   f"--user-data-dir={folder}/profile", f"--window-size={max(width, 500)},{height}",
+        style = f"border:0;width:{width}px;height:{height}px"
+        frame.write_text(f'<body style="margin:0"><iframe src="{url}" style="{style}"></iframe>', "utf-8")
+        command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+                   "--allow-file-access-from-files", f"--user-data-dir={folder}/profile",
+                   f"--window-size={max(width, 500)},{height}",
                    "--virtual-time-budget=3000", f"--screenshot={picture}", frame.as_uri()]
         status, _ = run_apart(command, stdout=-3, stderr=-3)
     return status == 0 and picture.exists()

@@ -52,8 +52,9 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--json: there is no folder {Path(args.json).parent} to write in")
     if args.target != OURS and (args.backend, args.dtype) != ("numpy", "float64"):
         raise ValueError("--backend and --dtype apply to this package only: leave them out with --target")
-    if args.target != OURS and args.derivations:
-        raise ValueError("--derivations proves this package's book: leave it out with --target")
+    if args.derivations and (args.target, args.backend, args.dtype) != (OURS, "numpy", "float64"):
+        raise ValueError("--derivations proves this package's book, exactly: leave it out with --target, --backend and "
+                         "--dtype")
     targets, gradients = _targets(args), args.target == OURS and args.backend == "numpy" and args.dtype == "float64"
     reports = [_check(name, factory, args, gradients) for name, factory in targets.items()]
     if args.json:

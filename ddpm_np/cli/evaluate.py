@@ -11,18 +11,19 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ddpm_np.cli.options import add_backend, count, refuse_without_effect, seed
+from ddpm_np.cli.options import NET, add_backend, check_weights, count, refuse_without_effect, seed
 
 EXAMPLES = """examples:
   ddpm-np evaluate runs/digits                           bits per dimension of 100 images, by term
   ddpm-np evaluate runs/mnist --data-dir DIR --what samples -n 5000
   ddpm-np evaluate runs/mnist --data-dir DIR --what floor     the same figures for train images against test images
+  ddpm-np evaluate digits                                the trained net in the package
 """
 FILE, GENERATED = "evaluation.json", "generated.npz"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, help="a run's folder, a checkpoint file, or a diffusers folder")
+    parser.add_argument("folder", metavar="NET", help=NET)
     parser.add_argument("--what", default="bits", choices=("bits", "samples", "floor"),
                         help="bits: the bound by term, rate and distortion; samples: FID, KID, IS, precision and "
                              "recall of generated images; floor: the same for real images (default: bits)")
@@ -50,18 +51,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="seed of the choice of images and of the noise (default: 0)")
     parser.add_argument("--quiet", action="store_true", help="hide the progress bar")
     parser.add_argument("--json", type=Path, metavar="FILE",
-                        help=f"file to write (default: {FILE} in the run's folder)")
+                        help=f"file to write (default: {FILE} in the run's folder; NET-{FILE} here for a trained net "
+                             "of the package)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, keep the result, and print it."""
     from ddpm_np.progress import passed_over
-    from ddpm_np.runs.load import load
+    from ddpm_np.runs.load import beside, load
     from ddpm_np.storage import write_atomically
 
     _check_options(args)
     pretrained = load(args.folder, backend=args.backend, say=passed_over)
-    out = args.json or (args.folder if args.folder.is_dir() else args.folder.parent) / FILE
+    check_weights(pretrained, args.weights, args.folder)
+    out = args.json or beside(args.folder, FILE)
     read_evaluation(out)  # a damaged file is refused before hours of work
     result, lines = {"bits": _bits, "samples": _samples, "floor": _floor}[args.what](pretrained, args)
     try:
@@ -177,6 +180,7 @@ def _drawn(pretrained: Any, args: argparse.Namespace) -> tuple[Any, dict[str, An
     from ddpm_np.data.files import read_file
     from ddpm_np.progress import Progress
     from ddpm_np.runs.drawn import note_of, read_note, save_drawn
+    from ddpm_np.runs.load import beside
     from ddpm_np.runs.sample import sample
     from ddpm_np.sampling import Sampler
 
@@ -188,7 +192,7 @@ def _drawn(pretrained: Any, args: argparse.Namespace) -> tuple[Any, dict[str, An
         with Progress("sample", args.n * visits, quiet=args.quiet) as progress:
             images = sample(pretrained, args.n, seed=args.seed, weights=args.weights, variance=args.variance,
                             sampler=sampler, batch_size=args.batch_size, workers=args.workers, on_step=progress.add)
-        path = (args.json or (args.folder if args.folder.is_dir() else args.folder.parent) / FILE).parent / GENERATED
+        path = args.json.parent / GENERATED if args.json else beside(args.folder, GENERATED)
         save_drawn(path, images, note_of(pretrained, sampler, weights=args.weights, seed=args.seed,
                                          variance=args.variance))
     dataset = read_file(path)

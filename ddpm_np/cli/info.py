@@ -1,4 +1,4 @@
-"""Show versions, backends, presets and data sets."""
+"""Show versions, backends, presets, data sets and trained nets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> int:
 
     from threadpoolctl import threadpool_info
 
-    from ddpm_np import __version__, cuda, presets
+    from ddpm_np import __version__, cuda, presets, trained
     from ddpm_np.cli.messages import line_of
     from ddpm_np.data import names
     from ddpm_np.parallel.threads import default_workers
@@ -43,6 +43,20 @@ def run(args: argparse.Namespace) -> int:
     except Exception as error:  # whatever is wrong with a GPU, the rest of the table is true
         rows.append(("backend cupy", f"not available: {line_of(error)}"))
     rows += [("presets", ", ".join(presets.names())), ("data sets", ", ".join([*names(), "folder:PATH", "FILE.npz"]))]
+    rows += [("trained nets", f"{name}: {_described(name)}") for name in trained.names()]
     for name, value in rows:
         print(f"{name:15} {value}")
     return 0
+
+
+def _described(name: str) -> str:
+    """Return a line about a trained net of the package."""
+    import math
+
+    from ddpm_np import trained
+    from ddpm_np.runs import weights
+
+    kept = weights.read(trained.path_of(name))
+    numbers = sum(math.prod(array.shape) for array in kept.tensors.values())
+    labels = "" if kept.config.no_label is None else f", labels 0 to {kept.config.no_label - 1}"
+    return f"{'×'.join(map(str, kept.config.model.size))}{labels}, {numbers:,} parameters, {kept.step:,} steps"

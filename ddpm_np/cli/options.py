@@ -10,6 +10,9 @@ from typing import Any
 
 from ddpm_np import arguments
 
+NET = ("a run's folder, a checkpoint file, a diffusers folder, or the name of a trained net of the package (ddpm-np "
+       "info lists them); a file or folder of that name comes first")
+
 
 def count(text: str) -> int:
     """Return an option's value as an int of at least 1."""
@@ -92,6 +95,22 @@ def choose_device(args: Namespace) -> None:
     from ddpm_np.backend import use_device
 
     use_device(args.device, "--device")
+
+
+def check_weights(trained: Any, which: str, net: str) -> None:
+    """Raise ValueError if the last weights are wanted of a net that has its average alone, or published ones.
+
+    Parameters
+    ----------
+    trained : TrainedNet
+        The net.
+    which : {"ema", "model"}
+        The value of ``--weights``.
+    net : str
+        What names the net, for the message.
+    """
+    if which == "model" and trained.model is trained.ema.model:
+        raise ValueError(f"--weights model has no effect with {net}, which has one set of weights: leave it out")
 
 
 def command(*words: str | Path) -> str:

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ddpm_np.cli.options import add_backend, command, count, index, refuse_without_effect, seed
+from ddpm_np.cli.options import NET, add_backend, command, count, index, refuse_without_effect, seed
 
 EXAMPLES = """examples:
   ddpm-np plot schedule --preset cifar10
   ddpm-np plot forward --out forward.png
   ddpm-np plot loss runs/digits
   ddpm-np plot progressive runs/digits             x̂₀ along the chain (figure 6)
+  ddpm-np plot progressive digits                  the same for the trained net in the package
   ddpm-np plot latents runs/digits                 images that share x_t (figure 7)
   ddpm-np plot interpolation runs/digits           between two images of the data set, at several depths (figure 8)
   ddpm-np plot neighbours runs/digits              samples beside the nearest training images
@@ -27,7 +28,7 @@ RUNS = ("loss", *SAMPLED, "bound", "rate-distortion")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=(*PRESETS, *RUNS), help="the plot")
-    parser.add_argument("folder", type=Path, nargs="?", help=f"a run's folder, for {', '.join(RUNS)}")
+    parser.add_argument("folder", nargs="?", metavar="NET", help=f"for {', '.join(RUNS)}: {NET}")
     parser.add_argument("--data-dir", type=Path, metavar="DIR",
                         help="folder with the data set's files (default: download them once)")
     parser.add_argument("--dataset", metavar="NAME|folder:PATH|FILE.npz",
@@ -43,13 +44,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="CPU threads (default: one per CPU); any number gives the same result")
     parser.add_argument("--quiet", action="store_true", help="hide the progress bar")
     parser.add_argument("--out", type=Path, metavar="FILE",
-                        help="FILE.png, .svg or .pdf (default: WHAT.png, in the run's folder if one is given)")
+                        help="FILE.png, .svg or .pdf (default: WHAT.png, in the run's folder if one is given; "
+                             "NET-WHAT.png for a trained net of the package)")
 
 
 def run(args: argparse.Namespace) -> int:
+    from ddpm_np.runs.load import beside
+
     if args.what in RUNS and args.folder is None:
         raise ValueError(f"plot {args.what} needs a run's folder: ddpm-np plot {args.what} runs/digits")
-    out = args.out or Path(args.folder if args.what in RUNS else "", f"{args.what}.png")
+    name = f"{args.what}.png"
+    out = args.out or (beside(args.folder, name) if args.what in RUNS else Path(name))
     if out.suffix not in (".png", ".svg", ".pdf"):
         raise ValueError(f"--out must end in .png, .svg or .pdf, got {out}")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -89,9 +94,13 @@ def _dataset(config: Any, args: argparse.Namespace) -> Any:
 def _loss(args: argparse.Namespace, out: Path) -> None:
     from ddpm_np import viz
     from ddpm_np.progress import warn
+    from ddpm_np.runs.load import beside
     from ddpm_np.runs.metrics import read_metrics
 
-    viz.plot_loss(out, read_metrics(args.folder / "metrics.jsonl", warn))
+    path = beside(args.folder, "metrics.jsonl")
+    if not path.exists():
+        raise FileNotFoundError(f"no record of training at {path}: ddpm-np train writes one into a run's folder")
+    viz.plot_loss(out, read_metrics(path, warn))
 
 
 def _load(args: argparse.Namespace) -> Any:
@@ -171,8 +180,9 @@ def _bound(args: argparse.Namespace, out: Path) -> None:
     from ddpm_np import viz
     from ddpm_np.cli.evaluate import FILE, read_evaluation
     from ddpm_np.evaluate.likelihood import Likelihood
+    from ddpm_np.runs.load import beside
 
-    path = args.folder / FILE
+    path = beside(args.folder, FILE)
     found = read_evaluation(path)
     if "bits" not in found:
         raise ValueError(f"{path} has no bits per dimension: run {command('evaluate', args.folder)} first")

@@ -9,9 +9,21 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ddpm_np.cli.options import add_backend, count, finite, fraction, index, refuse_without_effect, seed
+from ddpm_np.cli.options import (
+    NET,
+    add_backend,
+    check_weights,
+    count,
+    finite,
+    fraction,
+    index,
+    refuse_without_effect,
+    seed,
+)
 
 EXAMPLES = """examples:
+  ddpm-np sample digits                            the trained net in the package: nothing has to be trained
+  ddpm-np sample digits --label 3 --guidance 2     only the digit 3, guided
   ddpm-np sample runs/digits                       64 images in samples.png
   ddpm-np sample runs/digits -n 500 --out s.npz    an array images, uint8 (N, H, W, C)
   ddpm-np sample runs/digits --sampler ddim --steps 25 --eta 0
@@ -22,7 +34,7 @@ EXAMPLES = """examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", type=Path, help="a run's folder, a checkpoint file, or a diffusers checkpoint")
+    parser.add_argument("checkpoint", metavar="NET", help=NET)
     parser.add_argument("-n", type=count, default=64, help="number of images (default: 64)")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of the noise (default: 0)")
     add_backend(parser)
@@ -70,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
     refuse_without_effect(args, {"--spacing": args.steps is not None or args.sampler == "ddim"}, "no --steps")
     refuse_without_effect(args, {"--batch-size": not args.progressive}, "--progressive")
     pretrained = load(args.checkpoint, backend=args.backend, say=passed_over)
+    check_weights(pretrained, args.weights, args.checkpoint)
     sampler = Sampler(args.sampler, args.steps, args.spacing or "trailing", args.eta or 0.0)
     options = {"seed": args.seed, "weights": args.weights, "variance": args.variance,
                "clip": False if args.no_clip else None, "workers": args.workers, "sampler": sampler,

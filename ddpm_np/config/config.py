@@ -16,7 +16,7 @@ from ddpm_np.diffusion import bound_loss, hybrid_loss, simple_loss
 from ddpm_np.diffusion.variance import LEARNED
 from ddpm_np.models import UNetConfig
 
-_UNKNOWN = "unknown"  # the data set of published weights
+UNKNOWN = "unknown"  # the data set of published weights
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Config:
         ValueError
             For published weights, which do not record it.
         """
-        if self.training.dataset == _UNKNOWN:
+        if self.training.dataset == UNKNOWN:
             raise ValueError("published weights do not record their data set: import them with "
                              "ddpm-np import --dataset first")
         return self.training.dataset
@@ -146,7 +146,7 @@ class Config:
         Config
             With the hybrid objective if the variance is learned.
         """
-        training = TrainingConfig(_UNKNOWN, 1) if preset is None else cls.preset(preset).training
+        training = TrainingConfig(UNKNOWN, 1) if preset is None else cls.preset(preset).training
         if diffusion.variance in LEARNED:
             training = dataclasses.replace(training, objective="hybrid")
         return cls(model, diffusion, training)

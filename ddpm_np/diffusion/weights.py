@@ -1,8 +1,8 @@
 """What an error of the net's prediction costs: its weight in the bound, and the variance σ_t² that is best for it.
 
-An error d of a prediction moves μ_θ by g·d. With g² = β_t²/(α_t·(1 − ᾱ_t)) for ε, c₀² for x₀, c₀²·(1 − ᾱ_t) for v and 1
-for μ̃, where c₀ = √ᾱ_{t−1}·β_t/(1 − ᾱ_t) of (7), the bound's weight of the squared error is g²/(2σ_t²), and the best σ_t²
-is β̃_t + g²·(the mean squared error).
+An error d of a prediction moves μ_θ by g·d. With g² = β_t²/(α_t·(1 − ᾱ_t)) for ε, c₀² for x₀, c₀²·(1 − ᾱ_t) for v and
+1 for μ̃, where c₀ = √ᾱ_{t−1}·β_t/(1 − ᾱ_t) of (7), the bound's weight of the squared error is g²/(2σ_t²), and the
+best σ_t² is β̃_t + g²·(the mean squared error).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ddpm_np.arguments import one_of
-from ddpm_np.backend import Array, Ints, of
+from ddpm_np.backend import Array, Ints, of, plain
 from ddpm_np.diffusion.reverse import PREDICTS
 from ddpm_np.diffusion.schedule import Coefficients, Schedule
 from ddpm_np.diffusion.variance import log_variance_at
@@ -93,7 +93,8 @@ def optimal_variance(schedule: Schedule, t: Ints, error: Array, *, predicts: str
     Raises
     ------
     ValueError
-        If `predicts` is unknown, or a t is out of range (not checked on CuPy).
+        If `predicts` is unknown, or if a t is out of range or an error negative (neither is checked on CuPy, to avoid a
+        device sync).
 
     Notes
     -----
@@ -109,6 +110,8 @@ def optimal_variance(schedule: Schedule, t: Ints, error: Array, *, predicts: str
     array([7.])
     """
     k = schedule.at(t, like=error, least=1)
+    if of(plain(error)).name == "numpy" and (plain(error) < 0).any():
+        raise ValueError(f"a mean squared error is at least 0, got {plain(error).min()}")
     return k.beta_tilde + _gain(k, predicts) * error  # (N, …)
 
 

@@ -95,7 +95,7 @@ def save_unet(model: UNet, folder: str | Path) -> None:
     Raises
     ------
     TypeError
-        If `model` is not a UNet.
+        If `model` is not a UNet, or its weights are of another dtype than float32 and float64.
     ValueError
         If diffusers has no net of this shape.
     """
@@ -104,6 +104,9 @@ def save_unet(model: UNet, folder: str | Path) -> None:
                         "returns")
     folder = Path(folder)
     settings = their_unet_config(model.config)
+    for name, parameter in model.named_parameters():
+        if str(parameter.data.dtype) not in ("float32", "float64"):
+            raise TypeError(f"{name} is of dtype {parameter.data.dtype}: only float32 and float64 are exported")
     theirs = {f"{name}.weight" if name == _LABELS else name: _their_layout(name, array)
               for name, array in host_state(model).items()}
     write_atomically(folder / tensors.NAME, safetensors_pieces(theirs, {"format": "pt"}))

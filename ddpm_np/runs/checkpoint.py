@@ -11,18 +11,20 @@ import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ddpm_np import __version__
+from ddpm_np import __version__, trained
 from ddpm_np.backend import Array, to_host
 from ddpm_np.config import Config
 from ddpm_np.storage import digest, safetensors_pieces, write_atomically
 from ddpm_np.training.trainer import Trainer
 
 FORMAT = "ddpm_np checkpoint 1"
+WEIGHTS = "ddpm_np weights 1"  # the format of `runs.weights`: no state to continue from
 
 
 class CheckpointError(ValueError):
@@ -155,13 +157,7 @@ def read(path: str | Path) -> Checkpoint:
     CheckpointError
         If it is not a checkpoint of this package, or has changed since it was written.
     """
-    with _opened(path) as file:
-        metadata = dict(file.metadata() or {})
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{path} was not written by ddpm_np: its format is {metadata.get('format', '')[:40]!r}")
-    if metadata.pop("sha256", None) != digest(metadata, tensors):
-        raise CheckpointError(f"{path} has changed since it was written (its SHA-256 differs): use another checkpoint")
+    metadata, tensors = read_verified(path, FORMAT)
     try:
         config = Config.from_dict(json.loads(metadata["config"]))
         loss, norm, count = metadata["unlogged"].split()
@@ -173,6 +169,46 @@ def read(path: str | Path) -> Checkpoint:
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} was written by another version of ddpm_np, or by hand ({printable(error)})"
                               ) from error
+
+
+def read_verified(path: str | Path, wanted: str) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Read a safetensors file of one of this package's formats and verify its SHA-256.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    wanted : str
+        The format that its metadata must name.
+
+    Returns
+    -------
+    metadata : dict of str to str
+        By name, without the SHA-256.
+    tensors : dict of str to array
+        By name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    OSError
+        If it cannot be read.
+    CheckpointError
+        If it is of another format, or has changed since it was written.
+    """
+    with _opened(path) as file:
+        metadata = dict(file.metadata() or {})
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    found = metadata.get("format", "")
+    if found == WEIGHTS != wanted:
+        raise CheckpointError(f"{path} holds averaged weights alone, not the state of a run: start a run from them "
+                              f"with ddpm-np import {path} --out DIR")
+    if found != wanted:
+        raise CheckpointError(f"{path} was not written by ddpm_np: its format is {found[:40]!r}")
+    if metadata.pop("sha256", None) != digest(metadata, tensors):
+        raise CheckpointError(f"{path} has changed since it was written (its SHA-256 differs): use another checkpoint")
+    return metadata, tensors
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -250,8 +286,26 @@ def no_checkpoint(where: str, path: str | Path) -> FileNotFoundError:
     FileNotFoundError
         To be raised.
     """
-    return FileNotFoundError(f"no checkpoint {where} {path}: train one with ddpm-np train --out DIR, or name a folder "
-                             "of published weights")
+    what, names = f"no checkpoint {where} {path}", trained.names()
+    if str(path) in names:
+        return FileNotFoundError(f"{what}: {path} is a trained net of the package, not a run: sample from it by this "
+                                 f"name, or start a run from it with ddpm-np import {path} --out DIR")
+    near = (get_close_matches(str(path), [*names, *_openable_near(Path(path))], 1, 0.7)
+            or get_close_matches(Path(path).name, names, 1, 0.7))
+    advice = f"did you mean {near[0]}? Else " if near else ""
+    return FileNotFoundError(f"{what}: {advice}train one with ddpm-np train --out DIR, or name a folder of published "
+                             f"weights or a trained net of the package ({', '.join(names)})")
+
+
+def _openable_near(path: Path) -> list[str]:
+    """Return checkpoints, runs and folders of published weights beside a path, and in the folder runs."""
+    found = []
+    for place in sorted({*path.parent.glob("*"), *Path("runs").glob("*")} - {path}):
+        with contextlib.suppress(OSError):  # a folder that may not be read
+            if (place.suffix == ".safetensors" or (place / "model_index.json").is_file()
+                    or any(place.glob("checkpoint-*.safetensors"))):
+                found.append(str(place))
+    return found
 
 
 def restore(trainer: Trainer, saved: Checkpoint) -> None:

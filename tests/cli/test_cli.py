@@ -114,10 +114,19 @@ def test_help_has_examples(command, capsys):
          "--sampler has no effect with --samples, whose images are drawn already"),
         (["sample", "{run}", "--out", "s.gif"], "--out must end in .png or .npz, got s.gif"),
         (["plot", "loss"], "plot loss needs a run's folder"),
-        (["plot", "loss", "{file}-that-is-not"], "No such file"),
+        (["plot", "loss", "{file}-that-is-not"], "no checkpoint at"),
+        (["sample", "digts"], "no checkpoint at digts: did you mean digits?"),
+        (["evaluate", "digts"], "no checkpoint at digts: did you mean digits?"),
+        (["plot", "latents", "digts"], "no checkpoint at digts: did you mean digits?"),
+        (["export", "digts", "--out", "{file}-new"], "no checkpoint at digts: did you mean digits?"),
+        (["import", "digts", "--out", "{file}-new"], "no checkpoint at digts: did you mean digits?"),
+        (["train", "--resume", "--out", "{file}-that-is-not"], "no checkpoint in"),
+        (["sample", "digits", "--label", "10"], "labels must be from 0 to 9"),
+        (["plot", "loss", "digits"], "no record of training at digits-metrics.jsonl"),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(arguments, said, run, tmp_path, capsys):
+def test_bad_input_is_one_line_and_status_2(arguments, said, run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     file = tmp_path / "a file"
     file.write_text("no run")
     status = main([a.format(file=file, run=run) for a in arguments])

@@ -156,6 +156,35 @@ def test_ours_in_single_precision(capsys):
     assert "ddpm_np (numpy, float32): 2 PRECISION; " in capsys.readouterr().out
 
 
+def test_derivations_and_lines_by_their_ids(tmp_path, capsys):
+    report = tmp_path / "r.json"
+    assert main(["check", "--equation", "posterior.mean", "--equation", "winograd", "--json", str(report)]) == 0
+    shown = capsys.readouterr().out
+    assert "posterior.mean            PASS" in shown
+    assert "10 of 10 lines proved" in shown
+    results = json.loads(report.read_text("utf-8"))["results"]
+    assert [result["equation"] for result in results[:2]] == ["posterior.mean", "winograd.middle"]
+    assert results[0]["method"].startswith("an identity of rational functions")
+
+
+def test_a_wrong_line_exits_1_and_shows_both_sides_and_a_point(capsys, monkeypatch):
+    from ddpm_np.check.derivations import Relation, book
+
+    monkeypatch.setattr(book()["flow"], "relations", [Relation("flow.wrong", r"\al(1-\abp) = 1-\ab", "A wrong line.")])
+    assert main(["check", "--equation", "flow"]) == 1
+    shown = capsys.readouterr().out
+    assert "0 of 1 lines proved" in shown
+    assert "flow.wrong                FAIL" in shown
+    assert r"\bar\alpha_t: α_t·(1 − ᾱ_{t−1}) = 0.124929, 1 − ᾱ_t = 0.913329 at √ᾱ_{t−1} = 0.64, √α_t = 0.46" in shown
+
+
+def test_derivations_are_exact_and_this_packages(folder, capsys):
+    assert main(["check", "--derivations", "--dtype", "float32"]) == 2
+    assert "leave it out with --target, --backend and --dtype" in capsys.readouterr().err
+    assert main(["check", "--equation", "posterior.meen"]) == 2
+    assert "did you mean 'posterior.mean'?" in capsys.readouterr().err
+
+
 def test_the_list_names_equations_and_gradients(capsys):
     assert main(["check", "--list"]) == 0
     out = capsys.readouterr().out

@@ -224,3 +224,48 @@ def test_a_damaged_evaluation_is_refused_by_its_name(run, text, tmp_path, capsys
     assert damaged.read_text() == text
     assert main(["plot", "bound", str(tmp_path)]) == 2
     assert f"{damaged} is damaged" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------- the trained net of the package
+
+def test_the_net_of_the_package_is_drawn_from_by_its_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    few = ["--sampler", "ddim", "--steps", "4", "--quiet"]
+    for extra in ([], ["--label", "3"], ["--label", "3", "--guidance", "2"]):
+        assert main(["sample", "digits", "-n", "4", *extra, *few]) == 0
+        assert "of training: samples.png" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["samples.png"]
+
+
+def test_files_about_the_net_of_the_package_have_its_name_in_the_working_folder(tmp_path, monkeypatch, capsys):
+    """No folder digits is made, which would hide the net from then on, and nothing is written into the package."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DDPM_NP_DATA", str(tmp_path / "data"))
+    assert main(["plot", "bound", "digits"]) == 2
+    assert "digits-evaluation.json has no bits per dimension: run ddpm-np evaluate digits" in capsys.readouterr().err
+    assert main(["evaluate", "digits", "--images", "1", "--quiet"]) == 0
+    assert main(["evaluate", "digits", "--what", "samples", "-n", "20", "--steps", "3", "--quiet"]) == 0
+    assert main(["plot", "bound", "digits"]) == 0
+    assert main(["plot", "progressive", "digits", "--steps", "3", "--quiet"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "digits-evaluation.json", "digits-generated.npz", "digits-bound.png", "digits-progressive.png", "data"}
+    assert main(["plot", "latents", "nothing", "--quiet"]) == 2
+    assert not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.parametrize("arguments", [["sample"], ["evaluate", "--images", "1"], ["export", "--out", "new"]])
+def test_last_weights_of_a_net_that_has_one_set_are_refused(tmp_path, monkeypatch, capsys, arguments):
+    monkeypatch.chdir(tmp_path)
+    assert main([*arguments, "digits", "--weights", "model"]) == 2
+    assert "--weights model has no effect with digits, which has one set of weights" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_net_of_the_package_is_exported_imported_and_listed(tmp_path, capsys):
+    assert main(["export", "digits", "--out", str(tmp_path / "theirs")]) == 0
+    assert main(["import", "digits", "--out", str(tmp_path / "ours"), "--set", "steps=5"]) == 0
+    assert "train it with: ddpm-np train --resume" in capsys.readouterr().out
+    assert main(["import", str(tmp_path / "theirs"), "--out", str(tmp_path / "again")]) == 2
+    assert "a net with labels and without an unconditional class" in capsys.readouterr().err
+    assert main(["info"]) == 0
+    assert "digits: 8×8, labels 0 to 9, 702,753 parameters" in capsys.readouterr().out

@@ -20,7 +20,8 @@ WRONG = {
 }
 # Elementwise functions broadcast; the others take such an argument from the harness itself, which indexes it
 ELEMENTWISE = {"kl", "log_normal", "decoder_log_likelihood"}
-OF_THE_HARNESS = {"guided", "interpolate", "ddim_sigma", "ddim_step", "eq12_weight", "Mixture", "atoms"}
+OF_THE_HARNESS = {"guided", "interpolate", "ddim_sigma", "ddim_step", "eq12_weight", "bound_weight", "optimal_variance",
+                  "Mixture", "atoms"}
 
 
 @pytest.mark.parametrize("argument", WRONG)

@@ -9,7 +9,7 @@ from damage import ALLOWED, fuzz
 from damaged_runs import run_cases
 
 DAMAGED = int(os.environ.get("DDPM_NP_DAMAGED", "100"))  # files a reader; scripts/fuzz.py reads more
-NAMES = ("checkpoint", "classifier", "metrics.jsonl", "evaluation.json", "diffusers model_index.json",
+NAMES = ("checkpoint", "weights", "classifier", "metrics.jsonl", "evaluation.json", "diffusers model_index.json",
          "diffusers config.json", "diffusers scheduler_config.json", "diffusers diffusion_pytorch_model.safetensors")
 
 

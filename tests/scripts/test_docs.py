@@ -15,8 +15,9 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 def docs(monkeypatch):
     """The script, which must not get as far as an environment."""
     monkeypatch.syspath_prepend(SCRIPTS)
-    import docs
     import environment
+
+    import docs
 
     monkeypatch.setattr(environment, "prepare", lambda **options: pytest.fail("it went on"))
     yield docs

@@ -74,7 +74,7 @@ def test_a_signal_lets_the_running_command_end_by_itself(environment, monkeypatc
 
 def test_requirements_are_installed_once_for_each_change(environment, monkeypatch, tmp_path):
     calls = []
-    monkeypatch.setattr(environment.venv, "create", lambda folder, with_pip: environment.python().parent.mkdir(parents=True))
+    monkeypatch.setattr(environment.venv, "create", lambda *_, **__: environment.python().parent.mkdir(parents=True))
     monkeypatch.setattr(environment, "_pip", lambda *arguments: calls.append(arguments[-1]) or 0)
     file = tmp_path / "docs" / "requirements.txt"
     file.parent.mkdir()
@@ -87,7 +87,7 @@ def test_requirements_are_installed_once_for_each_change(environment, monkeypatc
 
 
 def test_requirements_that_cannot_be_installed_are_one_line(environment, monkeypatch, tmp_path):
-    monkeypatch.setattr(environment.venv, "create", lambda folder, with_pip: environment.python().parent.mkdir(parents=True))
+    monkeypatch.setattr(environment.venv, "create", lambda *_, **__: environment.python().parent.mkdir(parents=True))
     monkeypatch.setattr(environment, "_pip", lambda *arguments: int("--requirement" in arguments))
     (tmp_path / "requirements.txt").write_text("none==1\n", "utf-8")
     with pytest.raises(SystemExit) as stop:

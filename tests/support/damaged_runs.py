@@ -20,7 +20,7 @@ from ddpm_np.evaluate.features import ClassifierFeatures, Training
 from ddpm_np.evaluate.likelihood import Curve, Likelihood
 from ddpm_np.interop import diffusers
 from ddpm_np.models import Classifier, ClassifierConfig, UNet, UNetConfig
-from ddpm_np.runs import checkpoint
+from ddpm_np.runs import checkpoint, weights
 from ddpm_np.runs.metrics import read_metrics
 from ddpm_np.storage import digest
 from ddpm_np.training.trainer import Record, Trainer
@@ -62,11 +62,15 @@ def _checkpoint_cases(folder: Path) -> dict[str, Case]:
         changed["sha256"] = digest({k: v for k, v in changed.items() if k != "sha256"}, saved.tensors)
         return _with_header(content, {**_header(content), "__metadata__": changed})
 
+    kept = weights.Weights(config, 1, weights.halved(saved.weights("ema")), "MIT", "zeros", {"share": 0.5})
+    weights.save(folder / "kept.safetensors", kept)
     net = ClassifierFeatures(Classifier(ClassifierConfig(8, 1, 4)), Training("toy", "0", 30, 7, 5, 1e-3, 4, 10, 0.9))
     save_classifier(folder / "classifier.safetensors", net)
     return {
         "checkpoint": Case(content, _written(path, _of_checkpoint), (checkpoint.CheckpointError,), True,
                            json.dumps(metadata).encode(), pack),
+        "weights": Case((folder / "kept.safetensors").read_bytes(), _written(folder / "kept.safetensors", _of_weights),
+                        (checkpoint.CheckpointError,), True),
         "classifier": Case((folder / "classifier.safetensors").read_bytes(),
                            _written(folder / "classifier.safetensors", lambda path: load_classifier(path).name),
                            (checkpoint.CheckpointError,), True),
@@ -77,6 +81,12 @@ def _of_checkpoint(path: Path) -> Any:
     saved = checkpoint.read(path)
     return (saved.config, saved.step, saved.updates, saved.unlogged, saved.loss,
             {name: (array.dtype, array.shape, array.tobytes()) for name, array in saved.tensors.items()})
+
+
+def _of_weights(path: Path) -> Any:
+    kept = weights.read(path)
+    return (kept.config, kept.step, kept.licence, kept.credit, kept.figures,
+            {name: (array.dtype, array.shape, array.tobytes()) for name, array in kept.tensors.items()})
 
 
 def _header(content: bytes) -> dict[str, Any]:

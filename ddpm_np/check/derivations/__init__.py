@@ -9,13 +9,13 @@
 line, each of which `prove` must find.
 """
 
-from ddpm_np.check.derivations.latex import expand
+from ddpm_np.check.derivations.contents import book, relations
 from ddpm_np.check.derivations.mutate import Mutant, mutants
 from ddpm_np.check.derivations.prover import Verdict, prove
-from ddpm_np.check.derivations.relation import METHODS, Derivation, Relation, book, relations
-from ddpm_np.check.derivations.symbols import SYMBOLS, Symbol, macros
+from ddpm_np.check.derivations.relation import METHODS, Derivation, Relation
+from ddpm_np.check.derivations.symbols import SYMBOLS, Symbol, expand, macros
 
 __all__ = [
-    "METHODS", "SYMBOLS", "Derivation", "Mutant", "Relation", "Symbol", "Verdict", "book", "expand", "macros", "mutants",
-    "prove", "relations",
+    "METHODS", "SYMBOLS", "Derivation", "Mutant", "Relation", "Symbol", "Verdict", "book", "expand", "macros",
+    "mutants", "prove", "relations",
 ]

@@ -1,8 +1,9 @@
 """Relations tied to the package: the expression in `Relation.code` equals the line at random schedules and points.
 
-The expression is Python. Its names are ``d`` (`ddpm_np.diffusion`), ``s`` (a `Schedule`), ``t``, ``k`` (its coefficients at
-t), ``ln2``, ``ops``, ``vjp``, ``adam_step``, and the symbols of the line by their names in the table: ``x_t``, ``eps``, ``w``;
-``x`` is the array of ``x_{i}`` and ``i`` the index. Arrays have the shape (1, 1). The line is evaluated in 40 digits.
+The expression is Python. Its names are ``d`` (`ddpm_np.diffusion`), ``s`` (a `Schedule`), ``t``, ``k`` (its
+coefficients at t), ``ln2``, ``ops``, ``vjp``, ``adam_step``, and the symbols of the line by their names in the table:
+``x_t``, ``eps``, ``w``; ``x`` is the array of ``x_{i}`` and ``i`` the index. Arrays have the shape (1, 1). The line is
+evaluated in 40 digits.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ import numpy as np
 from ddpm_np import diffusion
 from ddpm_np.check.derivations.exact import Scope, instances
 from ddpm_np.check.derivations.field import mp
-from ddpm_np.check.derivations.latex import Node, parse
+from ddpm_np.check.derivations.latex import parse
 from ddpm_np.check.derivations.numeric import Numeric
 from ddpm_np.check.derivations.relation import Relation
 from ddpm_np.check.derivations.symbols import SYMBOLS
 from ddpm_np.check.derivations.text import text
+from ddpm_np.check.derivations.tree import Node
 from ddpm_np.check.exact import Case, from_ks
 
 TOLERANCE = 1e-9
@@ -36,8 +38,9 @@ def _places() -> tuple[tuple[Case, diffusion.Schedule, int], ...]:
     """Return schedules, and steps t: Pythagorean ones, whose coefficients are fractions, and random ones."""
     random = np.random.default_rng(17)
     cases = [from_ks([Fraction(1, 3), Fraction(1, 2)]), from_ks([Fraction(1, 7), Fraction(2, 5), Fraction(2, 3)]),
-             Case(random.uniform(0.02, 0.6, 5)), Case(random.uniform(1e-3, 0.05, 40))]
-    return tuple((case, diffusion.Schedule.from_betas(case.betas), t) for case, t in zip(cases, (2, 3, 4, 23), strict=True))
+             Case(list(random.uniform(0.02, 0.6, 5))), Case(list(random.uniform(1e-3, 0.05, 40)))]
+    return tuple((case, diffusion.Schedule.from_betas(case.betas), t)
+                 for case, t in zip(cases, (2, 3, 4, 23), strict=True))
 
 
 def untied(relation: Relation) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from functools import cache
 from itertools import product
@@ -11,8 +11,10 @@ from typing import Any
 from sympy import QQ
 
 from ddpm_np.check.derivations.field import Field, Unprovable, Value
-from ddpm_np.check.derivations.latex import Index, Node, number, parse
+from ddpm_np.check.derivations.functions import apply, diff, exp, expectation, ln, sqrt
+from ddpm_np.check.derivations.latex import parse
 from ddpm_np.check.derivations.symbols import POSITIVE, SYMBOLS
+from ddpm_np.check.derivations.tree import Index, Node, number
 
 SIZE = 3  # values of a free index: i = 1, 2, 3
 FREE_INDICES = "ijkl"
@@ -116,7 +118,7 @@ def free_indices(node: Node, bound: frozenset[str] = frozenset()) -> set[str]:
     return found
 
 
-def instances(nodes: tuple[Node, ...], sizes: dict[str, tuple[int, ...]]) -> Iterator[dict[str, int]]:
+def instances(nodes: tuple[Node, ...], sizes: Mapping[str, tuple[int, ...]]) -> Iterator[dict[str, int]]:
     """Yield all values of the free indices: i, j, k of 1..3, T of 1..5, t and s of 1..T."""
     used = set().union(*(free_indices(node) for node in nodes))
     ranges = {v: sizes.get(v, tuple(range(1, SIZE + 1))) for v in used if v != "T" and v not in "ts"}
@@ -183,7 +185,7 @@ class Exact:
         if op == "pow":
             return self._power(args, bound)
         if op == "sqrt":
-            return self(args[0], bound).sqrt()
+            return sqrt(self(args[0], bound))
         if op == "fn":
             return self._function(args[0], args[1], bound)
         if op in ("sum", "prod"):
@@ -206,16 +208,17 @@ class Exact:
             if power.denominator == 1:
                 return base ** int(power)
             if power.denominator == 2:
-                return base.sqrt() ** int(2 * power)
-        return (self(args[0], bound).ln() * exponent).exp()
+                return sqrt(base) ** int(2 * power)
+        return exp(ln(self(args[0], bound)) * exponent)
 
     def _function(self, name: str, inner: Node, bound: dict[str, int]) -> Value:
         if name == "ln":
-            return self(inner, bound).ln()
+            return ln(self(inner, bound))
         if name == "exp":
-            return self(inner, bound).exp()
+            return exp(self(inner, bound))
         if name in ("cos", "sin") and inner.op in ("add", "sub"):  # the addition theorems
-            (ca, sa), (cb, sb) = ((self._function("cos", x, bound), self._function("sin", x, bound)) for x in inner.args)
+            (ca, sa), (cb, sb) = ((self._function("cos", x, bound), self._function("sin", x, bound))
+                                  for x in inner.args)
             if inner.op == "sub":
                 sb = -sb
             return ca * cb - sa * sb if name == "cos" else sa * cb + ca * sb
@@ -226,7 +229,7 @@ class Exact:
             for (kind, _), i in list(self.field.found.items()):
                 if kind == "Phi" and (self.field.extensions[i].of + value).is_zero:
                     return self.field.constant(Fraction(1)) - Value(self.field, self.field.ring.gens[i], {})
-        return value.of(name)
+        return apply(name, value)
 
     def _moment(self, op: str, args: tuple[Any, ...], bound: dict[str, int]) -> Value:
         moments = {}
@@ -237,11 +240,11 @@ class Exact:
                     raise Unprovable("a mean over what is not a free symbol")
                 moments[self.field.ring.gens.index(value.num)] = self._moments_of(symbol)
         parts = [self(part, bound) for part in args[1:]]
-        first = parts[0].expectation(moments)
+        first = expectation(parts[0], moments)
         if op == "E":
             return first
         second = parts[-1]
-        return (parts[0] * second).expectation(moments) - first * second.expectation(moments)
+        return expectation(parts[0] * second, moments) - first * expectation(second, moments)
 
     def _moments_of(self, symbol: Node) -> Any:
         """Return the moments of a random symbol: x₀ has mean m and variance s²; all others are standard normal."""
@@ -265,7 +268,7 @@ class Exact:
             rates = {gens[name_of(parse(macro), bound)]: self(parse(text), bound) for macro, text in self.rates.items()}
         else:
             rates = {gens[name_of(variable, bound)]: self.field.constant(Fraction(1))}
-        return value.diff(rates)
+        return diff(value, rates)
 
 
 @cache

@@ -1,97 +1,25 @@
 r"""Read a relation's LaTeX as trees of expressions: what the page shows is what is proved.
 
-The language is small: ``+ - / \cdot``, juxtaposition, powers, ``\frac``, ``\sqrt``, brackets, functions (``\ln``, ``\exp``,
-``\cos``, …) of the next factor, ``\sum`` and ``\prod`` of the following product, ``\E_{\eps}[…]``, ``\Var``, ``\Cov``,
-derivatives ``\pd{\xt}{…}``, ``\int_{a}^{b} … \,d x``, ``\nsq{…}`` (‖…‖², coordinate by coordinate) and symbols.
+The language is small: ``+ - / \cdot``, juxtaposition, powers, ``\frac``, ``\sqrt``, brackets, functions (``\ln``,
+``\exp``, ``\cos``, …) of the next factor, ``\sum`` and ``\prod`` of the following product, ``\E_{\eps}[…]``, ``\Var``,
+``\Cov``, derivatives ``\pd{\xt}{…}``, ``\int_{a}^{b} … \,d x``, ``\nsq{…}`` (‖…‖², coordinate by coordinate) and
+symbols.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from fractions import Fraction
 from functools import cache
-from typing import Any
 
 from ddpm_np.check.derivations.symbols import OPERATORS, SYMBOLS
+from ddpm_np.check.derivations.tree import Index, Node, number
 
-FUNCTIONS = {"\\" + name for name in ("ln", "exp", "cos", "sin", "tan", "Phi", "arctan", "min")}
-SPACES = {r"\,", r"\;", r"\!", r"\:", r"\quad", r"\left", r"\right", "&", r"\big", r"\Big", r"\bigl", r"\bigr", r"\displaystyle"}
+FUNCTIONS = {"\\" + name for name in ("ln", "exp", "cos", "sin", "tan", "Phi")}
+SPACES = {r"\,", r"\left", r"\right"}
 GREEK = {"\\" + name for name in (
     "gamma", "lambda", "eta", "delta", "tau", "phi", "psi", "rho", "mu", "nu", "kappa", "omega", "theta", "zeta", "xi")}
-RELATIONS = ("=", r"\ge", r"\le")
+RELATIONS = ("=", r"\geq", r"\leq")
 TOKEN = re.compile(r"\\[A-Za-z]+|\\[,;:!|]|\d+(?:\.\d+)?|[A-Za-z]|[^\s]")
-
-
-@dataclass(frozen=True)
-class Node:
-    """A node of an expression: an operation and its operands (nodes, names, numbers or indices)."""
-
-    op: str
-    args: tuple[Any, ...]
-
-    def children(self) -> Iterator[tuple[int, Node]]:
-        """Yield the operands that are expressions, with their places.
-
-        Yields
-        ------
-        place : int
-            Place in `args`.
-        child : Node
-            The operand.
-        """
-        for place, arg in enumerate(self.args):
-            if isinstance(arg, Node):
-                yield place, arg
-
-    def walk(self) -> Iterator[Node]:
-        """Yield this node and all below it.
-
-        Yields
-        ------
-        node : Node
-            Each node, parents first.
-        """
-        yield self
-        for _, child in self.children():
-            yield from child.walk()
-
-    def replace(self, place: int, arg: Any) -> Node:
-        """Return a copy with one operand replaced.
-
-        Parameters
-        ----------
-        place : int
-            Place in `args`.
-        arg : Node, str, Fraction or index
-            The new operand.
-
-        Returns
-        -------
-        Node
-            The copy.
-        """
-        return Node(self.op, (*self.args[:place], arg, *self.args[place + 1 :]))
-
-
-def number(value: Any) -> Node:
-    """Return a number as an expression.
-
-    Parameters
-    ----------
-    value : int, str or Fraction
-        The number.
-
-    Returns
-    -------
-    Node
-        The expression.
-    """
-    return Node("num", (Fraction(value),))
-
-
-Index = tuple[str, int]  # a variable, or "" for none, and what is added: ("t", -1) is t − 1, ("", 2) is 2
 
 
 @cache
@@ -108,7 +36,7 @@ def parse_relation(latex: str) -> tuple[tuple[Node, ...], tuple[str, ...]]:
     sides : tuple of Node
         The sides.
     signs : tuple of str
-        The signs between them: ``=``, ``\ge`` or ``\le``.
+        The signs between them: ``=``, ``\geq`` or ``\leq``.
 
     Raises
     ------
@@ -237,13 +165,6 @@ class _Reader:
             return Node("div", (top, bottom))
         if token == r"\sqrt":
             return Node("sqrt", (self.group(),))
-        if token == r"\min":
-            self.take("(")
-            first = self.sum()
-            self.take(",")
-            second = self.sum()
-            self.take(")")
-            return Node("min", (first, second))
         if token in FUNCTIONS:
             return self.function(token[1:])
         if token == r"\nsq":
@@ -288,7 +209,8 @@ class _Reader:
         if self.peek() != "{":
             return (_index([self.next()]),)
         self.next()
-        indices, part = [], []
+        indices: list[Index] = []
+        part: list[str] = []
         while self.peek() != "}":
             token = self.next()
             if not token:
@@ -332,10 +254,7 @@ class _Reader:
         high = None
         if self.peek() == "^":
             self.next()
-            if self.peek() == "{":
-                high = self.index()
-            else:
-                high = _index([self.next()])
+            high = self.index() if self.peek() == "{" else _index([self.next()])
         elif low is not None:
             high = ("T", 0)
         return Node(op, (variable, low, high, self.product()))
@@ -391,48 +310,3 @@ def _index(tokens: list[str]) -> Index:
         else:
             raise ValueError(f"{' '.join(tokens)} is not an index")
     return name, offset
-
-
-def expand(latex: str) -> str:
-    r"""Return the LaTeX with the macros replaced, for a renderer without macros.
-
-    Parameters
-    ----------
-    latex : str
-        LaTeX in the macros of `symbols`.
-
-    Returns
-    -------
-    str
-        LaTeX without them.
-
-    Examples
-    --------
-    >>> expand(r"\sqrt{\ab}\xo")
-    '\\sqrt{\\bar\\alpha_t}x_0'
-    """
-    table = {**{symbol.macro: symbol.latex for symbol in SYMBOLS.values()}, **OPERATORS}
-    while True:
-        match = next((m for m in re.finditer(r"\\[A-Za-z]+", latex) if m.group() in table), None)
-        if match is None:
-            return latex
-        text, end = table[match.group()], match.end()
-        for place in ("#1", "#2"):
-            if place in text:
-                argument, end = _argument(latex, end)
-                text = text.replace(place, argument)
-        after = latex[end:]
-        separator = " " if re.search(r"\\[A-Za-z]+$", text) and after[:1].isalpha() else ""
-        latex = latex[: match.start()] + text + separator + after.lstrip()
-
-
-def _argument(latex: str, start: int) -> tuple[str, int]:
-    """Return the text within the braces at a place, and the place after them."""
-    while latex[start] == " ":
-        start += 1
-    depth = 0
-    for at in range(start, len(latex)):
-        depth += {"{": 1, "}": -1}.get(latex[at], 0)
-        if depth == 0:
-            return latex[start + 1 : at], at + 1
-    raise ValueError(f"{latex}: a brace is not closed")

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ddpm_np.check.derivations.latex import Node, number
 from ddpm_np.check.derivations.prover import refutation
 from ddpm_np.check.derivations.relation import Relation
 from ddpm_np.check.derivations.symbols import SYMBOLS
 from ddpm_np.check.derivations.text import text
+from ddpm_np.check.derivations.tree import Node, number
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def mutants(relation: Relation) -> list[Mutant]:
     one (symbol): 1 − α_t
     """
     found, seen = [], {relation.sides}
-    last = len(relation.sides) - (relation.signs[-1] == r"\ge")
+    last = len(relation.sides) - (relation.signs[-1] == r"\geq")
     for place, side in enumerate(relation.sides[:last]):
         for kind, slipped in _slips(side):
             sides = (*relation.sides[:place], slipped, *relation.sides[place + 1 :])

@@ -6,7 +6,7 @@ from typing import Any
 
 from ddpm_np.check.derivations.exact import Scope, name_of, series_range
 from ddpm_np.check.derivations.field import mp, random_number
-from ddpm_np.check.derivations.latex import Node
+from ddpm_np.check.derivations.tree import Node
 
 TOLERANCE = mp.mpf("1e-30")
 
@@ -52,13 +52,11 @@ class Numeric:
             return mp.fsum(parts) if op == "sum" else mp.fprod(parts)
         if op == "fn":
             x = self(args[1], bound)
-            return {"ln": mp.log, "exp": mp.exp, "cos": mp.cos, "sin": mp.sin, "tan": mp.tan, "arctan": mp.atan,
+            return {"ln": mp.log, "exp": mp.exp, "cos": mp.cos, "sin": mp.sin, "tan": mp.tan,
                     "Phi": mp.ncdf}[args[0]](x)
         if op == "pd":
             return self._derivative(args, bound)
         values = [self(arg, bound) for arg in args]
-        if op == "min":
-            return min(values)
         return {"add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b,
                 "div": lambda a, b: a / b, "pow": lambda a, b: a**b, "neg": lambda a: -a, "sqrt": mp.sqrt}[op](*values)
 

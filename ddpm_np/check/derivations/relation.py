@@ -11,13 +11,13 @@ r"""Derivations as data: each line of each derivation is written once, in LaTeX 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
 from importlib import import_module
 
-from ddpm_np.check.derivations.latex import Node, parse_relation
+from ddpm_np.check.derivations.latex import parse_relation
+from ddpm_np.check.derivations.tree import Node
 from ddpm_np.check.registry import EQUATIONS
 
 _PACKAGES = {"d": "diffusion", "ops": "autograd.ops", "k": "diffusion.Schedule", "s": "diffusion.Schedule"}
@@ -68,7 +68,7 @@ class Relation:
     equation: str = ""
     given: dict[str, str] = field(default_factory=dict)
     rates: dict[str, str] = field(default_factory=dict)
-    sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    sizes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     numeric: bool = False
 
     @property
@@ -89,7 +89,7 @@ class Relation:
         Returns
         -------
         tuple of str
-            ``=``, and perhaps a last ``\\ge``.
+            ``=``, and perhaps a last ``\\geq``.
         """
         return parse_relation(self.latex)[1]
 
@@ -105,7 +105,7 @@ class Relation:
         used = {node.op if node.op != "fn" else node.args[0] for side in self.sides for node in side.walk()}
         if self.numeric:
             return "quadrature"
-        if r"\ge" in self.signs:
+        if r"\geq" in self.signs:
             return "sign"
         if used & {"E", "Var", "Cov"}:
             return "moments"
@@ -137,7 +137,7 @@ class Relation:
         return tuple(dict.fromkeys(found))
 
 
-@dataclass(frozen=True)
+@dataclass
 class Derivation:
     """A derivation: its lines in order.
 
@@ -184,9 +184,9 @@ def derivation(id: str, title: str, page: str) -> None:
     DERIVATIONS[id] = Derivation(id, title, page)
 
 
-def line(id: str, latex: str, why: str, *, on: str = "", code: str = "", eq: str = "", given: dict[str, str] | None = None,
-         rates: dict[str, str] | None = None, sizes: dict[str, tuple[int, ...]] | None = None,
-         numeric: bool = False) -> None:
+def line(id: str, latex: str, why: str, *, on: str = "", code: str = "", eq: str = "",
+         given: dict[str, str] | None = None, rates: dict[str, str] | None = None,
+         sizes: Mapping[str, tuple[int, ...]] | None = None, numeric: bool = False) -> None:
     """Add a line to the derivation that its id begins with; see `Relation`.
 
     Parameters
@@ -220,43 +220,3 @@ def line(id: str, latex: str, why: str, *, on: str = "", code: str = "", eq: str
         raise ValueError(f"relation {id!r} is already registered")
     DERIVATIONS[owner].relations.append(Relation(
         id, latex, why, tuple(on.split()), code, eq, given or {}, rates or {}, sizes or {}, numeric))
-
-
-def book() -> dict[str, Derivation]:
-    """Return all derivations by id, in the book's order.
-
-    Returns
-    -------
-    dict
-        The derivations.
-    """
-    import_module("ddpm_np.check.derivations.pages")  # fills the table; its modules import this one
-    return DERIVATIONS
-
-
-def relations(ids: Iterable[str] | None = None) -> list[Relation]:
-    """Return the relations with the given ids, or those of derivations; None: all.
-
-    Parameters
-    ----------
-    ids : iterable of str or None
-        Ids of relations or derivations.
-
-    Returns
-    -------
-    list of Relation
-        In the book's order.
-
-    Raises
-    ------
-    ValueError
-        If an id is unknown.
-    """
-    everything = [relation for entry in book().values() for relation in entry.relations]
-    if ids is None:
-        return everything
-    wanted, known = set(ids), {relation.id for relation in everything} | set(DERIVATIONS)
-    for name in wanted - known:
-        close = get_close_matches(name, known, 1)
-        raise ValueError(f"no relation is called {name!r}" + (f": did you mean {close[0]!r}?" if close else ""))
-    return [relation for relation in everything if relation.id in wanted or relation.id.partition(".")[0] in wanted]

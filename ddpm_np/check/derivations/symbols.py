@@ -7,6 +7,7 @@ without a value is free. Single letters such as ``w`` or ``x_{i}`` are free symb
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -128,3 +129,51 @@ def macros() -> dict[str, str]:
     '\\bar\\alpha_t'
     """
     return {**{symbol.macro: symbol.latex for symbol in SYMBOLS.values()}, **OPERATORS}
+
+
+def expand(latex: str) -> str:
+    r"""Return the LaTeX with the macros replaced, for a renderer without macros.
+
+    Parameters
+    ----------
+    latex : str
+        LaTeX in the macros of `symbols`.
+
+    Returns
+    -------
+    str
+        LaTeX without them.
+
+    Examples
+    --------
+    >>> expand(r"\sqrt{\ab}\xo")
+    '\\sqrt{\\bar\\alpha_t}x_0'
+    """
+    table = macros()
+    while True:
+        match = next((m for m in re.finditer(r"\\[A-Za-z]+", latex) if m.group() in table), None)
+        if match is None:
+            return latex
+        text, end = table[match.group()], match.end()
+        for place in ("#1", "#2"):
+            if place in text:
+                argument, end = _argument(latex, end)
+                text = text.replace(place, argument)
+        before, after = latex[: match.start()], latex[end:].lstrip()
+        if re.search(r"\\[A-Za-z]+$", before) and text[:1].isalpha():
+            text = " " + text
+        if re.search(r"\\[A-Za-z]+$", text) and after[:1].isalpha():
+            text += " "
+        latex = before + text + after
+
+
+def _argument(latex: str, start: int) -> tuple[str, int]:
+    """Return the text within the braces at a place, and the place after them."""
+    while latex[start] == " ":
+        start += 1
+    depth = 0
+    for at in range(start, len(latex)):
+        depth += {"{": 1, "}": -1}.get(latex[at], 0)
+        if depth == 0:
+            return latex[start + 1 : at], at + 1
+    raise ValueError(f"{latex}: a brace is not closed")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ddpm_np.check.derivations.latex import Index, Node
 from ddpm_np.check.derivations.symbols import SYMBOLS
+from ddpm_np.check.derivations.tree import Index, Node
 
 _LEVELS = {"add": 1, "sub": 1, "neg": 2, "mul": 3, "div": 3, "sum": 2, "prod": 2, "pow": 4}
 _GREEK = {r"\gamma": "γ", r"\lambda": "λ", r"\eta": "η", r"\delta": "δ", r"\tau": "τ", r"\phi": "φ", r"\psi": "ψ",
@@ -60,8 +60,6 @@ def _text(node: Node) -> str:
         return f"√{text(args[0], 5)}"
     if op == "fn":
         return f"{'Φ' if args[0] == 'Phi' else args[0]} {text(args[1], 5)}"
-    if op == "min":
-        return f"min({text(args[0])}, {text(args[1])})"
     if op in ("sum", "prod"):
         variable, low, high, body = args
         bounds = variable if low is None else f"{variable}={_index(low)}..{_index(high)}"

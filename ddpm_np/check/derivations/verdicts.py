@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from ddpm_np.check.derivations.latex import expand
+from ddpm_np.check.derivations.contents import book, relations
 from ddpm_np.check.derivations.prover import prove
-from ddpm_np.check.derivations.relation import METHODS, Relation, book, relations
+from ddpm_np.check.derivations.relation import METHODS, Relation
+from ddpm_np.check.derivations.symbols import expand
 from ddpm_np.check.result import FAIL, PASS, Result
 
 
@@ -46,8 +47,8 @@ def derivation_results(ids: Iterable[str] | None = None,
         whole = asked is None or entry.id in asked
         if progress is not None and whole:
             progress(_summary(entry.id, entry.title, found))
-        for result in found if progress is not None else ():
-            if not whole or result.verdict == FAIL:
+        for result in found:
+            if progress is not None and (not whole or result.verdict == FAIL):
                 progress(result)
         results += found
     return results
@@ -55,12 +56,12 @@ def derivation_results(ids: Iterable[str] | None = None,
 
 def _result(relation: Relation) -> Result:
     verdict = prove(relation)
-    return Result(relation.id, relation.why, PASS if verdict.proved else FAIL, float("nan"), float("nan"), 1,
+    return Result(relation.id, relation.why, PASS if verdict.proved else FAIL, float("nan"), 0.0, 1,
                   "" if verdict.proved else f"{expand(relation.latex)}: {verdict.counterexample}", "",
                   METHODS[relation.method], verdict.seconds)
 
 
 def _summary(id: str, title: str, found: list[Result]) -> Result:
     wrong = sum(result.verdict == FAIL for result in found)
-    return Result(id, f"{title}: {len(found) - wrong} of {len(found)} lines proved", FAIL if wrong else PASS, float("nan"),
-                  float("nan"), len(found), "", "", "", sum(result.seconds for result in found))
+    return Result(id, f"{title}: {len(found) - wrong} of {len(found)} lines proved", FAIL if wrong else PASS,
+                  float("nan"), 0.0, len(found), "", "", "", sum(result.seconds for result in found))

@@ -35,8 +35,7 @@ def weight_of_each_prediction(check: Check, b: Batch) -> None:
             got = check(b.case).array("bound_weight", b.t.shape, b.t, variance, predicts=predicts)
             want = gain / (2 * sigma2)
             check.equal(f"the weight of {predicts!r} ({variance})", got, want, case=b.case, at={"t": b.t}, slack=10,
-                        mistakes=lambda want=want, sigma2=sigma2: {
-                            "no factor ½": 2 * want, "σ_t for σ_t²": want * np.sqrt(sigma2)})
+                        mistakes={"no factor ½": 2 * want, "σ_t for σ_t²": want * np.sqrt(sigma2)})
             if (variance, predicts) == ("small", "x0"):
                 check.equal("½·(SNR(t − 1) − SNR(t))", got, half_fall, case=b.case, at={"t": b.t}, slack=10,
                             scale=k.alpha_bar_prev / k.one_minus_alpha_bar_prev)
@@ -48,7 +47,7 @@ def variance_of_a_given_error(check: Check, b: Batch) -> None:
     for predicts, gain in gains(k).items():
         got = check(b.case).array("optimal_variance", b.x.shape, b.t, error, predicts=predicts)
         check.equal(f"σ_t² of an error of {predicts!r}", got, k.beta_tilde + gain * error, case=b.case,
-                    at={"t": b.t, "error": error}, slack=10, mistakes=lambda gain=gain: {
+                    at={"t": b.t, "error": error}, slack=10, mistakes={
                         "β_t for β̃_t": k.beta + gain * error, "the error itself": k.beta_tilde + error})
 
 

@@ -20,9 +20,9 @@ from ddpm_np.nn import Module
 from ddpm_np.training.trainer import Trainer
 
 OF_SCHEDULE = (
-    "bound_loss", "bound_weight", "ddim_sigma", "eps_from_mean", "eps_from_score", "hybrid_loss", "learned_range_log_variance",
-    "min_snr_weight", "mismatch_constant", "optimal_variance", "posterior_mean", "q_trajectory", "score_matching_loss", "target",
-    "x0_from_mean",
+    "bound_loss", "bound_weight", "ddim_sigma", "eps_from_mean", "eps_from_score", "hybrid_loss",
+    "learned_range_log_variance", "min_snr_weight", "mismatch_constant", "optimal_variance", "posterior_mean",
+    "q_trajectory", "score_matching_loss", "target", "x0_from_mean",
 )
 OF_REVERSE = (
     "ancestral", "annealed_langevin", "ddim", "ddim_invert", "inpaint", "interpolate", "mean_mismatch",

@@ -13,6 +13,7 @@ from jinja2 import FileSystemLoader
 from jinja2.sandbox import SandboxedEnvironment
 from numpydoc import docscrape_sphinx
 from sphinx import addnodes
+from sphinx.util.docutils import ReferenceRole
 
 from book.code import ROOT, source_link
 
@@ -36,15 +37,30 @@ def public_modules() -> dict[str, Path]:
 def written(name: str, modules: dict[str, Path]) -> str:
     """Return the page of a module; a package lists its modules with their first lines."""
     path = modules[name]
-    lines = [name, "=" * len(name), "", f".. automodule:: {name}", "   :members:", ""]
+    title = name.removeprefix("ddpm_np.")
+    lines = [title, "=" * len(title), "", f".. automodule:: {name}", "   :members:", ""]
+    for op in ops(ast.parse(path.read_text("utf-8"))):  # to Sphinx they are not functions but values
+        lines += [f".. autofunction:: {name}.{op}", ""]
     if path.name == "__init__.py":
         children = [child for child in modules if child.rpartition(".")[0] == name]
         if children:
             lines += [".. toctree::", "   :hidden:", "", *(f"   {child}" for child in children), ""]
         for child in children:
-            summary = (ast.get_docstring(ast.parse(modules[child].read_text("utf-8"))) or "").partition("\n\n")[0]
-            lines += [f":doc:`{child.rpartition('.')[2]} <{child}>`", f"   {escaped_line(' '.join(summary.split()))}", ""]
+            documented = ast.get_docstring(ast.parse(modules[child].read_text("utf-8"))) or ""
+            summary = escaped_line(" ".join(documented.partition("\n\n")[0].split()))
+            lines += [f":doc:`{child.rpartition('.')[2]} <{child}>`", f"   {summary}", ""]
     return "\n".join(lines)
+
+
+def ops(tree: ast.Module) -> list[str]:
+    """Return the names of the functions that the decorator `op` turns into operations."""
+
+    def called(decorator: ast.expr) -> str:
+        function = decorator.func if isinstance(decorator, ast.Call) else decorator
+        return function.id if isinstance(function, ast.Name) else ""
+
+    return [node.name for node in tree.body
+            if isinstance(node, ast.FunctionDef) and "op" in map(called, node.decorator_list)]
 
 
 def write_pages(app: Any) -> None:
@@ -81,9 +97,9 @@ def escape(app: Any, what: str, name: str, thing: Any, options: Any, lines: list
                 if indent(earlier) < 4:
                     lines[at:at] = ["::", ""]
     for at in range(len(lines) - 2):
-        if lines[at].endswith(":") and not lines[at].endswith("::") and not lines[at + 1].strip():
-            if indent(lines[at + 2]) >= indent(lines[at]) + 4:
-                lines[at] += ":"  # the code that follows, written as it is in an editor
+        announces = lines[at].endswith(":") and not lines[at].endswith("::") and not lines[at + 1].strip()
+        if announces and indent(lines[at + 2]) >= indent(lines[at]) + 4:
+            lines[at] += ":"  # the code that follows, written as it is in an editor
     for at, text in enumerate(lines):
         example = text.lstrip().startswith(">>>") or (example and bool(text.strip()))
         literal = literal and (not text.strip() or text.startswith("    "))
@@ -109,7 +125,7 @@ def add_source_links(app: Any, document: nodes.document) -> None:
             link = source_link(path, "[source]", at)
             link["refdoc"] = app.env.docname
             link["classes"].append("viewcode-link")
-            signature += link
+            signature.append(link)
 
 
 _TREES: dict[str, dict[str, int]] = {}
@@ -142,10 +158,19 @@ def _line(module: str, name: str) -> int:
     return _TREES[module].get(name, 0)
 
 
+class ObjectRole(ReferenceRole):
+    """A link to a Python object: numpydoc writes the role without its domain, and the book's pages have none."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        return [addnodes.pending_xref("", nodes.literal("", self.title), refdomain="py", reftype="obj",
+                                      reftarget=self.target.lstrip("~"), refexplicit=self.has_explicit_title)], []
+
+
 def setup(app: Any) -> None:
     """Register the events; let numpydoc compile its template once and not for every docstring."""
     templates = SandboxedEnvironment(loader=FileSystemLoader(Path(docscrape_sphinx.__file__).parent / "templates"))
     docscrape_sphinx.SandboxedEnvironment = lambda loader: templates
+    app.add_role("obj", ObjectRole())
     app.connect("builder-inited", write_pages)
     app.connect("autodoc-process-docstring", escape, priority=100)  # before numpydoc
     app.connect("doctree-read", add_source_links)

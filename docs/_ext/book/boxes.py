@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -34,7 +34,8 @@ def box(kind: str, *content: nodes.Node) -> nodes.container:
 
 def line(kind: str, *content: nodes.Node | str) -> nodes.paragraph:
     """Return a paragraph of the given class."""
-    return nodes.paragraph("", "", *(words(part) if isinstance(part, str) else part for part in content), classes=[kind])
+    parts = [words(part) if isinstance(part, str) else part for part in content]
+    return nodes.paragraph("", "", *parts, classes=[kind])
 
 
 def words(text: str) -> nodes.inline:
@@ -54,10 +55,11 @@ def table(head: list[str], rows: list[list[list[nodes.Node]]], kind: str) -> nod
     group += nodes.thead("", nodes.row("", *(nodes.entry("", nodes.paragraph("", name)) for name in head)))
     body = nodes.tbody()
     for row in rows:
-        body += nodes.row("", *(
-            nodes.entry("", nodes.paragraph("", "", *([nodes.inline("", f"{name}: ", classes=["label"])] if cell else []),
-                                            *cell))
-            for name, cell in zip(head, row, strict=True)))
+        entries = []
+        for name, cell in zip(head, row, strict=True):
+            label = [nodes.inline("", f"{name}: ", classes=["label"])] if cell else []
+            entries.append(nodes.entry("", nodes.paragraph("", "", *label, *cell)))
+        body += nodes.row("", *entries)
     group += body
     return nodes.table("", group, classes=["stack", kind])
 
@@ -78,7 +80,8 @@ class Predict(SphinxDirective):
 class AtAGlance(SphinxDirective):
     """The card at the top of a page; the values of its options are Markdown."""
 
-    option_spec = {**dict.fromkeys(CARD, directives.unchanged), "minutes": directives.positive_int}
+    option_spec: ClassVar[dict[str, Any]] = {
+        **dict.fromkeys(CARD, directives.unchanged), "minutes": directives.positive_int}
 
     def run(self) -> list[nodes.Node]:
         items, messages = [], []

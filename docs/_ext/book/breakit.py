@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from book.boxes import folded, line, table, words
-from book.code import equation_link, found, label_link, listed, relation_link
-from book.verdicts import DERIVATIONS, catalogue, entry_of, with_mistake
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
+from book.boxes import folded, line, table, words
+from book.code import equation_link, found, label_link, listed, relation_link
+from book.verdicts import DERIVATIONS, catalogue, entry_of, with_mistake
 from ddpm_np.check import FAIL
 from ddpm_np.check.derivations import mutants
 from ddpm_np.check.derivations.text import text
@@ -19,8 +19,9 @@ SLIPS = 300  # at most as many are tried for a page
 
 def change_shown(change: Any) -> list[nodes.Node]:
     """Return what a mistake does to the source: the old text struck out, and the new one."""
-    return [nodes.Text(f"{change.name}: "), nodes.literal("", one_line(change.old), classes=["removed"]), nodes.Text(" → "),
-            nodes.literal("", one_line(change.new), classes=["added"])]
+    old = nodes.literal("", one_line(change.old), classes=["removed"])
+    new = nodes.literal("", one_line(change.new), classes=["added"])
+    return [nodes.Text(f"{change.name}: "), old, nodes.Text(" → "), new]
 
 
 def one_line(text: str) -> str:
@@ -38,8 +39,10 @@ class BreakIt(SphinxDirective):
             entry = entry_of(self.arguments[0])
         except ValueError as error:
             raise self.error(str(error)) from None
-        rows, places = [], [(at, change) for at, change in enumerate(catalogue().MISTAKES) if entry.id in change.equations]
-        for at, change in places:
+        rows = []
+        for at, change in enumerate(catalogue().MISTAKES):
+            if entry.id not in change.equations:
+                continue
             results = with_mistake(at).results
             red = [result for result in results if result.verdict == FAIL]
             if not any(result.equation == entry.id for result in red):
@@ -76,11 +79,11 @@ class Slips(SphinxDirective):
                 kinds.add(slip.kind)
                 rows.append([[relation_link(slip.relation.id)], [nodes.Text(slip.kind)],
                              [words(text(slip.sides[slip.side]))], [words(refuted)]])
-        summary = line("breakit-summary", f"Of the {len(known)} slips of the pen that these lines invite – a sign, a root, an "
-                       f"index, another symbol – {len(slips)} were tried while this page was built. {found} of them turn "
-                       "their line red. One of each kind:")
-        return [summary, folded("The slips", table(["Line", "Kind", "With the slip", "Where it shows"], rows, "breakit"),
-                                kind="breakit", open=True)]
+        summary = line("breakit-summary", f"Of the {len(known)} slips of the pen that these lines invite – a sign, a "
+                       f"root, an index, another symbol – {len(slips)} were tried while this page was built. {found} "
+                       "of them turn their line red. One of each kind:")
+        shown = table(["Line", "Kind", "With the slip", "Where it shows"], rows, "breakit")
+        return [summary, folded("The slips", shown, kind="breakit", open=True)]
 
 
 def setup(app: Any) -> None:

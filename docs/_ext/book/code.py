@@ -11,9 +11,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from book.places import ROOT
 from docutils import nodes
 from sphinx import addnodes
+
+from book.places import ROOT
 
 
 @cache
@@ -66,8 +67,9 @@ def code_block(name: str) -> list[nodes.Node]:
 
 def function_link(name: str) -> nodes.Node:
     """Return a link to a function's page in the reference, shown by its last name."""
-    target = full_name(name)
-    text = found(name).__qualname__
+    target, text = full_name(name), found(name).__qualname__
+    if text.rpartition(".")[2].startswith("_"):  # a special method has no entry: its class has
+        target = target.rpartition(".")[0]
     return addnodes.pending_xref("", nodes.literal("", text), refdomain="py", reftype="obj", reftarget=target,
                                  refexplicit=True, refwarn=True)
 
@@ -80,8 +82,8 @@ def source_link(path: str, text: str, at: int = 0) -> nodes.Node:
 
 def label_link(label: str, *text: nodes.Node) -> nodes.Node:
     """Return a link to a label of any page."""
-    return addnodes.pending_xref("", nodes.inline("", "", *text), refdomain="std", reftype="ref", reftarget=label.lower(),
-                                 refexplicit=True, refwarn=True)
+    return addnodes.pending_xref("", nodes.inline("", "", *text), refdomain="std", reftype="ref",
+                                 reftarget=label.lower(), refexplicit=True, refwarn=True)
 
 
 def equation_link(id: str) -> nodes.Node:

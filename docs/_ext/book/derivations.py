@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, ClassVar
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from book.boxes import box, folded, line
 from book.code import code_block, equation_link, found, full_name, function_link, listed, relation_link
 from book.equations import anchored, display
 from book.places import named_lines, without_page
 from book.verdicts import DERIVATIONS, EQUATIONS, proof, relations
-from docutils import nodes
-from docutils.parsers.rst import directives
-from sphinx.util.docutils import SphinxDirective, SphinxRole
-
 from ddpm_np.check.derivations import Relation
 from ddpm_np.check.derivations.text import text
 
-
-WIDE = 40  # characters of two sides in one line, on a phone
+WIDE, SHORT = 40, 12  # characters: of two sides in one line on a phone; of a side that never has its own line
 
 
 def aligned(relation: Relation) -> str:
@@ -26,10 +25,15 @@ def aligned(relation: Relation) -> str:
     sides, signs = sides_of(relation.latex)
     if len(sides) < 2:
         return relation.latex
-    long = len(text(relation.sides[0])) + len(text(relation.sides[1])) > WIDE
+    first, second = (len(text(side)) for side in relation.sides[:2])
+    long = first + second > WIDE and first > SHORT
     rows = [rf"&{sides[0]} \\[6pt] &\qquad {signs[0]} {sides[1]}" if long else f"{sides[0]} &{signs[0]} {sides[1]}"]
     lead = r"&\qquad " if long else "&"
-    rows += [f"{lead}{sign} {side}" for sign, side in zip(signs[1:], sides[2:], strict=True)]
+    for sign, side in zip(signs[1:], sides[2:], strict=True):
+        if sign == "=":
+            rows.append(f"{lead}= {side}")
+        else:  # "≥ 0" ends the line before it
+            rows[-1] += rf" {sign} {side}"
     return r"\begin{aligned}" + r" \\[6pt] ".join(rows) + r"\end{aligned}"
 
 
@@ -64,7 +68,8 @@ def shown_relation(directive: SphinxDirective, relation: Relation, seen: set[str
     found_proof = proof(relation.id)
     rests = [equation_link(id) if id in EQUATIONS else relation_link(id) for id in relation.on]
     reason = line("relation-why", relation.why, " ", *(where(relation.given) if relation.given else []))
-    foot = [nodes.inline("", "proved", classes=["verdict"]), nodes.Text(f" by {found_proof.method}")]
+    foot = [nodes.inline("", "proved" if found_proof.proved else "not proved", classes=["verdict"]),
+            nodes.Text(f" by {found_proof.method}")]
     if rests:
         foot += [nodes.Text(" · from "), *listed(rests)]
     if relation.equation:
@@ -119,7 +124,7 @@ class ShowDerivation(SphinxDirective):
     """A derivation, by its id; ``:lines:`` has the names of some of its lines, or ``rest``."""
 
     required_arguments = 1
-    option_spec = {"lines": directives.unchanged_required}
+    option_spec: ClassVar[dict[str, Any]] = {"lines": directives.unchanged_required}
 
     def run(self) -> list[nodes.Node]:
         return shown_derivation(self, self.arguments[0], self.options.get("lines", ""))

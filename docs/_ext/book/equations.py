@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+
 from book.boxes import box, folded, line, table, words
 from book.code import (
     code_block,
@@ -18,9 +21,6 @@ from book.code import (
 )
 from book.places import without_page
 from book.verdicts import EQUATIONS, entry_of, proofs_of, verdict
-from docutils import nodes
-from sphinx.util.docutils import SphinxDirective, SphinxRole
-
 from ddpm_np.check.registry import Equation, Property, chosen
 
 
@@ -133,7 +133,11 @@ class FunctionRole(SphinxRole):
     """A link to a function: {function}`diffusion.posterior.posterior_mean`."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        return [function_link(self.text)], []
+        try:
+            return [function_link(self.text)], []
+        except AttributeError as error:
+            message = self.inliner.reporter.error(f"there is no such function: {error}", line=self.lineno)
+            return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
 
 
 class ShowFunction(SphinxDirective):
@@ -143,7 +147,10 @@ class ShowFunction(SphinxDirective):
     optional_arguments = 20
 
     def run(self) -> list[nodes.Node]:
-        return [box("code-box", *code_block(name)) for name in self.arguments]
+        try:
+            return [box("code-box", *code_block(name)) for name in self.arguments]
+        except AttributeError as error:
+            raise self.error(f"there is no such function below ddpm_np: {error}") from None
 
 
 def setup(app: Any) -> None:
@@ -151,6 +158,6 @@ def setup(app: Any) -> None:
     app.add_directive("equation", ShowEquation)
     app.add_directive("rest-of-equations", RestOfEquations)
     app.add_directive("equation-map", EquationMap)
-    app.add_directive("functions", ShowFunction)  # `function` is the Python domain's own
+    app.add_directive("function", ShowFunction)
     app.add_role("equation", EquationRole())
     app.add_role("function", FunctionRole())

@@ -6,11 +6,11 @@ from html import escape
 from typing import Any
 
 import sphinxcontrib.katex as katex
-from book.boxes import table, words
 from docutils import nodes
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
+from book.boxes import table, words
 from ddpm_np.check.derivations import macros
 from ddpm_np.check.derivations.symbols import SYMBOLS
 

@@ -15,7 +15,7 @@ from typing import Any
 from docutils import nodes
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
-from pygments.lexers import TextLexer, get_lexer_for_filename
+from pygments.lexers import TextLexer, get_lexer_by_name, get_lexer_for_filename
 from pygments.util import ClassNotFound
 from sphinx import addnodes
 from sphinx.util import logging
@@ -25,7 +25,7 @@ from book.code import ROOT, source_link
 
 BOOK = ROOT / "docs"
 LINK = re.compile(r"\[([^\[\]]+)\]\(([^()\s:#]+)(?:#[^()\s]*)?\)")
-SHOWN = {".py", ".toml", ".json", ".txt", ".cfg", ".yml", ".yaml", ".md", ".cff", ""}
+SHOWN = {".py", ".toml", ".json", ".txt", ".cfg", ".yml", ".yaml", ".md", ".cff", ".v", ""}
 logger = logging.getLogger(__name__)
 
 
@@ -39,11 +39,10 @@ def linked(text: str, page: Path) -> str:
 
     def replaced(match: re.Match[str]) -> str:
         target = Path(os.path.normpath(page.parent / match[2]))
-        inside = target.is_relative_to(BOOK)
-        if not target.exists() or not target.is_relative_to(ROOT) or (inside and target.suffix not in (".py", ".json")):
+        if not target.exists() or not target.is_relative_to(ROOT):
             return match[0]
-        if not inside and target.suffix == ".png":
-            return match[0]
+        if target.is_relative_to(BOOK) and target.suffix not in (".py", ".json", ".v"):
+            return match[0]  # a page or a picture
         return f"{{source}}`{match[1].strip('`')} <{target.relative_to(ROOT)}>`"
 
     parts = re.split(r"(^(`{3,})[^\n]*\n.*?^\2\n)", text, flags=re.MULTILINE | re.DOTALL)
@@ -102,7 +101,7 @@ def pages(app: Any) -> Iterator[tuple[str, dict[str, Any], str]]:
 
 def _highlighted(file: Path) -> str:
     try:
-        lexer = get_lexer_for_filename(file.name)
+        lexer = get_lexer_by_name("coq") if file.suffix == ".v" else get_lexer_for_filename(file.name)
     except ClassNotFound:
         lexer = TextLexer()
     formatter = HtmlFormatter(cssclass="highlight", lineanchors="L", linenos=False, anchorlinenos=False)

@@ -6,7 +6,9 @@ import sys
 from functools import cache
 from typing import Any
 
-from book.code import ROOT
+from sphinx.util import logging
+
+from book.places import ROOT
 from ddpm_np.check import PASS, run
 from ddpm_np.check.derivations import Derivation, Relation, Verdict, book, prove
 from ddpm_np.check.equations import forward  # noqa: F401 - importing the package fills the registry
@@ -16,6 +18,7 @@ from ddpm_np.check.targets import ddpm_np
 
 DERIVATIONS: dict[str, Derivation] = book()
 
+logger = logging.getLogger(__name__)
 MISTAKES = ROOT / "tests" / "support"
 
 
@@ -26,19 +29,19 @@ def report() -> Report:
 
 
 def verdict(id: str) -> Result:
-    """Return the verdict on an equation; ValueError if it is not PASS."""
+    """Return the verdict on an equation; a warning, which fails the build, if it is not PASS."""
     result = report()[id]
     if result.verdict != PASS:
-        raise ValueError(f"equation ({id}) is {result.verdict}: {result.counterexample} {result.hint}")
+        logger.warning("equation (%s) is %s: %s %s", id, result.verdict, result.counterexample, result.hint)
     return result
 
 
 @cache
 def proof(id: str) -> Verdict:
-    """Return the proof of a relation; ValueError if it has none."""
+    """Return the proof of a relation; a warning, which fails the build, if it has none."""
     found = prove(relations()[id])
     if not found.proved:
-        raise ValueError(f"relation {id} is not proved: {found.counterexample}")
+        logger.warning("line %s is not proved: %s", id, found.counterexample)
     return found
 
 

@@ -9,16 +9,17 @@ from ddpm_np.check.derivations.pages import (  # noqa: I001 - the order of the b
     noise,
     decoder,
     variance,
-    weights,
     score,
+    velocity,
+    weights,
     ddim,
     schedules,
-    velocity,
     readings,
     training,
 )
 
 __all__ = [
-    "appendix", "bound", "ddim", "decoder", "forward", "gaussian_kl", "noise", "posterior", "readings", "schedules", "score",
+    "appendix", "bound", "ddim", "decoder", "forward", "gaussian_kl", "noise", "posterior", "readings", "schedules",
+     "score",
     "training", "variance", "velocity", "weights",
 ]

@@ -15,7 +15,7 @@ line("bound.evidence", r"\sum_i p_i = \sum_i q_i\frac{p_i}{q_i}",
 line("bound.tangent", r"\pd{u}{g} = \frac{u-1}{u}",
      "The logarithm lies below its tangent at 1: u − 1 − ln u has its only stationary point at u = 1 …",
      given=EXCESS, eq="3")
-line("bound.convex", r"\pd{u}{\frac{u-1}{u}} = \frac{1}{u^2} \ge 0", "… which is a minimum, since −ln is convex …",
+line("bound.convex", r"\pd{u}{\frac{u-1}{u}} = \frac{1}{u^2} \geq 0", "… which is a minimum, since −ln is convex …",
      on="bound.tangent", eq="3")
 line("bound.touch", r"g = 0", "… of value 0 at u = 1.", on="bound.convex", given={**EXCESS, "u": "1"}, eq="3")
 line("bound.kl-tangent", r"\sum_i q_i\left(\frac{p_i}{q_i}-1\right) = 0",
@@ -26,28 +26,32 @@ line("bound.gap", r"\sum_i q_i\ln\frac{q_i}{p_i}+\ln\sum_j p_j = \sum_i q_i\ln\f
      on="bound.kl-tangent bound.evidence", given=NORMAL, eq="3")
 line("bound.tight", r"\sum_i q_i\ln\frac{q_i}{p_i} = -\ln\sum_j p_j",
      "The bound is exact where q is the model's posterior.", on="bound.gap",
-     given={"q_1": r"p_{1}/(p_{1}+p_{2}+p_{3})", "q_2": r"p_{2}/(p_{1}+p_{2}+p_{3})", "q_3": r"p_{3}/(p_{1}+p_{2}+p_{3})"},
+     given={"q_1": r"p_{1}/(p_{1}+p_{2}+p_{3})", "q_2": r"p_{2}/(p_{1}+p_{2}+p_{3})",
+     "q_3": r"p_{3}/(p_{1}+p_{2}+p_{3})"},
      eq="3")
 line("bound.two-point", r"\pd{w}{-\ln(wp+(1-w)q)} = -\frac{p-q}{wp+(1-w)q}",
      "Jensen for two points: along the chord …", on="bound.convex", eq="3")
-line("bound.two-point-curvature", r"\pd{w}{-\frac{p-q}{wp+(1-w)q}} = \frac{(p-q)^2}{(wp+(1-w)q)^2} \ge 0",
+line("bound.two-point-curvature", r"\pd{w}{-\frac{p-q}{wp+(1-w)q}} = \frac{(p-q)^2}{(wp+(1-w)q)^2} \geq 0",
      "… −ln is convex, so it lies below the chord's values.", on="bound.two-point", eq="3")
 line("bound.joint-model", r"\ln\left(\pT\prod_{t=1}^T\pr{t}\right) = \ln\pT+\sum_{t=1}^T\ln\pr{t}",
      "The model is a Markov chain from x_T down: its joint density is a product (1).", on="1", eq="joint")
 line("bound.joint-forward", r"\ln\prod_{t=1}^T\qf{t} = \sum_{t=1}^T\ln\qf{t}",
      "The forward process is a Markov chain from x₀ up (2).", on="2", eq="joint")
-line("bound.path", r"-\ln\frac{\pT\prod_{t=1}^T\pr{t}}{\prod_{t=1}^T\qf{t}} = -\ln\pT-\sum_{t=1}^T\ln\frac{\pr{t}}{\qf{t}}",
+line("bound.path", r"-\ln\frac{\pT\prod_{t=1}^T\pr{t}}{\prod_{t=1}^T\qf{t}} = "
+     r"-\ln\pT-\sum_{t=1}^T\ln\frac{\pr{t}}{\qf{t}}",
      "The latent is x_{1:T} and q the forward process: the bound (3) is the mean of this.",
      on="bound.gap bound.joint-model bound.joint-forward", eq="3")
 line("bound.five-path", r"-\ln\pT-\sum_{t=1}^T\ln\frac{\pr{t}}{\qf{t}} = \ln\frac{\qmi{T}}{\pT}+"
      r"\sum_{t>1}\ln\frac{\qpost{t}}{\pr{t}}-\ln\pone",
      "On every trajectory (3) is the sum of three kinds of log ratios; appendix A has the steps.",
-     on="bound.path appendix.twenty-one", given=FIRST, eq="5")
+     on="bound.path", given=FIRST, eq="5")
 line("bound.kl-mean", r"\sum_i q_i\ln\frac{q_i}{p_i} = -\sum_i q_i\ln p_i-\left(-\sum_i q_i\ln q_i\right)",
-     "The mean of a log ratio under its numerator is a KL divergence: cross entropy minus entropy.", on="bound.five-path",
+     "The mean of a log ratio under its numerator is a KL divergence: cross entropy minus entropy.",
+     on="bound.five-path",
      given=BOTH, eq="5")
 line("bound.total", r"L_T+\sum_{t>1}L_{t-1}+L_0 = \sum_{t=0}^{T} L_t",
-     "The terms of (5): the prior's L_T, the steps' L_1 … L_{T−1}, the data's L₀.", on="bound.five-path bound.kl-mean", eq="5")
+     "The terms of (5): the prior's L_T, the steps' L_1 … L_{T−1}, the data's L₀.", on="bound.five-path bound.kl-mean",
+     eq="5")
 line("bound.one-term", r"\sum_{t=1}^{T}\frac{1}{T}\left(L_T+TL_{t-1}\right) = L_T+\sum_{t=1}^{T}L_{t-1}",
      "One term, chosen uniformly and multiplied by T, has the mean of all.", on="bound.total", eq="bound-loss")
 line("bound.algorithm-1", r"\pd{\epsh}{(\eps-\epsh)^2} = -2(\eps-\epsh)",

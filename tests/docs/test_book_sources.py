@@ -33,12 +33,6 @@ def test_a_displayed_formula_is_recognised(text):
     assert FORMULA.search(f"Words.\n\n{text}")
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_functions_are_shown_by_the_books_directive(page):
-    """`function` is the Python domain's directive, which shows a name and no source."""
-    assert not re.search(r"^[`:]{3,}\{function\}", places.FENCED.sub("", places.text_of(page)), re.MULTILINE)
-
-
 def test_no_equation_is_shown_twice():
     assert {key: pages for key, pages in places.shown().items() if key[0] == "equation" and len(pages) > 1} == {}
 

@@ -30,7 +30,6 @@ extensions = [
 ]
 exclude_patterns = ["_ext", "_npm", "requirements.txt", "**.ipynb_checkpoints"]
 nitpicky = False
-primary_domain = None  # `function` is the book's own directive, not that of Python's domain
 root_doc = "index"
 
 # Pages are Markdown, run when they are built. A cell that raises stops the build.

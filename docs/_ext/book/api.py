@@ -13,7 +13,6 @@ from jinja2 import FileSystemLoader
 from jinja2.sandbox import SandboxedEnvironment
 from numpydoc import docscrape_sphinx
 from sphinx import addnodes
-from sphinx.util.docutils import ReferenceRole
 
 from book.code import ROOT, source_link
 
@@ -158,19 +157,10 @@ def _line(module: str, name: str) -> int:
     return _TREES[module].get(name, 0)
 
 
-class ObjectRole(ReferenceRole):
-    """A link to a Python object: numpydoc writes the role without its domain, and the book's pages have none."""
-
-    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        return [addnodes.pending_xref("", nodes.literal("", self.title), refdomain="py", reftype="obj",
-                                      reftarget=self.target.lstrip("~"), refexplicit=self.has_explicit_title)], []
-
-
 def setup(app: Any) -> None:
     """Register the events; let numpydoc compile its template once and not for every docstring."""
     templates = SandboxedEnvironment(loader=FileSystemLoader(Path(docscrape_sphinx.__file__).parent / "templates"))
     docscrape_sphinx.SandboxedEnvironment = lambda loader: templates
-    app.add_role("obj", ObjectRole())
     app.connect("builder-inited", write_pages)
     app.connect("autodoc-process-docstring", escape, priority=100)  # before numpydoc
     app.connect("doctree-read", add_source_links)

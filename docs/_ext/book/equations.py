@@ -158,6 +158,6 @@ def setup(app: Any) -> None:
     app.add_directive("equation", ShowEquation)
     app.add_directive("rest-of-equations", RestOfEquations)
     app.add_directive("equation-map", EquationMap)
-    app.add_directive("function", ShowFunction)
+    app.add_directive("code-of", ShowFunction)
     app.add_role("equation", EquationRole())
     app.add_role("function", FunctionRole())

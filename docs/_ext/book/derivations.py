@@ -18,6 +18,7 @@ from ddpm_np.check.derivations import Relation
 from ddpm_np.check.derivations.text import text
 
 WIDE, SHORT = 40, 12  # characters: of two sides in one line on a phone; of a side that never has its own line
+MOST_GIVEN = 9  # definitions that stand under a line; more are folded away
 
 
 def aligned(relation: Relation) -> str:
@@ -56,10 +57,17 @@ def sides_of(latex: str) -> tuple[list[str], list[str]]:
     return [*sides, latex[start:].strip()], signs
 
 
+def symbol(name: str) -> str:
+    r"""Return a symbol as LaTeX: a macro with its argument, ``\qf_1`` as ``\qf{1}``; a letter with indices, ``v_1_3``."""
+    letter, *indices = name.split("_")
+    if not indices:
+        return name
+    return f"{letter}{'' if letter.startswith(chr(92)) else '_'}{{{','.join(indices)}}}"
+
+
 def where(given: dict[str, str]) -> list[nodes.Node]:
     """Return the definitions that hold in a line."""
-    written = {re.sub(r"_(\w+)$", r"{\1}", symbol): value for symbol, value in given.items()}  # \qf_1 is \qf{1}
-    formulas = [f"{symbol} = {value}" for symbol, value in written.items()]
+    formulas = [f"{symbol(name)} = {value}" for name, value in given.items()]
     return [nodes.Text("Where "), *listed([nodes.math(latex, latex) for latex in formulas]), nodes.Text(". ")]
 
 
@@ -67,7 +75,9 @@ def shown_relation(directive: SphinxDirective, relation: Relation, seen: set[str
     """Return a relation's box; `seen` has the functions whose code the page has shown."""
     found_proof = proof(relation.id)
     rests = [equation_link(id) if id in EQUATIONS else relation_link(id) for id in relation.on]
-    reason = line("relation-why", relation.why, " ", *(where(relation.given) if relation.given else []))
+    given = where(relation.given) if relation.given else []
+    long = len(relation.given) > MOST_GIVEN
+    reason = line("relation-why", relation.why, " ", *([] if long else given))
     foot = [nodes.inline("", "proved" if found_proof.proved else "not proved", classes=["verdict"]),
             nodes.Text(f" by {found_proof.method}")]
     if rests:
@@ -76,7 +86,8 @@ def shown_relation(directive: SphinxDirective, relation: Relation, seen: set[str
         foot += [nodes.Text(" · belongs to "), equation_link(relation.equation)]
     id = f"relation-{relation.id}"
     link = nodes.reference("", "¶", refid=nodes.make_id(id), classes=["anchor"], internal=True)
-    content = [display(aligned(relation)), reason, line("relation-foot", *foot, nodes.Text(" "), link)]
+    definitions = [folded("The numbers in it", line("relation-why", *given))] if long else []
+    content = [display(aligned(relation)), reason, *definitions, line("relation-foot", *foot, nodes.Text(" "), link)]
     parts = [box("relation-text", *content)]
     if relation.code:
         names = [name for name in relation.functions if not isinstance(found(name), type)]

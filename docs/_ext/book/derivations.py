@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, ClassVar
 
 from docutils import nodes
@@ -58,7 +57,7 @@ def sides_of(latex: str) -> tuple[list[str], list[str]]:
 
 
 def symbol(name: str) -> str:
-    r"""Return a symbol as LaTeX: a macro with its argument, ``\qf_1`` as ``\qf{1}``; a letter with indices, ``v_1_3``."""
+    r"""Return a symbol as LaTeX: ``\qf_1`` is a macro with its argument, ``v_1_3`` a letter with two indices."""
     letter, *indices = name.split("_")
     if not indices:
         return name

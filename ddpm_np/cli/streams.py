@@ -16,7 +16,7 @@ READER_GONE = 141  # the status of a Unix tool that SIGPIPE ends: 128 and the si
 _ASCII = {  # signs without a decomposition that reads well
     "±": "+-", "∓": "-+", "·": "*", "×": "x", "−": "-", "–": "-", "…": "...", "‖": "||", "½": "1/2", "¼": "1/4",
     "°": "deg", "←": "<-", "→": "->", "≤": "<=", "≥": ">=", "≠": "!=", "√": "sqrt ", "∞": "inf", "∂": "d", "∇": "grad ",
-    "∫": "int ", "⟨": "<", "⟩": ">", "\u0302": "_hat", "\u0303": "_tilde", "\u0304": "_bar",
+    "∫": "int ", "∅": "{}", "⊙": "*", "⟨": "<", "⟩": ">", "\u0302": "_hat", "\u0303": "_tilde", "\u0304": "_bar",
 }
 _MARKS = {"<super": "^", "<sub": "_"}
 

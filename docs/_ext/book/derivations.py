@@ -149,7 +149,7 @@ class ShowRelations(SphinxDirective):
             section = nodes.section("", nodes.title("", DERIVATIONS[id].title), ids=[nodes.make_id(f"rest-{id}")])
             section += shown_derivation(self, id)
             found.append(section)
-        return found
+        return found or [nodes.paragraph("", "At present each has one.")]
 
 
 class RelationRole(SphinxRole):

@@ -2,8 +2,8 @@
 
 A net is cut into segments. A segment keeps its inputs and forgets its activations; when the backward pass comes to it,
 the segment runs again, and the pass goes on over the ops of that second run. They hang on the tape where those of the
-first run did, so gradients are added in the same order and have the same bits (on
-a GPU, as far as cuBLAS gives equal products the same bits).
+first run did, so gradients are added in the same order and have the same bits; on a GPU the same up to rounding, since
+cuBLAS promises no more.
 """
 
 from __future__ import annotations

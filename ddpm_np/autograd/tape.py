@@ -17,6 +17,9 @@ from ddpm_np import backend
 from ddpm_np.backend import Array, of
 
 Gradients = tuple[Any, ...]  # one for each input: an array, a function that computes it when it is wanted, or None
+Vjp = Callable[[Array], Gradients]  # from the gradient of an output to those of the inputs
+Edge = Any  # where a gradient goes: a Node, a leaf (a Tensor), or None for nowhere
+Writes = list[int]  # one number: how often an array, or one whose memory it shares, has been assigned to
 
 
 class Into:
@@ -35,11 +38,6 @@ class Into:
 
     def __call__(self) -> Array:
         return self.write(None)
-
-
-Vjp = Callable[[Array], Gradients]  # from the gradient of an output to those of the inputs
-Edge = Any  # where a gradient goes: a Node, a leaf (a Tensor), or None for nowhere
-Writes = list[int]  # one number: how often an array, or one whose memory it shares, has been assigned to
 
 
 class Node:
@@ -144,6 +142,7 @@ def walk(node: Node, cotangent: Array, buffers: dict[int, Array]) -> Iterator[tu
         parts = vjp(backend.freeze(g))
         if len(parts) < len(edges):
             raise AssertionError(f"the vjp of {node.name} gave {len(parts)} gradients for {len(edges)} inputs")
+        add: Any = None
         for edge, part in zip(edges, parts, strict=False):  # an optional input left out has a part and no edge
             if edge is None:
                 continue  # nobody wants this gradient: if the part is a function, it is not called
@@ -163,8 +162,7 @@ def walk(node: Node, cotangent: Array, buffers: dict[int, Array]) -> Iterator[tu
                 heapq.heappush(heap, (-edge.depth, order, edge))
             else:
                 leaves[id(edge)] = edge
-        add = None
-        del g, vjp, edges, parts, part  # what the closures kept is freed before the next one runs
+        del g, vjp, edges, parts, part, add  # what the closures kept is freed before the next one runs
     for key, leaf in leaves.items():
         yield (leaf, *pending[key])
 

@@ -83,6 +83,7 @@ def by_patches(x: Array, w: Array, b: Array | None = None, *, stride: int = 1,
     return xp.reshape(y, (n, ho, wo, o)), vjp
 
 
+# After the general kernel, so that it is chosen first.
 conv2d.kernel("cupy", when=is_pointwise, saves=("through_dense", "w"))(pointwise)
 
 

@@ -18,7 +18,6 @@ from ddpm_np.formulas import Formula, Sum
 from ddpm_np.kernels.cupy_dense import column_sums
 
 _INPUTS = "T x, T m, T inv, T scale, T bias"
-MEAN = Sum("group_mean", "T x, T r", "x * r")
 INVERSE = Sum("group_inverse", "T x, T m, T r, T eps", "(x - m) * (x - m) * r", "1 / sqrt(a + eps)")
 NORM = Formula("group_norm", _INPUTS, "T y", "y = (x - m) * inv * scale + bias")
 NORM_SILU = Formula("group_norm_silu", _INPUTS, "T y", "T h = (x - m) * inv * scale + bias; y = h / (1 + exp(-h))")
@@ -42,7 +41,7 @@ def _normalise(x: Array, scale: Array, bias: Array, groups: int, eps: float, for
     grouped = xp.reshape(x, (n, h * w, groups, c // groups))  # (N, H·W, G, C/G)
     scale, bias = xp.reshape(scale, (groups, -1)), xp.reshape(bias, (groups, -1))  # (G, C/G)
     r = groups / (h * w * c)
-    m = MEAN(xp, grouped, r, axis=(1, 3), keepdims=True)  # (N, 1, G, 1)
+    m = xp.mean(grouped, axis=(1, 3), keepdims=True)  # (N, 1, G, 1)
     i = INVERSE(xp, grouped, m, r, eps, axis=(1, 3), keepdims=True)  # (N, 1, G, 1)
     inputs = grouped, m, i, scale, bias
     return xp.reshape(formula(xp, *inputs), x.shape), inputs

@@ -60,7 +60,7 @@ class Update(NamedTuple):
     share: Array | None
 
 
-FACTORS = Formula(
+FACTORS = Formula(  # b1 − b1 is 0 and rate − rate is 0, in double precision: `where` takes two numbers of one type
     "adam_factors", "bool ok, float64 k, float64 rate, float64 b1, float64 b2",
     "T keep_m, T keep_v, T add_m, T add_v, T step, T root",
     "keep_m = where(ok, b1, b1 - b1 + 1); keep_v = where(ok, b2, b2 - b2 + 1); add_m = where(ok, 1 - b1, b1 - b1); "
@@ -98,11 +98,12 @@ def fused_factors(ok: Array, scale: Array | None, k: Array, rate: Array, betas: 
     Factors
         Numbers on the device of `k`.
     """
-    xp, (b1, b2), zero = of(k), betas, of(k).zeros_like(k)
+    xp, (b1, b2) = of(k), betas
     if xp.name == "cupy":
         keep_m, keep_v, add_m, add_v, step, root = numbers = [xp.empty((), dtype=dtype) for _ in range(6)]
         FACTORS(xp, ok, k, rate, b1, b2, *numbers)
         return Factors(ok, scale, keep_m, keep_v, add_m, add_v, step, root, eps)
+    zero = xp.zeros_like(k)
 
     def number(x: Array, otherwise: Array) -> Array:
         """Return x where the update counts, else the number that changes nothing; in the parameters' dtype."""

@@ -56,7 +56,7 @@ def slow_sums():
 
 def test_a_step_of_the_papers_net():
     found = step_of(UNetConfig.preset("cifar10"), 128, shards=1)
-    assert found.count() <= 2_030  # 2,013 are met
+    assert found.count() <= 2_030  # 2,012 are met
     assert found.bytes <= 178 * GB  # 174
     assert found.peak <= 7 * GB  # 6.6
     assert (found.count("upload"), found.count("download"), found.hidden_uploads) == (1, 0, 0)  # the images
@@ -67,7 +67,7 @@ def test_a_step_of_the_papers_net():
 
 def test_a_step_with_recomputation_takes_less_memory():
     found = step_of(UNetConfig.preset("cifar10"), 128, shards=1, recompute=True)
-    assert found.count() <= 2_700  # 2,659 are met
+    assert found.count() <= 2_700  # 2,658 are met
     assert found.peak <= 4.3 * GB  # 4.2
 
 

@@ -234,7 +234,7 @@ OPTIMISER: Lines = {
          "number(1 / xp.sqrt(1 - b2**k), zero)", "number(rate, zero), number(1 + zero, zero)", "adam"),
         ("m alone corrected", "number(1 / xp.sqrt(1 - b2**k), zero)", "number(1 + zero, zero)", "adam"),
         ("v alone corrected", "number(rate / (1 - b1**k), zero)", "number(rate, zero)", "adam"),
-        ("β₁ and β₂ exchanged", "(b1, b2), zero", "(b2, b1), zero", "adam"),
+        ("β₁ and β₂ exchanged", "(b1, b2) = of(k)", "(b2, b1) = of(k)", "adam"),
         ("moments decay where the step is none", "number(b1 + zero, 1 + zero)", "number(b1 + zero, b1 + zero)", "adam"),
         ("a step that is not finite moves the parameters", "number(rate / (1 - b1**k), zero)",
          "number(rate / (1 - b1**k), rate)", "adam"),

@@ -110,19 +110,23 @@ def _split(args: argparse.Namespace) -> tuple[list[str] | None, list[str] | None
         return None, None, None if args.derivations else []
     from ddpm_np.check.gradients import parts
 
-    lines = [e for e in args.equation if _is_line(e)]
-    gradients = [e for e in args.equation if e in set(parts())]
+    known = set(parts())
+    gradients = [e for e in args.equation if e in known]
+    lines = [e for e in args.equation if e not in known and _is_line(e)]
     return [e for e in args.equation if e not in {*lines, *gradients}], gradients, None if args.derivations else lines
 
 
 def _is_line(id: str) -> bool:
     """Return whether an id is one of a derivation or of a line, and not of an equation; a wrong line's id raises."""
     import ddpm_np.check.equations  # noqa: F401 - fills the registry
-    from ddpm_np.check.derivations import book, relations
     from ddpm_np.check.registry import EQUATIONS
 
+    if id.strip("()") in EQUATIONS:
+        return False
+    from ddpm_np.check.derivations import book, relations  # with SymPy, which takes half a second
+
     owner, dot, _ = id.partition(".")
-    if id in EQUATIONS or owner not in book():
+    if owner not in book():
         return False
     return not dot or bool(relations([id]))
 

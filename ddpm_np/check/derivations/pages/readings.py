@@ -25,7 +25,7 @@ line("coding.gaussian-rate", r"\frac{1}{2}\ln\frac{\ds^2}{\nu} = \frac{1}{2}\ln\
      "Gaussian data: x_t tells ½ ln(s²/Var[x₀ | x_t]) nats of x₀ …", on="variance.given-xt",
      given={r"\nu": r"\frac{\ds^2(1-\ab)}{\vt}"})
 line("coding.rate-distortion", r"\ds^2e^{-2r} = \nu", "… and that rate r with the distortion Var[x₀ | x_t] lies on "
-     "Shannon's curve D = s²e^{−2R}: no code does better.",
+     "Shannon's curve D = s²·exp(−2R): no code does better.",
      on="coding.gaussian-rate", given={"r": r"\frac{1}{2}\ln\frac{\ds^2}{\nu}"})
 line("coding.inpainting", r"\E_{\z}\left[y\right] = \sqrt{\al}\left(wx+(1-w)u\right)",
      "Inpainting mixes known and unknown pixels by a mask (w is 0 or 1) and repeats a forward step: (2) on the "

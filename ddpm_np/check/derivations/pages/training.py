@@ -119,7 +119,7 @@ line("vjp.attention-query", r"\pd{q}{\sum_ig_ip_i} = \sum_kp_k\left(g_k-\sum_ig_
      given={f"p_{i}": rf"\frac{{e^{{qk_{{{i}}}}}}}{{\sum_je^{{qk_j}}}}" for i in (1, 2, 3)})
 line("vjp.norm-mean", r"\sum_iy_i = 0", "Normalised values have mean 0 …", given=NORM)
 line("vjp.norm-square", r"\frac{1}{3}\sum_iy_i^2 = \frac{v}{v+\zeta}",
-     "… and mean square 1 but for the ε = ζ inside the root.", given=NORM)
+     "… and mean square 1, but for the ε of GroupNorm inside the root, here ζ.", given=NORM)
 line("vjp.norm", r"\pd{x_{k}}{\sum_ig_iy_i} = "
      r"\frac{1}{\sqrt{v+\zeta}}\left(g_k-\frac{1}{3}\sum_ig_i-y_k\cdot\frac{1}{3}\sum_ig_iy_i\right)",
      "GroupNorm's vjp takes out the two directions that change mean and variance.", on="vjp.norm-mean vjp.norm-square",

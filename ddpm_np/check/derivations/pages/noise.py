@@ -76,7 +76,8 @@ line("noise.fourteen", rf"\frac{{2\sig^2\al(1-\ab)}}{{\be^2}}\cdot\frac{{1}}{{2\
      "(14) drops the weight: L_simple is the term times its inverse.", on="noise.twelve",
      eq="14")
 line("noise.dropped", r"\frac{\be}{2\al(1-\ab)} = \frac{1}{2}\left(\frac{1}{\al}-1\right)\left(\snr+1\right)",
-     "What is dropped: for the linear schedule the bound weighs small t most, where the signal-to-noise ratio is large.",
+     "What is dropped: for the linear schedule the bound weighs small t most, where the signal-to-noise ratio is "
+     "large.",
      on="noise.weight-large",
      code="d.eq12_weight(s, t, 'large')", eq="14")
 line("noise.simple", r"\nsq{\eps-\epsh} = \eps^2-2\eps\epsh+\epsh^2", "L_simple of an image, coordinate by coordinate.",

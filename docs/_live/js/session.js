@@ -1,0 +1,69 @@
+/** Python in a worker: what it is asked, and what it answers. */
+
+/** An error that Python reported in one line for the reader. */
+export class Trouble extends Error {}
+
+/**
+ * A worker with Python in it. Answers come item by item; see ddpm_live/calls.py.
+ */
+export class Session {
+  #worker;
+  #asked = new Map();
+  #next = 1;
+
+  /**
+   * @param {Worker} worker - A worker or a port that runs worker/main.js.
+   * @param {(stage: string, share: number) => void} onStage - Told how far the start is; share is 0..1.
+   */
+  constructor(worker, onStage) {
+    this.#worker = worker;
+    this.ready = new Promise((resolve, reject) => {
+      worker.onmessage = ({ data }) => {
+        if (data.stage) onStage(data.stage, data.share);
+        else if (data.ready) resolve();
+        else if (data.broken) reject(new Error(data.broken));
+        else this.#answer(data);
+      };
+      worker.onerror = (event) => reject(new Error(event.message || "the worker could not start"));
+    });
+  }
+
+  #answer({ number, item, done, trouble, error }) {
+    const asked = this.#asked.get(number);
+    if (!asked) return;
+    if (item) {
+      asked.last = item;
+      asked.onItem(item);
+      return;
+    }
+    this.#asked.delete(number);
+    if (done) asked.resolve(asked.last);
+    else asked.reject(trouble ? new Trouble(trouble) : new Error(error));
+  }
+
+  /**
+   * Ask Python for something by name.
+   * @param {string} name - A call registered in ddpm_live.
+   * @param {object} args - Its arguments.
+   * @param {(item: object) => void} [onItem] - Told each item as it comes.
+   * @param {{urgent?: boolean}} [options] - Urgent calls overtake others between two items.
+   * @returns {Promise<object> & {cancel: () => void}} The last item; it rejects with Trouble for a reader's mistake.
+   *   After cancel() it never settles, and no more items come.
+   */
+  ask(name, args, onItem = () => {}, { urgent = false } = {}) {
+    const number = this.#next++;
+    const promise = new Promise((resolve, reject) => {
+      this.#asked.set(number, { onItem, resolve, reject, last: undefined });
+    });
+    this.#worker.postMessage({ ask: number, name, args: JSON.stringify(args), urgent });
+    promise.cancel = () => {
+      if (this.#asked.delete(number)) this.#worker.postMessage({ cancel: number });
+    };
+    return promise;
+  }
+
+  /** End Python, even if it is in the middle of something. */
+  end() {
+    this.#worker.terminate?.();
+  }
+}

@@ -1,0 +1,5 @@
+"""Imports every module with calls, which registers them."""
+
+from __future__ import annotations
+
+from ddpm_live import checking  # noqa: F401

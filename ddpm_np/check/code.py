@@ -37,7 +37,8 @@ def named(name: str) -> Any:
     >>> named("diffusion.schedule.Schedule.at").__qualname__
     'Schedule.at'
     """
-    module, names = f"ddpm_np.{name}", []
+    module = f"ddpm_np.{name}"
+    names: list[str] = []
     while True:
         try:
             found: Any = reduce(getattr, names, importlib.import_module(module))

@@ -12,7 +12,7 @@ const { loadPyodide } = await import(pathToFileURL(path.join(core, "pyodide.mjs"
 const python = await loadPyodide({ indexURL: core + path.sep });
 python.FS.mkdirTree("/tree");
 python.mountNodeFS("/tree", tree);
-const counts = python.runPython(`
+const program = `
 import importlib, pathlib, py_compile, sys
 
 sys.dont_write_bytecode = True
@@ -37,5 +37,10 @@ for folder, name in used:
                            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
         source.unlink()
 len(used)
-`);
-console.log(`${counts} modules compiled`);
+`;
+try {
+  console.log(`${python.runPython(program)} modules compiled`);
+} catch (error) { // without the minified line that Node would print
+  console.error(String(error.message ?? error));
+  process.exit(1);
+}

@@ -14,7 +14,6 @@ from sphinx import addnodes
 from book.places import ROOT
 from ddpm_np.check.code import named
 
-
 found = cache(named)
 
 

@@ -31,7 +31,7 @@ PART = 1_500_000  # bytes of a part of the pack, a multiple of 3, as base64 need
 CORE = ("pyodide.js", "pyodide.asm.js", "pyodide.asm.wasm", "pyodide-lock.json")
 # Left out: tests, headers, type stubs, what builds extensions, frameworks' plugins, the codecs of other alphabets.
 UNUSED = re.compile(
-    r"(^|/)(tests?|idlelib|lib2to3|tkinter|turtledemo|ensurepip|venv|pydoc_data|sqlite3|f2py|_pyinstaller|include|extra|"
+    r"(^|/)(tests?|idlelib|lib2to3|tkinter|turtledemo|ensurepip|venv|pydoc_data|sqlite3|f2py|_pyinstaller|include|"
     r"__pycache__|[^/]*\.dist-info|bench|cli|trained)/|\.(pyi|pxd|h|a|c|cpp)$"
     r"|^encodings/(cp|iso|mac_|koi|big5|euc|gb|hz|shift|johab|ptcp|tis|hp_|kz)[^/]*$")
 MISSING = ("the live part of the book is left out: {why}\n"

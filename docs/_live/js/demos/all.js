@@ -1,0 +1,11 @@
+/** The demonstrations of a page, each in the place that its directive made. */
+
+const MOUNTS = {};
+
+/** @returns {{refresh: () => void}} To be called after a change of code: what is drawn may be another. */
+export function mountAll(session) {
+  const mounted = [...document.querySelectorAll(".live-demo")]
+    .filter((element) => element.dataset.demo in MOUNTS)
+    .map((element) => MOUNTS[element.dataset.demo](element, session));
+  return { refresh: () => mounted.forEach((demo) => demo.refresh()) };
+}

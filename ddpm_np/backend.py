@@ -322,7 +322,7 @@ def dtype_of(xp: Namespace, dtype: Any) -> Any:
     return getattr(xp, dtype) if isinstance(dtype, str) else dtype
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=64, typed=True)  # dtypes of two libraries can be equal and have different names
 def dtype_name(dtype: Any) -> str:
     """Return the name of a dtype of any library; NumPy takes ten times as long to make the text.
 

@@ -293,7 +293,8 @@ def rounded(x: MpArray) -> np.ndarray:
     float64 array
         The rounded numbers.
     """
-    return x.values.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # nan stays nan
+        return x.values.astype(np.float64)
 
 
 def rounding(call: Callable[[Schedule, Mapping[str, Any]], Any], betas: Any, arrays: Mapping[str, np.ndarray]) -> float:

@@ -9,8 +9,8 @@ import numpy as np
 
 from ddpm_live.calls import Items, call
 from ddpm_live.line import PAPER_STEPS, RANGE, data_of, density, histogram, in_one_line, of_data, schedule_of
-from ddpm_np import arguments
-from ddpm_np.diffusion import Mixture, Reverse, ancestral, ddim, linear_schedule, timesteps
+from ddpm_np import arguments, diffusion
+from ddpm_np.diffusion import Mixture, Reverse, ancestral, linear_schedule, timesteps
 
 WALKERS, PATHS, BINS, PLACES = 2000, 12, 60, 151
 MOST_STEPS = 200  # of a walk
@@ -32,14 +32,14 @@ def chain(data: str = "mixture", schedule: str = "linear", T: int = 50, variance
 
 @call
 @in_one_line
-def ddim_walk(data: str = "mixture", steps: int = 20, eta: float = 0.0) -> Items:
+def ddim(data: str = "mixture", steps: int = 20, eta: float = 0.0) -> Items:
     """Yield DDIM step by step over some of the paper's steps, always from the same noise."""
     chosen = linear_schedule(PAPER_STEPS)
     tau = timesteps(PAPER_STEPS, arguments.count("the number of steps", steps, 1, MOST_STEPS))
     oracle, rng = data_of(data, chosen), np.random.default_rng(SEED)
     x_T = rng.standard_normal((WALKERS, 1))
-    noise_at = lambda t: rng.standard_normal(x_T.shape)  # noqa: E731 - a name for what `ddim` asks for
-    yield from walked(oracle, chosen.T, x_T, ddim(Reverse(chosen, oracle.eps), x_T, tau, noise_at, eta=eta))
+    walk = diffusion.ddim(Reverse(chosen, oracle.eps), x_T, tau, lambda t: rng.standard_normal(x_T.shape), eta=eta)
+    yield from walked(oracle, chosen.T, x_T, walk)
 
 
 def walked(data: Mixture, T: int, x_T: np.ndarray, steps: Iterator[tuple[int, np.ndarray, Any]]) -> Items:

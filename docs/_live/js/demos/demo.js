@@ -16,7 +16,7 @@ export const steps = (most) => [...STEPS, 500, 1000].filter((T) => T <= most);
  * @param {Session} session - Python in a worker.
  * @param {object} demo - `call`: the call; `title`: of the controls; `fields(settings)`: its fields;
  *   `changed(field, fields)`: what else follows from a change; `gather(state, item, first)`: what is drawn after an item;
- *   `draw(state, width)`: the picture's nodes and its numbers as text.
+ *   `draw(state, width)`: its `picture`, an element, and its `numbers`, a text.
  * @returns {{refresh: () => void}} `refresh` asks again, after a change of code.
  */
 export function live(element, session, { call, title, fields: made, changed = () => {}, gather = (_, item) => item,
@@ -35,7 +35,7 @@ export function live(element, session, { call, title, fields: made, changed = ()
     frame = undefined;
     if (!state || !picture.clientWidth) return;
     const drawn = draw(state, picture.clientWidth);
-    picture.replaceChildren(...drawn.nodes);
+    picture.replaceChildren(drawn.picture);
     numbers.textContent = drawn.numbers;
   };
   const later = () => {

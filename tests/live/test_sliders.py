@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from ddpm_live import line, sliders, walks
 from ddpm_live.calls import CALLS, Trouble, advance, start
-from ddpm_np.diffusion import linear_schedule
 from scipy import stats
 from strategies import FALSE_ALARM
+
+from ddpm_np.diffusion import linear_schedule
 
 SCHEDULES = ("linear", "cosine", "constant")
 DATA = {  # weights, means and standard deviations of x₀

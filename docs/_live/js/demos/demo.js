@@ -5,7 +5,7 @@ const STEPS = [2, 5, 10, 20, 50, 100, 200];
 
 /** The choices that several demonstrations offer, as ddpm_live.line names them. */
 export const DATA = { points: "−1 or +1", mixture: "three humps" };
-export const SCHEDULES = { linear: "linear, the paper's", cosine: "cosine", constant: "constant β" };
+export const SCHEDULES = { linear: "paper's linear", cosine: "cosine", constant: "constant β" };
 
 /** Numbers of steps for a slider, up to a largest one. */
 export const steps = (most) => [...STEPS, 500, 1000].filter((T) => T <= most);

@@ -16,7 +16,7 @@ export function mount(element, session) {
 function fields(settings) {
   return [
     slider("t", "step t", { from: 1, to: settings.T }),
-    slider("T", "number of steps T", { values: steps(1000) }),
+    slider("T", "steps T", { values: steps(1000) }),
     choice("schedule", "schedule", SCHEDULES),
     choice("data", "data x₀", DATA),
   ];

@@ -19,7 +19,7 @@ function fields(settings) {
     slider("x_0", "data point x₀", { from: -2, to: 2, step: 0.1, shown }),
     slider("x_t", "noisy point xₜ", { from: -2, to: 2, step: 0.1, shown }),
     slider("t", "step t", { from: 1, to: settings.T }),
-    slider("T", "number of steps T", { values: steps(50) }),
+    slider("T", "steps T", { values: steps(50) }),
     choice("schedule", "schedule", SCHEDULES),
   ];
 }

@@ -12,7 +12,7 @@ pytest.importorskip("sphinx", reason="docs/requirements.txt is not installed")
 from book import demos
 from book.svg import COLOURS
 
-LIVE = Path(__file__).resolve().parents[2] / "docs" / "_live"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 NAMES = list(demos.DEMOS)
 
 
@@ -41,8 +41,8 @@ def test_a_picture_has_a_text_and_the_pages_colours(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_demonstration_has_its_module_and_its_colours(name):
-    assert "export function mount(element, session)" in (LIVE / "js" / "demos" / f"{name}.js").read_text("utf-8")
-    style = (LIVE / "css" / "demos.css").read_text("utf-8")
+    assert "export function mount(element, session)" in (DOCS / "_live" / "js" / "demos" / f"{name}.js").read_text("utf-8")
+    style = (DOCS / "_static" / "demos.css").read_text("utf-8")
     assert all(f".demo-{kind} {{" in style for kind in demos.DEMOS[name].legend)
 
 

@@ -2,4 +2,10 @@
 
 from __future__ import annotations
 
-from ddpm_live import checking, sliders, walks  # noqa: F401
+from ddpm_live import checking, sliders, walks  # noqa: F401 - a module's import registers its calls
+
+
+def first_use() -> None:
+    """Use what pages use, so that everything it imports has been imported."""
+    for _ in checking.check({}, []):
+        pass

@@ -41,7 +41,8 @@ def test_a_picture_has_a_text_and_the_pages_colours(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_demonstration_has_its_module_and_its_colours(name):
-    assert "export function mount(element, session)" in (DOCS / "_live" / "js" / "demos" / f"{name}.js").read_text("utf-8")
+    module = (DOCS / "_live" / "js" / "demos" / f"{name}.js").read_text("utf-8")
+    assert "export function mount(element, session)" in module
     style = (DOCS / "_static" / "demos.css").read_text("utf-8")
     assert all(f".demo-{kind} {{" in style for kind in demos.DEMOS[name].legend)
 

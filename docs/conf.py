@@ -13,7 +13,7 @@ import sphinxcontrib.katex
 BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
 WORK = ROOT / "build" / "book"  # scripts/docs.py puts KaTeX there
-sys.path[:0] = [str(BOOK / "_ext"), str(ROOT)]
+sys.path[:0] = [str(BOOK / "_ext"), str(BOOK / "_live" / "python"), str(ROOT)]
 
 from book.notation import MACROS  # noqa: E402 - it is on the path now
 
@@ -72,7 +72,7 @@ warnings.filterwarnings("ignore", "Unknown section .* Health Checks", module="nu
 
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static", str(WORK / "static")]
-html_css_files = ["book.css"]
+html_css_files = ["book.css", "demos.css"]
 templates_path = ["_templates"]
 html_copy_source = False
 html_show_sourcelink = False

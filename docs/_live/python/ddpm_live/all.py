@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ddpm_live import checking
+from ddpm_live import checking, sliders, walks  # noqa: F401 - a module's import registers its calls
 
 
 def first_use() -> None:

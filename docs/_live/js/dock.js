@@ -7,6 +7,7 @@ import { tiles } from "./tiles.js";
 export class Dock {
   #book;
   #verdicts;
+  #changes;
   #panels = {};
   #open = "";
 
@@ -19,6 +20,7 @@ export class Dock {
   constructor(book, verdicts, changes, page) {
     this.#book = book;
     this.#verdicts = verdicts;
+    this.#changes = changes;
     this.page = page;
     const choose = (id) => page.onTile(id) || this.#go(id);
     const own = book.equations.filter(({ id }) => page.equations.includes(id));
@@ -91,7 +93,10 @@ export class Dock {
       mark.dataset.verdict = stale ? "" : verdict;
     }
     this.#panels.reds.toggle.disabled = !red.length && !this.#verdicts.broken.length;
-    this.reds.replaceChildren(failures(this.#book, this.#verdicts, this.page.equations));
+    const changed = Object.keys(this.#changes.all);
+    const names = changed.flatMap((name) => [", ", make("code", { textContent: name })]).slice(1);
+    this.reds.replaceChildren(make("p.live-changed", {}, "Changed: ", ...names),
+      failures(this.#book, this.#verdicts, this.page.equations));
   }
 
   #go(id) {

@@ -34,8 +34,9 @@ export function askHost(onPort) {
 /**
  * Show the pages that links lead to in a frame, with this page's Python.
  * @param {Session} session
+ * @param {() => void} onReturn - The reader is back from the pages in the frame.
  */
-export function host(session) {
+export function host(session, onReturn) {
   let frame = null;
 
   function open(address) {
@@ -53,6 +54,7 @@ export function host(session) {
     frame = null;
     document.body.classList.remove("live-hosting");
     document.title = title;
+    onReturn();
   }
 
   const title = document.title;

@@ -50,7 +50,7 @@ async function start(bar, port) {
   let running = null;
   const session = opened((stage, share) => dock.starting(stage, share), port);
   if (port) window.addEventListener("pagehide", () => session.leave());
-  else host(session);
+  else host(session, () => changes.replace(kept.changes() ?? {}));
   const blocks = new Blocks(changes, { onTyping: () => running?.cancel() });
   const known = book.mistakes.filter(({ place }) => originals.has(place));
   if (known.length) {

@@ -13,7 +13,7 @@ import sphinxcontrib.katex
 BOOK = Path(__file__).resolve().parent
 ROOT = BOOK.parent
 WORK = ROOT / "build" / "book"  # scripts/docs.py puts KaTeX there
-sys.path[:0] = [str(BOOK / "_ext"), str(ROOT)]
+sys.path[:0] = [str(BOOK / "_ext"), str(BOOK / "_live" / "python"), str(ROOT)]
 
 from book.notation import MACROS  # noqa: E402 - it is on the path now
 

@@ -10,8 +10,8 @@ from typing import Any
 
 def setup(app: Any) -> dict[str, Any]:
     """Register the extension's parts with Sphinx."""
-    from book import api, boxes, breakit, derivations, equations, notation, sources  # here, since they need Sphinx
+    from book import api, boxes, breakit, demos, derivations, equations, notation, sources  # here: they need Sphinx
 
-    for part in (boxes, sources, api, equations, derivations, breakit, notation):
+    for part in (boxes, sources, api, equations, derivations, breakit, demos, notation):
         part.setup(app)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

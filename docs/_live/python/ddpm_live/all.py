@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-from ddpm_live import checking, digits, toys  # noqa: F401
+from ddpm_live import checking, digits, sliders, toys, walks  # noqa: F401

@@ -1,0 +1,101 @@
+"""`live-demo`: a demonstration with sliders, which without scripts is a picture computed in the build.
+
+To add one: a module of docs/_live/js/demos that is named like it, and a line of `DEMOS`.
+"""
+
+from __future__ import annotations
+
+import html
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import ddpm_live.all  # noqa: F401 - registers the calls
+from ddpm_live.calls import CALLS
+from docutils import nodes
+from matplotlib.figure import Figure
+from sphinx.util.docutils import SphinxDirective
+
+from book import demo_pictures
+from book.boxes import box
+from book.svg import inline_svg
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A demonstration: its title, a sentence in Markdown, and its picture at the call's default settings.
+
+    `picture` takes the items of the call and returns a figure and what it shows, for readers who do not see it. `call`
+    is the call of ddpm_live, by default that of the demonstration's name.
+    """
+
+    title: str
+    sentence: str
+    picture: Callable[[list[dict[str, Any]]], tuple[Figure, str]]
+    call: str = ""
+
+
+DEMOS: dict[str, Demo] = {
+    "forward": Demo(
+        "From data to noise",
+        "Move t, and watch the density of $x_t$: the curve is exact, the bars are samples drawn by {equation}`4`.",
+        demo_pictures.forward),
+    "posterior": Demo(
+        "Two pieces of evidence",
+        "Both $x_0$ and $x_t$ tell where $x_{t-1}$ was. The dots are Bayes' rule {equation}`6` in numbers, the curve "
+        "below them is {equation}`7`.",
+        demo_pictures.posterior),
+    "chain": Demo(
+        "Algorithm 2, with the best net there is",
+        "Twelve of two thousand walkers on their way from noise to data. With fewer steps, or the other variance, "
+        "they end elsewhere.",
+        demo_pictures.walk),
+    "ddim": Demo(
+        "The same noise, with and without new noise",
+        "Without new noise, $\\eta=0$, paths never cross, and a few large steps lead near the data. With $\\eta=1$ "
+        "they cross all the time.",
+        demo_pictures.walk),
+}
+
+
+def settings(call: str) -> dict[str, Any]:
+    """Return the default settings of a call, which the page's sliders begin with."""
+    return {name: parameter.default for name, parameter in inspect.signature(CALLS[call]).parameters.items()}
+
+
+@cache
+def static_picture(name: str) -> str:
+    """Return a demonstration's picture at its default settings as SVG within HTML."""
+    demo = DEMOS[name]
+    figure, label = demo.picture(list(CALLS[demo.call or name]()))
+    return inline_svg(figure, label, name)
+
+
+class LiveDemo(SphinxDirective):
+    """A box with a demonstration; the argument is its name in `DEMOS`."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        name = self.arguments[0]
+        if name not in DEMOS:
+            raise self.error(f"there is no demonstration {name!r}: choose one of {', '.join(DEMOS)}")
+        demo = DEMOS[name]
+        sentence, messages = self.parse_inline(demo.sentence)
+        begin = html.escape(json.dumps(settings(demo.call or name)))
+        return [
+            nodes.raw("", f'<div class="live-demo" data-demo="{name}" data-settings="{begin}">', format="html"),
+            nodes.paragraph("", demo.title, classes=["demo-title"]),
+            nodes.paragraph("", "", *sentence, classes=["demo-sentence"]),
+            box("demo-static", nodes.raw("", static_picture(name), format="html")),
+            nodes.raw("", "</div>", format="html"),
+            *messages,
+        ]
+
+
+def setup(app: Any) -> None:
+    """Register the directive."""
+    app.add_directive("live-demo", LiveDemo)

@@ -34,18 +34,19 @@ class Namespace:
         ``"numpy"``, ``"cupy"`` or the module's name. Kernels are registered by it.
     module : module
         The array module. Every attribute but the extras is looked up there.
-    special : str, optional
-        The name of the module with `log_ndtr` (ln Φ), `ndtri` (Φ⁻¹) and `erfcx` (exp(z²)·erfc(z)).
+    *special : str
+        Names of modules with `log_ndtr` (ln Φ), `ndtri` (Φ⁻¹) and `erfcx` (exp(z²)·erfc(z)): the first that is
+        installed is used.
     """
 
-    def __init__(self, name: str, module: Any, special: str | None = None) -> None:
+    def __init__(self, name: str, module: Any, *special: str) -> None:
         self.name = name
         self.module = module
         self._special = special
 
     def __getattr__(self, attribute: str) -> Any:
-        if attribute in _SPECIAL and self._special is not None:
-            value = getattr(importlib.import_module(self._special), attribute)
+        if attribute in _SPECIAL and self._special:
+            value = getattr(_first_installed(self._special), attribute)
         else:
             value = getattr(self.module, attribute)
         setattr(self, attribute, value)  # the next look-up finds it without coming here
@@ -70,17 +71,68 @@ class Namespace:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle by name, since a module can be neither copied nor pickled."""
-        return _namespace_of, (self.name, self.module.__name__, self._special)
+        return _namespace_of, (self.name, self.module.__name__, *self._special)
 
 
-def _namespace_of(name: str, module: str, special: str | None) -> Namespace:
+def _namespace_of(name: str, module: str, *special: str) -> Namespace:
     """Return the namespace of a name, that of a backend if it is one."""
     if name in _BACKENDS or name == "cupy":
         return get_backend(name).xp
-    return Namespace(name, importlib.import_module(module), special)
+    return Namespace(name, importlib.import_module(module), *special)
 
 
-_NUMPY = Namespace("numpy", np, "scipy.special")
+def _first_installed(modules: Sequence[str]) -> ModuleType:
+    """Import the first of some modules whose library is installed."""
+    for name in modules[:-1]:
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise  # the library is there, and lacks something that it needs
+    return importlib.import_module(modules[-1])
+
+
+class NumPy(Namespace):
+    """NumPy, with the functions whose behaviour depends on the platform or on NumPy's version."""
+
+    def __init__(self) -> None:
+        super().__init__("numpy", np, "scipy.special", "ddpm_np.special")
+
+    @staticmethod
+    def take(x: np.ndarray, indices: Any, axis: int | None = None) -> np.ndarray:
+        """Return the elements of `x` at int indices of any width: `np.take` refuses int64 on a 32-bit platform.
+
+        Parameters
+        ----------
+        x : array
+        indices : int array
+        axis : int, optional
+
+        Returns
+        -------
+        array
+        """
+        return np.take(x, np.asarray(indices).astype(np.intp, casting="same_kind", copy=False), axis=axis)
+
+    @staticmethod
+    def astype(x: Any, dtype: Any, copy: bool = True) -> Any:
+        """Return an array or a NumPy scalar in another dtype: `np.astype` of NumPy 2.0 takes no scalar.
+
+        Parameters
+        ----------
+        x : array or NumPy scalar
+        dtype : dtype
+        copy : bool
+            Whether an array of this dtype is copied too.
+
+        Returns
+        -------
+        array or NumPy scalar
+        """
+        return x.astype(dtype, copy=copy)
+
+
+_NUMPY = NumPy()
 _SPACES: dict[type, Namespace] = {np.ndarray: _NUMPY}
 _SCALARS = (int, float, complex, bool, type(None))
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ddpm_np.backend import Namespace
+from ddpm_np.backend import Namespace, get_backend
 from ddpm_np.check.exact import mp50
 from ddpm_np.diffusion.schedule import Schedule
 
@@ -191,7 +191,7 @@ class _Functions:
     exp, expm1, tanh = _elementwise(mp50.exp), _elementwise(mp50.expm1), _elementwise(mp50.tanh)
     log, log1p, log_ndtr = _elementwise(mp50.log), _elementwise(mp50.log1p), _elementwise(_log_ndtr)
     sqrt = _elementwise(mp50.sqrt)
-    reshape, take, permute_dims = _structural(np.reshape), _structural(np.take), _structural(np.permute_dims)
+    reshape, take, permute_dims = _structural(np.reshape), _structural(get_backend().xp.take), _structural(np.permute_dims)
     concat, stack = _joining(np.concat), _joining(np.stack)
     sum, mean, max, cumsum = _reduction(np.sum), _reduction(np.mean), _reduction(np.max), _reduction(np.cumsum)
 

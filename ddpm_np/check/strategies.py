@@ -77,7 +77,7 @@ def images(shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
 
 def steps(T: int, n: int, first: int = 1) -> st.SearchStrategy[np.ndarray]:
     """Return a strategy for int arrays t (n,) from `first` to T."""
-    return hnp.arrays(np.int64, (n,), elements=st.integers(first, T), fill=st.nothing())
+    return hnp.arrays(np.intp, (n,), elements=st.integers(first, T), fill=st.nothing())
 
 
 class Batch(NamedTuple):

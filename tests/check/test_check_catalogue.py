@@ -15,6 +15,7 @@ from ddpm_np.check import (
     equations,  # noqa: F401 - fills the registry
     run,
 )
+from ddpm_np.check import code as check_code
 from ddpm_np.check.registry import EQUATIONS
 from ddpm_np.check.target import METHODS
 from ddpm_np.check.targets import ddpm_np
@@ -116,13 +117,13 @@ def test_the_catalogue_is_large():
 
 def test_a_planted_mistake_is_removed_afterwards():
     change = ours.MISTAKES[0]
-    code = ours.found(change.place).__code__
+    code = check_code.named(change.place).__code__
     with ours.planted(change):
-        assert ours.found(change.place).__code__ is not code
-    assert ours.found(change.place).__code__ is code
+        assert check_code.named(change.place).__code__ is not code
+    assert check_code.named(change.place).__code__ is code
     with pytest.raises(ZeroDivisionError), ours.planted(change):
         raise ZeroDivisionError
-    assert ours.found(change.place).__code__ is code
+    assert check_code.named(change.place).__code__ is code
     assert not run(ddpm_np, change.equations).failed
 
 
@@ -137,7 +138,7 @@ def test_a_catalogued_change_must_apply_to_the_source():
 
 def test_a_docstring_may_quote_its_formula():
     """Entries are looked for in the code alone."""
-    function = ours.found("diffusion.forward.q_sample")
+    function = check_code.named("diffusion.forward.q_sample")
     assert "Equation (4)" in function.__doc__
     assert "Equation (4)" not in source_of(function)
     assert source_of(function).startswith("def q_sample(")

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from ddpm_np import diffusion
-from ddpm_np.check.derivations.exact import Scope, instances
-from ddpm_np.check.derivations.field import mp
 from ddpm_np.check.derivations.latex import parse
+from ddpm_np.check.derivations.numbers import mp
 from ddpm_np.check.derivations.numeric import Numeric
 from ddpm_np.check.derivations.relation import Relation
+from ddpm_np.check.derivations.scope import Scope, instances
 from ddpm_np.check.derivations.symbols import SYMBOLS
 from ddpm_np.check.derivations.text import text
 from ddpm_np.check.derivations.tree import Node

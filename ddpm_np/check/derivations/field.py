@@ -8,35 +8,18 @@ positive numbers, as the field's do, wherever a root or a logarithm is taken of 
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import mpmath
 from sympy import QQ
 from sympy.polys.orderings import lex
 from sympy.polys.rings import PolyElement, PolyRing
 
-mp = mpmath.mp.clone()
-mp.dps = 40
-
+from ddpm_np.check.derivations.numbers import Unprovable, mp, random_number
 
 LARGEST = 20_000  # pairs of terms in a product of polynomials; the book has at most 100
-
-
-def random_number(name: str, seed: int) -> Any:
-    """Return a number for a free symbol, of its name: between 0.2 and 0.8, a quarter of it if it has an index.
-
-    So 1 − q₁ − q₂, the last of three probabilities, is positive.
-    """
-    number = mp.mpf(20 + zlib.crc32(f"{name}/{seed}".encode()) % 61) / 100
-    return number / 4 if name[-1].isdigit() else number
-
-
-class Unprovable(Exception):
-    """An expression that the prover cannot treat exactly, and why."""
 
 
 class Exhausted(Exception):

@@ -8,7 +8,8 @@ from typing import Any
 from sympy import QQ, factorint
 from sympy.polys.rings import PolyElement
 
-from ddpm_np.check.derivations.field import Field, Unprovable, Value, evaluate
+from ddpm_np.check.derivations.field import Field, Value, evaluate
+from ddpm_np.check.derivations.numbers import Unprovable
 
 
 def sqrt(x: Value) -> Value:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ddpm_np.check.derivations.exact import Scope, name_of, series_range
-from ddpm_np.check.derivations.field import mp, random_number
+from ddpm_np.check.derivations.numbers import mp, random_number
+from ddpm_np.check.derivations.scope import Scope, name_of, series_range
 from ddpm_np.check.derivations.tree import Node
 
 TOLERANCE = mp.mpf("1e-30")

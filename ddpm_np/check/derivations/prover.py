@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ddpm_np.check.derivations.code_ties import untied
-from ddpm_np.check.derivations.exact import Exact, Scope, instances
-from ddpm_np.check.derivations.field import Exhausted, Unprovable, Value, mp
+from ddpm_np.check.derivations.exact import Exact
+from ddpm_np.check.derivations.field import Exhausted, Value
+from ddpm_np.check.derivations.numbers import Unprovable, mp
 from ddpm_np.check.derivations.numeric import TOLERANCE, Numeric
 from ddpm_np.check.derivations.relation import Relation
+from ddpm_np.check.derivations.scope import Scope, instances
 from ddpm_np.check.derivations.text import symbol_text, text
 from ddpm_np.check.derivations.tree import Node
 

@@ -1,6 +1,6 @@
 """Appendix A on given trajectories: both derivations line by line, (3), and the joint densities of (1) and (2).
 
-Each line is recomputed from `scipy.stats` and the exact tables, as the paper writes it. All lines of a derivation have
+Each line is recomputed from normal densities and the exact tables, as the paper writes it. All lines of a derivation have
 the same value on every trajectory. Their expectations are checked in `expectations`.
 """
 
@@ -11,9 +11,9 @@ from typing import Any
 
 import mpmath
 import numpy as np
-from scipy import stats
 
 from ddpm_np.check.comparison import Check
+from ddpm_np.check.distributions import normal_log_density
 from ddpm_np.check.exact import Case, mp50
 from ddpm_np.check.registry import checks, equation
 from ddpm_np.check.strategies import plain_cases
@@ -122,7 +122,7 @@ def _total(x: np.ndarray) -> np.ndarray:
 
 
 def _normal(x: np.ndarray, mean: Any, variance: float) -> np.ndarray:
-    return _total(stats.norm.logpdf(x, mean, np.sqrt(variance)))
+    return _total(normal_log_density(x, mean, np.sqrt(variance)))
 
 
 def decoder_log_likelihood(x: np.ndarray, mean: np.ndarray, sigma: float, levels: int) -> np.ndarray:
@@ -151,44 +151,44 @@ def _compare(check: Check, p: Path, line: str, want: np.ndarray, *log_q: Any) ->
         "bits for nats": want / np.log(2)})
 
 
-@checks("joint", first=paths, needs=["log_p_joint"], method="scipy.stats")
+@checks("joint", first=paths, needs=["log_p_joint"], method="normal densities")
 def log_p_joint_is_a_sum(check: Check, p: Path) -> None:
     _compare(check, p, "log_p_joint", p.prior + sum(p.p))
 
 
-@checks("joint", first=paths, needs=["log_q_joint"], method="scipy.stats")
+@checks("joint", first=paths, needs=["log_q_joint"], method="normal densities")
 def log_q_joint_is_a_sum(check: Check, p: Path) -> None:
     _compare(check, p, "log_q_joint", np.asarray(sum(p.q)))
 
 
-@checks("3", first=paths, needs=["equation_3"], method="scipy.stats")
+@checks("3", first=paths, needs=["equation_3"], method="normal densities")
 def three_of_a_trajectory(check: Check, p: Path) -> None:
     _compare(check, p, "equation_3", -p.prior - sum(a - b for a, b in zip(p.p, p.q, strict=True)))
 
 
-@checks("17", first=paths, needs=["equation_17"], method="scipy.stats")
+@checks("17", first=paths, needs=["equation_17"], method="normal densities")
 def seventeen_of_a_trajectory(check: Check, p: Path) -> None:
     _compare(check, p, "equation_17", -((p.prior + sum(p.p)) - sum(p.q)))
 
 
-@checks("18", first=paths, needs=["equation_18"], method="scipy.stats")
+@checks("18", first=paths, needs=["equation_18"], method="normal densities")
 def eighteen_of_a_trajectory(check: Check, p: Path) -> None:
     _compare(check, p, "equation_18", -p.prior - sum(a - b for a, b in zip(p.p, p.q, strict=True)))
 
 
-@checks("19", first=paths, needs=["equation_19"], method="scipy.stats")
+@checks("19", first=paths, needs=["equation_19"], method="normal densities")
 def nineteen_of_a_trajectory(check: Check, p: Path) -> None:
     later = sum(a - b for a, b in zip(p.p[2:], p.q[2:], strict=True))
     _compare(check, p, "equation_19", -p.prior - later - (p.p[1] - p.q[1]))
 
 
-@checks("20", first=paths, needs=["equation_20"], method="scipy.stats")
+@checks("20", first=paths, needs=["equation_20"], method="normal densities")
 def twenty_of_a_trajectory(check: Check, p: Path) -> None:
     later = sum(p.p[t] - p.posterior[t] + p.given[t - 1] - p.given[t] for t in range(2, p.case.T + 1))
     _compare(check, p, "equation_20", -p.prior - later - (p.p[1] - p.given[1]))
 
 
-@checks("21", first=paths, needs=["equation_21"], method="scipy.stats")
+@checks("21", first=paths, needs=["equation_21"], method="normal densities")
 def twenty_one_of_a_trajectory(check: Check, p: Path) -> None:
     later = sum(a - b for a, b in zip(p.p[2:], p.posterior[2:], strict=True))
     _compare(check, p, "equation_21", -(p.prior - p.given[-1]) - later - p.p[1])
@@ -208,18 +208,18 @@ def twenty_two_of_a_trajectory(check: Check, p: Path) -> None:
     _compare(check, p, "equation_22", p.prior_kl + sum(p.kl) - p.p[1])
 
 
-@checks("23", first=paths, needs=["equation_23"], method="scipy.stats")
+@checks("23", first=paths, needs=["equation_23"], method="normal densities")
 def twenty_three_of_a_trajectory(check: Check, p: Path) -> None:
     _compare(check, p, "equation_23", -p.prior - sum(a - b for a, b in zip(p.p, p.q, strict=True)))
 
 
-@checks("24", first=paths, needs=["equation_24"], method="scipy.stats")
+@checks("24", first=paths, needs=["equation_24"], method="normal densities")
 def twenty_four_of_a_trajectory(check: Check, p: Path) -> None:
     later = sum(p.p[t] - p.reverse[t] + p.marginal[t - 1] - p.marginal[t] for t in range(1, p.case.T + 1))
     _compare(check, p, "equation_24", -p.prior - later, p.log_q)
 
 
-@checks("25", first=paths, needs=["equation_25"], method="scipy.stats")
+@checks("25", first=paths, needs=["equation_25"], method="normal densities")
 def twenty_five_of_a_trajectory(check: Check, p: Path) -> None:
     ratios = sum(a - b for a, b in zip(p.p[1:], p.reverse[1:], strict=True))
     _compare(check, p, "equation_25", -(p.prior - p.marginal[-1]) - ratios - p.marginal[0], p.log_q)

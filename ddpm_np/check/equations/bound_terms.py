@@ -9,9 +9,9 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy.special import log_ndtr
 
 from ddpm_np.check.comparison import Check
+from ddpm_np.check.distributions import normal_log_cdf
 from ddpm_np.check.equations.reverse import affine, sigma2
 from ddpm_np.check.exact import Case, Rows
 from ddpm_np.check.strategies import Batch
@@ -32,7 +32,7 @@ def log_level(x_0: Any, mean: Any, sigma: Any, low: float = -1.0, high: float = 
     a = np.where(x_0 < low + half, -np.inf, (x_0 - half - mean) / sigma)
     b = np.where(x_0 > high - half, np.inf, (x_0 + half - mean) / sigma)
     right = a + b > 0
-    near, far = log_ndtr(np.where(right, -a, b)), log_ndtr(np.where(right, -b, a))
+    near, far = normal_log_cdf(np.where(right, -a, b)), normal_log_cdf(np.where(right, -b, a))
     return near + np.log(-np.expm1(far - near))
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-from scipy.special import log_ndtr, ndtr
 
 from ddpm_np.check.comparison import Check, Failed, nice
+from ddpm_np.check.distributions import normal_cdf, normal_log_cdf
 from ddpm_np.check.equations.bound_terms import log_level
 from ddpm_np.check.exact import mp50
 from ddpm_np.check.registry import checks, equation
@@ -124,7 +124,7 @@ def _mistakes(want: np.ndarray, x_0: np.ndarray, mean: np.ndarray, sigma: np.nda
     half = (high - low) / 510
     first, last = x_0 < low + half, x_0 > high - half
 
-    def binned(h: float, cdf: Any = ndtr, edges: bool = True, floor: float = 0.0) -> np.ndarray:
+    def binned(h: float, cdf: Any = normal_cdf, edges: bool = True, floor: float = 0.0) -> np.ndarray:
         """Return the plain ln(Φ(b) − Φ(a)) of bins that extend by h to either side."""
         upper, lower = cdf((x_0 + h - mean) / sigma), cdf((x_0 - h - mean) / sigma)
         p = np.where(first & edges, upper, np.where(last & edges, 1 - lower, upper - lower))
@@ -154,7 +154,7 @@ def _mistakes(want: np.ndarray, x_0: np.ndarray, mean: np.ndarray, sigma: np.nda
         "σ² taken for σ": log_level(x_0, mean, sigma**2, low, high),
         "ln σ taken for ln σ²": log_level(x_0, mean, np.sqrt(sigma), low, high),
         "σ itself taken for ln σ": log_level(x_0, mean, np.exp(sigma), low, high),
-        "Φ(b) alone": log_ndtr((x_0 + half - mean) / sigma),
+        "Φ(b) alone": normal_log_cdf((x_0 + half - mean) / sigma),
         "bits; decoder_log_likelihood is asked in nats": want / math.log(2),
         "−ln p: the sign": -want,
         "p without its logarithm": np.exp(want)}
@@ -182,6 +182,6 @@ def levels_add_up_to_one(check: Check, drawn: tuple[float, float]) -> None:
     log_p = target.decoder_log_likelihood(x_0, np.full(len(x_0), mean), np.full(len(x_0), log_scale))
     check.equal("the sum of the levels' probabilities", np.exp(log_p).sum(), np.array(1.0), slack=10,
                 at={"μ": np.array(mean), "ln σ": np.array(log_scale)}, mistakes=lambda: {
-                    "levels without the edges: nothing lies beyond −1 and 1": ndtr(
-                        (high + half - mean) / sigma) - ndtr((low - half - mean) / sigma),
+                    "levels without the edges: nothing lies beyond −1 and 1": normal_cdf(
+                        (high + half - mean) / sigma) - normal_cdf((low - half - mean) / sigma),
                     "levels twice as wide: x₀ ± 2/255": 2.0, "levels half as wide": 0.5})

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from ddpm_np.check.comparison import Check
+from ddpm_np.check.distributions import normal_log_density
 from ddpm_np.check.equations import bound, losses  # noqa: F401 - register (8) and (12)
 from ddpm_np.check.equations.extensions import marginal, per_image
 from ddpm_np.check.equations.posterior import posterior_has_its_coefficients
@@ -30,13 +30,13 @@ def no_first() -> list[Batch]:
     return list(plain_batches(2))
 
 
-@checks("log-normal", first=plain_batches, needs=["log_normal"], method="scipy.stats")
-def log_normal_is_scipys(check: Check, b: Batch) -> None:
+@checks("log-normal", first=plain_batches, needs=["log_normal"], method="normal densities")
+def log_normal_is_the_log_density(check: Check, b: Batch) -> None:
     logvar = b.x - 0.5 * b.y
-    want = stats.norm.logpdf(b.x, b.y, np.exp(logvar / 2))
+    want = normal_log_density(b.x, b.y, np.exp(logvar / 2))
     check.equal("ln N(x; μ, σ²)", check(b.case).array("log_normal", b.x.shape, b.x, b.y, logvar), want,
                 at={"x": b.x, "μ": b.y, "ln σ²": logvar}, scale=1 + np.abs(logvar) + (b.x - b.y) ** 2 * np.exp(-logvar),
-                mistakes=lambda: {"σ for σ²": stats.norm.logpdf(b.x, b.y, np.exp(logvar)), "−ln N": -want,
+                mistakes=lambda: {"σ for σ²": normal_log_density(b.x, b.y, np.exp(logvar)), "−ln N": -want,
                                   "no ln 2π": want + np.log(2 * np.pi) / 2})
 
 

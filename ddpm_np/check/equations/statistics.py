@@ -11,9 +11,9 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy.special import bdtr, bdtrc, chdtr, chdtrc, fdtr, fdtrc, ndtr
 
 from ddpm_np.check.comparison import Check
+from ddpm_np.check.distributions import binomial, chi_squared, f_ratio, normal_cdf
 from ddpm_np.check.exact import Case
 from ddpm_np.check.registry import checks, equation
 from ddpm_np.check.strategies import plain_cases
@@ -32,13 +32,6 @@ TAILS = (3.0, 4.0)
 def two_sided(below: Any, above: Any) -> Any:
     """Return the two-sided p-value from P(X ≤ x) and P(X ≥ x)."""
     return np.minimum(1.0, 2 * np.minimum(below, above))
-
-
-def binomial(count: Any, n: int, p: Any) -> Any:
-    """Return the exact two-sided p-value of a count among n trials."""
-    count = np.asarray(count)
-    above = np.where(count > 0, bdtrc(np.maximum(count - 1, 0).astype(float), n, p), 1.0)
-    return two_sided(bdtr(count.astype(float), n, p), above)
 
 
 def farthest_allowed(n: int, chance: float) -> float:
@@ -62,8 +55,8 @@ def t_is_uniform(check: Check, case: Case) -> None:
     check.true(low >= 1 and high <= T, f"{said}: they lie from {low} to {high}, expected 1 to {T}",
                "these are t of 0..T−1: if the target counts so, declare conventions = {'index_base': 0}"
                if (low, high) == (0, T - 1) else "")
-    counts = np.bincount(t, minlength=T + 1)[1:]
-    p, chance = binomial(counts, n, 1 / T), CHANCE / 2 / (2 * T)  # half a property's chance for each schedule
+    counts = np.bincount(t.astype(np.intp), minlength=T + 1)[1:]
+    p, chance = two_sided(*binomial(counts, n, 1 / T)), CHANCE / 2 / (2 * T)  # half a property's chance for each schedule
     worst = int(np.argmin(p))
     missing = ", ".join(map(str, np.flatnonzero(counts == 0)[:4] + 1))
     often = f"t = {worst + 1} is drawn too often" if counts[worst] > n / T else ""
@@ -97,8 +90,8 @@ def t_is_drawn_for_each_image(check: Check, case: Case) -> None:
     bins = min(T, 8)
     cell = (t - 1) * bins // T
     share = np.bincount(np.arange(T) * bins // T, minlength=bins) / T
-    counts = np.bincount(cell[0::2] * bins + cell[1::2], minlength=bins**2)
-    p = binomial(counts, n // 2, np.outer(share, share).ravel())
+    counts = np.bincount((cell[0::2] * bins + cell[1::2]).astype(np.intp), minlength=bins**2)
+    p = two_sided(*binomial(counts, n // 2, np.outer(share, share).ravel()))
     worst = int(np.argmin(p))
     a, b = ((np.flatnonzero(np.arange(T) * bins // T == i)[[0, -1]] + 1).tolist() for i in divmod(worst, bins))
     check.true(p[worst] > CHANCE / 4 / bins**2,
@@ -128,21 +121,21 @@ def noise_is_normal(check: Check, case: Case) -> None:
     n, chance = len(x), CHANCE / (3 + len(TAILS))
     mean, square = x.mean(), x @ x
     said, hint = f"{n} numbers of draw_noise", _law(x, mean, square / n)
-    check.true(two_sided(ndtr(mean * math.sqrt(n)), ndtr(-mean * math.sqrt(n))) > chance,
+    check.true(two_sided(normal_cdf(mean * math.sqrt(n)), normal_cdf(-mean * math.sqrt(n))) > chance,
                f"{said}: their mean is {mean:.6g}, expected 0 ± {1 / math.sqrt(n):.2g}", hint)
-    check.true(two_sided(chdtr(n, square), chdtrc(n, square)) > chance,
+    check.true(two_sided(*chi_squared(n, square)) > chance,
                f"{said}: the mean of their squares is {square / n:.6g}, expected 1 ± {math.sqrt(2 / n):.2g}", hint)
     for z in TAILS:
-        count, p = int(np.searchsorted(x, -z) + n - np.searchsorted(x, z, "right")), 2 * ndtr(-z)
-        check.true(binomial(count, n, p) > chance,
+        count, p = int(np.searchsorted(x, -z) + n - np.searchsorted(x, z, "right")), 2 * normal_cdf(-z)
+        check.true(two_sided(*binomial(count, n, p)) > chance,
                    f"{said}: {count} are beyond ±{z:g}, expected about {n * p:.0f}", hint or "the tails are not normal")
     points = np.linspace(-4, 4, 1601)
     share = np.searchsorted(x, points, "right") / n
-    gap = np.abs(share - ndtr(points))
+    gap = np.abs(share - normal_cdf(points))
     worst = int(np.argmax(gap))
     check.true(gap[worst] <= farthest_allowed(n, chance),
                f"{said}: a share of {share[worst]:.4f} is at most {points[worst]:.4g},"
-               f" expected {ndtr(points[worst]):.4f}", hint or "the distribution is not normal")
+               f" expected {normal_cdf(points[worst]):.4f}", hint or "the distribution is not normal")
 
 
 def _law(x: np.ndarray, mean: float, square: float) -> str:
@@ -179,12 +172,12 @@ def noise_is_drawn_for_each_number(check: Check, case: Case) -> None:
     for what, (a, b) in pairs.items():
         m, together, apart = a.size, float(np.sum((a + b) ** 2)), float(np.sum((a - b) ** 2))
         correlation, ratio = (together - apart) / (together + apart), together / max(apart, 1e-9)
-        check.true(two_sided(fdtr(m, m, ratio), fdtrc(m, m, ratio)) > chance,
+        check.true(two_sided(*f_ratio(m, m, ratio)) > chance,
                    f"{m} pairs of draw_noise from {what}: a correlation of {correlation:.4g}, expected 0 ± "
                    f"{1 / math.sqrt(m):.2g}", f"the noise of {what} is not drawn independently")
     for what, s in sums.items():
         m, length, squares = s.size, x.size // s.size, float(np.sum(s**2)) * s.size / x.size
-        check.true(two_sided(chdtr(m, squares), chdtrc(m, squares)) > chance,
+        check.true(two_sided(*chi_squared(m, squares)) > chance,
                    f"{m} sums of the {length} numbers of draw_noise in {what}: the mean of their squares is "
                    f"{squares * length / m:.4g}, expected {length} ± {length * math.sqrt(2 / m):.2g}",
                    f"the noise of {what} is not drawn independently")
@@ -196,7 +189,7 @@ def noise_of_an_image_is_as_it_falls(check: Check, case: Case) -> None:
     """Check that the sum of an image's numbers varies between images as a normal, and that of their squares as χ²."""
     x = check(case).draw_noise(np.random.default_rng(SEED + 2), (400, 8, 8, 1)).reshape(400, 64)
     place = np.arange(401) / 400
-    for what, share in (("sum", ndtr(x.sum(axis=1) / 8)), ("sum of squares", chdtr(64, (x**2).sum(axis=1)))):
+    for what, share in (("sum", normal_cdf(x.sum(axis=1) / 8)), ("sum of squares", chi_squared(64, (x**2).sum(axis=1))[0])):
         ranked = np.sort(share)
         gap = float(max((place[1:] - ranked).max(), (ranked - place[:-1]).max()))
         check.true(gap <= farthest_allowed(400, CHANCE / 2),

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import inspect
 import textwrap
-from functools import cache, reduce
+from functools import cache
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 from docutils import nodes
 from sphinx import addnodes
 
 from book.places import ROOT
+from ddpm_np.check.code import named
 
-
-@cache
-def found(name: str) -> Any:
-    """Return what a name below ddpm_np stands for, such as ``diffusion.schedule.Schedule.at``."""
-    module, names = f"ddpm_np.{name}", []
-    while True:
-        try:
-            thing: Any = reduce(getattr, names, importlib.import_module(module))
-            break
-        except ModuleNotFoundError:
-            module, _, last = module.rpartition(".")
-            names.insert(0, last)
-    if isinstance(thing, ModuleType):  # a function that its package exports hides the module of the same name
-        package, _, last = module.rpartition(".")
-        thing = getattr(importlib.import_module(package), last)
-    thing = thing.fget if isinstance(thing, property) else thing
-    return inspect.unwrap(getattr(thing, "__func__", thing))
+found = cache(named)
 
 
 def full_name(name: str) -> str:

@@ -17,16 +17,14 @@ def forward(items: Items) -> tuple[Figure, str]:
     item = items[-1]
     figure, axes = new_figure()
     found, data = item["histogram"], item["data"]
-    axes.stairs(found["heights"], found["edges"], fill=True, color=COLOURS["sample"], alpha=0.35,
-                label="samples by q_sample")
-    axes.plot(item["x"], item["density"], color=COLOURS["exact"], label="q(xₜ)")
+    axes.stairs(found["heights"], found["edges"], fill=True, color=COLOURS["sample"], alpha=0.35)
+    axes.plot(item["x"], item["density"], color=COLOURS["exact"])
     if data["density"] is not None:
-        axes.plot(item["x"], data["density"], "--", color=COLOURS["data"], label="data")
+        axes.plot(item["x"], data["density"], "--", color=COLOURS["data"])
     top = found["heights"].max()
     for place, weight in data["points"]:
         axes.vlines(place, 0, weight * top, color=COLOURS["data"], linewidth=2)
-    axes.set(xlabel="xₜ", ylabel="density", ylim=(0, 1.35 * top))
-    axes.legend(ncols=3, loc="upper center")
+    axes.set(xlabel="xₜ", ylabel="density", ylim=(0, 1.08 * top))
     return figure, (f"Density of x at step {item['t']} of {item['T']}, with a histogram of samples: √ᾱ is "
                     f"{item['signal']:.3g} and 1 − ᾱ is {item['noise']:.3g}.")
 
@@ -36,13 +34,12 @@ def posterior(items: Items) -> tuple[Figure, str]:
     item = items[-1]
     figure, axes = new_figure()
     x = item["x"]
-    axes.plot(x, item["prior"], "--", color=COLOURS["data"], label="q(xₜ₋₁ | x₀)")
-    axes.plot(x, item["likelihood"], color=COLOURS["likelihood"], label="q(xₜ | xₜ₋₁)")
-    axes.plot(x, item["posterior"], color=COLOURS["exact"], label="q(xₜ₋₁ | xₜ, x₀)")
+    axes.plot(x, item["prior"], "--", color=COLOURS["data"])
+    axes.plot(x, item["likelihood"], color=COLOURS["likelihood"])
+    axes.plot(x, item["posterior"], color=COLOURS["exact"])
     seen = item["product"] > item["product"].max() / 100
-    axes.plot(x[seen][::12], item["product"][seen][::12], ".", color=COLOURS["sample"], label="product")
+    axes.plot(x[seen][::12], item["product"][seen][::12], ".", color=COLOURS["sample"])
     axes.set(xlabel="xₜ₋₁", ylabel="density", ylim=(0, None))
-    axes.legend(loc="upper left")
     return figure, (f"Densities of the point before step {item['t']} of {item['T']}: the posterior has mean "
                     f"{item['mean']:.3g} and variance {item['variance']:.3g}.")
 

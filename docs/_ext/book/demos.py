@@ -9,7 +9,7 @@ import html
 import inspect
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -28,36 +28,42 @@ from book.svg import inline_svg
 class Demo:
     """A demonstration: its title, a sentence in Markdown, and its picture at the call's default settings.
 
-    `picture` takes the items of the call and returns a figure and what it shows, for readers who do not see it. `call`
-    is the call of ddpm_live, by default that of the demonstration's name.
+    `picture` takes the items of the call and returns a figure and what it shows, for readers who do not see it.
+    `legend` has what each colour of css/demos.css stands for, with and without scripts. `call` is the call of
+    ddpm_live, by default that of the demonstration's name.
     """
 
     title: str
     sentence: str
     picture: Callable[[list[dict[str, Any]]], tuple[Figure, str]]
+    legend: dict[str, str] = field(default_factory=dict)
     call: str = ""
 
 
+OF_WALKS = {"path": "paths", "sample": "all walkers", "exact": "q(xₜ) in closed form"}
 DEMOS: dict[str, Demo] = {
     "forward": Demo(
         "From data to noise",
         "Move t, and watch the density of $x_t$: the curve is exact, the bars are samples drawn by {equation}`4`.",
-        demo_pictures.forward),
+        demo_pictures.forward,
+        {"exact": "q(xₜ) in closed form", "sample": "samples by q_sample", "data": "data x₀"}),
     "posterior": Demo(
         "Two pieces of evidence",
         "Both $x_0$ and $x_t$ tell where $x_{t-1}$ was. The dots are Bayes' rule {equation}`6` in numbers, the curve "
         "below them is {equation}`7`.",
-        demo_pictures.posterior),
+        demo_pictures.posterior,
+        {"data": "q(xₜ₋₁ | x₀), from x₀", "likelihood": "q(xₜ | xₜ₋₁), from xₜ",
+         "sample": "their product, over its integral", "exact": "q(xₜ₋₁ | xₜ, x₀) by (7)"}),
     "chain": Demo(
         "Algorithm 2, with the best net there is",
         "Twelve of two thousand walkers on their way from noise to data. With fewer steps, or the other variance, "
         "they end elsewhere.",
-        demo_pictures.walk),
+        demo_pictures.walk, OF_WALKS),
     "ddim": Demo(
         "The same noise, with and without new noise",
         "Without new noise, $\\eta=0$, paths never cross, and a few large steps lead near the data. With $\\eta=1$ "
         "they cross all the time.",
-        demo_pictures.walk),
+        demo_pictures.walk, OF_WALKS),
 }
 
 
@@ -72,6 +78,13 @@ def static_picture(name: str) -> str:
     demo = DEMOS[name]
     figure, label = demo.picture(list(CALLS[demo.call or name]()))
     return inline_svg(figure, label, name)
+
+
+def legend(entries: dict[str, str]) -> str:
+    """Return the list of what a picture's colours stand for."""
+    items = "".join(f'<li><span class="demo-swatch demo-{kind}"></span>{html.escape(text)}</li>'
+                    for kind, text in entries.items())
+    return f'<ul class="demo-legend">{items}</ul>' if items else ""
 
 
 class LiveDemo(SphinxDirective):
@@ -91,7 +104,7 @@ class LiveDemo(SphinxDirective):
             nodes.paragraph("", demo.title, classes=["demo-title"]),
             nodes.paragraph("", "", *sentence, classes=["demo-sentence"]),
             box("demo-static", nodes.raw("", static_picture(name), format="html")),
-            nodes.raw("", "</div>", format="html"),
+            nodes.raw("", f"{legend(demo.legend)}</div>", format="html"),
             *messages,
         ]
 

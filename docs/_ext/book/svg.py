@@ -20,7 +20,7 @@ STYLE = {
     "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False,
     "text.color": COLOURS["text"], "axes.labelcolor": COLOURS["text"], "xtick.labelcolor": COLOURS["text"],
     "ytick.labelcolor": COLOURS["text"], "xtick.color": COLOURS["border"], "ytick.color": COLOURS["border"],
-    "axes.edgecolor": COLOURS["border"], "legend.frameon": False, "legend.fontsize": 8,
+    "axes.edgecolor": COLOURS["border"],
 }
 NOTHING: dict[str, Any] = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 

@@ -14,7 +14,7 @@ export function mount(element, session) {
 
 function fields() {
   return [
-    slider("T", "number of steps T", { values: steps(200) }),
+    slider("T", "steps T", { values: steps(200) }),
     choice("variance", "variance σₜ²", { small: "small, β̃ₜ", large: "large, βₜ" }),
     choice("schedule", "schedule", SCHEDULES),
     choice("data", "data x₀", DATA),

@@ -14,8 +14,8 @@ export function mount(element, session) {
 
 function fields() {
   return [
-    slider("eta", "amount of noise η", { from: 0, to: 1, step: 0.05, shown: (value) => value.toFixed(2) }),
-    slider("steps", "number of steps", { values: steps(200) }),
+    slider("eta", "noise η", { from: 0, to: 1, step: 0.05, shown: (value) => value.toFixed(2) }),
+    slider("steps", "steps", { values: steps(200) }),
     choice("data", "data x₀", DATA),
   ];
 }

@@ -5,7 +5,7 @@ const STEPS = [2, 5, 10, 20, 50, 100, 200];
 
 /** The choices that several demonstrations offer, as ddpm_live.line names them. */
 export const DATA = { points: "−1 or +1", mixture: "three humps" };
-export const SCHEDULES = { linear: "linear, the paper's", cosine: "cosine", constant: "constant β" };
+export const SCHEDULES = { linear: "paper's linear", cosine: "cosine", constant: "constant β" };
 
 /** Numbers of steps for a slider, up to a largest one. */
 export const steps = (most) => [...STEPS, 500, 1000].filter((T) => T <= most);
@@ -16,7 +16,7 @@ export const steps = (most) => [...STEPS, 500, 1000].filter((T) => T <= most);
  * @param {Session} session - Python in a worker.
  * @param {object} demo - `call`: the call; `title`: of the controls; `fields(settings)`: its fields;
  *   `changed(field, fields)`: what else follows from a change; `gather(state, item, first)`: what is drawn after an item;
- *   `draw(state, width)`: the picture's nodes and its numbers as text.
+ *   `draw(state, width)`: its `picture`, an element, and its `numbers`, a text.
  * @returns {{refresh: () => void}} `refresh` asks again, after a change of code.
  */
 export function live(element, session, { call, title, fields: made, changed = () => {}, gather = (_, item) => item,
@@ -35,7 +35,7 @@ export function live(element, session, { call, title, fields: made, changed = ()
     frame = undefined;
     if (!state || !picture.clientWidth) return;
     const drawn = draw(state, picture.clientWidth);
-    picture.replaceChildren(...drawn.nodes);
+    picture.replaceChildren(drawn.picture);
     numbers.textContent = drawn.numbers;
   };
   const later = () => {

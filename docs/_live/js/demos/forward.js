@@ -1,7 +1,7 @@
 /** The forward process (4) on the number line: the density of x_t, and samples by q_sample. */
 import { choice, slider } from "./controls.js";
 import { DATA, SCHEDULES, keepShare, live, steps } from "./demo.js";
-import { Plot, largest, legend, written } from "./plot.js";
+import { Plot, largest, written } from "./plot.js";
 
 /**
  * @param {HTMLElement} element - The box of the demonstration.
@@ -16,7 +16,7 @@ export function mount(element, session) {
 function fields(settings) {
   return [
     slider("t", "step t", { from: 1, to: settings.T }),
-    slider("T", "number of steps T", { values: steps(1000) }),
+    slider("T", "steps T", { values: steps(1000) }),
     choice("schedule", "schedule", SCHEDULES),
     choice("data", "data x₀", DATA),
   ];
@@ -33,8 +33,5 @@ function draw(item, width) {
   plot.line(x, density, "demo-exact");
   const numbers = `t = ${item.t} of ${item.T}: √ᾱₜ = ${written(item.signal)}, 1 − ᾱₜ = ${written(item.noise)}. `
     + `The samples have mean ${written(item.mean)} and variance ${written(item.variance)}.`;
-  return { numbers, nodes: [
-    plot.finished(`Density of x at step ${numbers}`),
-    legend([["demo-exact", "q(xₜ) in closed form"], ["demo-sample", "samples by q_sample"], ["demo-data", "data x₀"]]),
-  ] };
+  return { numbers, picture: plot.finished(`Density of x at step ${numbers}`) };
 }

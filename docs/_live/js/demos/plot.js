@@ -32,7 +32,7 @@ export class Plot {
     const middle = (left + right) / 2;
     this.node.append(make("line", { class: "demo-axis", x1: left, x2: right, y1: this.bottom, y2: this.bottom }));
     if (x.title) {
-      for (const tick of ticks(x.range, (right - left) / 70)) {
+      for (const tick of ticks(x.range, (right - left) / 55)) {
         const at = this.x(tick);
         this.node.append(
           make("line", { class: "demo-axis", x1: at, x2: at, y1: this.bottom, y2: this.bottom + 4 }),
@@ -101,20 +101,6 @@ export class Plot {
     this.node.setAttribute("aria-label", label);
     return this.node;
   }
-}
-
-/** The names of a picture's colours: pairs of a class and what it shows. */
-export function legend(entries) {
-  const list = document.createElement("ul");
-  list.className = "demo-legend";
-  for (const [kind, text] of entries) {
-    const item = document.createElement("li");
-    const swatch = document.createElement("span");
-    swatch.className = `demo-swatch ${kind}`;
-    item.append(swatch, text);
-    list.append(item);
-  }
-  return list;
 }
 
 /** The largest number of some lists, gaps left out; at least `least`. */

@@ -1,7 +1,7 @@
 /** Bayes' rule for a forward step: what x_0 says of x_{t−1}, what x_t says, and the posterior (7). */
 import { choice, slider } from "./controls.js";
 import { SCHEDULES, keepShare, live, steps } from "./demo.js";
-import { Plot, largest, legend, written } from "./plot.js";
+import { Plot, largest, written } from "./plot.js";
 
 /**
  * @param {HTMLElement} element - The box of the demonstration.
@@ -19,7 +19,7 @@ function fields(settings) {
     slider("x_0", "data point x₀", { from: -2, to: 2, step: 0.1, shown }),
     slider("x_t", "noisy point xₜ", { from: -2, to: 2, step: 0.1, shown }),
     slider("t", "step t", { from: 1, to: settings.T }),
-    slider("T", "number of steps T", { values: steps(50) }),
+    slider("T", "steps T", { values: steps(50) }),
     choice("schedule", "schedule", SCHEDULES),
   ];
 }
@@ -33,18 +33,17 @@ function draw(item, width) {
   if (posterior) {
     plot.line(x, prior, "demo-data");
     plot.line(x, posterior, "demo-exact");
-    if (product) plot.dots(x, product.map((y) => (y > most / 100 ? y : null)), "demo-sample", { every: dotted(product) });
+    plot.dots(x, product.map((y) => (y > most / 100 ? y : null)), "demo-sample", { every: dotted(product) });
   } else {
     plot.stems([[mean, most]], "demo-exact");
   }
-  const numbers = `t = ${item.t} of ${item.T}: the posterior has mean ${written(mean)} = ${written(item.weight_x_0)}·x₀ `
-    + `+ ${written(item.weight_x_t)}·xₜ and variance β̃ₜ = ${written(variance)}; βₜ = ${written(item.beta)}.`
-    + (posterior ? "" : " At t = 1 the point before is x₀ itself.");
-  return { numbers, nodes: [
-    plot.finished(`Densities of the point before step ${numbers}`),
-    legend([["demo-data", "q(xₜ₋₁ | x₀), from x₀"], ["demo-likelihood", "q(xₜ | xₜ₋₁), from xₜ"],
-      ["demo-sample", "their product, over its integral"], ["demo-exact", "q(xₜ₋₁ | xₜ, x₀) by (7)"]]),
-  ] };
+  const where = `t = ${item.t} of ${item.T}`;
+  const numbers = posterior
+    ? `${where}: the posterior has mean ${written(mean)}, by Bayes' rule ${written(item.by_bayes.mean)}, and variance `
+      + `${written(variance)}, by Bayes' rule ${written(item.by_bayes.variance)}. βₜ is ${written(item.beta)}; x₀ and xₜ `
+      + `have the weights ${written(item.weight_x_0)} and ${written(item.weight_x_t)}.`
+    : `${where}: the point before is x₀ itself. The posterior has mean ${written(mean)} and variance ${written(variance)}.`;
+  return { numbers, picture: plot.finished(`Densities of the point before step ${numbers}`) };
 }
 
 /** So many places apart that about 25 dots lie where the product can be seen. */

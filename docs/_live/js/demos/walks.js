@@ -1,5 +1,5 @@
 /** Walks from noise to data: paths against t, and beside them where all walkers are now. */
-import { Plot, largest, legend, written } from "./plot.js";
+import { Plot, largest, written } from "./plot.js";
 
 /** What is drawn after each step: the first item has the data, later ones lengthen the paths. */
 export function gather(state, item, first) {
@@ -31,6 +31,5 @@ export function draw(state, width) {
     paths.finished(`Paths of ${walk[0][1].length} walkers from t = ${T} to t = ${t}.`),
     now.finished(`Histogram of all walkers beside the exact density. ${numbers}`),
   );
-  return { numbers, nodes: [pictures, legend([["demo-path", "paths"], ["demo-sample", "all walkers now"],
-    ["demo-exact", "q(xₜ) in closed form"]])] };
+  return { numbers, picture: pictures };
 }

@@ -19,7 +19,7 @@ SEED = 0
 
 @call
 @in_one_line
-def forward(data: str = "points", schedule: str = "linear", T: int = 20, t: int = 8) -> Items:
+def forward(data: str = "points", schedule: str = "linear", T: int = 20, t: int = 4) -> Items:
     """Yield q(x_t) in closed form and a histogram of x_t drawn by (4), for data on the number line."""
     chosen = schedule_of(schedule, T)
     t = arguments.count("t", t, 1, chosen.T)
@@ -52,16 +52,23 @@ def posterior(schedule: str = "linear", T: int = 10, t: int = 4, x_0: float = 1.
     walk = Trajectory(Reverse(chosen, lambda x_t, t: x_t), walks)
     found = {"x": x, "mean": mean, "variance": variance, "beta": chosen.beta[t], "t": t, "T": chosen.T,
              "weight_x_0": chosen.posterior_x0[t], "weight_x_t": chosen.posterior_xt[t],
-             "prior": None, "product": None, "posterior": None}
+             "prior": None, "product": None, "posterior": None, "by_bayes": None}
     found["likelihood"] = np.exp(walk.log_q_step(t))
     if t > 1:
         found["prior"] = np.exp(walk.log_q_given_x0(t - 1))
-        found["product"] = normalised(found["prior"] * found["likelihood"], x)
+        product = normalised(found["prior"] * found["likelihood"], x)
+        found["product"], found["by_bayes"] = product, moments(product, x)
         found["posterior"] = np.exp(log_normal(x, mean, np.log(variance)))
     yield found
 
 
-def normalised(f: np.ndarray, x: np.ndarray) -> np.ndarray | None:
-    """Return f over its integral; None where that is 0, because f lies between the places x or outside of them."""
-    area = np.trapezoid(f, x)
-    return f / area if area > 0 else None
+def normalised(f: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return f over its integral; not a number where that is 0, because f lies outside of the places x."""
+    with np.errstate(invalid="ignore"):
+        return f / np.trapezoid(f, x)
+
+
+def moments(f: np.ndarray, x: np.ndarray) -> dict[str, float]:
+    """Return the mean and variance of a density by sums over the places x."""
+    mean = np.trapezoid(f * x, x)
+    return {"mean": mean, "variance": np.trapezoid(f * (x - mean) ** 2, x)}

@@ -1,13 +1,18 @@
-"""The trained digits net for a page's pack, where there is no library that reads safetensors."""
+"""The trained digits net for the pages' pack, in which no library reads safetensors: python docs/_live/weights.py FOLDER
+
+FOLDER is that of the pack's packages.
+"""
 
 from __future__ import annotations
 
 import io
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 
+from ddpm_np import trained
 from ddpm_np.runs import weights
 
 FOLDER = "ddpm_live/weights"  # where ddpm_live/digits.py looks for them
@@ -26,3 +31,10 @@ def weights_for_page(path: str | Path) -> dict[str, bytes]:
              "shapes": {name: tensor.shape for name, tensor in kept.tensors.items()}}
     return {f"{FOLDER}/digits.npy": numbers.getvalue(),
             f"{FOLDER}/digits.json": json.dumps(about, separators=(",", ":")).encode()}
+
+
+if __name__ == "__main__":
+    for name, content in weights_for_page(trained.path_of("digits")).items():
+        place = Path(sys.argv[1], name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)

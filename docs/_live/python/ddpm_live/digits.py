@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ddpm_live.calls import Items, Trouble, call
+from ddpm_live.calls import Items, call
+from ddpm_live.line import in_one_line
 from ddpm_np import arguments
 from ddpm_np.config import Config
 from ddpm_np.data import to_levels
@@ -22,6 +23,7 @@ SAMPLERS = ("ddim", "ddpm")
 
 
 @call
+@in_one_line
 def draw_digits(count: int = 8, steps: int = 20, label: int | None = None, guidance: float = 0.0, eta: float = 0.0,
                 seed: int = 0, sampler: str = "ddim") -> Items:
     """Draw digits; the same as ``ddpm-np sample digits`` draws from the same seed.
@@ -56,23 +58,20 @@ def draw_digits(count: int = 8, steps: int = 20, label: int | None = None, guida
     Trouble
         If an argument is out of range, or the images are not finite.
     """
-    try:
-        arguments.count("count", count, 1, MOST, "more would take long")
-        arguments.one_of("sampler", sampler, SAMPLERS)
-        arguments.number("guidance", guidance, least=0)
-        arguments.seed(seed)
-        if label is not None:
-            arguments.count("label", label, 0, 9, "or none")
-        generator = ImageGenerator(net(), workers=1, labels=label, guidance=guidance)
-        chosen = Sampler(sampler, steps, eta=arguments.number("eta", eta, least=0, most=1))
-        visits = chosen.visits(generator.schedule.T)
-        noise = generator.noise(seed, 0, count)
-        yield {"t": visits[0], "x": levels(noise.x_T(generator.schedule)), "size": generator.shape[:2],
-               "visits": visits}
-        for seen, t, (_, x, x0) in zip(visits, [*visits[1:], 0], generator.chain(chosen, noise), strict=True):
-            yield {"t": t, "x": levels(x), "x0": levels(x0), "seen": seen}
-    except (TypeError, ValueError) as error:
-        raise Trouble(str(error)) from error
+    arguments.count("count", count, 1, MOST, "more would take long")
+    arguments.one_of("sampler", sampler, SAMPLERS)
+    arguments.number("guidance", guidance, least=0)
+    arguments.number("eta", eta, least=0, most=1)
+    arguments.seed(seed)
+    if label is not None:
+        arguments.count("label", label, 0, 9, "or leave it out")
+    generator = ImageGenerator(net(), workers=1, labels=label, guidance=guidance)
+    chosen = Sampler(sampler, steps, eta=eta)
+    visits = chosen.visits(generator.schedule.T)
+    noise = generator.noise(seed, 0, count)
+    yield {"t": visits[0], "x": levels(noise.x_T(generator.schedule)), "size": generator.shape[:2], "visits": visits}
+    for seen, t, (_, x, x0) in zip(visits, [*visits[1:], 0], generator.chain(chosen, noise), strict=True):
+        yield {"t": t, "x": levels(x), "x0": levels(x0), "seen": seen}
 
 
 def levels(images: np.ndarray) -> np.ndarray:

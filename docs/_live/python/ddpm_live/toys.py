@@ -7,19 +7,22 @@ from typing import Any
 import numpy as np
 
 from ddpm_live.calls import Items, Trouble, call
+from ddpm_live.line import in_one_line
 from ddpm_np import arguments, toys
 from ddpm_np.diffusion import draw
 from ddpm_np.training.trainer import TrainingDiverged
 
-LEAST, MOST = 10, 2000  # training steps; 400 take a laptop ten seconds
-BATCH, T = 256, 50  # smaller than the defaults of `toys.Settings`: half the time, and nearly as good
+LEAST, MOST = 100, 1000  # training steps; 400 take a laptop ten seconds
+BATCH, T = 256, 50  # half those of `toys.Settings`: a third of the time, and nearly as good
+EMA = 0.98  # decay of the average of the weights: for hundreds of steps, not for thousands
 POINTS = 300  # drawn from the data, and from the net
-PICTURES = 4  # times in a run that points are drawn from the net
+PICTURES = 4  # times in a run that points are drawn from the net, none before step LEAST: they would be far away
 SHOWN = 5  # steps of the chain between two of its states that are shown
 SMOOTHING = 0.95  # decay of the moving average of the loss
 
 
 @call
+@in_one_line
 def train_toy(name: str = "moons", steps: int = 400, seed: int = 0) -> Items:
     """Train a net on a toy, and draw points from it now and then, always from the same noise.
 
@@ -44,14 +47,11 @@ def train_toy(name: str = "moons", steps: int = 400, seed: int = 0) -> Items:
     Trouble
         If an argument is out of range, or the training diverged.
     """
-    try:
-        toy = toys.toy(name)
-        arguments.count("steps", steps, LEAST, MOST, "it should not take long")
-        settings = toys.Settings(steps=steps, batch=BATCH, T=T, seed=seed, ema=0.98)
-    except (TypeError, ValueError) as error:
-        raise Trouble(str(error)) from error
+    toy = toys.toy(name)
+    arguments.count("steps", steps, LEAST, MOST, "fewer do not suffice, more take long")
+    settings = toys.Settings(steps=steps, batch=BATCH, T=T, seed=seed, ema=EMA)
     yield {"data": toy.sample(POINTS, seed).round(3), "steps": steps, "T": T}
-    every, loss, weight = max(1, steps // PICTURES), 0.0, 0.0
+    every, loss, weight = max(LEAST, steps // PICTURES), 0.0, 0.0
     try:
         for trained in toys.train_stepwise(toy, settings):
             record = trained.records[-1]

@@ -1,10 +1,9 @@
 /** A small net that learns points of the plane: its loss, and points drawn from it beside the data. */
 import { choice, slider } from "./controls.js";
-import { Plot, largest, legend, written } from "./plot.js";
+import { Plot, largest, written } from "./plot.js";
 import { task } from "./task.js";
 
 const RANGE = [-3, 3]; // of both coordinates
-const TITLES = { data: "demo-data", points: "demo-sample" };
 
 /**
  * @param {HTMLElement} element - The box of the demonstration.
@@ -73,8 +72,7 @@ class Show {
     const width = Math.min(this.plane.clientWidth, 420);
     if (this.points !== this.drawn?.points || width !== this.drawn?.width) {
       this.drawn = { points: this.points, width };
-      this.plane.replaceChildren(this.#points(width), legend([
-        [TITLES.data, "data"], [TITLES.points, "drawn from the net"]]));
+      this.plane.replaceChildren(this.#points(width));
     }
     this.loss.replaceChildren(this.#curve(this.loss.clientWidth));
     const at = this.curve.at(-1);
@@ -88,8 +86,8 @@ class Show {
     const inside = (points) => points.filter((point) => point.every((at) => at !== null && Math.abs(at) <= RANGE[1]));
     const dots = (points, kind) => plot.dots(...[0, 1].map((i) => inside(points).map((point) => point[i])), kind,
       { radius: 2 });
-    dots(this.data, TITLES.data);
-    dots(this.points, TITLES.points);
+    dots(this.data, "demo-data");
+    dots(this.points, "demo-sample");
     const outside = this.points.length - inside(this.points).length;
     return plot.finished(`${this.data.length} points of the data, and ${this.points.length} drawn from the net at step `
       + `${this.drawnAt}${outside ? `, ${outside} of which are outside of the picture` : ""}.`);

@@ -72,7 +72,7 @@ warnings.filterwarnings("ignore", "Unknown section .* Health Checks", module="nu
 
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static", str(WORK / "static")]
-html_css_files = ["book.css"]
+html_css_files = ["book.css", "demos.css"]
 templates_path = ["_templates"]
 html_copy_source = False
 html_show_sourcelink = False

@@ -8,6 +8,8 @@ from __future__ import annotations
 if __name__ == "__main__":
     import interrupts  # noqa: F401 - first: Ctrl-C is one line from here on
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -15,6 +17,7 @@ import sys
 import time
 
 import environment
+import live_pack
 
 ROOT = environment.ROOT
 BOOK = ROOT / "docs"
@@ -25,22 +28,23 @@ NODE_MISSING = ("error: the book needs {name}, which renders its mathematics, an
                 "Node.js 18 or newer with npm (on Debian and Ubuntu: apt install nodejs npm), then run this again")
 
 
-def fetch_katex() -> None:
-    """Install KaTeX below build/book by the lock file, whose hashes npm checks, unless that was done before.
+def fetch_packages() -> None:
+    """Install KaTeX, esbuild and the editor below build/book by the lock file, unless that was done before.
 
-    Its style sheet and fonts go to build/book/static, from where Sphinx copies them.
+    npm checks the lock file's hashes. KaTeX's style sheet and fonts go to
+    build/book/static, from where Sphinx copies them.
     """
     here, done = WORK / "npm", WORK / "npm" / "installed"
     lock = (LOCK / "package-lock.json").read_text("utf-8")
     if done.exists() and done.read_text("utf-8") == lock:
         return
-    print("installing KaTeX", flush=True)
+    print("installing KaTeX and the editor", flush=True)
     shutil.rmtree(here, ignore_errors=True)
     shutil.copytree(LOCK, here)
     status, _ = environment.run_apart(
         [shutil.which("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], cwd=here)
     if status:
-        sys.exit("error: npm could not install KaTeX (its message is above): check the network, then run this again")
+        sys.exit("error: npm could not install them (its message is above): check the network, then run this again")
     dist, static = here / "node_modules" / "katex", WORK / "static" / "katex"
     shutil.rmtree(static, ignore_errors=True)
     (static / "fonts").mkdir(parents=True)
@@ -51,6 +55,28 @@ def fetch_katex() -> None:
     (static / "katex.min.css").write_text(style, "utf-8")
     shutil.copy(dist / "LICENSE", static)
     done.write_text(lock, "utf-8")
+
+
+def build_live() -> None:
+    """Make the live part, or say why the book is built without it."""
+    live = WORK / "static" / "live"
+    try:
+        sizes = live_pack.build(live)
+    except live_pack.Unavailable as error:
+        shutil.rmtree(live, ignore_errors=True)
+        print(f"the live part of the book is left out: {error}. To have it, set PYODIDE to a folder with the files of "
+              "docs/_live/pyodide.sha256", flush=True)
+        return
+    esbuild = [WORK / "npm" / "node_modules" / ".bin" / "esbuild", "--bundle", "--minify", "--charset=utf8",
+               "--log-level=warning", f"--define:PARTS={json.dumps(sizes)}"]
+    worker = WORK / "live" / "worker.txt"
+    for source, out, *options in (
+            ("js/worker/main.js", worker), ("js/entry.js", live / "entry.js"), ("css/all.css", live / "live.css"),
+            ("js/page.js", live / "page.js", f"--alias:worker-source={worker}", "--loader:.txt=text")):
+        status, _ = environment.run_apart([*esbuild, BOOK / "_live" / source, f"--outfile={out}", *options],
+                                          env={**os.environ, "NODE_PATH": str(WORK / "npm" / "node_modules")})
+        if status:
+            sys.exit(f"error: esbuild could not bundle docs/_live/{source} (its message is above)")
 
 
 def build(*arguments: str) -> int:
@@ -69,7 +95,8 @@ def main() -> int:
         sys.exit(f"error: the book needs Node.js 18 or newer, this is {version}: install a newer one, "
                  "then run this again")
     environment.prepare(requirements=BOOK / "requirements.txt")
-    fetch_katex()
+    fetch_packages()
+    build_live()
     started = time.perf_counter()
     status = build(*sys.argv[1:])
     if status == 0:

@@ -34,8 +34,6 @@ UNUSED = re.compile(
     r"(^|/)(tests?|idlelib|lib2to3|tkinter|turtledemo|ensurepip|venv|pydoc_data|sqlite3|f2py|_pyinstaller|include|"
     r"__pycache__|[^/]*\.dist-info|bench|cli)/|\.(pyi|pxd|h|a|c|cpp)$"
     r"|^encodings/(cp|iso|mac_|koi|big5|euc|gb|hz|shift|johab|ptcp|tis|hp_|kz)[^/]*$")
-MISSING = ("the live part of the book is left out: {why}\n"
-           "  To have it, set PYODIDE to a folder with core/ and wheels/ that has the files of docs/_live/pyodide.sha256")
 
 
 class Unavailable(Exception):
@@ -151,8 +149,8 @@ def state(files: Path) -> str:
     return found.hexdigest()
 
 
-def build(out: Path) -> None:
-    """Write the pack into a folder, unless the same one is there: part-01.js, …, and pack.json with their sizes.
+def build(out: Path) -> list[int]:
+    """Write the pack into a folder, unless the same one is there: part-01.js, …; return their sizes.
 
     Raises
     ------
@@ -160,9 +158,9 @@ def build(out: Path) -> None:
         If Pyodide's files cannot be had.
     """
     files = pyodide()
-    now, done = state(files), out / "state"
-    if done.exists() and done.read_text() == now:
-        return
+    now, done = state(files), WORK / "state"
+    if done.exists() and done.read_text() == now and out.exists():
+        return sizes_in(out)
     print("packing Python for the live pages", flush=True)
     shutil.rmtree(out, ignore_errors=True)
     tree = WORK / "tree"
@@ -175,18 +173,16 @@ def build(out: Path) -> None:
     content += [("python_stdlib.zip", stored(tree / "stdlib")), ("site.bin", listed(files_below(tree / "site")))]
     packed = gzip.compress(listed(content), 9, mtime=0)
     out.mkdir(parents=True)
-    sizes = []
-    for at in range(0, len(packed), PART):
+    for number, at in enumerate(range(0, len(packed), PART), 1):
         text = f'DDPM_LIVE.part("{base64.b64encode(packed[at : at + PART]).decode()}");\n'
-        (out / f"part-{len(sizes) + 1:02}.js").write_text(text, "ascii")
-        sizes.append(len(text))
-    (out / "pack.json").write_text(json.dumps(sizes), "ascii")
+        (out / f"part-{number:02}.js").write_text(text, "ascii")
     done.write_text(now)
+    sizes = sizes_in(out)
     print(f"{sum(sizes) / 1e6:.1f} MB in {len(sizes)} parts", flush=True)
+    return sizes
 
 
-if __name__ == "__main__":
-    try:
-        build(WORK / "pack")
-    except Unavailable as error:
-        sys.exit(f"error: {MISSING.format(why=error)}")
+def sizes_in(out: Path) -> list[int]:
+    """Return the sizes of a pack's parts."""
+    return [path.stat().st_size for path in sorted(out.glob("part-*.js"))]
+

@@ -103,7 +103,8 @@ def arrays_of(result: Any) -> list[np.ndarray]:
     list of array
         The arrays; empty if the result holds no numbers.
     """
-    several = isinstance(result, (tuple, list)) and any(getattr(part, "ndim", 0) for part in result)
+    plain = isinstance(result, (tuple, list)) and {int, float, bool}.issuperset(map(type, result))
+    several = isinstance(result, (tuple, list)) and not plain and any(getattr(part, "ndim", 0) for part in result)
     found = []
     for part in result if several else [result]:
         try:

@@ -212,7 +212,8 @@ def f_ratio(degrees1: int, degrees2: int, x: Any) -> Pair:
     a, b = np.where(low, degrees1, degrees2) / 2, np.where(low, degrees2, degrees1) / 2
     p, q = np.where(low, share, rest), np.where(low, rest, share)
     # I_p(a, b) = p^a·q^b/(a·B(a, b))·(1 + (a + b)/(a + 1)·p + …)
-    tail = 2 * b / n * _binomial_density(a, b, p, q) * _sum_of_products(lambda j: (a + b + j) / (a + 1 + j) * p, x.shape)
+    tail = 2 * b / n * _binomial_density(a, b, p, q) * _sum_of_products(
+        lambda j: (a + b + j) / (a + 1 + j) * p, x.shape)
     return np.where(low, tail, 1 - tail), np.where(low, 1 - tail, tail)
 
 

@@ -191,7 +191,8 @@ class _Functions:
     exp, expm1, tanh = _elementwise(mp50.exp), _elementwise(mp50.expm1), _elementwise(mp50.tanh)
     log, log1p, log_ndtr = _elementwise(mp50.log), _elementwise(mp50.log1p), _elementwise(_log_ndtr)
     sqrt = _elementwise(mp50.sqrt)
-    reshape, take, permute_dims = _structural(np.reshape), _structural(get_backend().xp.take), _structural(np.permute_dims)
+    reshape, permute_dims = _structural(np.reshape), _structural(np.permute_dims)
+    take = _structural(get_backend().xp.take)
     concat, stack = _joining(np.concat), _joining(np.stack)
     sum, mean, max, cumsum = _reduction(np.sum), _reduction(np.mean), _reduction(np.max), _reduction(np.cumsum)
 
@@ -292,7 +293,8 @@ def rounded(x: MpArray) -> np.ndarray:
     float64 array
         The rounded numbers.
     """
-    return x.values.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # nan stays nan
+        return x.values.astype(np.float64)
 
 
 def rounding(call: Callable[[Schedule, Mapping[str, Any]], Any], betas: Any, arrays: Mapping[str, np.ndarray]) -> float:

@@ -86,6 +86,7 @@ class Target:
 
     def __init__(self, factory: Callable[[np.ndarray], Any], case: Case, declared: Declared | None = None):
         self.case, self.T, self.calls = case, case.T, Calls(case.betas.copy())
+        self._taken: dict[tuple[str, str], bool] = {}  # whether a method takes an option
         self.first: dict[str, First] = {}
         try:
             self.object = self.calls.make(factory)
@@ -112,7 +113,10 @@ class Target:
         if not self.has(method):
             raise Missing(method)
         function = getattr(self.object, method)
-        taken = {name: value for name, value in options.items() if takes(function, name)}
+        for name in options:
+            if (method, name) not in self._taken:
+                self._taken[method, name] = takes(function, name)
+        taken = {name: value for name, value in options.items() if self._taken[method, name]}
         for name in set(options) - set(taken):
             if options[name] != DEFAULTS.get(name):
                 raise Missing(f"{method}({name}={options[name]!r})")

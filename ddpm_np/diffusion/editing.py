@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ddpm_np import arguments
-from ddpm_np.backend import Array, Ints, of
+from ddpm_np.backend import Array, Ints, dtype_name, of
 from ddpm_np.diffusion.forward import q_sample, q_step
 from ddpm_np.diffusion.images import same_shape, times
 from ddpm_np.diffusion.reverse import Denoiser, Reverse, p_mean_log_variance
@@ -191,7 +191,7 @@ def inpaint(reverse: Reverse, known: Array, mask: Array, x_T: Array, noise_at: C
     """
     arguments.count("repeats", repeats)
     same_shape("the mask", mask, known)
-    if "bool" not in str(mask.dtype):
+    if "bool" not in dtype_name(mask.dtype):
         raise TypeError(f"the mask must be a bool array, True where the image is known, got dtype {mask.dtype}")
     schedule, xp, x = reverse.schedule, of(known), x_T
     given = xp.where(mask, known, xp.zeros_like(known))  # (N, …): what is unknown may be nan

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ddpm_np.arguments import described
-from ddpm_np.backend import Array, Ints, of, plain
+from ddpm_np.backend import Array, Ints, dtype_name, of, plain
 
 
 def check_batch(x: Array) -> None:
@@ -20,7 +20,7 @@ def check_batch(x: Array) -> None:
         If it is not an array of numbers, or has no axes.
     """
     of(x)  # raises for a list and for an array of a library that is not supported
-    if not getattr(x, "shape", ()) or "object" in str(x.dtype):
+    if not getattr(x, "shape", ()) or "object" in dtype_name(x.dtype):
         raise TypeError(f"expected images, an array of numbers of shape (N, …), got {described(x)}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ddpm_np.backend import Array, of, plain
+from ddpm_np.backend import Array, dtype_name, of, plain
 
 
 def kl(mean1: Array, logvar1: Array, mean2: Array, logvar2: Array) -> Array:
@@ -66,7 +66,7 @@ def exp_excess(d: Array) -> Array:
     array([0.e+00, 1.e-18])
     """
     xp, data = of(d), plain(d)
-    real = of(data).real(data) if "complex" in str(data.dtype) else data
+    real = of(data).real(data) if "complex" in dtype_name(data.dtype) else data
     near = (real < 0.01) & (real > -0.01)
     e = xp.where(near, d, 0.0)
     series = e * e * (1 / 2 + e * (1 / 6 + e * (1 / 24 + e * (1 / 120 + e * (1 / 720 + e / 5040)))))

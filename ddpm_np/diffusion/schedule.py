@@ -14,6 +14,7 @@ from ddpm_np.backend import (
     Array,
     Ints,
     Namespace,
+    dtype_name,
     dtype_of,
     freeze,
     get_backend,
@@ -265,12 +266,12 @@ class Schedule:
         if like is not t:
             check_batch(like)
         n = getattr(like, "shape", ("N",))[0]
-        if "int" not in str(getattr(t, "dtype", "")) or of(t).name == "tensor":
+        if "int" not in dtype_name(getattr(t, "dtype", "")) or of(t).name == "tensor":
             raise TypeError(f"t must be an int array of shape ({n},), got {described(t)}")
         x = plain(like)
         xp = of(x, plain(self.beta))
         if dtype is None:
-            if any(kind in str(x.dtype) for kind in ("int", "bool", "object")):
+            if any(kind in dtype_name(x.dtype) for kind in ("int", "bool", "object")):
                 raise TypeError(f"images must be floating numbers, got dtype {x.dtype}: scale them to [-1, 1] first")
             dtype = real_dtype(x)
         if tuple(t.shape) != (n,):

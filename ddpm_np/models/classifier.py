@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ddpm_np import arguments
 from ddpm_np.autograd import ops
 from ddpm_np.autograd.tensor import Tensor
-from ddpm_np.backend import Array, Backend, Ints, of, plain, to_host
+from ddpm_np.backend import Array, Backend, Ints, dtype_name, of, plain, to_host
 from ddpm_np.models.inputs import batch
 from ddpm_np.nn import Conv2d, GroupNorm, Linear, Module
 
@@ -183,7 +183,7 @@ def log_softmax(x: Array) -> Array:
     """
     data = plain(x)
     host = of(data)
-    m = host.max(host.real(data) if "complex" in str(data.dtype) else data, axis=-1, keepdims=True)  # (…, 1)
+    m = host.max(host.real(data) if "complex" in dtype_name(data.dtype) else data, axis=-1, keepdims=True)  # (…, 1)
     xp, shifted = of(x), x - m
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
 
@@ -215,7 +215,7 @@ def cross_entropy(logits: Array, labels: Ints) -> Array:
     array([1.38629436, 1.38629436])
     """
     n, k = logits.shape
-    if "int" not in str(getattr(labels, "dtype", "")):
+    if "int" not in dtype_name(getattr(labels, "dtype", "")):
         raise TypeError(f"labels must be an int array of shape ({n},), got {arguments.described(labels)}")
     if tuple(labels.shape) != (n,):
         raise ValueError(f"expected one label for each image, shape ({n},), got {tuple(labels.shape)}")

@@ -7,7 +7,7 @@ from typing import Any
 from ddpm_np import backend
 from ddpm_np.arguments import count, described, is_int
 from ddpm_np.autograd.tensor import Tensor
-from ddpm_np.backend import Array, Ints, of
+from ddpm_np.backend import Array, Ints, dtype_name, of
 
 
 def batch(x: Any, shape: tuple[int, ...], what: str = "images", advice: str = "") -> Tensor:
@@ -93,7 +93,7 @@ def one_int_each(name: str, values: Any, x: Array, least: int, most: int | None 
         return of(x).full((n,), count(name, values, least, most), dtype=of(x).int64)
     if hasattr(values, "dtype") and of(values).name == "tensor":
         raise TypeError(f"{name} must be an int or an int array of shape ({n},), got a Tensor: pass its array, .data")
-    if "int" not in str(getattr(values, "dtype", "")):
+    if "int" not in dtype_name(getattr(values, "dtype", "")):
         raise TypeError(f"{name} must be an int or an int array of shape ({n},), got {described(values)}")
     if tuple(values.shape) != (n,):
         raise ValueError(f"expected one {name} for each {what}, shape ({n},), got {tuple(values.shape)}")

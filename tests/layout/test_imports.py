@@ -20,8 +20,8 @@ DOCUMENTED = ROOT.parent / "docs" / "design" / "README.md"
 # A part imports only parts that stand before it; docs/design/README.md shows the same order to readers.
 ORDER = [
     "arguments", "formulas", "philox", "cuda", "special", "backend", "memory", "file_lock", "storage", "progress",
-    "parallel", "autograd", "kernels", "nn", "presets", "trained", "models", "diffusion", "data", "config", "training", "sampling",
-    "viz", "interop", "runs", "evaluate", "toys", "check", "bench", "cli", "__main__",
+    "parallel", "autograd", "kernels", "nn", "presets", "trained", "models", "diffusion", "data", "config", "training",
+    "sampling", "viz", "interop", "runs", "evaluate", "toys", "check", "bench", "cli", "__main__",
 ]
 NAMESPACE_ONLY = {"autograd", "nn", "models", "diffusion", "training", "sampling"}
 HOST_CODE = {"autograd.ops.examples"}  # inputs for tests

@@ -6,7 +6,7 @@ import math
 
 from ddpm_np.autograd.op import Forward, op
 from ddpm_np.autograd.tape import Gradients
-from ddpm_np.backend import Array, of
+from ddpm_np.backend import Array, dtype_name, of
 
 
 def softmax_of(x: Array) -> Array:
@@ -23,7 +23,7 @@ def softmax_of(x: Array) -> Array:
     if x.shape[-1] == 0:
         return x  # no elements, and no maximum
     xp = of(x)
-    real = xp.real(x) if "complex" in str(x.dtype) else x
+    real = xp.real(x) if "complex" in dtype_name(x.dtype) else x
     e = xp.exp(x - xp.max(real, axis=-1, keepdims=True))
     return e / xp.sum(e, axis=-1, keepdims=True)
 

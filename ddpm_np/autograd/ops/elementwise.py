@@ -10,7 +10,7 @@ from typing import Any
 
 from ddpm_np.autograd.op import Forward, above_minus_one, nonzero, op, positive, reals
 from ddpm_np.autograd.tape import Gradients
-from ddpm_np.backend import Array, is_floating, of
+from ddpm_np.backend import Array, dtype_name, is_floating, of
 
 
 @op(linear=True)
@@ -123,7 +123,7 @@ def logistic(x: Array) -> Array:
     array of x's shape
     """
     xp = of(x)
-    right = xp.real(x) >= 0 if "complex" in str(x.dtype) else x >= 0  # the shape of x
+    right = xp.real(x) >= 0 if "complex" in dtype_name(x.dtype) else x >= 0  # the shape of x
     z = xp.exp(xp.where(right, -x, x))  # |z| ≤ 1
     return xp.where(right, 1.0 + 0 * z, z) / (1 + z)
 

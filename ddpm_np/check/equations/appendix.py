@@ -1,7 +1,7 @@
 """Appendix A on given trajectories: both derivations line by line, (3), and the joint densities of (1) and (2).
 
-Each line is recomputed from normal densities and the exact tables, as the paper writes it. All lines of a derivation have
-the same value on every trajectory. Their expectations are checked in `expectations`.
+Each line is recomputed from normal densities and the exact tables, as the paper writes it. All lines of a derivation
+have the same value on every trajectory. Their expectations are checked in `expectations`.
 """
 
 from __future__ import annotations

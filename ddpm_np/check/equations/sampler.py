@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -288,9 +287,13 @@ def timesteps_are_distinct_and_descend(check: Check, case: Case) -> None:
         if 130 < n < T - 30 and n % 7:
             continue
         steps = target.timesteps(n)
+        descend = (steps[1:] < steps[:-1]).all()
+        if len(steps) == n and descend and steps[0] <= T and steps[-1] >= 1:
+            check.true(True, "")
+            continue
         shown = f"T={T}: timesteps({n}) got {_short(steps.tolist())}"
         check.true(len(steps) == n, f"{shown}: {len(steps)} steps, expected {n}")
-        check.true(all(a > b for a, b in pairwise(steps.tolist())), f"{shown}: expected distinct, the largest first",
+        check.true(descend, f"{shown}: expected distinct, the largest first",
                    "in rising order" if (np.diff(steps) > 0).all() else "")
         check.true(steps[0] <= T and steps[-1] >= 1, f"{shown}: expected steps of 1..{T}",
                    "counted from 0: declare conventions = {'index_base': 0}" if steps[-1] == 0 else "")

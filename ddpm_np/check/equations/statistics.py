@@ -8,10 +8,12 @@ most 1e-9. A million numbers reveal 1 % in the mean or the standard deviation.
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
 
+from ddpm_np.backend import freeze
 from ddpm_np.check.comparison import Check
 from ddpm_np.check.distributions import binomial, chi_squared, f_ratio, normal_cdf
 from ddpm_np.check.exact import Case
@@ -24,9 +26,11 @@ equation("algorithm-1", "the distributions of t and of the noise",
 
 CHANCE = 1e-9  # probability that a property fails on correct code
 SEED = 20_200_619
-DRAWS_OF_T = 200_000
-SHAPE = (320, 32, 32, 3)  # 983,040 numbers
+DRAWS_OF_T = 100_000  # or 5,000 for each t, if that is less
+PAIR = 1000  # draws that are compared between two calls
+SHAPE = (160, 32, 32, 3)  # 491,520 numbers
 TAILS = (3.0, 4.0)
+BINS = 1600  # between −4 and 4, for the distribution function
 
 
 def two_sided(below: Any, above: Any) -> Any:
@@ -45,18 +49,29 @@ def plain_long_and_short() -> tuple[Case, ...]:
 
 
 @checks("algorithm-1", first=plain_long_and_short, needs=["draw_t"], method="binomial and DKW–Massart thresholds",
-        false_alarm=CHANCE)
-def t_is_uniform(check: Check, case: Case) -> None:
-    """Check that all values 1..T are equally frequent: each by itself, and the distribution as a whole."""
-    T, n = case.T, DRAWS_OF_T
-    t = check(case).draw_t(np.random.default_rng(SEED), n)
+        false_alarm=2 * CHANCE)
+def t_is_uniform_for_each_image(check: Check, case: Case) -> None:
+    """Check that all values 1..T are equally frequent, that a second call differs, and that images are independent."""
+    T, n, rng = case.T, min(5_000 * case.T, DRAWS_OF_T), np.random.default_rng(SEED)
+    target = check(case)
+    t = target.draw_t(rng, n)
+    _all_values_are_as_frequent(check, t, T)
+    check.true((target.draw_t(rng, PAIR) != target.draw_t(rng, PAIR)).any(),
+               f"two calls of draw_t with T={T} gave the same {PAIR} numbers",
+               "the generator that is given is not used, or is seeded anew")
+    _images_are_independent(check, t, T)
+
+
+def _all_values_are_as_frequent(check: Check, t: np.ndarray, T: int) -> None:
+    """Check the frequency of each value by itself, and the distribution as a whole."""
+    n = len(t)
     low, high, said = int(t.min()), int(t.max()), f"{n} draws of t with T={T}"
     check.true(low < high, f"{said}: all are {low}", "one t for the whole batch: each image has its own")
     check.true(low >= 1 and high <= T, f"{said}: they lie from {low} to {high}, expected 1 to {T}",
                "these are t of 0..T−1: if the target counts so, declare conventions = {'index_base': 0}"
                if (low, high) == (0, T - 1) else "")
     counts = np.bincount(t.astype(np.intp), minlength=T + 1)[1:]
-    p, chance = two_sided(*binomial(counts, n, 1 / T)), CHANCE / 2 / (2 * T)  # half a property's chance for each schedule
+    p, chance = two_sided(*binomial(counts, n, 1 / T)), CHANCE / 2 / (2 * T)  # half a property's for each schedule
     worst = int(np.argmin(p))
     missing = ", ".join(map(str, np.flatnonzero(counts == 0)[:4] + 1))
     often = f"t = {worst + 1} is drawn too often" if counts[worst] > n / T else ""
@@ -70,19 +85,9 @@ def t_is_uniform(check: Check, case: Case) -> None:
                f"{(worst + 1) / T:.4f}", "t is not uniform")
 
 
-@checks("algorithm-1", first=plain_long_and_short, needs=["draw_t"], method="binomial and DKW–Massart thresholds",
-        false_alarm=CHANCE)
-def t_is_drawn_for_each_image(check: Check, case: Case) -> None:
-    """Check that a second call differs and that the t of different images are independent.
-
-    That is tested by correlations at every lag, and by counting pairs of neighbours in a contingency table.
-    """
-    T, n, rng = case.T, DRAWS_OF_T, np.random.default_rng(SEED + 1)
-    target = check(case)
-    t = np.clip(target.draw_t(rng, n), 1, T)
-    again = target.draw_t(rng, n)
-    check.true((t != again).any(), f"two calls of draw_t with T={T} gave the same {n} numbers",
-               "the generator that is given is not used, or is seeded anew")
+def _images_are_independent(check: Check, t: np.ndarray, T: int) -> None:
+    """Check correlations at every lag, and count pairs of neighbours in a contingency table."""
+    n = len(t)
     lag, product, allowed = _strongest_lag((2 * t - T - 1) / (T - 1), CHANCE / 4)
     check.true(abs(product) <= allowed,
                f"{n} draws of t with T={T}: t of an image and of the one {lag} later, put on −1..1, have a mean product"
@@ -117,25 +122,35 @@ def _strongest_lag(u: np.ndarray, chance: float) -> tuple[int, float, float]:
         method="normal, χ², binomial and DKW–Massart thresholds", false_alarm=CHANCE)
 def noise_is_normal(check: Check, case: Case) -> None:
     """Check the noise's mean, variance, tails and distribution function."""
-    x = np.sort(check(case).draw_noise(np.random.default_rng(SEED), SHAPE).ravel())
+    x = check(case).draw_noise(np.random.default_rng(SEED), SHAPE).ravel()
     n, chance = len(x), CHANCE / (3 + len(TAILS))
     mean, square = x.mean(), x @ x
-    said, hint = f"{n} numbers of draw_noise", _law(x, mean, square / n)
-    check.true(two_sided(normal_cdf(mean * math.sqrt(n)), normal_cdf(-mean * math.sqrt(n))) > chance,
-               f"{said}: their mean is {mean:.6g}, expected 0 ± {1 / math.sqrt(n):.2g}", hint)
-    check.true(two_sided(*chi_squared(n, square)) > chance,
-               f"{said}: the mean of their squares is {square / n:.6g}, expected 1 ± {math.sqrt(2 / n):.2g}", hint)
+
+    def hold(condition: Any, found: str, hint: str = "") -> None:
+        check.true(condition, "" if condition else f"{n} numbers of draw_noise: {found}",
+                   "" if condition else _law(np.sort(x), mean, square / n) or hint)
+
+    hold(two_sided(normal_cdf(mean * math.sqrt(n)), normal_cdf(-mean * math.sqrt(n))) > chance,
+         f"their mean is {mean:.6g}, expected 0 ± {1 / math.sqrt(n):.2g}")
+    hold(two_sided(*chi_squared(n, square)) > chance,
+         f"the mean of their squares is {square / n:.6g}, expected 1 ± {math.sqrt(2 / n):.2g}")
     for z in TAILS:
-        count, p = int(np.searchsorted(x, -z) + n - np.searchsorted(x, z, "right")), 2 * normal_cdf(-z)
-        check.true(two_sided(*binomial(count, n, p)) > chance,
-                   f"{said}: {count} are beyond ±{z:g}, expected about {n * p:.0f}", hint or "the tails are not normal")
-    points = np.linspace(-4, 4, 1601)
-    share = np.searchsorted(x, points, "right") / n
-    gap = np.abs(share - normal_cdf(points))
+        count, p = np.count_nonzero(np.abs(x) > z), 2 * normal_cdf(-z)
+        hold(two_sided(*binomial(count, n, p)) > chance, f"{count} are beyond ±{z:g}, expected about {n * p:.0f}",
+             "the tails are not normal")
+    bins = np.bincount(np.clip((x + 4) * (BINS / 8) + 1, 0, BINS + 1).astype(np.intp), minlength=BINS + 2)
+    share, (points, expected) = np.cumsum(bins)[:-1] / n, distribution()
+    gap = np.abs(share - expected)
     worst = int(np.argmax(gap))
-    check.true(gap[worst] <= farthest_allowed(n, chance),
-               f"{said}: a share of {share[worst]:.4f} is at most {points[worst]:.4g},"
-               f" expected {normal_cdf(points[worst]):.4f}", hint or "the distribution is not normal")
+    hold(gap[worst] <= farthest_allowed(n, chance), f"a share of {share[worst]:.4f} is below {points[worst]:.4g},"
+         f" expected {expected[worst]:.4f}", "the distribution is not normal")
+
+
+@cache
+def distribution() -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of the bins from −4 to 4, and Φ at each."""
+    points = np.linspace(-4, 4, BINS + 1)
+    return freeze(points), freeze(normal_cdf(points))
 
 
 def _law(x: np.ndarray, mean: float, square: float) -> str:
@@ -189,7 +204,8 @@ def noise_of_an_image_is_as_it_falls(check: Check, case: Case) -> None:
     """Check that the sum of an image's numbers varies between images as a normal, and that of their squares as χ²."""
     x = check(case).draw_noise(np.random.default_rng(SEED + 2), (400, 8, 8, 1)).reshape(400, 64)
     place = np.arange(401) / 400
-    for what, share in (("sum", normal_cdf(x.sum(axis=1) / 8)), ("sum of squares", chi_squared(64, (x**2).sum(axis=1))[0])):
+    for what, share in (("sum", normal_cdf(x.sum(axis=1) / 8)),
+                        ("sum of squares", chi_squared(64, (x**2).sum(axis=1))[0])):
         ranked = np.sort(share)
         gap = float(max((place[1:] - ranked).max(), (ranked - place[:-1]).max()))
         check.true(gap <= farthest_allowed(400, CHANCE / 2),

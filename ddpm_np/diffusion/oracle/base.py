@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from typing import Any
 
-from ddpm_np.backend import Array, Ints, of, place_of, plain, real_dtype
+from ddpm_np.backend import Array, Ints, dtype_name, of, place_of, plain, real_dtype
 from ddpm_np.diffusion.schedule import Schedule
 
 
@@ -106,7 +106,7 @@ class Oracle(ABC):
     def _like(self, name: str, x: Array) -> Array:
         """Return one of this object's host arrays on the device of `x`, in its real dtype; copied there once."""
         x = plain(x)
-        key = (name, *place_of(of(x)), str(real_dtype(x)))
+        key = (name, *place_of(of(x)), dtype_name(real_dtype(x)))
         if key not in self._copies:
             self._copies[key] = of(x).asarray(getattr(self, name), dtype=real_dtype(x))
         return self._copies[key]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ddpm_np.backend import Array, Backend, Ints, get_backend, of, plain
+from ddpm_np.backend import Array, Backend, Ints, dtype_name, get_backend, of, plain
 from ddpm_np.diffusion.oracle.arguments import host_numbers, not_negative
 from ddpm_np.diffusion.oracle.base import Oracle
 from ddpm_np.diffusion.schedule import Coefficients, Schedule
@@ -219,7 +219,7 @@ class Mixture(Oracle):
         """Return x_t in double precision as (N, D)."""
         if tuple(x_t.shape[1:]) != self.means.shape[1:]:
             raise ValueError(f"expected images of shape {self.means.shape[1:]}, got {tuple(x_t.shape[1:])}")
-        xp, dtype = of(x_t), str(x_t.dtype)
+        xp, dtype = of(x_t), dtype_name(x_t.dtype)
         if "float" in dtype and "64" not in dtype:
             x_t = xp.astype(x_t, of(x_t.data).float64 if xp.name == "tensor" else xp.float64)
         return xp.reshape(x_t, (x_t.shape[0], self._centre.size))
@@ -275,7 +275,7 @@ def _largest(logits: Array) -> Array:
     """Return the largest real part in each row, as a constant; (N, 1)."""
     data = plain(logits)
     xp = of(data)
-    return xp.max(xp.real(data) if "complex" in str(data.dtype) else data, axis=1, keepdims=True)
+    return xp.max(xp.real(data) if "complex" in dtype_name(data.dtype) else data, axis=1, keepdims=True)
 
 
 def _narrow(y: Array, x: Array) -> Array:
@@ -322,7 +322,7 @@ def atoms(schedule: Schedule, images: Array, weights: Array = None) -> Mixture:
     >>> data.x0(np.array([[0.9, 1.02]]), np.array([1]))
     array([[1., 1.]])
     """
-    dtype = str(getattr(images, "dtype", "float64"))
+    dtype = dtype_name(getattr(images, "dtype", "float64"))
     if "float" not in dtype:
         raise TypeError(f"images must be floating numbers, got dtype {dtype}: scale them to [-1, 1] first")
     if weights is None:

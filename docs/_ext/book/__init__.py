@@ -10,8 +10,9 @@ from typing import Any
 
 def setup(app: Any) -> dict[str, Any]:
     """Register the extension's parts with Sphinx."""
-    from book import api, boxes, breakit, demos, derivations, equations, notation, sources  # here: they need Sphinx
+    # here, since they need Sphinx
+    from book import api, boxes, breakit, demos, derivations, equations, live, notation, sources
 
-    for part in (boxes, sources, api, equations, derivations, breakit, demos, notation):
+    for part in (boxes, sources, api, equations, derivations, breakit, demos, notation, live):
         part.setup(app)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

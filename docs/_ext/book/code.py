@@ -11,6 +11,7 @@ from pathlib import Path
 from docutils import nodes
 from sphinx import addnodes
 
+from book.live import marked
 from book.places import ROOT
 from ddpm_np.check.code import named
 
@@ -44,7 +45,7 @@ def code_block(name: str) -> list[nodes.Node]:
     block = nodes.literal_block(source(name), source(name), language="python")
     head = nodes.paragraph("", "", function_link(name), nodes.Text(" in "), source_link(file, file, at),
                            classes=["code-head"])
-    return [head, block]
+    return [marked(name, head, block)]
 
 
 def function_link(name: str) -> nodes.Node:

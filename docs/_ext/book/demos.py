@@ -29,7 +29,7 @@ class Demo:
     """A demonstration: its title, a sentence in Markdown, and its picture at the call's default settings.
 
     `picture` takes the items of the call and returns a figure and what it shows, for readers who do not see it.
-    `legend` has what each colour of css/demos.css stands for, with and without scripts. `call` is the call of
+    `legend` has what each colour of _static/demos.css stands for, with and without scripts. `call` is the call of
     ddpm_live, by default that of the demonstration's name.
     """
 

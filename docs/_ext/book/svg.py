@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-# A figure is drawn in colours that stand for the page's; css/demos.css defines these.
+# A figure is drawn in colours that stand for the page's; _static/demos.css defines these.
 COLOURS = {
     "exact": "#010203", "sample": "#010204", "likelihood": "#010205", "data": "#010206", "text": "#010207",
     "border": "#010208",

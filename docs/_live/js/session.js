@@ -18,6 +18,7 @@ export class Session {
   constructor(worker, onStage) {
     this.#worker = worker;
     this.ready = new Promise((resolve, reject) => {
+      this.fail = reject;
       worker.onmessage = ({ data }) => {
         if (data.stage) onStage(data.stage, data.share);
         else if (data.ready) resolve();

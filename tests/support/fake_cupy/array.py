@@ -228,7 +228,8 @@ class ndarray:
         self[...] = value
 
     def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> ndarray:
-        return wrap(self._a.reshape(*shape, order=order, copy=copy))
+        options = {} if copy is None else {"copy": copy}  # NumPy 2.0 does not know it
+        return wrap(self._a.reshape(*shape, order=order, **options))
 
     def transpose(self, *axes: Any) -> ndarray: return wrap(self._a.transpose(*axes))
 

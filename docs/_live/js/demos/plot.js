@@ -1,4 +1,4 @@
-/** A picture of curves, bars and points on two axes, as SVG. Its colours are classes of css/demos.css. */
+/** A picture of curves, bars and points on two axes, as SVG. Its colours are classes of _static/demos.css. */
 
 const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = { left: 44, right: 10, top: 10, bottom: 38 };

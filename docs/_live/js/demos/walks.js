@@ -18,11 +18,12 @@ export function draw(state, width) {
     paths.line(walk.map(([at]) => at), walk.map(([, xs]) => xs[i]), "demo-path");
   });
   paths.dots(walk.at(-1)[1].map(() => t), walk.at(-1)[1], "demo-sample");
-  const most = largest(0.5, density ?? data.density ?? [], density ? histogram.heights : []);
+  const most = largest(0.5, density ?? [], histogram.heights);
+  const bin = histogram.edges[1] - histogram.edges[0];
   const now = new Plot(side, height, { range: [0, 1.08 * most] }, { range });
   now.bars(histogram, "demo-sample", { sideways: true });
   if (density) now.line(density, x, "demo-exact");
-  else now.stems(data.points.map(([at, weight]) => [at, weight * most]), "demo-exact", { sideways: true });
+  else now.stems(data.points.map(([at, weight]) => [at, weight / bin]), "demo-exact", { sideways: true });
   const numbers = `At t = ${t} the walkers' standard deviation is ${written(state.deviation)}, that of q(xₜ) is `
     + `${written(state.exact_deviation)}.`;
   const pictures = document.createElement("div");

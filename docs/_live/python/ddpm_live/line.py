@@ -22,6 +22,7 @@ from ddpm_np.diffusion import (
 )
 
 RANGE = (-3.0, 3.0)  # of the number line that is drawn
+BINS = 61  # of a histogram: odd, so that −1 and +1 lie within bins
 MOST_STEPS = 1000
 PAPER_STEPS = 1000  # T of the paper
 PLACES = np.array([[-1.0], [1.0]])  # the data "points"
@@ -86,9 +87,9 @@ def of_data(data: Mixture, x: np.ndarray) -> dict[str, object]:
     return {"density": at_zero, "points": points}
 
 
-def histogram(x: np.ndarray, bins: int) -> dict[str, np.ndarray]:
+def histogram(x: np.ndarray) -> dict[str, np.ndarray]:
     """Return a histogram's edges and heights, for which what lies outside of the picture counts too."""
-    counts, edges = np.histogram(x, bins, RANGE)
+    counts, edges = np.histogram(x, BINS, RANGE)
     return {"edges": edges, "heights": counts / (x.size * np.diff(edges))}
 
 

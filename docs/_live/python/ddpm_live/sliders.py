@@ -12,7 +12,7 @@ from ddpm_live.line import RANGE, data_of, density, drawn, histogram, in_one_lin
 from ddpm_np import arguments
 from ddpm_np.diffusion import Reverse, Trajectory, log_normal, q_posterior, q_sample
 
-SAMPLES, BINS, PLACES = 4000, 60, 301
+SAMPLES, PLACES = 4000, 301
 POSTERIOR_PLACES = 601  # the narrowest posterior of the sliders, σ = 0.03, is three of these wide
 SEED = 0
 
@@ -28,7 +28,7 @@ def forward(data: str = "points", schedule: str = "linear", T: int = 20, t: int 
     x_t = q_sample(chosen, x_0, np.full(SAMPLES, t), rng.standard_normal(x_0.shape))
     x = np.linspace(*RANGE, PLACES)
     yield {
-        "x": x, "density": density(oracle, x, t), "histogram": histogram(x_t, BINS), "data": of_data(oracle, x),
+        "x": x, "density": density(oracle, x, t), "histogram": histogram(x_t), "data": of_data(oracle, x),
         "t": t, "T": chosen.T, "signal": chosen.sqrt_alpha_bar[t], "noise": chosen.one_minus_alpha_bar[t],
         "mean": x_t.mean(), "variance": x_t.var(),
     }

@@ -12,7 +12,7 @@ from ddpm_live.line import PAPER_STEPS, RANGE, data_of, density, histogram, in_o
 from ddpm_np import arguments, diffusion
 from ddpm_np.diffusion import Mixture, Reverse, ancestral, linear_schedule, timesteps
 
-WALKERS, PATHS, BINS, PLACES = 2000, 12, 60, 151
+WALKERS, PATHS, PLACES = 2000, 12, 151
 MOST_STEPS = 200  # of a walk
 VARIANCES = ("small", "large")
 SEED = 1
@@ -55,5 +55,5 @@ def at_step(data: Mixture, x: np.ndarray, t: int, x_t: np.ndarray) -> dict[str, 
     signal, noise = data.schedule.alpha_bar[t], data.schedule.one_minus_alpha_bar[t]
     mean = data.weights @ data.means[:, 0]
     of_x_0 = data.weights @ (data.variances + (data.means[:, 0] - mean) ** 2)  # the data's variance
-    return {"t": t, "paths": x_t[:PATHS, 0], "histogram": histogram(x_t, BINS), "density": density(data, x, t),
+    return {"t": t, "paths": x_t[:PATHS, 0], "histogram": histogram(x_t), "density": density(data, x, t),
             "deviation": x_t.std(), "exact_deviation": np.sqrt(signal * of_x_0 + noise)}

@@ -1,0 +1,76 @@
+/** The page's code blocks as editors. A function that stands twice is changed in both places. */
+import { make } from "./dom.js";
+import { editor } from "./editor.js";
+
+const PAUSE = 250; // milliseconds without a key before what was typed is checked
+
+/** @returns {Map<string, string>} The source of each function that the page shows, by name. */
+export function sources() {
+  const found = new Map();
+  for (const block of document.querySelectorAll(".live-code")) {
+    found.set(block.dataset.function, block.querySelector("pre").textContent);
+  }
+  return found;
+}
+
+export class Blocks {
+  #blocks = [];
+  #changes;
+
+  /**
+   * @param {Changes} changes
+   * @param {{onTyping: () => void}} options - Told at each key, before the pause.
+   */
+  constructor(changes, { onTyping }) {
+    this.#changes = changes;
+    for (const element of document.querySelectorAll(".live-code")) this.#open(element, onTyping);
+    changes.addEventListener("change", () => this.#follow());
+    this.#follow();
+  }
+
+  #open(element, onTyping) {
+    const name = element.dataset.function;
+    const original = element.querySelector("[class*=highlight-]");
+    const place = make("div.live-editor");
+    const outcome = make("div.live-outcome");
+    original.hidden = true;
+    original.after(place, outcome);
+    let waiting;
+    const block = { element, name, outcome, waits: false };
+    block.editor = editor(place, {
+      text: this.#changes.source(name),
+      label: `Source of ${name}`,
+      onChange: (text) => {
+        clearTimeout(waiting);
+        block.waits = true;
+        onTyping();
+        waiting = setTimeout(() => {
+          block.waits = false;
+          this.#changes.set(name, text);
+        }, PAUSE);
+      },
+    });
+    this.#blocks.push(block);
+  }
+
+  #follow() {
+    const changed = this.#changes.all;
+    for (const block of this.#blocks) {
+      if (!block.waits) block.editor.setText(this.#changes.source(block.name));
+      block.element.classList.toggle("changed", block.name in changed);
+    }
+  }
+
+  /** Show something under each editor whose function is changed, and nothing under the others. */
+  show(made) {
+    const changed = this.#changes.all;
+    for (const block of this.#blocks) block.outcome.replaceChildren(...(block.name in changed ? [made()] : []));
+  }
+
+  /** Unfold what an editor is folded in, and bring it into view. */
+  reveal(name) {
+    const block = this.#blocks.find((known) => known.name === name);
+    for (let at = block?.element; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
+    block?.element.scrollIntoView({ block: "center", behavior: "smooth" });
+  }
+}

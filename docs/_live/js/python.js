@@ -1,0 +1,33 @@
+/** Opens Python: the parts of the pack go to the worker one by one, as they are loaded. */
+import worker from "worker-source";
+import { load } from "./loading.js";
+import { Session } from "./session.js";
+
+const LOADING = 0.5; // the share of the start that is loading; the rest is Python's
+
+/** @returns {Session} Python, starting; its stages are told to onStage with shares of 0..1. */
+export function opened(onStage) {
+  const address = URL.createObjectURL(new Blob([worker], { type: "text/javascript" }));
+  const running = new Worker(address);
+  const session = new Session(running, (stage, share) => onStage(stage, LOADING + (1 - LOADING) * share));
+  send(running, onStage).catch((error) => session.fail(error));
+  return session;
+}
+
+async function send(running, onStage) {
+  const sizes = PARTS; // eslint-disable-line no-undef -- set when the book is built
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  let loaded = 0;
+  const told = () => onStage(`loading Python, ${(loaded / 1e6).toFixed(1)} of ${(total / 1e6).toFixed(1)} MB; `
+    + "nothing leaves this machine", (LOADING * loaded) / total);
+  told();
+  for (const [at, size] of sizes.entries()) {
+    let part;
+    window.DDPM_LIVE.part = (text) => { part = text; };
+    await load(`part-${String(at + 1).padStart(2, "0")}.js`);
+    running.postMessage({ part });
+    loaded += size;
+    told();
+  }
+  running.postMessage({ parts: "all" });
+}

@@ -32,7 +32,7 @@ CORE = ("pyodide.js", "pyodide.asm.js", "pyodide.asm.wasm", "pyodide-lock.json")
 # Left out: tests, headers, type stubs, what builds extensions, frameworks' plugins, the codecs of other alphabets.
 UNUSED = re.compile(
     r"(^|/)(tests?|idlelib|lib2to3|tkinter|turtledemo|ensurepip|venv|pydoc_data|sqlite3|f2py|_pyinstaller|include|"
-    r"__pycache__|[^/]*\.dist-info|bench|cli|trained)/|\.(pyi|pxd|h|a|c|cpp)$"
+    r"__pycache__|[^/]*\.dist-info|bench|cli)/|\.(pyi|pxd|h|a|c|cpp)$"
     r"|^encodings/(cp|iso|mac_|koi|big5|euc|gb|hz|shift|johab|ptcp|tis|hp_|kz)[^/]*$")
 
 
@@ -105,6 +105,9 @@ def unpack(files: Path, tree: Path) -> None:
             if path.is_file() and path.suffix in (".py", ".toml", ".gz") and not UNUSED.search(
                     path.relative_to(root).as_posix()):
                 write(tree / "site" / path.relative_to(base), path.read_bytes())
+    status, _ = environment.run_apart([environment.python(), LIVE / "weights.py", tree / "site"])
+    if status:
+        sys.exit("error: the trained net could not be packed (the message is above)")
 
 
 def write(path: Path, content: bytes) -> None:

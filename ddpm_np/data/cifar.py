@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import lzma
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -109,6 +108,8 @@ def _limited(path: Path, file: Any) -> bytes:
 
 def _unpack_xz(path: Path, packed: bytes) -> bytes:
     """Return what an xz file holds; its header can ask for 4 GB of memory, which is refused."""
+    import lzma  # some Pythons come without it, Pyodide's among them
+
     stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MOST_BYTES)
     content = stream.decompress(packed, _MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:

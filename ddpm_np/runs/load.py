@@ -90,15 +90,33 @@ def load(path: str | Path, *, dtype: str = "float32", backend: str = "numpy",
     if path.is_file() and path.name in diffusers.FILES:
         raise ValueError(f"{path} is one file of a diffusers folder: name the folder, {path.parent}")
     if path.is_file() and checkpoint.read_metadata(path).get("format") == checkpoint.WEIGHTS:
-        kept = weights.read(path)
-        net = UNet(kept.config.model, dtype=dtype, backend=backend, weights=kept.tensors)
-        return TrainedNet(kept.config, kept.config.diffusion.build(), net, SimpleNamespace(model=net), kept.step,
-                          kept.config.no_label)
+        return net_of(weights.read(path), dtype=dtype, backend=backend)
     saved = history.newest(path, say) if path.is_dir() else checkpoint.read(path)
     nets = {which: UNet(saved.config.model, dtype=dtype, backend=backend, weights=saved.weights(which))
             for which in ("model", "ema")}
     return TrainedNet(saved.config, saved.config.diffusion.build(), nets["model"], SimpleNamespace(model=nets["ema"]),
                       saved.step, saved.config.no_label)
+
+
+def net_of(kept: weights.Weights, *, dtype: str = "float32", backend: str = "numpy") -> TrainedNet:
+    """Make a net of averaged weights.
+
+    Parameters
+    ----------
+    kept : Weights
+        The content of a file of weights. They become both ``model`` and ``ema.model``.
+    dtype : {"float32", "float64"}
+    backend : {"numpy", "cupy"}
+        As in `load`.
+
+    Returns
+    -------
+    TrainedNet
+        The net, its schedule and its configuration.
+    """
+    net = UNet(kept.config.model, dtype=dtype, backend=backend, weights=kept.tensors)
+    return TrainedNet(kept.config, kept.config.diffusion.build(), net, SimpleNamespace(model=net), kept.step,
+                      kept.config.no_label)
 
 
 def located(net: str | Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -331,6 +331,38 @@ def train(toy: Toy, settings: Settings | None = None,
         The trained net with its average weights.
     """
     settings = settings or Settings()
+    *_, trained = train_stepwise(toy, settings, max(1, settings.steps // 20), on_step)
+    return trained
+
+
+def train_stepwise(toy: Toy, settings: Settings | None = None, every: int = 1,
+                   on_step: Callable[[int, Record | None], Any] = lambda step, record: None) -> Iterator[Trained]:
+    """Train a net on a toy as `train` does, and yield it as it is after every few steps.
+
+    Parameters
+    ----------
+    toy : Toy
+        The toy.
+    settings : Settings or None
+        The settings; None: the defaults.
+    every : int
+        Steps between two records of the log, at each of which the net is yielded.
+    on_step : callable
+        As in `train`.
+
+    Yields
+    ------
+    Trained
+        The net with its average weights, and the log so far. Its `predict` uses the weights as they are when it is
+        called, so what is asked of it later is asked of a net that has learned more.
+
+    Examples
+    --------
+    >>> from ddpm_np.toys import toy
+    >>> [trained.records[-1].step for trained in train_stepwise(toy("moons"), Settings(steps=5, batch=8), every=2)]
+    [2, 4, 5]
+    """
+    settings = settings or Settings()
     start = toy_schedule(settings.T)
     net = MLP(settings.model, seed=settings.seed)
     model: Module = LearnedForward(net, start) if settings.learn_beta else net
@@ -338,14 +370,14 @@ def train(toy: Toy, settings: Settings | None = None,
         hybrid_loss, weight=1 / settings.T, levels=None)
     trainer = Trainer(model, start, objective, lr=settings.lr, warmup=50, ema=settings.ema, seed=settings.seed,
                       workers=1)
-    records: list[Record] = []
+    predict, average, records = predictor(trainer), trainer.ema.model, list[Record]()
 
     def after(step: int) -> None:
         trainer.adam.lr = settings.lr * (1 - step / settings.steps)
         on_step(step, records[-1] if records else None)
 
     draws = Draws(toy, settings.batch, settings.seed)
-    records.extend(trainer.run(draws, settings.steps, max(1, settings.steps // 20), after))
-    average = trainer.ema.model
-    schedule = average.numbers() if isinstance(average, LearnedForward) else start
-    return Trained(toy, settings, start, schedule, predictor(trainer), records)
+    for record in trainer.run(draws, settings.steps, every, after):
+        records.append(record)
+        schedule = average.numbers() if isinstance(average, LearnedForward) else start
+        yield Trained(toy, settings, start, schedule, predict, [*records])

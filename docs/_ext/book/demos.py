@@ -19,7 +19,7 @@ from docutils import nodes
 from matplotlib.figure import Figure
 from sphinx.util.docutils import SphinxDirective
 
-from book import demo_pictures
+from book import demo_pictures, task_pictures
 from book.boxes import box
 from book.svg import inline_svg
 
@@ -64,6 +64,16 @@ DEMOS: dict[str, Demo] = {
         "Without new noise, $\\eta=0$, paths never cross, and a few large steps lead near the data. With $\\eta=1$ "
         "they cross all the time.",
         demo_pictures.walk, OF_WALKS),
+    "toy": Demo(
+        "A net that learns in the page",
+        "A small net learns points of the plane by {equation}`14`. Now and then points are drawn from it, always from "
+        "the same noise.",
+        task_pictures.toy, {"data": "data", "sample": "drawn from the net", "exact": "loss"}, "train_toy"),
+    "digits": Demo(
+        "Digits from the trained net",
+        "The upper row is $x_t$, the lower one what the net takes it for, $\\hat x_0$ by {equation}`15`. One digit's "
+        "way is below.",
+        task_pictures.digits, {}, "draw_digits"),
 }
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ddpm_live import checking, sliders, walks  # noqa: F401 - a module's import registers its calls
+from ddpm_live import checking, digits, sliders, toys, walks  # noqa: F401 - a module's import registers its calls
 
 
 def first_use() -> None:
     """Use what pages use, so that everything it imports has been imported."""
-    for _ in checking.check({}, []):
-        pass
+    for items in checking.check({}, []), digits.draw_digits(1, 2), toys.train_toy(steps=toys.LEAST):
+        for _ in items:
+            pass

@@ -1,4 +1,4 @@
-"""The exercise as data: its chapters and gaps in order, read from the solution's files. Standard library only.
+"""The exercise as data: its chapters and gaps in order, read from the solution's files. Needs no Sphinx.
 
 A chapter is a module of docs/exercise/solutions with one class. Each of its methods is a gap, unless the line above it
 is `# given`. The files with the gaps, docs/exercise/chapters, are made from the solution's by scripts/exercise.py.
@@ -10,10 +10,13 @@ import ast
 import re
 import textwrap
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
+import ddpm_np.check.equations  # noqa: F401 - fills the registry
 from book.places import BOOK
+from ddpm_np.check.registry import chosen
 
 FOLDER = BOOK / "exercise"
 GIVEN = "# given"
@@ -72,10 +75,9 @@ def with_gaps(source: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-@cache
-def hints() -> dict[str, list[str]]:
-    """Return the hints by method."""
-    return tomllib.loads((FOLDER / "hints.toml").read_text("utf-8"))
+def hints(name: str) -> dict[str, list[str]]:
+    """Return a chapter's hints by method."""
+    return tomllib.loads((FOLDER / "hints" / f"{name}.toml").read_text("utf-8"))
 
 
 @cache
@@ -89,13 +91,52 @@ def gaps() -> list[Gap]:
     return [gap for chapter in chapters() for gap in chapter.gaps]
 
 
+@cache
+def reached() -> dict[str, set[str]]:
+    """Return the names of the methods that each method of the solution calls, directly or not, and its own."""
+    names = {}
+    for node in (node for name in order() for node in ast.walk(ast.parse(solved(name)))):
+        if isinstance(node, ast.FunctionDef):
+            names[node.name] = node
+    direct = {name: _called(node, names) for name, node in names.items()}
+    found = {name: {name} for name in names}
+    grown = True
+    while grown:
+        grown = False
+        for name in names:
+            more = set().union(*(direct[other] for other in found[name])) - found[name]
+            found[name] |= more
+            grown |= bool(more)
+    return found
+
+
+def _called(function: ast.FunctionDef, names: Iterable[str]) -> set[str]:
+    """Return the methods that a method names: `self.q_sample`, or by getattr all that begin as its text does."""
+    found: set[str] = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.Attribute) and node.attr in names:
+            found.add(node.attr)
+        if isinstance(node, ast.JoinedStr):
+            found |= {name for name in names if name.startswith(node.values[0].value)}
+    return found
+
+
+def serves(method: str) -> list[str]:
+    """Return the ids of the equations that need a method, or, if none does, those that need one which calls it."""
+    needs = {entry.id: {need for prop in entry.properties for need in prop.needs} for entry in chosen(None)}
+    direct = [id for id, names in needs.items() if method in names]
+    return direct or [id for id, names in needs.items()
+                      if any(method in reached().get(name, ()) for name in names)]
+
+
 def _chapter(name: str) -> Chapter:
     source = solved(name)
     empty = with_gaps(source)
     sources = zip(open_methods(source), open_methods(empty), strict=True)
+    known = hints(name)
     title, _, text = ast.get_docstring(ast.parse(source)).partition("\n")
     found = tuple(Gap(node.name, f"{node.name}({ast.unparse(node.args)})", ast.get_docstring(node), _cut(empty, blank),
-                      _cut(source, node), tuple(hints().get(node.name, ()))) for node, blank in sources)
+                      _cut(source, node), tuple(known.get(node.name, ()))) for node, blank in sources)
     return Chapter(name, title.rstrip("."), text.strip(), empty, found)
 
 

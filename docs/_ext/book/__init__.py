@@ -11,8 +11,8 @@ from typing import Any
 def setup(app: Any) -> dict[str, Any]:
     """Register the extension's parts with Sphinx."""
     # here, since they need Sphinx
-    from book import api, boxes, breakit, derivations, equations, live, notation, sources
+    from book import api, boxes, breakit, course, derivations, equations, live, notation, sources
 
-    for part in (boxes, sources, api, equations, derivations, breakit, notation, live):
+    for part in (boxes, sources, api, equations, derivations, breakit, notation, live, course):
         part.setup(app)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

@@ -20,6 +20,11 @@ from ddpm_np.check.registry import chosen
 
 FOLDER = BOOK / "exercise"
 GIVEN = "# given"
+STANDARD = ("itertools",)  # modules that a chapter imports from
+ONE_FILE = """The course of the book wrote this file. Check it where it lies:
+
+    ddpm-np check --target diffusion.py:Diffusion
+"""
 EMPTY = "raise NotImplementedError"
 
 
@@ -73,6 +78,26 @@ def with_gaps(source: str) -> str:
     for node in reversed(open_methods(source)):
         lines[node.body[0].end_lineno:node.end_lineno] = [" " * node.body[0].col_offset + EMPTY]
     return "\n".join(lines) + "\n"
+
+
+def in_one_file() -> str:
+    """Return the exercise in one file: the helpers, a class for each chapter with its gaps, and `Diffusion`."""
+    parts = [("What is given", (FOLDER / "given.py").read_text("utf-8"))]
+    parts += [(chapter.title, chapter.source) for chapter in chapters()]
+    parts.append(("All of it", (FOLDER / "diffusion.py").read_text("utf-8")))
+    imports, classes = {"from __future__ import annotations"}, []
+    for title, source in parts:
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.ClassDef):
+                lines = source.splitlines()[node.lineno - 1:node.end_lineno]
+                classes.append(f"# {title}\n\n\n" + "\n".join(lines))
+            elif isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.module in STANDARD):
+                imports.add(ast.unparse(node))
+    groups = ([line for line in sorted(imports, key=lambda line: line.split()[1]) if kind(line)] for kind in (
+        lambda line: "__future__" in line, lambda line: "__future__" not in line and "numpy" not in line,
+        lambda line: "numpy" in line))
+    head = f'"""{ast.get_docstring(ast.parse(parts[-1][1])).partition(chr(10))[0]}\n\n{ONE_FILE}"""'
+    return "\n\n\n".join(["\n\n".join([head, *map("\n".join, groups)]), *classes]) + "\n"
 
 
 def hints(name: str) -> dict[str, list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ddpm_live import checking
+from ddpm_live import checking, course  # noqa: F401
 
 
 def first_use() -> None:

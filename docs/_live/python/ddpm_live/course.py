@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import math
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -13,13 +12,12 @@ from types import FunctionType
 from typing import Any
 
 from ddpm_live.calls import Items, Trouble, call
-
-import ddpm_np.check.equations  # noqa: F401 - fills the registry
-from ddpm_np.check import UNVERIFIED, run
+from ddpm_live.checking import told
+from ddpm_np.check import UNVERIFIED, Result, run
 from ddpm_np.check.registry import EQUATIONS, Equation, chosen
 
 HERE = Path(__file__).resolve()
-FOLDER = next(place for place in (HERE.parent / "exercise", *(up / "exercise" for up in HERE.parents)) if place.is_dir())
+FOLDER = next(up / "exercise" for up in HERE.parents if (up / "exercise").is_dir())  # beside this file in the pack
 
 
 def loaded(name: str) -> type:
@@ -36,8 +34,8 @@ EMPTY, SOLUTION = loaded("diffusion"), loaded("solution")
 
 def is_gap(method: str) -> bool:
     """Return whether a method is the reader's to write: the solution's code for it differs."""
-    ours, theirs = (getattr(owner, method, None) for owner in (EMPTY, SOLUTION))
-    return ours is not None and ours.__code__.co_code != theirs.__code__.co_code
+    codes = [getattr(getattr(owner, method, None), "__code__", None) for owner in (EMPTY, SOLUTION)]
+    return None not in codes and codes[0].co_code != codes[1].co_code
 
 
 @call
@@ -55,7 +53,7 @@ def check_exercise(answers: dict[str, str], first: list[str]) -> Items:
     Yields
     ------
     dict
-        equation, verdict, error (None if there is none), counterexample and hint; `with_solution` if the solution helped.
+        equation, verdict, error, counterexample and hint; with_solution is there, and true, if the solution helped.
 
     Raises
     ------
@@ -71,8 +69,7 @@ def check_exercise(answers: dict[str, str], first: list[str]) -> Items:
         found = verdict(entry, own, written)
         yield found
         if found["verdict"] == UNVERIFIED and written:
-            helped = run(type("Diffusion", (SOLUTION,), dict(written)), [entry.id])[entry.id]
-            yield shown(helped, with_solution=True)
+            yield {**told(result(entry, type("Diffusion", (SOLUTION,), dict(written)))), "with_solution": True}
     for entry in entries:
         if entry not in front:
             yield verdict(entry, own, written)
@@ -81,19 +78,17 @@ def check_exercise(answers: dict[str, str], first: list[str]) -> Items:
 def verdict(entry: Equation, factory: type, written: Iterable[str]) -> dict[str, Any]:
     """Return the verdict on an equation; at once if every property of it needs a gap."""
     lacking = [{need for need in prop.needs if need not in written and is_gap(need)} for prop in entry.properties]
-    if all(lacking):
-        missing = dict.fromkeys(need for prop in entry.properties for need in prop.needs
-                                if any(need in gaps for gaps in lacking))
-        return {"equation": entry.id, "verdict": UNVERIFIED, "error": None, "counterexample": "",
-                "hint": f"the target lacks {', '.join(missing)}"}
-    return shown(run(factory, [entry.id])[entry.id])
+    if not all(lacking):
+        return told(result(entry, factory))
+    missing = dict.fromkeys(need for prop, gaps in zip(entry.properties, lacking, strict=True)
+                            for need in prop.needs if need in gaps)
+    return {"equation": entry.id, "verdict": UNVERIFIED, "error": None, "counterexample": "",
+            "hint": f"the target lacks {', '.join(missing)}"}
 
 
-def shown(result: Any, **more: Any) -> dict[str, Any]:
-    """Return a result as JSON values."""
-    return {"equation": result.equation, "verdict": result.verdict,
-            "error": result.error if math.isfinite(result.error) else None,
-            "counterexample": result.counterexample, "hint": result.hint, **more}
+def result(entry: Equation, factory: type) -> Result:
+    """Return the result of an equation's fixed cases, which the pages' other checks try too."""
+    return run(factory, [entry.id], examples=0)[entry.id]
 
 
 def function_of(method: str, source: str) -> Callable | None:

@@ -1,9 +1,11 @@
 /** A live page: Python, the editors, the dock, and all that follows from a change. */
 import { Blocks, sources } from "./blocks.js";
 import { Changes } from "./changes.js";
+import { mount as mountCourse } from "./course.js";
 import { mountAll } from "./demos/all.js";
 import { Dock } from "./dock.js";
 import { make } from "./dom.js";
+import { editor } from "./editor.js";
 import { failures } from "./failures.js";
 import { host } from "./host.js";
 import { carried, changesIn, dropCarried } from "./link.js";
@@ -69,6 +71,7 @@ async function start(bar, port) {
     return;
   }
   const demos = mountAll(session);
+  for (const course of document.querySelectorAll(".live-course")) mountCourse(course, session, { editor });
 
   async function check() {
     running?.cancel();

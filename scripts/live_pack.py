@@ -30,10 +30,11 @@ WORK = ROOT / "build" / "book" / "live"
 RELEASE = "https://cdn.jsdelivr.net/pyodide/v0.27.7/full/"  # core and NumPy; Pyodide's documentation gives this address
 PART = 1_500_000  # bytes of a part of the pack, a multiple of 3, as base64 needs
 CORE = ("pyodide.js", "pyodide.asm.js", "pyodide.asm.wasm", "pyodide-lock.json")
-# Left out: tests, headers, type stubs, what builds extensions, frameworks' plugins, the codecs of other alphabets.
+# Left out: tests, headers, type stubs, what builds extensions, plugins of frameworks, the codecs of other alphabets.
 UNUSED = re.compile(
     r"(^|/)(tests?|idlelib|lib2to3|tkinter|turtledemo|ensurepip|venv|pydoc_data|sqlite3|f2py|_pyinstaller|include|"
     r"__pycache__|[^/]*\.dist-info|bench|cli)/|\.(pyi|pxd|h|a|c|cpp)$"
+    r"|^hypothesis/extra/(?!__init__|numpy|array_api|_array_helpers)"
     r"|^encodings/(cp|iso|mac_|koi|big5|euc|gb|hz|shift|johab|ptcp|tis|hp_|kz)[^/]*$")
 
 

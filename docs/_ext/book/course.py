@@ -76,7 +76,7 @@ def data() -> nodes.raw:
     """Return what the page's script needs: the exercise in one file, and each gap's source and equations, in order."""
     content = {
         "file": exercise.in_one_file(),
-        "titles": {id: entry.title for id, entry in EQUATIONS.items()},
+        "equations": {id: {"title": entry.title, "gaps": exercise.lacking(id)} for id, entry in EQUATIONS.items()},
         "gaps": [{"method": gap.method, "empty": gap.empty, "serves": exercise.serves(gap.method)}
                  for gap in exercise.gaps()]}
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")

@@ -1,6 +1,6 @@
-"""The trained digits net for the pages' pack, in which no library reads safetensors: python docs/_live/weights.py FOLDER
+"""The trained digits net for the pages' pack, in which no library reads safetensors.
 
-FOLDER is that of the pack's packages.
+``python docs/_live/weights.py FOLDER``: FOLDER is that of the pack's packages.
 """
 
 from __future__ import annotations

@@ -84,9 +84,15 @@ async function start(bar, port) {
     };
     wait();
     verdicts.begin();
+    let seen = 0;
     const asked = session.ask("check", { changes: changes.all, first: equations, lines }, (item) => {
       wait();
       verdicts.take(item);
+      seen += 1;
+      if (seen === Math.max(1, equations.length)) { // the page's own equations are through: what is drawn comes before the rest of them
+        asked.relax();
+        demos.refresh();
+      }
       if (item.equation && item.verdict !== "PASS") {
         blocks.show(() => failures(book, verdicts, equations, 6));
         window.performance.mark("live-red");
@@ -98,7 +104,6 @@ async function start(bar, port) {
       blocks.show(() => (verdicts.red.length || verdicts.broken.length ? failures(book, verdicts, equations, 6)
         : make("p.live-fine", { textContent: `all ${verdicts.count} equations still hold` })));
       mistakes?.judge(verdicts.red);
-      demos.refresh();
     } catch (error) {
       const text = error instanceof Trouble ? error.message : `Python stopped: ${error.message}`;
       blocks.show(() => make("p.live-trouble", { role: "alert", textContent: text }));
@@ -109,8 +114,13 @@ async function start(bar, port) {
     }
   }
 
-  changes.addEventListener("change", check);
   document.body.dataset.liveReady = "yes";
+  if (!originals.size && !equations.length && !Object.keys(changes.all).length) { // a demonstration, or the course
+    dock.element.remove();
+    document.body.classList.remove("live");
+    return;
+  }
+  changes.addEventListener("change", check);
   check(); // of the package as it is, too: the page shows what was checked here, and the next check finds Python warm
 }
 

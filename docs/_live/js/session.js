@@ -48,8 +48,8 @@ export class Session {
    * @param {object} args - Its arguments.
    * @param {(item: object) => void} [onItem] - Told each item as it comes.
    * @param {{urgent?: boolean}} [options] - Urgent calls overtake others between two items.
-   * @returns {Promise<object> & {cancel: () => void}} The last item; it rejects with Trouble for a reader's mistake.
-   *   After cancel() it never settles, and no more items come.
+   * @returns {Promise<object> & {cancel: () => void, relax: () => void}} The last item; it rejects with Trouble for a
+   *   reader's mistake. After cancel() it never settles, and no more items come; after relax() it is no longer urgent.
    */
   ask(name, args, onItem = () => {}, { urgent = false } = {}) {
     const number = this.#next++;
@@ -57,6 +57,7 @@ export class Session {
       this.#asked.set(number, { onItem, resolve, reject, last: undefined });
     });
     this.#worker.postMessage({ ask: number, name, args: JSON.stringify(args), urgent });
+    promise.relax = () => this.#worker.postMessage({ relax: number });
     promise.cancel = () => {
       if (this.#asked.delete(number)) this.#worker.postMessage({ cancel: number });
     };

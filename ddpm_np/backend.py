@@ -133,7 +133,7 @@ class NumPy(Namespace):
         return x.astype(dtype, copy=copy)
 
 
-_NUMPY = NumPy()
+_NUMPY: Namespace = NumPy()
 _SPACES: dict[type, Namespace] = {np.ndarray: _NUMPY}
 _SCALARS = (int, float, complex, bool, type(None))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import sys
 import textwrap
 from functools import cache
@@ -117,6 +118,14 @@ def test_the_exercise_in_one_file_passes_when_its_gaps_are_filled(tmp_path):
     names = {}
     exec(compile(text, "diffusion.py", "exec"), names)
     assert {result.verdict for result in run(names["Diffusion"], examples=0).results} == {PASS}
+
+
+def test_the_checkers_page_names_every_method_that_an_equation_needs():
+    page = (BOOK / "checker.md").read_text("utf-8")
+    needs = {need for entry in EQUATIONS.values() for prop in entry.properties for need in prop.needs}
+    ranged = {f"equation_{number}" for number in range(17, 24)}
+    assert "equation_17 … equation_23" in page
+    assert {need for need in needs - ranged if not re.search(rf"\b{need}\b", page)} == set()
 
 
 def test_the_page_shows_what_the_checker_says():

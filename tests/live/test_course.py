@@ -106,8 +106,8 @@ def test_what_is_given_cannot_be_replaced(method):
 
 
 def test_a_function_that_raises_fails_its_equation_alone():
-    found = course.check_exercise({"alpha_bar": SOLVED["alpha_bar"], "q_step": "def q_step(self, x, t, z):\n    x.no"}, [])
-    by_id = {item["equation"]: item for item in found}
+    answers = {"alpha_bar": SOLVED["alpha_bar"], "q_step": "def q_step(self, x, t, z):\n    return x.no"}
+    by_id = {item["equation"]: item for item in course.check_exercise(answers, [])}
     assert by_id["2"]["verdict"] == FAIL
     assert "q_step raised AttributeError" in by_id["2"]["counterexample"]
     assert by_id["alpha-bar"]["verdict"] == PASS

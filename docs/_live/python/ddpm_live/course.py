@@ -119,7 +119,10 @@ def function_of(method: str, source: str) -> Callable | None:
     try:
         tree = ast.parse(source, f"<{method}>")
     except SyntaxError as error:
-        raise Trouble(f"{method}, line {error.lineno}: {error.msg}") from None
+        line = f", line {error.lineno}" if error.lineno else ""
+        raise Trouble(f"{method}{line}: {error.msg}") from None
+    except (ValueError, RecursionError) as error:
+        raise Trouble(f"{method}: {error}") from None
     found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == method]
     if not found:
         raise Trouble(f"{method}: there must be a function `def {method}(self, …)` here, not indented")

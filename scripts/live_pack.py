@@ -25,14 +25,16 @@ import environment
 
 ROOT = environment.ROOT
 LIVE = ROOT / "docs" / "_live"
+EXERCISE = ROOT / "docs" / "exercise"
 WORK = ROOT / "build" / "book" / "live"
 RELEASE = "https://cdn.jsdelivr.net/pyodide/v0.27.7/full/"  # core and NumPy; Pyodide's documentation gives this address
 PART = 1_500_000  # bytes of a part of the pack, a multiple of 3, as base64 needs
 CORE = ("pyodide.js", "pyodide.asm.js", "pyodide.asm.wasm", "pyodide-lock.json")
-# Left out: tests, headers, type stubs, what builds extensions, frameworks' plugins, the codecs of other alphabets.
+# Left out: tests, headers, type stubs, what builds extensions, plugins of frameworks, the codecs of other alphabets.
 UNUSED = re.compile(
     r"(^|/)(tests?|idlelib|lib2to3|tkinter|turtledemo|ensurepip|venv|pydoc_data|sqlite3|f2py|_pyinstaller|include|"
     r"__pycache__|[^/]*\.dist-info|bench|cli)/|\.(pyi|pxd|h|a|c|cpp)$"
+    r"|^hypothesis/extra/(?!__init__|numpy|array_api|_array_helpers)"
     r"|^encodings/(cp|iso|mac_|koi|big5|euc|gb|hz|shift|johab|ptcp|tis|hp_|kz)[^/]*$")
 
 
@@ -100,12 +102,14 @@ def unpack(files: Path, tree: Path) -> None:
                 for name in content.namelist():
                     if not name.endswith("/") and not UNUSED.search(name):
                         write(tree / folder / name, content.read(name))
-    for root, base in ((ROOT / "ddpm_np", ROOT), (LIVE / "python" / "ddpm_live", LIVE / "python")):
+    site = tree / "site"
+    for root, place in ((ROOT / "ddpm_np", site / "ddpm_np"), (LIVE / "python" / "ddpm_live", site / "ddpm_live"),
+                        (EXERCISE, site / "ddpm_live" / "exercise")):
         for path in sorted(root.rglob("*")):
-            if path.is_file() and path.suffix in (".py", ".toml", ".gz") and not UNUSED.search(
-                    path.relative_to(root).as_posix()):
-                write(tree / "site" / path.relative_to(base), path.read_bytes())
-    status, _ = environment.run_apart([environment.python(), LIVE / "weights.py", tree / "site"])
+            name = path.relative_to(root)
+            if path.is_file() and path.suffix in (".py", ".toml", ".gz") and not UNUSED.search(name.as_posix()):
+                write(place / name, path.read_bytes())
+    status, _ = environment.run_apart([environment.python(), LIVE / "weights.py", site])
     if status:
         sys.exit("error: the trained net could not be packed (the message is above)")
 
@@ -143,7 +147,7 @@ def state(files: Path) -> str:
     """Return a digest of everything that the pack depends on."""
     found = hashlib.sha256((LIVE / "pyodide.sha256").read_bytes())
     for path in [Path(__file__), LIVE / "compile.mjs", *sorted((ROOT / "ddpm_np").rglob("*")),
-                 *sorted((LIVE / "python").rglob("*.py")), LIVE / "weights.py"]:
+                 *sorted((LIVE / "python").rglob("*.py")), *sorted(EXERCISE.rglob("*.py")), LIVE / "weights.py"]:
         if path.is_file() and "__pycache__" not in path.parts:
             found.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     return found.hexdigest()

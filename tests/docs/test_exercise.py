@@ -4,71 +4,80 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from ddpm_np.check import PASS, UNVERIFIED, run
+from ddpm_np.check.registry import EQUATIONS
 from ddpm_np.check.report import line
 
-FOLDER = Path(__file__).resolve().parents[2] / "docs" / "exercise"
-GIVEN = {"__init__", "column"}  # of the gaps
+BOOK = Path(__file__).resolve().parents[2] / "docs"
+FOLDER = BOOK / "exercise"
+sys.path.insert(0, str(BOOK / "_ext"))
+from book import exercise  # noqa: E402 - it is on the path now
+
+GAPS = [gap.method for gap in exercise.gaps()]
 
 
+@cache
 def load(name):
-    spec = importlib.util.spec_from_file_location(f"exercise_{name}", FOLDER / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(FOLDER))
+    try:
+        spec = importlib.util.spec_from_file_location(f"exercise_{name}", FOLDER / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(FOLDER))
     return module.Diffusion
 
 
-def methods(name):
-    """Return {method: (arguments, docstring, body)} of a file."""
-    tree = ast.parse((FOLDER / f"{name}.py").read_text("utf-8"))
-    found = next(node for node in tree.body if isinstance(node, ast.ClassDef))
-    return {f.name: (ast.dump(f.args), ast.get_docstring(f), [ast.dump(node) for node in f.body[1:]])
-            for f in found.body if isinstance(f, ast.FunctionDef)}
+def test_the_chapters_are_the_solution_with_gaps():
+    """`python scripts/exercise.py` writes them."""
+    assert {path.stem for path in (FOLDER / "chapters").glob("*.py")} == set(exercise.order())
+    assert {path.stem for path in (FOLDER / "solutions").glob("*.py")} == set(exercise.order())
+    for chapter in exercise.chapters():
+        assert (FOLDER / "chapters" / f"{chapter.name}.py").read_text("utf-8") == chapter.source
+        assert ast.dump(ast.parse(chapter.source)) != ast.dump(ast.parse(exercise.solved(chapter.name)))
 
 
-GAPS = [name for name in methods("diffusion") if name not in GIVEN]
+def test_the_solution_has_the_classes_of_the_exercise_and_nothing_else():
+    texts = [ast.parse((FOLDER / f"{name}.py").read_text("utf-8")) for name in ("diffusion", "solution")]
+    bodies = [[ast.unparse(node) for node in tree.body[1:]] for tree in texts]
+    assert [text.replace("from chapters.", "from solutions.") for text in bodies[0]] == bodies[1]
 
 
-def test_the_solution_fills_in_the_exercise_and_changes_nothing_else():
-    exercise, solution = methods("diffusion"), methods("solution")
-    assert list(exercise) == list(solution)
-    for name, (arguments, words, body) in exercise.items():
-        assert solution[name][:2] == (arguments, words)
-        assert (body == solution[name][2]) == (name in GIVEN)
-    assert f"{len(GAPS)} functions" in (FOLDER / "README.md").read_text("utf-8")
+def test_the_page_counts_the_gaps():
+    page = (FOLDER / "README.md").read_text("utf-8")
+    assert f"{len(GAPS)} functions in {len(exercise.chapters())} chapters" in page
+    assert len(set(GAPS)) == len(GAPS)
 
 
 def test_every_gap_is_unverified():
-    assert {result.verdict for result in run(load("diffusion")).results} == {UNVERIFIED}
+    results = run(load("diffusion")).results
+    assert {result.verdict for result in results} == {UNVERIFIED}
+    assert len(results) == len(EQUATIONS)
 
 
-def test_the_solution_passes():
+def test_the_solution_passes_every_equation():
     results = run(load("solution")).results
-    assert {result.verdict for result in results} == {PASS, UNVERIFIED}
-    lacking = {method for r in results for method in GAPS if r.verdict == UNVERIFIED and method in r.hint}
-    assert not lacking
+    assert {result.equation for result in results if result.verdict == PASS} == set(EQUATIONS)
 
 
 def test_filling_the_gaps_one_by_one_turns_equations_to_pass_and_none_to_fail():
-    exercise, solution = load("diffusion"), load("solution")
+    empty, solution = load("diffusion"), load("solution")
     # the solution's methods call one another, so those that are not yet filled in stay hidden, not gone
     passed = set()
     for count in range(1, len(GAPS) + 1):
-        class Partly(solution):
-            """The solution with the first `count` gaps filled in."""
-
-        for name in GAPS[count:]:
-            setattr(Partly, name, getattr(exercise, name))
-        report = run(Partly, examples=0)
+        hidden = {name: getattr(empty, name) for name in GAPS[count:]}
+        report = run(type("Partly", (solution,), hidden), examples=0)
         assert not report.failed, GAPS[count - 1]
         now = {result.equation for result in report.results if result.verdict == PASS}
         assert passed <= now
         passed = now
-    assert len(passed) >= 18
+    assert passed == set(EQUATIONS)
 
 
 def test_the_page_shows_what_the_checker_says():
@@ -86,8 +95,9 @@ def test_the_page_shows_what_the_checker_says():
     assert line(result).partition("1e-09")[0] in page
 
 
-@pytest.mark.parametrize("name", ["diffusion", "solution"])
-def test_the_files_need_nothing_but_numpy(name):
-    tree = ast.parse((FOLDER / f"{name}.py").read_text("utf-8"))
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.py")), ids=lambda path: path.relative_to(FOLDER).as_posix())
+def test_the_files_need_nothing_but_numpy(path):
+    tree = ast.parse(path.read_text("utf-8"))
     modules = {a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names}
-    assert modules == {"numpy"}
+    modules |= {node.module.partition(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert modules <= {"__future__", "chapters", "given", "itertools", "math", "numpy", "solutions"}

@@ -11,8 +11,8 @@ from typing import Any
 def setup(app: Any) -> dict[str, Any]:
     """Register the extension's parts with Sphinx."""
     # here, since they need Sphinx
-    from book import api, boxes, breakit, demos, derivations, equations, live, notation, sources
+    from book import api, boxes, breakit, course, demos, derivations, equations, live, notation, sources
 
-    for part in (boxes, sources, api, equations, derivations, breakit, demos, notation, live):
+    for part in (boxes, sources, api, equations, derivations, breakit, demos, notation, live, course):
         part.setup(app)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from functools import cache
 from typing import Any
 
 from sphinx.util import logging
 
+from book import exercise
 from book.places import ROOT
 from ddpm_np.check import PASS, run
 from ddpm_np.check.derivations import Derivation, Relation, Verdict, book, prove
@@ -26,6 +28,16 @@ MISTAKES = ROOT / "tests" / "support"
 def report() -> Report:
     """Return the verdicts on the package."""
     return run(ddpm_np)
+
+
+@cache
+def report_of_exercise() -> Report:
+    """Return the verdicts on the exercise's solution."""
+    sys.path.insert(0, str(exercise.FOLDER))
+    try:
+        return run(importlib.import_module("solution").Diffusion)
+    finally:
+        sys.path.remove(str(exercise.FOLDER))
 
 
 def verdict(id: str) -> Result:

@@ -8,7 +8,7 @@ const PAUSE = 250; // milliseconds without a key before what was typed is checke
 export function sources() {
   const found = new Map();
   for (const block of document.querySelectorAll(".live-code")) {
-    found.set(block.dataset.function, block.querySelector("pre").textContent);
+    found.set(block.dataset.function, block.querySelector("pre").textContent.trimEnd());
   }
   return found;
 }

@@ -7,6 +7,7 @@ import { tiles } from "./tiles.js";
 export class Dock {
   #book;
   #verdicts;
+  #changes;
   #panels = {};
   #open = "";
 
@@ -19,6 +20,7 @@ export class Dock {
   constructor(book, verdicts, changes, page) {
     this.#book = book;
     this.#verdicts = verdicts;
+    this.#changes = changes;
     this.page = page;
     const choose = (id) => page.onTile(id) || this.#go(id);
     const own = book.equations.filter(({ id }) => page.equations.includes(id));
@@ -26,12 +28,14 @@ export class Dock {
     this.all = tiles(book.equations, verdicts, choose);
     this.status = make("p.live-status", { role: "status" });
     this.bar = make("div.live-bar", {}, make("span.live-done"));
+    this.rail = new Map(book.equations.map(({ id, title }) => [id, make("span.live-mark", { title: `(${id}) ${title}` })]));
     this.undo = button("Undo", () => changes.undo());
     this.reset = button("Undo all", () => changes.replace({}));
     this.link = button("Copy a link", () => this.#copy(changes));
     this.buttons = make("div.live-buttons", {}, this.undo, this.reset, this.link);
     this.element = make("section.live-dock", { "aria-label": "The equations of this page, live" },
-      make("div.live-row", {}, this.status, this.bar, this.own.element, this.buttons));
+      make("div.live-row", {}, make("div.live-news", {}, this.status, this.bar,
+        make("div.live-rail", { "aria-hidden": "true" }, ...this.rail.values())), this.own.element, this.buttons));
     this.panel("all", "All equations", make("div", {}, this.all.element));
     this.reds = this.panel("reds", "What fails", make("div"));
     for (const event of ["begin", "equation", "end"]) verdicts.addEventListener(event, () => this.#tell());
@@ -84,8 +88,15 @@ export class Dock {
     const left = this.#book.equations.filter(({ id }) => this.#verdicts.of(id).stale).length;
     this.say(red.length ? `${red.length} of ${total} equations fail` : left ? `checking, ${left} to go`
       : `all ${total} equations hold`, red.length ? "red" : left ? "" : "green");
+    for (const [id, mark] of this.rail) {
+      const { verdict, stale } = this.#verdicts.of(id);
+      mark.dataset.verdict = stale ? "" : verdict;
+    }
     this.#panels.reds.toggle.disabled = !red.length && !this.#verdicts.broken.length;
-    this.reds.replaceChildren(failures(this.#book, this.#verdicts, this.page.equations));
+    const changed = Object.keys(this.#changes.all);
+    const names = changed.flatMap((name) => [", ", make("code", { textContent: name })]).slice(1);
+    this.reds.replaceChildren(make("p.live-changed", {}, "Changed: ", ...names),
+      failures(this.#book, this.#verdicts, this.page.equations));
   }
 
   #go(id) {

@@ -1,4 +1,5 @@
 /** On every page: the button that makes it live. All else is loaded when it is pressed. */
+import { askHost, wentOn } from "./host.js";
 import { carried } from "./link.js";
 import { kept } from "./storage.js";
 import { load } from "./loading.js";
@@ -24,7 +25,7 @@ function place(title) {
   note.textContent = "Python runs in the page: change a line, and see which equation breaks. Nothing is sent anywhere.";
   bar.append(button, note);
   title.after(bar);
-  const start = async () => {
+  const start = async (port) => {
     if (typeof WebAssembly !== "object" || typeof DecompressionStream !== "function") {
       note.textContent = WORDS.none;
       note.setAttribute("role", "status");
@@ -33,17 +34,22 @@ function place(title) {
     button.disabled = true;
     try {
       await load("page.js");
-      window.DDPM_LIVE.start(bar);
+      window.DDPM_LIVE.start(bar, port);
     } catch (error) {
       button.disabled = false;
       note.textContent = `The live part could not be loaded: ${error.message}`;
       note.setAttribute("role", "status");
     }
   };
-  button.addEventListener("click", start);
-  // A page that was live is live again after a reload. Code that came with a link waits for the button.
-  if (kept.live() && !fromLink) start();
+  let port;
+  button.addEventListener("click", () => start(port));
+  // A page that was live is live again after a reload, and in the frame of one that is. Code from a link waits.
+  if (kept.live() && !fromLink && window.parent === window) start();
+  askHost((given) => {
+    port = given;
+    if (!fromLink) start(port);
+  });
 }
 
 const title = document.querySelector("article h1");
-if (title && document.querySelector(FOUND)) place(title);
+if (!wentOn() && title && document.querySelector(FOUND)) place(title);

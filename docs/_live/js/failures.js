@@ -16,7 +16,7 @@ export function words(text) {
 export function failure(book, verdicts, id) {
   const { counterexample, hint } = verdicts.of(id);
   const entry = book.equations.find((known) => known.id === id);
-  const head = make("p", {}, make("a.live-red", { href: book.address(entry), textContent: `(${id})` }), ` ${entry.title}`);
+  const head = make("p", {}, make("a.live-red", { href: book.address(entry), textContent: `(${id})` }), " ", ...words(entry.title));
   const item = make("li.live-failure", {}, head, make("p.live-numbers", {}, ...words(counterexample)));
   if (hint) item.append(make("p.live-hint", {}, ...words(hint)));
   return item;

@@ -1,5 +1,6 @@
 /** "Plant a mistake": the catalogue's mistakes in the page's functions; guess which tiles go red, then see. */
 import { button, make } from "./dom.js";
+import { words } from "./failures.js";
 import { kept } from "./storage.js";
 
 /**
@@ -9,6 +10,12 @@ import { kept } from "./storage.js";
  */
 export function planted({ old, new: now, count }, source) {
   return source.split(old).length - 1 === count ? source.split(old).join(now) : null;
+}
+
+function nameButton(mistake, onclick) {
+  const made = button("", onclick);
+  made.append(...words(mistake.name));
+  return made;
 }
 
 const inOneLine = (text) => text.split(/\s+/).join(" ").trim();
@@ -45,7 +52,7 @@ export class Mistakes {
     const lists = [...groups].map(([place, mistakes]) => make("div", {},
       make("p.live-place", {}, make("code", { textContent: place.split(".").slice(-1)[0] })),
       make("ul.live-choices", { role: "list" }, ...mistakes.map((mistake) => make("li", {},
-        button(mistake.name, () => this.#ask(mistake)))))));
+        nameButton(mistake, () => this.#ask(mistake)))))));
     this.element.replaceChildren(
       make("p", { textContent: "These are mistakes that people make in the functions of this page. Choose one, and guess "
         + "which equations it breaks." }), ...lists, this.#scoreLine());
@@ -68,7 +75,7 @@ export class Mistakes {
       this.#page.reveal(mistake.place);
     };
     this.element.replaceChildren(
-      make("p", {}, make("code", { textContent: mistake.place }), `: ${mistake.name}`),
+      make("p", {}, make("code", { textContent: mistake.place }), ": ", ...words(mistake.name)),
       make("p.live-change", {}, make("del", { textContent: inOneLine(mistake.old) }), " → ",
         make("ins", { textContent: inOneLine(mistake.new) })),
       make("p", { role: "status",
@@ -107,9 +114,11 @@ export class Mistakes {
     const elsewhere = red.length - here.length;
     const verdict = here.length === found.length && !vain.length ? "Exactly." : `You named ${found.length} of ${here.length}`
       + (vain.length ? `, and ${vain.map((id) => `(${id})`).join(", ")} in vain.` : ".");
-    this.#list();
-    this.element.prepend(make("p.live-verdict", { role: "status", textContent: `${verdict} Red on this page: `
-      + `${here.map((id) => `(${id})`).join(", ") || "none"}${elsewhere ? `; ${elsewhere} elsewhere` : ""}.` }));
+    this.element.replaceChildren(
+      make("p.live-verdict", { role: "status", textContent: `${verdict} Red on this page: `
+        + `${here.map((id) => `(${id})`).join(", ") || "none"}${elsewhere ? `; ${elsewhere} elsewhere` : ""}.` }),
+      this.#scoreLine(),
+      make("p", {}, button("Undo it, and another", () => { this.#changes.undo(); this.#list(); })));
   }
 
   #scoreLine() {

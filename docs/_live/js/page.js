@@ -1,12 +1,16 @@
 /** A live page: Python, the editors, the dock, and all that follows from a change. */
 import { Blocks, sources } from "./blocks.js";
 import { Changes } from "./changes.js";
+import { mount as mountCourse } from "./course.js";
 import { mountAll } from "./demos/all.js";
 import { Dock } from "./dock.js";
 import { make } from "./dom.js";
+import { editor } from "./editor.js";
 import { failures } from "./failures.js";
+import { host } from "./host.js";
 import { carried, changesIn, dropCarried } from "./link.js";
 import { load } from "./loading.js";
+import { markBoxes } from "./marks.js";
 import { Mistakes } from "./mistakes.js";
 import { opened } from "./python.js";
 import { Trouble } from "./session.js";
@@ -26,7 +30,7 @@ function idsOnPage(kind) {
   return [...document.querySelectorAll(`.${kind}[id]`)].map((element) => element.id);
 }
 
-async function start(bar) {
+async function start(bar, port) {
   kept.keepLive(true);
   await load("book.js");
   const book = bookOf(window.DDPM_LIVE.book);
@@ -43,9 +47,12 @@ async function start(bar) {
     onTile: (id) => Boolean(mistakes?.guessing) && (mistakes.toggle(id), true),
   });
   bar.remove();
+  markBoxes(book, verdicts);
 
   let running = null;
-  const session = opened((stage, share) => dock.starting(stage, share));
+  const session = opened((stage, share) => dock.starting(stage, share), port);
+  if (port) window.addEventListener("pagehide", () => session.leave());
+  else host(session, () => changes.replace(kept.changes() ?? {}));
   const blocks = new Blocks(changes, { onTyping: () => running?.cancel() });
   const known = book.mistakes.filter(({ place }) => originals.has(place));
   if (known.length) {
@@ -64,6 +71,7 @@ async function start(bar) {
     return;
   }
   const demos = mountAll(session);
+  for (const course of document.querySelectorAll(".live-course")) mountCourse(course, session, { editor });
 
   async function check() {
     running?.cancel();
@@ -103,8 +111,7 @@ async function start(bar) {
 
   changes.addEventListener("change", check);
   document.body.dataset.liveReady = "yes";
-  if (Object.keys(changes.all).length) check();
-  else dock.say(`all ${verdicts.count} equations hold: change a line`, "green");
+  check(); // of the package as it is, too: the page shows what was checked here, and the next check finds Python warm
 }
 
 window.DDPM_LIVE.start = start;

@@ -5,8 +5,13 @@ import { Session } from "./session.js";
 
 const LOADING = 0.5; // the share of the start that is loading; the rest is Python's
 
-/** @returns {Session} Python, starting; its stages are told to onStage with shares of 0..1. */
-export function opened(onStage) {
+/**
+ * @param {(stage: string, share: number) => void} onStage - Told how far the start is.
+ * @param {MessagePort} [port] - To the Python of the page around this one.
+ * @returns {Session} Python, starting.
+ */
+export function opened(onStage, port) {
+  if (port) return new Session(port, onStage);
   const address = URL.createObjectURL(new Blob([worker], { type: "text/javascript" }));
   const running = new Worker(address);
   const session = new Session(running, (stage, share) => onStage(stage, LOADING + (1 - LOADING) * share));

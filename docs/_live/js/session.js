@@ -12,7 +12,7 @@ export class Session {
   #next = 1;
 
   /**
-   * @param {Worker} worker - A worker or a port that runs worker/main.js.
+   * @param {Worker | MessagePort} worker - A worker that runs worker/main.js, or a port to one.
    * @param {(stage: string, share: number) => void} onStage - Told how far the start is; share is 0..1.
    */
   constructor(worker, onStage) {
@@ -61,6 +61,16 @@ export class Session {
       if (this.#asked.delete(number)) this.#worker.postMessage({ cancel: number });
     };
     return promise;
+  }
+
+  /** @param {MessagePort} port - Of another page, which asks the same Python. */
+  connect(port) {
+    this.#worker.postMessage({ connect: port }, [port]);
+  }
+
+  /** This page goes: Python forgets what it was asked here. */
+  leave() {
+    this.#worker.postMessage({ leave: true });
   }
 
   /** End Python, even if it is in the middle of something. */

@@ -1,7 +1,8 @@
-/** What a reader's browser keeps: the changes, the score, and whether pages are live. A browser may refuse to. */
+/** What a reader's browser keeps: the changes, the score, the course's answers, and whether pages are live. A browser may refuse to. */
 
 const CHANGES = "ddpm-live-changes";
 const SCORE = "ddpm-live-score";
+const COURSE = "ddpm-live-course";
 const LIVE = "ddpm-live";
 
 function read(store, key) {
@@ -31,6 +32,9 @@ export const kept = {
   /** @returns {{rounds: number, found: number, missed: number, vain: number}} */
   score: () => read(local, SCORE) ?? { rounds: 0, found: 0, missed: 0, vain: 0 },
   keepScore: (score) => write(local, SCORE, score),
+  /** @returns {Object<string, string>} The source of each gap of the course that was filled, by method. */
+  course: () => read(local, COURSE) ?? {},
+  keepCourse: (answers) => write(local, COURSE, Object.keys(answers).length ? answers : null),
   /** @returns {boolean} Whether the pages of this tab are live. */
   live: () => read(session, LIVE) === true,
   keepLive: (live) => write(session, LIVE, live || null),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ddpm_live import checking, digits, sliders, toys, walks  # noqa: F401 - a module's import registers its calls
+from ddpm_live import checking, course, digits, sliders, toys, walks  # noqa: F401 - an import registers the calls
 
 
 def first_use() -> None:

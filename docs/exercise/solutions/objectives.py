@@ -1,0 +1,55 @@
+"""12. Other objectives.
+
+Later papers weight the loss differently, train the variance by the bound, or read the loss as matching the score. All
+are one number for each image, (N,).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+
+class Objectives:
+    """Losses beside L_simple."""
+
+    def bound_loss(self, model, x_0, t, noise, predicts="eps", variance="small", levels=256):
+        """The bound by one term: L_T + T·(term t) at x_t of (4), in bits. Its mean over t is the bound."""
+        term = self.vlb_term(model, x_0, self.q_sample(x_0, t, noise), t, variance, predicts, levels=levels)
+        return self.prior_kl(x_0) + self.T * term
+
+    def hybrid_loss(self, model, x_0, t, noise, predicts="eps", weight=0.001, levels=256):
+        """L_simple + λ·T·(term t in bits) of a net with two outputs: a prediction, v of `learned_range_variance`."""
+        x_t = self.q_sample(x_0, t, noise)
+        output = model(x_t, t)
+        simple = self.simple_loss(lambda x, t: self.split(output, x)[0], x_0, t, noise, predicts)
+        term = self.vlb_term(lambda x, t: output, x_0, x_t, t, "learned_range", predicts, levels=levels)
+        return simple + weight * self.T * term
+
+    def hybrid_gradient(self, output, x_0, t, noise, weight=0.001, levels=None):
+        """The gradient of Σ `hybrid_loss` by the net's output (ε_θ, v), (N, …, 2C), with a density at t = 1.
+
+        L_simple teaches ε_θ alone: 2·(ε_θ − ε)/D, for D dimensions. The bound teaches v alone. By ln σ², a term's
+        derivative is ½·(1 − (β̃_t + (μ̃_t − μ_θ)²)/σ²) nats, with β̃₁ = 0; and ln σ² is linear in v.
+        """
+        x_t, dims = self.q_sample(x_0, t, noise), x_0[0].size
+        eps, v = self.split(output, x_t)
+        mean, tilde = self.q_posterior(x_0, x_t, t)
+        other, _ = self.q_posterior(self.predict_x0(x_t, t, eps), x_t, t)
+        sigma2 = self.learned_range_variance(v, t)
+        slope = (np.log(self.column(self.beta, t, v)) - self.as_column(self.posterior_log_variance_clipped(t), v)) / 2
+        by_log = 0.5 * (1 - (tilde + (mean - other) ** 2) / sigma2) / math.log(2)
+        return np.concatenate((2 * (eps - noise) / dims, weight * self.T * by_log * slope / dims), axis=-1)
+
+    def min_snr_weight(self, t, x, gamma=5.0, predicts="eps"):
+        """min(SNR, γ)/SNR for "eps", min(SNR, γ) for "x0", min(SNR, γ)/(SNR + 1) for "v"; SNR = ᾱ_t/(1 − ᾱ_t)."""
+        a = self.alpha_bar()[t]
+        snr = a / (1 - a)
+        return np.minimum(snr, gamma) / {"eps": snr, "x0": np.ones_like(snr), "v": snr + 1}[predicts]
+
+    def score_matching_loss(self, model, x_0, t, noise, predicts="eps"):
+        """‖s_θ(x_t, t) − ∇ ln q(x_t | x₀)‖² at x_t of (4), a mean over each image's dimensions."""
+        x_t = self.q_sample(x_0, t, noise)
+        eps = self.predict(model, x_t, t, predicts)[1]
+        return self.mean_over_image((self.score_from_eps(x_t, t, eps) - self.score_from_eps(x_t, t, noise)) ** 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -26,6 +26,7 @@ from ddpm_np.diffusion import (
     posterior_mean,
     q_sample,
     respace,
+    simple_loss,
     step_noise,
     timesteps,
 )
@@ -86,12 +87,21 @@ class Settings:
         Seed of data, weights and noise.
     learn_beta : bool
         Learn β₁..β_T too, starting from the toy schedule.
+    learn_variance : bool
+        Learn σ_t² too; without, the loss is L_simple and σ_t² = β̃_t, as in the paper.
     lr : float
         Learning rate at the first step; it falls linearly to 0.
     ema : float
         Decay of the weights' moving average.
     model : MLPConfig
-        The net, with 2·D outputs: a mean and a variance.
+        The net, with 2·D outputs: a mean and a variance. Without `learn_variance` it has D outputs all the same.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range, or β is learned without the variance.
+    TypeError
+        If a number has another type.
     """
 
     steps: int = 1000
@@ -99,6 +109,7 @@ class Settings:
     T: int = 100
     seed: int = 0
     learn_beta: bool = False
+    learn_variance: bool = True
     lr: float = 1e-2
     ema: float = 0.99
     model: MLPConfig = field(default_factory=partial(MLPConfig, outputs=4))
@@ -110,6 +121,9 @@ class Settings:
         arguments.seed(self.seed)
         arguments.number("lr", self.lr, above=0)
         arguments.number("ema", self.ema, least=0, most=1)
+        if self.learn_beta and not self.learn_variance:
+            raise ValueError("learn_beta trains by the bound, which trains the variance too: leave "
+                             "learn_variance = False out")
 
 
 class LearnedForward(Module):
@@ -217,7 +231,8 @@ class Trained:
     schedule : Schedule
         The schedule after training; the same unless β was learned.
     predict : callable
-        The net's output (x_t, t) -> (N, 4): ε_θ, and the position of ln σ² between ln β̃_t and ln β_t.
+        The net's output (x_t, t) -> (N, 4): ε_θ, and the position of ln σ² between ln β̃_t and ln β_t; where the
+        variance is not learned, ε_θ alone, (N, 2).
     records : list of Record
         The training log.
     """
@@ -231,8 +246,9 @@ class Trained:
 
     @property
     def reverse(self) -> Reverse:
-        """The reverse process with the learned mean and variance."""
-        return Reverse(self.schedule, self.predict, variance="learned_range")
+        """The reverse process with the learned mean, and the learned variance or β̃_t."""
+        return Reverse(self.schedule, self.predict,
+                       variance="learned_range" if self.settings.learn_variance else "small")
 
     def chain(self, n: int, seed: int = 0) -> np.ndarray:
         """Sample by Algorithm 2 with the learned variance.
@@ -314,7 +330,8 @@ def train(toy: Toy, settings: Settings | None = None,
     """Train a net on a toy by Algorithm 1.
 
     The loss is `hybrid_loss` with λ = 1/T: L_simple for the mean, the average of the bound's terms for the variance.
-    With `learn_beta` the loss is the bound, because L_simple does not rank choices of β.
+    With `learn_beta` the loss is the bound, because L_simple does not rank choices of β. Without `learn_variance` it is
+    L_simple.
 
     Parameters
     ----------
@@ -364,10 +381,12 @@ def train_stepwise(toy: Toy, settings: Settings | None = None, every: int = 1,
     """
     settings = settings or Settings()
     start = toy_schedule(settings.T)
-    net = MLP(settings.model, seed=settings.seed)
+    net = MLP(settings.model if settings.learn_variance else replace(settings.model, outputs=None), seed=settings.seed)
     model: Module = LearnedForward(net, start) if settings.learn_beta else net
-    objective: Any = learned_forward_loss if settings.learn_beta else partial(
-        hybrid_loss, weight=1 / settings.T, levels=None)
+    objective: Any = simple_loss
+    if settings.learn_variance:
+        objective = learned_forward_loss if settings.learn_beta else partial(
+            hybrid_loss, weight=1 / settings.T, levels=None)
     trainer = Trainer(model, start, objective, lr=settings.lr, warmup=50, ema=settings.ema, seed=settings.seed,
                       workers=1)
     predict, average, records = predictor(trainer), trainer.ema.model, list[Record]()

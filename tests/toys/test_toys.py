@@ -20,6 +20,7 @@ from ddpm_np.models import MLP, MLPConfig
 from ddpm_np.toys import plots
 from ddpm_np.toys.evaluation import bound_terms, standard_error
 from ddpm_np.toys.training import LearnedForward, fresh, learned_forward_loss
+from ddpm_np.training.trainer import Trainer
 
 SIGMAS = stats.norm.isf(FALSE_ALARM / 2)  # a mean of many draws is further off only with that chance
 SMALL = MLPConfig(width=32, depth=2, outputs=4, input_scale=10.0)
@@ -109,6 +110,33 @@ def test_the_schedule_has_the_papers_marginals():
         assert s.T == T
         at = [math.floor(1000 * i / T + 0.5) for i in range(1, T + 1)]
         assert_close(s.alpha_bar[1:], paper.alpha_bar[at], 1e-12)
+
+
+def test_training_in_steps_is_the_same_training():
+    settings = toys.Settings(steps=7, batch=16, model=SMALL)
+    *_, last = seen = list(toys.train_stepwise(toys.TOYS["moons"], settings, every=3))
+    assert [[record.step for record in trained.records] for trained in seen] == [[3], [3, 6], [3, 6, 7]]
+    whole = toys.train(toys.TOYS["moons"], settings)
+    assert (last.chain(5) == whole.chain(5)).all()
+
+
+def test_without_a_learned_variance_the_loss_is_l_simple_and_the_variance_is_small():
+    settings = toys.Settings(T=5, steps=3, batch=16, learn_variance=False, model=SMALL)
+    trained = toys.train(toys.TOYS["moons"], settings)
+    t, s = np.arange(1, 6), trained.schedule
+    x = toys.TOYS["moons"].sample(5)
+    assert trained.predict(x, t).shape == (5, 2)
+    np.testing.assert_allclose(p_mean_variance(trained.reverse, x, t)[1][1:, 0], s.beta_tilde[2:], rtol=1e-6)
+    net = MLP(MLPConfig(width=32, depth=2, input_scale=10.0))
+    trainer = Trainer(net, s, lr=settings.lr, warmup=50, ema=settings.ema, workers=1)
+    assert trained.records[0].step == 1
+    want = trainer.step(toys.TOYS["moons"].sample(16))["loss"]
+    assert trained.records[0].loss == pytest.approx(float(want), rel=1e-6)
+
+
+def test_beta_is_not_learned_without_the_variance():
+    with pytest.raises(ValueError, match="leave learn_variance = False out"):
+        toys.Settings(learn_beta=True, learn_variance=False)
 
 
 # A net on Gaussian data: everything it can reach is known.

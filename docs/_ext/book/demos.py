@@ -66,13 +66,14 @@ DEMOS: dict[str, Demo] = {
         demo_pictures.walk, OF_WALKS),
     "toy": Demo(
         "A net that learns in the page",
-        "A small net learns points of the plane by {equation}`14`. Now and then points are drawn from it, always from "
-        "the same noise.",
-        task_pictures.toy, {"data": "data", "sample": "drawn from the net", "exact": "loss"}, "train_toy"),
+        "A small net learns points of the plane by {equation}`14`. Now and then points are drawn from it by "
+        "{equation}`algorithm-2`, always from the same noise.",
+        task_pictures.toy, {"data": "data", "sample": "drawn from the net", "exact": "loss",
+                            "likelihood": "loss of the best net there is"}, "train_toy"),
     "digits": Demo(
         "Digits from the trained net",
-        "The upper row is $x_t$, the lower one what the net takes it for, $\\hat x_0$ by {equation}`15`. One digit's "
-        "way is below.",
+        "Below $x_t$ is what the net takes it for: $\\hat x_0$ by {equation}`15`, which has a shape long before $x_t$ "
+        "has one. With a label, guidance draws what is typical of it.",
         task_pictures.digits, {}, "draw_digits"),
 }
 

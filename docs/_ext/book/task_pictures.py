@@ -21,6 +21,7 @@ def toy(items: Items) -> tuple[Figure, str]:
     plane.plot(*points.T, ".", color=COLOURS["sample"], markersize=2)
     plane.set(xlabel="x", ylabel="y", xlim=(-3, 3), ylim=(-3, 3), aspect="equal")
     curve.plot(range(1, len(losses) + 1), losses, color=COLOURS["exact"])
+    curve.axhline(found["floor"], color=COLOURS["likelihood"], linestyle="--")
     curve.set(xlabel="training step", ylabel="loss", ylim=(0, None))
     return figure, (f"{len(points)} points drawn from a net beside {len(data)} of the data, and the loss in "
                     f"{len(losses)} training steps. On fresh points L_simple is {found['achieved']:.4f}, and that of "
@@ -33,6 +34,7 @@ def digits(items: Items) -> tuple[Figure, str]:
     noisy = [item["x"] for item in items[:-1]]  # from which the net estimates: each x̂₀ belongs to the x before it
     chosen = np.linspace(0, len(steps) - 1, ROWS).round().astype(int)
     figure, (left, right) = new_figure(2)
+    figure.set_figheight(1.6)
     for axes, name, rows in ((left, "xₜ", [noisy[i] for i in chosen]), (right, "x̂₀", [steps[i]["x0"] for i in chosen])):
         axes.imshow(in_rows(rows, size), cmap="gray", vmin=0, vmax=255, interpolation="none")
         axes.set(xlabel=name, xticks=[], yticks=[])
@@ -40,9 +42,8 @@ def digits(items: Items) -> tuple[Figure, str]:
     height = size[0] + 1
     left.set_yticks([height * row + size[0] / 2 for row in range(ROWS)], [f"t = {steps[i]['seen']}" for i in chosen])
     left.tick_params(length=0)
-    first, last = steps[0]["seen"], steps[-1]["seen"]
-    return figure, (f"{len(noisy[0])} digits on their way from noise, in {ROWS} rows from t = {first} to t = {last}: xₜ "
-                    "at the left, the net's estimates x̂₀ of them at the right.")
+    return figure, (f"{len(noisy[0])} digits on their way from noise, a row for each of {ROWS} steps from t = "
+                    f"{steps[0]['seen']} to t = {steps[-1]['seen']}: xₜ at the left, the estimates x̂₀ at the right.")
 
 
 def in_rows(rows: list[np.ndarray], size: tuple[int, int]) -> np.ma.MaskedArray:

@@ -37,10 +37,10 @@ function fields() {
   const label = choice("label", "label", names);
   const set = label.set;
   label.set = (value) => set(value === null ? ANY : String(value));
-  const guidance = slider("guidance", "guidance w, towards a label", { from: 0, to: 4, step: 0.5,
+  const guidance = slider("guidance", "guidance w", { from: 0, to: 4, step: 0.5,
     shown: (value) => value.toFixed(1) });
   const sampler = choice("sampler", "chain", { ddim: "DDIM", ddpm: "Algorithm 2" });
-  const eta = slider("eta", "amount of noise η of DDIM", { from: 0, to: 1, step: 0.1,
+  const eta = slider("eta", "noise η", { from: 0, to: 1, step: 0.1,
     shown: (value) => value.toFixed(1) });
   const list = [label, guidance, sampler,
     slider("steps", "number of steps", { values: [1, 2, 3, 5, 10, 20, 50, 100] }), eta,

@@ -18,7 +18,7 @@ const DELAY = 250; // milliseconds that a slider has to rest before its setting 
 export function task(element, session, demo) {
   const set = JSON.parse(element.dataset.settings);
   const picture = element.querySelector(".demo-static");
-  const [start, stop, other] = [button(demo.verb), button("Stop"), button("Other noise")];
+  const [start, stop, other] = [button(demo.verb), button("Stop"), button("Another seed")];
   const far = document.createElement("progress");
   far.max = 1;
   far.setAttribute("aria-label", "how far it is");

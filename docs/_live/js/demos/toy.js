@@ -96,9 +96,10 @@ class Show {
   #curve(width) {
     const steps = this.curve.map(([step]) => step);
     const losses = this.curve.map(([, loss]) => loss);
-    const plot = new Plot(width, 240, { range: [0, this.steps], title: "training step" },
+    const plot = new Plot(width, 240, { range: [0, 1.04 * this.steps], title: "training step" },
       { range: [0, 1.05 * largest(0.5, losses)], title: "loss" });
     plot.line(steps, losses, "demo-exact");
+    if (this.found) plot.line([0, this.steps], [this.found.floor, this.found.floor], "demo-likelihood");
     return plot.finished(`The loss in ${steps.length} training steps${losses.length
       ? `, from ${written(losses[0])} to ${written(losses.at(-1))}` : ""}.`);
   }

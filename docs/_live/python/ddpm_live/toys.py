@@ -24,7 +24,7 @@ SMOOTHING = 0.95  # decay of the moving average of the loss
 @call
 @in_one_line
 def train_toy(name: str = "moons", steps: int = 400, seed: int = 0) -> Items:
-    """Train a net on a toy, and draw points from it now and then, always from the same noise.
+    """Train a net on a toy by L_simple, and draw points from it now and then, always from the same noise.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def train_toy(name: str = "moons", steps: int = 400, seed: int = 0) -> Items:
     """
     toy = toys.toy(name)
     arguments.count("steps", steps, LEAST, MOST, "fewer do not suffice, more take long")
-    settings = toys.Settings(steps=steps, batch=BATCH, T=T, seed=seed, ema=EMA)
+    settings = toys.Settings(steps=steps, batch=BATCH, T=T, seed=seed, ema=EMA, learn_variance=False)
     yield {"data": toy.sample(POINTS, seed).round(3), "steps": steps, "T": T}
     every, loss, weight = max(LEAST, steps // PICTURES), 0.0, 0.0
     try:

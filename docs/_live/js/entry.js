@@ -1,6 +1,7 @@
 /** On every page: the button that makes it live. All else is loaded when it is pressed. */
 import { askHost, wentOn } from "./host.js";
-import { carried } from "./link.js";
+import { make } from "./dom.js";
+import { carried, changesIn } from "./link.js";
 import { kept } from "./storage.js";
 import { load } from "./loading.js";
 
@@ -11,6 +12,15 @@ const WORDS = {
   none: "This browser has no WebAssembly, without which Python cannot run in a page. All of the page can be read as it is.",
 };
 const FOUND = ".live-code, .equation, .relation, .live-demo, .live-course";
+
+/** Show the code that came with the link, before it runs. */
+async function showCarried(bar, text) {
+  const changes = await changesIn(text).catch(() => ({}));
+  for (const [name, source] of Object.entries(changes)) {
+    bar.append(make("details.live-carried", { open: true }, make("summary", { textContent: `The link changes ${name}` }),
+      make("pre", { textContent: source })));
+  }
+}
 
 function place(title) {
   const bar = document.createElement("div");
@@ -25,6 +35,7 @@ function place(title) {
   note.textContent = "Python runs in the page: change a line, and see which equation breaks. Nothing is sent anywhere.";
   bar.append(button, note);
   title.after(bar);
+  if (fromLink) showCarried(bar, fromLink);
   const start = async (port) => {
     if (typeof WebAssembly !== "object" || typeof DecompressionStream !== "function") {
       note.textContent = WORDS.none;

@@ -137,9 +137,8 @@ def log_ndtr(x: np.ndarray) -> np.ndarray:
     >>> round(float(log_ndtr(-40.0)), 9)
     -804.608442014
     """
-    half_square, z = x * x / 2, np.abs(x) * math.sqrt(0.5)
-    return _pieces(x, (x < 0, lambda _: np.log(_right(z[x < 0]) / 2) - half_square[x < 0]),
-                   (x >= 0, lambda _: np.log1p(-np.exp(-half_square[x >= 0]) * _right(z[x >= 0]) / 2)))
+    half_square, scaled = x * x / 2, _right(np.abs(x) * math.sqrt(0.5)) / 2  # Φ(−|x|) = exp(−x²/2)·scaled
+    return np.where(x < 0, np.log(scaled) - half_square, np.log1p(-np.exp(-half_square) * scaled))
 
 
 @_of_any_array

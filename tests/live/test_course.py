@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -118,3 +121,22 @@ def test_one_answer_does_not_change_the_exercise():
     list(course.check_exercise({"q_sample": f"np = None\n\n\n{WRONG}"}, ["4"]))
     assert (course.EMPTY.q_sample, np.sqrt) == before
     assert verdicts(course.check_gap("q_step", SOLVED["q_step"], ["2"])) == {"2": PASS}
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+def test_the_file_to_download_has_the_answers(tmp_path):
+    """Answers that were typed: with blank lines at the end, with `$&`, which replacing text could take for its own."""
+    typed = {**SOLVED, "q_sample": f"{WRONG}  # $& $1\n\n\n", "draw_t": GAPS["draw_t"].empty}
+    gaps = [{"method": method, "empty": gap.empty} for method, gap in GAPS.items()]
+    (tmp_path / "data.json").write_text(json.dumps([exercise.in_one_file(), gaps, typed]), "utf-8")
+    script = (f"import fs from 'node:fs'; import {{ filled }} from '{(BOOK / '_live' / 'js' / 'course.js').as_uri()}';"
+              "process.stdout.write(filled(...JSON.parse(fs.readFileSync('data.json'))));")
+    text = subprocess.run(["node", "--input-type=module", "-e", script], capture_output=True, text=True, check=True,
+                          timeout=60, cwd=tmp_path).stdout
+    names = {}
+    exec(compile(text, "diffusion.py", "exec"), names)
+    found = {result.equation: result.verdict for result in run(names["Diffusion"], examples=0).results}
+    assert {found.pop("4"), found["9"]} == {FAIL}
+    assert found["algorithm-1"] == UNVERIFIED
+    assert found["7"] == PASS
+    assert "# $& $1\n\n    def q_trajectory" in text

@@ -98,6 +98,7 @@ class Course {
     this.#cancel();
     const changed = this.gaps.filter((gap) => gap.take(this.#answers[gap.method]));
     const first = changed.find((gap) => gap.method === method);
+    if (!this.#own.size) this.#say("checking …");
     try {
       for (const gap of new Set(first ? [first, ...changed] : changed)) await this.#checkGap(gap);
       const answers = Object.fromEntries(

@@ -133,7 +133,7 @@ class NumPy(Namespace):
         return x.astype(dtype, copy=copy)
 
 
-_NUMPY = NumPy()
+_NUMPY: Namespace = NumPy()
 _SPACES: dict[type, Namespace] = {np.ndarray: _NUMPY}
 _SCALARS = (int, float, complex, bool, type(None))
 
@@ -146,7 +146,7 @@ def _space_of(x: Any) -> Namespace | None:
     if isinstance(x, _SCALARS) and not isinstance(x, np.generic):
         return None
     if isinstance(x, (np.ndarray, np.generic)):
-        space = _NUMPY
+        space: Namespace = _NUMPY
     elif kind.__module__.partition(".")[0] == "cupy":
         return get_backend("cupy").xp  # not kept by type: tests put a strict fake in CuPy's place
     elif hasattr(x, "__array_namespace__"):

@@ -159,7 +159,7 @@ def ndtri(p: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> round(float(ndtri(0.975)), 12)
-    1.959963984540
+    1.95996398454
     """
     q = p - 0.5
     outside = np.flatnonzero(~(np.abs(q) <= 0.425))

@@ -99,7 +99,7 @@ def remade(function: FunctionType, source: str, name: str = "") -> FunctionType:
         raise ValueError(f"there is no def {function.__name__} in it")
     if made.__code__.co_freevars != function.__code__.co_freevars:
         raise ValueError(f"{function.__name__} cannot be changed in this way: it uses super() or its class")
-    if _parameters(made) != _parameters(function):
+    if list(_parameters(made).items()) != list(_parameters(function).items()):
         raise ValueError(f"the parameters of {function.__name__} must stay {', '.join(_parameters(function))}")
     return made
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ddpm_np.check.calls import Wrong
+from ddpm_np.check.calls import Missing, Wrong, described, stop_if_gpu_failed
 from ddpm_np.check.exact import Case
 from ddpm_np.check.target import Declared, First, Target
 
@@ -173,6 +173,17 @@ class Check:
             if np.isfinite(values).all() and apart < min(1e-7, error / 1000):
                 found.append(what)
         return f"these are the numbers of {' or of '.join(found[:3])}" if found else ""
+
+
+def attempt(test: Callable[[Check, Any], None], check: Check, drawn: Any) -> None:
+    """Try a property on one case; any other exception means that the target's result cannot be compared."""
+    try:
+        test(check, drawn)
+    except (Failed, Missing, Wrong):
+        raise
+    except Exception as error:
+        stop_if_gpu_failed(error)
+        raise Wrong(f"the target's result cannot be compared: {described(error)}") from error
 
 
 def relative(got: np.ndarray, want: np.ndarray, scale: Any = None) -> np.ndarray:

@@ -36,7 +36,7 @@ def normal_cdf(x: Any) -> np.ndarray:
     Examples
     --------
     >>> normal_cdf(0.0)
-    array(0.5)
+    np.float64(0.5)
     """
     return np.asarray(_erfc(np.asarray(x, dtype=np.float64) * -math.sqrt(0.5)), dtype=np.float64) / 2
 

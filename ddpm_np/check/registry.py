@@ -2,7 +2,7 @@
 
 A property is a function ``(check, drawn)`` that calls a target and compares its results; `checks` registers it:
 
-    @checks("4", draws=batches(), first=plain_batches, needs=["q_sample"])
+    @checks("4", draws=drawn("batches"), first=plain_batches, needs=["q_sample"])
     def q_sample_is_the_marginal(check, b): …
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cache, partial
 from typing import Any
 
 
@@ -26,8 +27,8 @@ class Property:
         Id of the equation.
     test : callable
         ``test(check, drawn)``.
-    draws : Hypothesis strategy or None
-        Random cases; None: only those of `first`.
+    draws : callable or None
+        Returns the strategy of the random cases, as `drawn` does; None: only the cases of `first`.
     first : callable
         Returns the fixed cases, tried before the random ones, simplest first.
     needs : tuple of str
@@ -44,7 +45,7 @@ class Property:
     name: str
     equation: str
     test: Callable[[Any, Any], None]
-    draws: Any
+    draws: Callable[[], Any] | None
     first: Callable[[], Iterable[Any]]
     needs: tuple[str, ...]
     aspect: str
@@ -109,7 +110,40 @@ def equation(id: str, title: str, latex: str, source: str, *functions: str) -> N
     EQUATIONS[id] = Equation(id, title, latex, source, functions)
 
 
-def checks(equation: str, *, needs: Iterable[str], draws: Any = None,
+def drawn(strategy: str, **options: Any) -> Callable[[], Any]:
+    """Return a function that returns a strategy of the module `strategies`.
+
+    Hypothesis is imported when the function is called. Equal arguments give the same strategy object, so that
+    properties can share its random cases.
+
+    Parameters
+    ----------
+    strategy : str
+        The name of a function in `strategies`.
+    **options : Any
+        Its arguments.
+
+    Returns
+    -------
+    callable
+        () -> the strategy.
+
+    Examples
+    --------
+    >>> drawn("batches", first=2)() is drawn("batches", first=2)()
+    True
+    """
+    return partial(_strategy, strategy, **options)
+
+
+@cache
+def _strategy(name: str, **options: Any) -> Any:
+    from ddpm_np.check import strategies
+
+    return getattr(strategies, name)(**options)
+
+
+def checks(equation: str, *, needs: Iterable[str], draws: Callable[[], Any] | None = None,
            first: Callable[[], Iterable[Any]] = lambda: (), aspect: str | None = None, method: str = "exact fractions",
            false_alarm: float = 0.0) -> Callable:
     """Register the decorated function as a property of an equation.
@@ -120,8 +154,8 @@ def checks(equation: str, *, needs: Iterable[str], draws: Any = None,
         Id of the equation.
     needs : iterable of str
         Methods that the target must have.
-    draws : Hypothesis strategy or None
-        Random cases.
+    draws : callable or None
+        Returns the strategy of the random cases: ``drawn("batches")``.
     first : callable
         Returns the fixed cases.
     aspect : str or None

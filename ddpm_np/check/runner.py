@@ -7,28 +7,23 @@ property, never the run; one of CUDA ends the run.
 
 from __future__ import annotations
 
-import functools
 import inspect
 import time
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import hypothesis
 import numpy as np
-from hypothesis import HealthCheck, Phase
 
-from ddpm_np import cuda
 from ddpm_np.check.advice import misnamed, nothing_verified
-from ddpm_np.check.calls import Missing, Wrong, described, stop_if_gpu_failed
-from ddpm_np.check.comparison import TOLERANCE, Check, Failed
+from ddpm_np.check.calls import Missing, Wrong
+from ddpm_np.check.cases import plain_cases
+from ddpm_np.check.comparison import TOLERANCE, Check, Failed, attempt
 from ddpm_np.check.registry import Equation, Property, chosen
 from ddpm_np.check.result import CONVENTION, FAIL, PASS, PRECISION, UNVERIFIED, Report, Result
-from ddpm_np.check.strategies import plain_cases
 from ddpm_np.check.target import Target
 
 EXAMPLES = 8  # random cases for each property, beyond the fixed ones
-SHRINK_SECONDS = 0.15  # time limit of the search for a smaller counterexample
 
 
 def run(factory: Callable[[np.ndarray], Any], equations: Iterable[Any] | None = None, seed: int = 0,
@@ -195,98 +190,21 @@ def try_property(prop: Property, check: Check, seed: int, examples: int) -> None
             raise Missing(method)
     for drawn in prop.first():
         check.cases += 1
-        attempt(prop, check, drawn)
+        attempt(prop.test, check, drawn)
     if prop.draws is None or not examples:
         return
+    from ddpm_np.check import search  # and Hypothesis with it, which takes longer to import than everything else
+
+    draws = prop.draws()
     if examples <= EXAMPLES:
         try:
-            for drawn in _shared(prop.draws, seed, examples):
+            for drawn in search.shared(draws, seed, examples):
                 check.cases += 1
-                attempt(prop, check, drawn)
+                attempt(prop.test, check, drawn)
         except (Failed, Wrong) as error:
-            _search(prop, check, seed, examples, error)
+            search.worst(prop.test, draws, check, seed, examples, error)
     else:
-        _search(prop, check, seed, examples)
-
-
-def attempt(prop: Property, check: Check, drawn: Any) -> None:
-    """Try a property on one case; any other exception means that the target's result cannot be compared."""
-    try:
-        prop.test(check, drawn)
-    except (Failed, Missing, Wrong):
-        raise
-    except Exception as error:
-        stop_if_gpu_failed(error)
-        raise Wrong(f"the target's result cannot be compared: {described(error)}") from error
-
-
-class _Enough(BaseException):
-    """Ends Hypothesis's search for a smaller counterexample; not an Exception, or Hypothesis would count a failure."""
-
-
-def _settings(examples: int, *phases: Phase) -> hypothesis.settings:
-    """Return settings under which Hypothesis neither stores nor prints failures: they go into the report."""
-    return hypothesis.settings(max_examples=examples, database=None, deadline=None, report_multiple_bugs=False,
-                               suppress_health_check=list(HealthCheck), phases=phases, print_blob=False,
-                               verbosity=hypothesis.Verbosity.quiet)
-
-
-@functools.lru_cache(maxsize=64)
-def _shared(draws: Any, seed: int, examples: int) -> list[Any]:
-    """Return a few random cases, cached for all properties with the same strategy: drawing costs more than checking."""
-    found: list[Any] = []
-
-    @_settings(examples, Phase.generate)
-    @hypothesis.seed(seed)
-    @hypothesis.given(draws)
-    def collect(drawn: Any) -> None:
-        found.append(drawn)
-
-    collect()
-    return found
-
-
-def _search(prop: Property, check: Check, seed: int, examples: int, known: Exception | None = None) -> None:
-    """Search with Hypothesis for the worst case; raise the smallest failure found in the time limit, or `known`."""
-    found = [] if known is None else [known]
-    gpu_failed: list[Exception] = []
-    stop = 0.0
-
-    @_settings(examples, Phase.generate, Phase.target, Phase.shrink)
-    @hypothesis.seed(seed)
-    @hypothesis.given(prop.draws)
-    def test(drawn: Any) -> None:
-        nonlocal stop
-        if stop and time.perf_counter() > stop:
-            raise _Enough
-        check.cases += not found
-        check.latest = 0.0
-        try:
-            attempt(prop, check, drawn)
-            hypothesis.target(min(check.latest / TOLERANCE, 1.0))
-        except (Failed, Wrong) as error:
-            stop = stop or time.perf_counter() + SHRINK_SECONDS
-            found.append(error)
-            raise
-        except Exception as error:
-            if cuda.explain(error):
-                gpu_failed.append(error)
-                raise _Enough from error
-            raise
-
-    try:
-        test()
-    except (_Enough, Failed, Wrong):
-        pass
-    except Missing:
-        raise
-    except Exception as error:  # Hypothesis's own: the target's results differ between equal calls
-        if not found:
-            raise Wrong(described(error)) from error
-    if gpu_failed:
-        raise gpu_failed[0]
-    if found:
-        raise found[-1]
+        search.worst(prop.test, draws, check, seed, examples)
 
 
 def false_alarm(equations: Iterable[Any] | None = None) -> float:

@@ -1,4 +1,4 @@
-"""The checker's cases: schedules, images of any shape, and a step t for each. Failures shrink to fractions.
+"""The checker's random cases: schedules, images of any shape, and a step t for each. Failures shrink to fractions.
 
 Hypothesis shrinks a schedule to k = 1/3, 1/2, which gives β = (9/25, 7/16).
 """
@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ddpm_np.check.exact import Case, Rows, from_ks
+from ddpm_np.check.cases import Batch
+from ddpm_np.check.exact import Case, from_ks
 
 BETA_MIN, BETA_MAX = 1e-4, 0.999  # the range of β in every check
 
@@ -80,24 +81,6 @@ def steps(T: int, n: int, first: int = 1) -> st.SearchStrategy[np.ndarray]:
     return hnp.arrays(np.intp, (n,), elements=st.integers(first, T), fill=st.nothing())
 
 
-class Batch(NamedTuple):
-    """A case to check: a schedule, t (N,), and two arrays (N, …)."""
-
-    case: Case
-    t: np.ndarray
-    x: np.ndarray
-    y: np.ndarray
-
-    @property
-    def rows(self) -> Rows:
-        """The schedule's coefficients at each image's t, as columns."""
-        return self.case.rows(self.t, self.x)
-
-    def where(self, keep: np.ndarray) -> Batch:
-        """Return the images for which `keep` (N,) is true."""
-        return Batch(self.case, self.t[keep], self.x[keep], self.y[keep])
-
-
 @cache
 def batches(cases: st.SearchStrategy[Case] | None = None, first: int = 1) -> st.SearchStrategy[Batch]:
     """Return a strategy for a schedule, images of any rank, a second array of their shape, and a t for each.
@@ -114,38 +97,36 @@ def _batches(draw: Any, cases: st.SearchStrategy[Case], first: int) -> Batch:
     return Batch(case, draw(steps(case.T, shape[0], first)), draw(images(shape)), draw(images(shape)))
 
 
-# The fixed cases, simplest first: they show a mistake in numbers that one can check by hand.
+def short_batches() -> st.SearchStrategy[Batch]:
+    """Return a strategy for batches of schedules with at most 8 steps."""
+    return batches(schedules(max_T=8))
 
 
-@cache
-def plain_cases() -> tuple[Case, ...]:
-    """Return schedules of two and of six rational steps, the paper's thousand, and one of very large and small β."""
-    return (from_ks([Fraction(1, 3), Fraction(1, 2)]),
-            from_ks([Fraction(1, k) for k in (9, 7, 5, 4, 3, 2)]),
-            Case(np.linspace(1e-4, 0.02, 1000).tolist()),
-            Case([0.5, 0.999, 1e-4, 0.9, 0.03]))
+def later_steps() -> st.SearchStrategy[tuple[Case, np.ndarray]]:
+    """Return a strategy for a schedule and three t from 2 to T."""
+    return schedules().flatmap(lambda case: st.tuples(st.just(case), steps(case.T, 3, first=2)))
 
 
-@cache
-def plain_batches(first: int = 1) -> tuple[Batch, ...]:
-    """Return fixed cases: every t of two steps with ones and zeros, then other ranks and longer schedules.
+@st.composite
+def jumps(draw: Any) -> tuple[Batch, np.ndarray, float]:
+    """Draw a batch, an s < t for each of its images, and η."""
+    b = draw(batches())
+    fractions = draw(st.lists(st.integers(0, 99), min_size=len(b.t), max_size=len(b.t)))
+    return b, b.t * np.array(fractions) // 100, draw(st.sampled_from([0.0, 0.5, 1.0]))
 
-    Among them are an N equal to the last axis and the ends of the paper's thousand steps.
-    """
-    two, six, long, rough = plain_cases()
-    rng = np.random.default_rng(0)
 
-    def batch(case: Case, t: list[int], *rest: int) -> Batch:
-        shape = (len(t), *rest)
-        return Batch(case, np.array(t), *(rng.integers(-8, 9, shape) / 4 for _ in range(2)))
+def normals() -> st.SearchStrategy[np.ndarray]:
+    """Return a strategy for μ₁, ln σ₁², μ₂, ln σ₂²: (4, N, …)."""
+    return shapes().flatmap(lambda shape: images((4, *shape)))
 
-    steps = [t for t in (2, 2, 2, 1, 1, 1) if t >= first]
-    one = np.array([1.0, 0.0, 1.0, 1.0, 0.0, 1.0])[: len(steps), None]  # (N, 1)
-    other = np.array([0.0, 1.0, -1.0, 0.0, 1.0, -1.0])[: len(steps), None]
-    found = [Batch(two, np.array(steps), one, other),
-             batch(six, list(range(first, 7))),
-             batch(six, [4, 6, first], 3),
-             batch(six, [3, first, 6], 2, 2, 3),
-             batch(long, [t for t in (1, 2, 3, 10, 487, 999, 1000) if t >= first], 2),
-             batch(rough, [t for t in (1, 2, 3, 4, 5) if t >= first], 1, 2)]
-    return tuple(found)
+
+def levels_and_means() -> st.SearchStrategy[tuple[np.ndarray, ...]]:
+    """Return a strategy for two levels 0..255, their distances above the mean in σ, and ln σ."""
+    halves, quarters = st.integers(-20, 20).map(lambda i: i / 2), st.integers(-20, 4).map(lambda i: i / 4)
+    row = st.tuples(st.integers(0, 255), halves, quarters)
+    return st.tuples(row, row).map(lambda rows: tuple(np.array(rows).T))
+
+
+def means_and_scales() -> st.SearchStrategy[tuple[float, float]]:
+    """Return a strategy for μ and ln σ."""
+    return st.tuples(st.integers(-12, 12).map(lambda i: i / 8), st.integers(-20, 4).map(lambda i: i / 4))

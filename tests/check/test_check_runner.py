@@ -12,7 +12,7 @@ from ddpm_np.check import CONVENTION, FAIL, PASS, PRECISION, UNVERIFIED, run
 from ddpm_np.check.exact import Case
 from ddpm_np.check.registry import EQUATIONS, chosen
 from ddpm_np.check.report import line, table
-from ddpm_np.check.runner import SHRINK_SECONDS
+from ddpm_np.check.search import SHRINK_SECONDS
 from ddpm_np.check.target import CONVENTIONS
 from ddpm_np.check.targets import ddpm_np
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import sys
+import textwrap
 from functools import cache
 from pathlib import Path
 
@@ -67,17 +69,63 @@ def test_the_solution_passes_every_equation():
 
 
 def test_filling_the_gaps_one_by_one_turns_equations_to_pass_and_none_to_fail():
+    """Those equations are run that the new function can change."""
     empty, solution = load("diffusion"), load("solution")
     # the solution's methods call one another, so those that are not yet filled in stay hidden, not gone
     passed = set()
-    for count in range(1, len(GAPS) + 1):
+    for count, method in enumerate(GAPS, 1):
         hidden = {name: getattr(empty, name) for name in GAPS[count:]}
-        report = run(type("Partly", (solution,), hidden), examples=0)
-        assert not report.failed, GAPS[count - 1]
+        ids = [id for id in EQUATIONS if method in exercise.lacking(id)]
+        report = run(type("Partly", (solution,), hidden), ids, examples=0)
+        assert not report.failed, method
         now = {result.equation for result in report.results if result.verdict == PASS}
-        assert passed <= now
-        passed = now
+        assert passed & set(ids) <= now
+        passed |= now
     assert passed == set(EQUATIONS)
+
+
+@pytest.mark.parametrize("chapter", exercise.chapters(), ids=lambda chapter: chapter.name)
+def test_every_gap_has_two_or_three_hints_and_nothing_else_has(chapter):
+    assert set(exercise.hints(chapter.name)) == {gap.method for gap in chapter.gaps}
+    assert all(2 <= len(gap.hints) <= 3 for gap in chapter.gaps)
+    assert chapter.text.endswith(".")
+
+
+@pytest.mark.parametrize("gap", exercise.gaps(), ids=lambda gap: gap.method)
+def test_no_hint_but_the_last_gives_a_line_of_the_solution_away(gap):
+    given = set(gap.empty.splitlines())
+    lines = [text.strip() for text in gap.solution.splitlines() if text not in given]
+    spoken = [hint.replace(" ", "") for hint in gap.hints[:-1]]
+    for text in lines:
+        code = text.removeprefix("return ").partition("  # ")[0].replace(" ", "")
+        assert len(code) < 12 or not any(code in hint for hint in spoken), text
+
+
+def test_every_gap_serves_an_equation_and_every_equation_a_gap():
+    served = {gap.method: exercise.serves(gap.method) for gap in exercise.gaps()}
+    assert all(served.values())
+    assert {id for ids in served.values() for id in ids} == set(EQUATIONS)
+    assert served["q_sample"] == ["4", "9"]
+    assert served["chain_end"] == ["16", "oracle-gaussian"]  # by way of affine_nll, and of a name made by getattr
+
+
+def test_the_exercise_in_one_file_passes_when_its_gaps_are_filled(tmp_path):
+    text = exercise.in_one_file()
+    for gap in exercise.gaps():
+        empty = textwrap.indent(gap.empty, "    ")
+        assert text.count(empty) == 1, gap.method
+        text = text.replace(empty, textwrap.indent(gap.solution, "    "))
+    names = {}
+    exec(compile(text, "diffusion.py", "exec"), names)
+    assert {result.verdict for result in run(names["Diffusion"], examples=0).results} == {PASS}
+
+
+def test_the_checkers_page_names_every_method_that_an_equation_needs():
+    page = (BOOK / "checker.md").read_text("utf-8")
+    needs = {need for entry in EQUATIONS.values() for prop in entry.properties for need in prop.needs}
+    ranged = {f"equation_{number}" for number in range(17, 24)}
+    assert "equation_17 … equation_23" in page
+    assert {need for need in needs - ranged if not re.search(rf"\b{need}\b", page)} == set()
 
 
 def test_the_page_shows_what_the_checker_says():

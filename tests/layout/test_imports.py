@@ -134,6 +134,19 @@ def test_importing_the_package_imports_nothing_heavy(statement):
     assert not set(loaded) & set(HEAVY)
 
 
+def test_a_check_without_random_cases_imports_nothing_heavy_but_mpmath():
+    """Of SciPy only the functions that this package itself computes ln Φ and Φ⁻¹ with, in (13) and Algorithm 1."""
+    code = """
+import sys
+import ddpm_np.check.equations
+from ddpm_np.check import run
+from ddpm_np.check.targets import ddpm_np
+assert not run(ddpm_np, ["4", "7", "21", "log-normal", "oracle-mixture", "kl"], examples=0).failed
+print(*{name.partition(".")[0] for name in sys.modules})
+"""
+    assert set(run(code).split()) & {*HEAVY, "sympy"} == {"mpmath"}
+
+
 def test_importing_without_cupy():
     code = """
 import sys

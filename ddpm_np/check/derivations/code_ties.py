@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ddpm_np import diffusion
+from ddpm_np.check.calls import described
 from ddpm_np.check.derivations.latex import parse
 from ddpm_np.check.derivations.numbers import mp
 from ddpm_np.check.derivations.numeric import Numeric
@@ -91,7 +92,10 @@ def _difference(relation: Relation, side: Node, bound: dict[str, int], seed: int
                              "ln2": math.log(2), "np": np, "math": math, **bound, **_functions()}
     for name in used - set(names):
         names[name] = _array(name, numeric, relation, bound)
-    got = float(np.asarray(eval(relation.code, {"__builtins__": {}, **names})).reshape(-1)[0])
+    try:
+        got = float(np.asarray(eval(relation.code, {"__builtins__": {}, **names})).reshape(-1)[0])
+    except Exception as error:  # of a function that someone changed
+        return f"{relation.code} raises {described(error)} at {case!r}, t={t}"
     if abs(got - want) <= TOLERANCE * max(1.0, abs(want)):
         return ""
     return f"{relation.code} = {got:.12g}, but {text(side)} = {want:.12g} at {case!r}, t={t}"

@@ -12,11 +12,11 @@ from typing import Any
 import mpmath
 import numpy as np
 
+from ddpm_np.check.cases import plain_cases
 from ddpm_np.check.comparison import Check
 from ddpm_np.check.distributions import normal_log_density
 from ddpm_np.check.exact import Case, mp50
 from ddpm_np.check.registry import checks, equation
-from ddpm_np.check.strategies import plain_cases
 
 LINES = "diffusion.appendix_a."
 A = "Ho et al. 2020, appendix A, "

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from hypothesis import strategies as st
 
+from ddpm_np.check.cases import Batch, plain_batches, plain_cases
 from ddpm_np.check.comparison import Check
 from ddpm_np.check.equations.bound_terms import (
     Means,
@@ -27,8 +27,7 @@ from ddpm_np.check.equations.bound_terms import (
     start,
 )
 from ddpm_np.check.equations.reverse import PAPER, affine
-from ddpm_np.check.registry import checks, equation
-from ddpm_np.check.strategies import Batch, batches, images, plain_batches, plain_cases, schedules, shapes
+from ddpm_np.check.registry import checks, drawn, equation
 
 equation("kl", "KL of two normal distributions",
          r"D_\mathrm{KL} = \frac{1}{2}\left(\ln\frac{\sigma_2^2}{\sigma_1^2}+"
@@ -51,11 +50,6 @@ MODEL = "ε_θ = 3/4·x_t + 1/2·t/T − 1/4"  # `affine`, as counterexamples sh
 # KL
 
 
-def normals() -> st.SearchStrategy[np.ndarray]:
-    """Return a strategy for μ₁, ln σ₁², μ₂, ln σ₂²: (4, N, …)."""
-    return shapes().flatmap(lambda shape: images((4, *shape)))
-
-
 def plain_normals() -> tuple[np.ndarray, ...]:
     """Return fixed cases: means that differ by one, variances that differ by a factor of four, then three ranks."""
     four = math.log(4.0)
@@ -64,7 +58,7 @@ def plain_normals() -> tuple[np.ndarray, ...]:
     return (simple, *(rng.integers(-8, 9, (4, *shape)) / 4 for shape in ((3, 3), (2, 2, 3, 2))))
 
 
-@checks("kl", draws=normals(), first=plain_normals, needs=["kl"], method="closed form")
+@checks("kl", draws=drawn("normals"), first=plain_normals, needs=["kl"], method="closed form")
 def kl_is_its_formula(check: Check, four: np.ndarray) -> None:
     _compare_kl(check, four)
 
@@ -122,7 +116,7 @@ def kl_of_itself_is_zero(check: Check, four: np.ndarray) -> None:
 # L_T
 
 
-@checks("L_T", draws=batches(), first=plain_batches, needs=["prior_kl"], method="closed form")
+@checks("L_T", draws=drawn("batches"), first=plain_batches, needs=["prior_kl"], method="closed form")
 def prior_term(check: Check, b: Batch) -> None:
     target, x_0 = check(b.case), levels(check, b)
     table, dims = b.case.table, x_0[0].size
@@ -149,7 +143,7 @@ def prior_term(check: Check, b: Batch) -> None:
 # (8)
 
 
-@checks("8", draws=batches(first=2), first=lambda: plain_batches(2), needs=["vlb_term"], method="closed form")
+@checks("8", draws=drawn("batches", first=2), first=lambda: plain_batches(2), needs=["vlb_term"], method="closed form")
 def term_is_a_divergence(check: Check, b: Batch) -> None:
     for variance in ("small", "large"):
         _compare_term(check, b, variance)
@@ -213,7 +207,7 @@ def term_is_a_square_and_a_constant(check: Check, b: Batch) -> None:
 # L_0
 
 
-@checks("L_0", draws=batches(), first=plain_batches, needs=["vlb_term"], method="normal distribution function")
+@checks("L_0", draws=drawn("batches"), first=plain_batches, needs=["vlb_term"], method="normal distribution function")
 def first_term_is_the_decoder(check: Check, b: Batch) -> None:
     """Check L₀ as the decoder's likelihood, with σ₁² = β̃₂ for either variance."""
     for variance in ("small", "large"):
@@ -270,7 +264,7 @@ def short_batches() -> list[Batch]:
     return [b for b in plain_batches() if b.case.T < 100]
 
 
-@checks("5", draws=batches(schedules(max_T=8)), first=short_batches, needs=["vlb"], method="closed form")
+@checks("5", draws=drawn("short_batches"), first=short_batches, needs=["vlb"], method="closed form")
 def bound_is_the_sum_of_its_terms(check: Check, b: Batch) -> None:
     """Check the bound of a model whose x̂₀ sometimes leave [−1, 1], which the bound does not clip."""
     for variance in ("small", "large"):

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from ddpm_np.check.cases import Batch
 from ddpm_np.check.comparison import Check
 from ddpm_np.check.distributions import normal_log_cdf
 from ddpm_np.check.equations.reverse import affine, sigma2
 from ddpm_np.check.exact import Case, Rows
-from ddpm_np.check.strategies import Batch
 from ddpm_np.check.target import Missing, Target
 
 

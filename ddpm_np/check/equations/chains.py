@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ddpm_np.check.cases import plain_cases
 from ddpm_np.check.comparison import Check
 from ddpm_np.check.equations import sampler  # noqa: F401 - registers (1) and DDIM
 from ddpm_np.check.equations.appendix import decoder_log_likelihood
@@ -18,7 +19,6 @@ from ddpm_np.check.equations.extensions import BITS, per_image
 from ddpm_np.check.equations.reverse import affine
 from ddpm_np.check.exact import Case
 from ddpm_np.check.registry import checks, equation
-from ddpm_np.check.strategies import plain_cases
 
 equation("ddim-inversion", "DDIM inversion, from an image to its noise",
          r"x_t = \sqrt{\bar\alpha_t}\,\frac{x_s-\sqrt{1-\bar\alpha_s}\,\epsilon}{\sqrt{\bar\alpha_s}}+"

@@ -13,14 +13,13 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
 
+from ddpm_np.check.cases import plain_cases
 from ddpm_np.check.comparison import Check, Failed, nice
 from ddpm_np.check.distributions import normal_cdf, normal_log_cdf
 from ddpm_np.check.equations.bound_terms import log_level
 from ddpm_np.check.exact import mp50
-from ddpm_np.check.registry import checks, equation
-from ddpm_np.check.strategies import plain_cases
+from ddpm_np.check.registry import checks, drawn, equation
 from ddpm_np.check.target import Wrong
 
 equation("13", "the discretised decoder",
@@ -91,14 +90,7 @@ def _compare_points(check: Check, points: tuple[Point, ...]) -> None:
     _compare(check, got, want, x_0, mean, log_scale)
 
 
-def levels_and_means() -> st.SearchStrategy[tuple[np.ndarray, ...]]:
-    """Return a strategy for two levels 0..255, their distances above the mean in σ, and ln σ."""
-    halves, quarters = st.integers(-20, 20).map(lambda i: i / 2), st.integers(-20, 4).map(lambda i: i / 4)
-    row = st.tuples(st.integers(0, 255), halves, quarters)
-    return st.tuples(row, row).map(lambda rows: tuple(np.array(rows).T))
-
-
-@checks("13", draws=levels_and_means(), needs=["decoder_log_likelihood"], aspect="level_in_the_middle",
+@checks("13", draws=drawn("levels_and_means"), needs=["decoder_log_likelihood"], aspect="level_in_the_middle",
         method="normal distribution function")
 def level_anywhere(check: Check, drawn: tuple[np.ndarray, ...]) -> None:
     level, below, log_scale = drawn
@@ -160,12 +152,7 @@ def _mistakes(want: np.ndarray, x_0: np.ndarray, mean: np.ndarray, sigma: np.nda
         "p without its logarithm": np.exp(want)}
 
 
-def means_and_scales() -> st.SearchStrategy[tuple[float, float]]:
-    """Return a strategy for μ and ln σ."""
-    return st.tuples(st.integers(-12, 12).map(lambda i: i / 8), st.integers(-20, 4).map(lambda i: i / 4))
-
-
-@checks("13", draws=means_and_scales(), first=lambda: [(0.0, 0.0), (0.3, -2.0), (-1.5, -1.0), (1.0, -5.0)],
+@checks("13", draws=drawn("means_and_scales"), first=lambda: [(0.0, 0.0), (0.3, -2.0), (-1.5, -1.0), (1.0, -5.0)],
         needs=["decoder_log_likelihood"], method="identity")
 def levels_add_up_to_one(check: Check, drawn: tuple[float, float]) -> None:
     """Check that the levels' probabilities sum to 1; levels beyond 7 σ are left out, which costs at most 3e-12."""

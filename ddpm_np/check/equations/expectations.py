@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ddpm_np.check.cases import plain_cases
 from ddpm_np.check.comparison import Check
 from ddpm_np.check.equations import appendix  # noqa: F401 - registers (3) and (22)
 from ddpm_np.check.exact import Case, from_ks
 from ddpm_np.check.registry import checks, equation
-from ddpm_np.check.strategies import plain_cases
 
 AFFINE = "diffusion.oracle.affine."
 equation("16", "the bound by exact reverse steps",

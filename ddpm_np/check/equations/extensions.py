@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ddpm_np.check.cases import Batch, plain_batches, plain_cases
 from ddpm_np.check.comparison import Check
 from ddpm_np.check.equations.reverse import affine, constant
 from ddpm_np.check.exact import Case
 from ddpm_np.check.registry import checks, equation
-from ddpm_np.check.strategies import Batch, plain_batches, plain_cases
 
 LOSS, SCHEDULES = "diffusion.loss.", "diffusion.schedules."
 equation("prediction", "the target of a net that predicts ε, x₀, μ̃ or v",

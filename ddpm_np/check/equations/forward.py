@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ddpm_np.check.cases import Batch, plain_batches, plain_cases
 from ddpm_np.check.comparison import Check
 from ddpm_np.check.exact import Case
-from ddpm_np.check.registry import checks, equation
-from ddpm_np.check.strategies import Batch, batches, plain_batches, plain_cases, schedules
+from ddpm_np.check.registry import checks, drawn, equation
 
 equation("alpha-bar", "ᾱ_t of β_1..β_t", r"\alpha_t := 1-\beta_t,\quad \bar\alpha_t := \prod_{s=1}^t\alpha_s",
          "Ho et al. 2020, section 2, above (4)", "diffusion.schedule.Schedule")
@@ -17,7 +17,8 @@ equation("4", "x_t from x₀", r"q(x_t\mid x_0) = \mathcal{N}(\sqrt{\bar\alpha_t
          "Ho et al. 2020, (4)", "diffusion.forward.q_sample")
 
 
-@checks("alpha-bar", draws=schedules(), first=plain_cases, needs=["alpha_bar"], method="exact fractions, 50 digits")
+@checks("alpha-bar", draws=drawn("schedules"), first=plain_cases, needs=["alpha_bar"],
+        method="exact fractions, 50 digits")
 def alpha_bar_is_the_product(check: Check, case: Case) -> None:
     """Check ᾱ_t, and 1 − ᾱ_t separately, since near 1 a small relative error in ᾱ_t can be a large one in 1 − ᾱ_t."""
     got, table, t = check(case).alpha_bar(), case.table, np.arange(case.T + 1)
@@ -32,7 +33,7 @@ def alpha_bar_is_the_product(check: Check, case: Case) -> None:
     check.equal("1 − ᾱ_t", 1 - got[1:], table.one_minus_alpha_bar[1:], case=case, at={"t": t[1:]})
 
 
-@checks("2", draws=batches(), first=plain_batches, needs=["q_step"])
+@checks("2", draws=drawn("batches"), first=plain_batches, needs=["q_step"])
 def q_step_is_one_step(check: Check, b: Batch) -> None:
     k = b.rows
     signal, noise = k.sqrt_alpha * b.x, k.sqrt_beta * b.y
@@ -46,7 +47,7 @@ def q_step_is_one_step(check: Check, b: Batch) -> None:
                     "all steps at once: ᾱ_t for α_t": k.sqrt_alpha_bar * b.x + k.sqrt_one_minus_alpha_bar * b.y})
 
 
-@checks("4", draws=batches(), first=plain_batches, needs=["q_sample"])
+@checks("4", draws=drawn("batches"), first=plain_batches, needs=["q_sample"])
 def q_sample_is_the_marginal(check: Check, b: Batch) -> None:
     k = b.rows
     signal, noise = k.sqrt_alpha_bar * b.x, k.sqrt_one_minus_alpha_bar * b.y
@@ -63,7 +64,7 @@ def q_sample_is_the_marginal(check: Check, b: Batch) -> None:
                     "a minus before the noise": signal - noise})
 
 
-@checks("4", draws=batches(schedules(max_T=8)), first=lambda: [b for b in plain_batches() if b.case.T < 100],
+@checks("4", draws=drawn("short_batches"), first=lambda: [b for b in plain_batches() if b.case.T < 100],
         needs=["q_sample", "q_step"], aspect="q_sample_is_the_marginal", method="composition of (2)")
 def q_sample_composes_q_step(check: Check, b: Batch) -> None:
     """Check (4) against t steps of (2): the factors of x₀ multiply, the noises add up in quadrature."""

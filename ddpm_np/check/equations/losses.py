@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import strategies as st
 
+from ddpm_np.check.cases import Batch, plain_batches
 from ddpm_np.check.comparison import Check
 from ddpm_np.check.equations.bound_terms import other_conventions, shown
 from ddpm_np.check.equations.reverse import PAPER, affine
 from ddpm_np.check.exact import Case
-from ddpm_np.check.registry import checks, equation
-from ddpm_np.check.strategies import Batch, batches, plain_batches, schedules, steps
+from ddpm_np.check.registry import checks, drawn, equation
 
 equation("12", "the weight of the noise's error", r"\frac{\beta_t^2}{2\sigma_t^2\alpha_t(1-\bar\alpha_t)}",
          PAPER + "(12)", "diffusion.mean_mismatch.eq12_weight", "diffusion.mean_mismatch.weighted_noise_loss")
@@ -22,17 +21,12 @@ equation("14", "L_simple",
 Steps = tuple[Case, np.ndarray]  # a schedule, and t (N,)
 
 
-def later_steps() -> st.SearchStrategy[Steps]:
-    """Return a strategy for a schedule and three t from 2 to T."""
-    return schedules().flatmap(lambda case: st.tuples(st.just(case), steps(case.T, 3, first=2)))
-
-
 def plain_steps() -> list[Steps]:
     """Return the schedules and t of the fixed cases with t ≥ 2."""
     return [(b.case, b.t) for b in plain_batches(2)]
 
 
-@checks("12", draws=later_steps(), first=plain_steps, needs=["eq12_weight"])
+@checks("12", draws=drawn("later_steps"), first=plain_steps, needs=["eq12_weight"])
 def weight_of_the_noise_error(check: Check, drawn: Steps) -> None:
     for variance in ("small", "large"):
         _compare_weight(check, *drawn, variance)
@@ -61,7 +55,7 @@ def _compare_weight(check: Check, case: Case, t: np.ndarray, variance: str) -> N
 # (14)
 
 
-@checks("14", draws=batches(), first=plain_batches, needs=["simple_loss"])
+@checks("14", draws=drawn("batches"), first=plain_batches, needs=["simple_loss"])
 def simple_loss_of_a_model(check: Check, b: Batch) -> None:
     target, k, model = check(b.case), b.rows, affine(b.case)
     x_0, noise = b.x, b.y

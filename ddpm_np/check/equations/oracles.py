@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ddpm_np.check.cases import plain_cases
 from ddpm_np.check.comparison import Check
 from ddpm_np.check.distributions import gaussian_log_density
 from ddpm_np.check.equations.expectations import Affine
 from ddpm_np.check.exact import Case, Table
 from ddpm_np.check.registry import checks, equation
-from ddpm_np.check.strategies import plain_cases
 
 equation("oracle-gaussian", "closed forms for x₀ ~ N(m, s²)",
          r"\epsilon^*(x_t,t) = -\sqrt{1-\bar\alpha_t}\,\nabla\log q(x_t),\quad "

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ddpm_np.check.cases import Batch, plain_batches
 from ddpm_np.check.comparison import Check
 from ddpm_np.check.distributions import normal_log_density
 from ddpm_np.check.equations import bound, losses  # noqa: F401 - register (8) and (12)
@@ -18,7 +19,6 @@ from ddpm_np.check.equations.posterior import posterior_has_its_coefficients
 from ddpm_np.check.equations.reverse import affine, constant
 from ddpm_np.check.equations.sampler import plain_jumps
 from ddpm_np.check.registry import checks, equation
-from ddpm_np.check.strategies import Batch, plain_batches
 
 equation("log-normal", "a normal distribution's logarithm",
          r"\ln\mathcal{N}(x;\mu,\sigma^2) = -\frac{1}{2}\left(\ln2\pi+\ln\sigma^2+\frac{(x-\mu)^2}{\sigma^2}\right)",

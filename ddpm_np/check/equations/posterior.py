@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ddpm_np.check.cases import Batch, plain_batches
 from ddpm_np.check.comparison import Check
-from ddpm_np.check.registry import checks, equation
-from ddpm_np.check.strategies import Batch, batches, plain_batches
+from ddpm_np.check.registry import checks, drawn, equation
 
 equation("6", "the posterior is Bayes' rule",
          r"q(x_{t-1}\mid x_t,x_0) = \mathcal{N}(\tilde\mu_t(x_t,x_0),\,\tilde\beta_t I)",
@@ -21,7 +21,7 @@ equation("log-variance", "ln β̃_t, clipped at t = 1", r"\ln\tilde\beta_{\max(t
          "Ho et al. 2020, the authors' code", "diffusion.schedule.Schedule", "diffusion.variance.log_variance")
 
 
-@checks("7", draws=batches(), first=plain_batches, needs=["q_posterior"])
+@checks("7", draws=drawn("batches"), first=plain_batches, needs=["q_posterior"])
 def posterior_has_its_coefficients(check: Check, b: Batch) -> None:
     k = b.rows
     from_x0, from_xt = k.x0 * b.x, k.xt * b.y
@@ -55,8 +55,8 @@ def posterior_has_its_coefficients(check: Check, b: Batch) -> None:
                     "x₀ alone": from_x0})
 
 
-@checks("7", draws=batches(), first=plain_batches, needs=["q_posterior"], aspect="posterior_has_its_coefficients",
-        method="tower identities")
+@checks("7", draws=drawn("batches"), first=plain_batches, needs=["q_posterior"],
+        aspect="posterior_has_its_coefficients", method="tower identities")
 def posterior_averages_to_the_marginal(check: Check, b: Batch) -> None:
     """Check that (6) averaged over q(x_t | x₀) is (4).
 
@@ -71,7 +71,7 @@ def posterior_averages_to_the_marginal(check: Check, b: Batch) -> None:
                 case=b.case, at={"t": b.t}, scale=k.one_minus_alpha_bar * ones)
 
 
-@checks("6", draws=batches(first=2), first=lambda: plain_batches(2), needs=["q_posterior"],
+@checks("6", draws=drawn("batches", first=2), first=lambda: plain_batches(2), needs=["q_posterior"],
         method="Bayes' rule on densities")
 def posterior_is_bayes_rule(check: Check, b: Batch) -> None:
     """Check ln q(x_t | x_{t−1}) + ln q(x_{t−1} | x₀) − ln q(x_t | x₀) = ln q(x_{t−1} | x_t, x₀) at five x_{t−1}.
@@ -92,7 +92,7 @@ def posterior_is_bayes_rule(check: Check, b: Batch) -> None:
                     scale=sum(map(np.abs, terms)) + np.abs(b.x) + np.abs(b.y) + 1, slack=10)
 
 
-@checks("log-variance", draws=batches(), first=plain_batches, needs=["posterior_log_variance_clipped"])
+@checks("log-variance", draws=drawn("batches"), first=plain_batches, needs=["posterior_log_variance_clipped"])
 def log_variance_is_that_of_two_at_one(check: Check, b: Batch) -> None:
     k = b.case.table
     got = check(b.case).posterior_log_variance_clipped(b.t)

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ddpm_np.check.cases import Batch, plain_batches
 from ddpm_np.check.comparison import Check
 from ddpm_np.check.exact import Case
-from ddpm_np.check.registry import checks, equation
-from ddpm_np.check.strategies import Batch, batches, plain_batches
+from ddpm_np.check.registry import checks, drawn, equation
 
 PAPER = "Ho et al. 2020, "
 equation("9", "x₀ recovered from x_t of (4)",
@@ -60,12 +60,12 @@ def constant(values: np.ndarray) -> Any:
     return lambda x, t: values
 
 
-@checks("15", draws=batches(), first=plain_batches, needs=["predict_x0"], aspect="x0_hat")
+@checks("15", draws=drawn("batches"), first=plain_batches, needs=["predict_x0"], aspect="x0_hat")
 def x0_hat_solves_4(check: Check, b: Batch) -> None:
     _compare_x0(check, b, check(b.case).predict_x0(b.x, b.t, b.y))
 
 
-@checks("15", draws=batches(), first=plain_batches, needs=["p_mean_variance"], aspect="x0_hat")
+@checks("15", draws=drawn("batches"), first=plain_batches, needs=["p_mean_variance"], aspect="x0_hat")
 def x0_hat_of_a_model_solves_4(check: Check, b: Batch) -> None:
     _compare_x0(check, b, check(b.case).p_mean_variance(constant(b.y), b.x, b.t, variance="small", clip=False)[2])
 
@@ -86,7 +86,7 @@ def _compare_x0(check: Check, b: Batch, got: np.ndarray) -> None:
                         b.x - k.sqrt_one_minus_alpha_bar_prev * b.y) / k.sqrt_alpha_bar_prev})
 
 
-@checks("eps", draws=batches(), first=plain_batches, needs=["predict_eps"])
+@checks("eps", draws=drawn("batches"), first=plain_batches, needs=["predict_eps"])
 def eps_solves_4(check: Check, b: Batch) -> None:
     k = b.rows
     from_xt = b.x / k.sqrt_one_minus_alpha_bar
@@ -100,7 +100,7 @@ def eps_solves_4(check: Check, b: Batch) -> None:
                     "x₀ − x_t: the sign": from_x0 - from_xt})
 
 
-@checks("9", draws=batches(), first=plain_batches, needs=["q_sample", "predict_x0"], method="round trip")
+@checks("9", draws=drawn("batches"), first=plain_batches, needs=["q_sample", "predict_x0"], method="round trip")
 def x0_comes_back(check: Check, b: Batch) -> None:
     target, k = check(b.case), b.rows
     x_t = target.q_sample(b.x, b.t, b.y)
@@ -108,7 +108,7 @@ def x0_comes_back(check: Check, b: Batch) -> None:
                 at={"t": b.t, "x₀": b.x, "ε": b.y}, scale=np.abs(b.x) + np.abs(b.y) / k.sqrt_alpha_bar)
 
 
-@checks("10", draws=batches(), first=plain_batches, needs=["q_posterior", "predict_x0", "mean_from_eps"],
+@checks("10", draws=drawn("batches"), first=plain_batches, needs=["q_posterior", "predict_x0", "mean_from_eps"],
         method="composition of (7) and (15)")
 def mean_in_terms_of_the_noise(check: Check, b: Batch) -> None:
     """Check that (x_t − β_t/√(1 − ᾱ_t)·ε)/√α_t is μ̃_t(x_t, x̂₀) for any x_t and ε."""
@@ -119,12 +119,12 @@ def mean_in_terms_of_the_noise(check: Check, b: Batch) -> None:
                 at={"t": b.t, "x_t": b.x, "ε": b.y}, scale=scale)
 
 
-@checks("11", draws=batches(), first=plain_batches, needs=["mean_from_eps"], aspect="mean")
+@checks("11", draws=drawn("batches"), first=plain_batches, needs=["mean_from_eps"], aspect="mean")
 def mean_of_the_noise(check: Check, b: Batch) -> None:
     _compare_mean(check, b, check(b.case).mean_from_eps(b.x, b.t, b.y), b.y)
 
 
-@checks("11", draws=batches(), first=plain_batches, needs=["p_mean_variance"], aspect="mean")
+@checks("11", draws=drawn("batches"), first=plain_batches, needs=["p_mean_variance"], aspect="mean")
 def mean_of_a_model(check: Check, b: Batch) -> None:
     model = affine(b.case)
     mean = check(b.case).p_mean_variance(model, b.x, b.t, variance="small", clip=False)[0]
@@ -152,7 +152,7 @@ def _compare_mean(check: Check, b: Batch, got: np.ndarray, eps: np.ndarray) -> N
                         (b.x - k.sqrt_one_minus_alpha_bar * eps) / k.sqrt_alpha_bar, -1, 1) + k.xt * b.x})
 
 
-@checks("score", draws=batches(), first=plain_batches, needs=["score_from_eps"])
+@checks("score", draws=drawn("batches"), first=plain_batches, needs=["score_from_eps"])
 def score_of_the_noise(check: Check, b: Batch) -> None:
     k = b.rows
     want = -b.y / k.sqrt_one_minus_alpha_bar
@@ -165,7 +165,7 @@ def score_of_the_noise(check: Check, b: Batch) -> None:
                     "−ε/√β_t": -b.y / k.sqrt_beta})
 
 
-@checks("velocity", draws=batches(), first=plain_batches, needs=["velocity"])
+@checks("velocity", draws=drawn("batches"), first=plain_batches, needs=["velocity"])
 def velocity_is_a_rotation(check: Check, b: Batch) -> None:
     k = b.rows
     c, s = k.sqrt_alpha_bar, k.sqrt_one_minus_alpha_bar
@@ -178,7 +178,7 @@ def velocity_is_a_rotation(check: Check, b: Batch) -> None:
                     "ε − x₀, of a flow": b.y - b.x})
 
 
-@checks("velocity", draws=batches(), first=plain_batches, needs=["x0_from_velocity"])
+@checks("velocity", draws=drawn("batches"), first=plain_batches, needs=["x0_from_velocity"])
 def velocity_gives_x0(check: Check, b: Batch) -> None:
     k = b.rows
     c, s = k.sqrt_alpha_bar, k.sqrt_one_minus_alpha_bar
@@ -190,7 +190,7 @@ def velocity_gives_x0(check: Check, b: Batch) -> None:
                     "v taken for ε: (x_t − √(1 − ᾱ_t)·v)/√ᾱ_t": (b.x - s * b.y) / c})
 
 
-@checks("velocity", draws=batches(), first=plain_batches, needs=["eps_from_velocity"])
+@checks("velocity", draws=drawn("batches"), first=plain_batches, needs=["eps_from_velocity"])
 def velocity_gives_eps(check: Check, b: Batch) -> None:
     k = b.rows
     c, s = k.sqrt_alpha_bar, k.sqrt_one_minus_alpha_bar
@@ -201,12 +201,12 @@ def velocity_gives_eps(check: Check, b: Batch) -> None:
                     "the coefficients swapped": s * b.y + c * b.x})
 
 
-@checks("sigma", draws=batches(), first=plain_batches, needs=["p_mean_variance"])
+@checks("sigma", draws=drawn("batches"), first=plain_batches, needs=["p_mean_variance"])
 def small_variance_is_beta_tilde(check: Check, b: Batch) -> None:
     _compare_sigma(check, b, "small")
 
 
-@checks("sigma", draws=batches(), first=plain_batches, needs=["p_mean_variance"])
+@checks("sigma", draws=drawn("batches"), first=plain_batches, needs=["p_mean_variance"])
 def large_variance_is_beta(check: Check, b: Batch) -> None:
     _compare_sigma(check, b, "large")
 
@@ -238,7 +238,7 @@ def _compare_sigma(check: Check, b: Batch, variance: str) -> None:
                     "β̃_t, at least 1e-20": np.maximum(k.beta_tilde, 1e-20) * spread})
 
 
-@checks("clip", draws=batches(), first=plain_batches, needs=["p_mean_variance"])
+@checks("clip", draws=drawn("batches"), first=plain_batches, needs=["p_mean_variance"])
 def clip_holds_x0_and_not_the_mean(check: Check, b: Batch) -> None:
     """Check a net whose x̂₀ lies outside the range and one whose x̂₀ lies inside, where clipping changes nothing."""
     target, k = check(b.case), b.rows
@@ -256,7 +256,7 @@ def clip_holds_x0_and_not_the_mean(check: Check, b: Batch) -> None:
                         "μ_θ without the clip": u, "a clip of μ_θ instead of x̂₀": np.clip(u, low, high)})
 
 
-@checks("learned-range", draws=batches(), first=plain_batches, needs=["learned_range_variance"])
+@checks("learned-range", draws=drawn("batches"), first=plain_batches, needs=["learned_range_variance"])
 def learned_range_is_geometric(check: Check, b: Batch) -> None:
     ends = np.array([1.0, -1.0, 0.0, 0.4]).reshape((4,) + (1,) * (b.x.ndim - 1))
     v = np.concatenate([ends + 0 * b.x[:1], b.x / 2])  # (4 + N, …)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
 
+from ddpm_np.check.cases import Batch, plain_batches, plain_cases
 from ddpm_np.check.comparison import Check
 from ddpm_np.check.equations.reverse import affine, constant
 from ddpm_np.check.exact import Case
-from ddpm_np.check.registry import checks, equation
-from ddpm_np.check.strategies import Batch, batches, plain_batches, plain_cases, pythagorean, schedules
+from ddpm_np.check.registry import checks, drawn, equation
 
 equation("1", "the reverse process, from x_T down",
          r"p_\theta(x_{0:T}) = p(x_T)\prod_{t=1}^T p_\theta(x_{t-1}\mid x_t),\quad "
@@ -32,12 +31,12 @@ equation("timesteps", "n of the T steps", r"T \geq \tau_n > \dots > \tau_1 \geq 
          "Song, Meng & Ermon 2021, section 4.2", "diffusion.respacing.timesteps")
 
 
-@checks("algorithm-2", draws=batches(), first=plain_batches, needs=["p_sample"])
+@checks("algorithm-2", draws=drawn("batches"), first=plain_batches, needs=["p_sample"])
 def small_step(check: Check, b: Batch) -> None:
     _compare_step(check, b, "small")
 
 
-@checks("algorithm-2", draws=batches(), first=plain_batches, needs=["p_sample"])
+@checks("algorithm-2", draws=drawn("batches"), first=plain_batches, needs=["p_sample"])
 def large_step(check: Check, b: Batch) -> None:
     _compare_step(check, b, "large")
 
@@ -67,7 +66,7 @@ def _compare_step(check: Check, b: Batch, variance: str) -> None:
                     "x̂₀ instead of x_{t−1}": (b.x - k.sqrt_one_minus_alpha_bar * eps) / k.sqrt_alpha_bar})
 
 
-@checks("algorithm-2", draws=batches(), first=plain_batches, needs=["p_sample"])
+@checks("algorithm-2", draws=drawn("batches"), first=plain_batches, needs=["p_sample"])
 def clipped_step(check: Check, b: Batch) -> None:
     """Check a clipped step, which uses x̂₀ clipped to the data's range, for nets with x̂₀ outside and inside it."""
     target, k = check(b.case), b.rows
@@ -86,7 +85,7 @@ def clipped_step(check: Check, b: Batch) -> None:
                         "a clip of x_{t−1}": np.clip(k.x0 * w + r + n, low, high)})
 
 
-@checks("1", draws=schedules(max_T=12), first=lambda: plain_cases()[:2], needs=["sample"], aspect="calls",
+@checks("1", draws=drawn("schedules", max_T=12), first=lambda: plain_cases()[:2], needs=["sample"], aspect="calls",
         method="recorded calls")
 def sample_asks_once_for_each_step(check: Check, case: Case) -> None:
     """Check that the model is called at t = T, …, 1, once each."""
@@ -106,14 +105,14 @@ def sample_asks_once_for_each_step(check: Check, case: Case) -> None:
     check.true(asked == want, f"{case!r}: the model was called at t = {_short(asked)}, expected {_short(want)}", hint)
 
 
-@checks("1", draws=pythagorean(), first=lambda: plain_cases()[:2], needs=["sample"], aspect="response",
+@checks("1", draws=drawn("pythagorean"), first=lambda: plain_cases()[:2], needs=["sample"], aspect="response",
         method="closed form")
 def sample_is_affine_in_its_noise(check: Check, case: Case) -> None:
     """Check the constant term of x₀ and its coefficients of x_T and of each z_t, for ε = a·x + b·t/T + c."""
     _compare_response(check, case, "small")
 
 
-@checks("1", draws=pythagorean(), first=lambda: plain_cases()[:2], needs=["sample"], aspect="response, large",
+@checks("1", draws=drawn("pythagorean"), first=lambda: plain_cases()[:2], needs=["sample"], aspect="response, large",
         method="closed form")
 def sample_is_affine_in_its_noise_large(check: Check, case: Case) -> None:
     _compare_response(check, case, "large")
@@ -175,14 +174,6 @@ def _short(steps: list[int]) -> str:
     return ", ".join(map(str, steps if len(steps) <= 8 else [*steps[:3], "…", *steps[-3:]]))
 
 
-@st.composite
-def jumps(draw: Any) -> tuple[Batch, np.ndarray, float]:
-    """Draw a batch, an s < t for each of its images, and η."""
-    b = draw(batches())
-    fractions = draw(st.lists(st.integers(0, 99), min_size=len(b.t), max_size=len(b.t)))
-    return b, b.t * np.array(fractions) // 100, draw(st.sampled_from([0.0, 0.5, 1.0]))
-
-
 def plain_jumps() -> list[tuple[Batch, np.ndarray, float]]:
     """Return fixed cases: s = t − 1, 0 and t // 2, each with η = 0, 0.5 and 1."""
     found = []
@@ -192,14 +183,14 @@ def plain_jumps() -> list[tuple[Batch, np.ndarray, float]]:
     return found
 
 
-@checks("ddim-12", draws=jumps(), first=plain_jumps, needs=["ddim_step"])
+@checks("ddim-12", draws=drawn("jumps"), first=plain_jumps, needs=["ddim_step"])
 def ddim_step_goes_to_s(check: Check, drawn: tuple[Batch, np.ndarray, float]) -> None:
     b, s, eta = drawn
     model = affine(b.case)
     _compare_ddim(check, b, s, eta, model, model(b.x, b.t))
 
 
-@checks("ddim-12", draws=jumps(), first=plain_jumps, needs=["ddim_step"], method="marginals kept")
+@checks("ddim-12", draws=drawn("jumps"), first=plain_jumps, needs=["ddim_step"], method="marginals kept")
 def ddim_step_keeps_the_marginal(check: Check, drawn: tuple[Batch, np.ndarray, float]) -> None:
     """Check that x_s has mean √ᾱ_s·x₀ and variance 1 − ᾱ_s for every σ, from x_t of (4) with the true ε."""
     b, s, eta = drawn
@@ -216,7 +207,7 @@ def ddim_step_keeps_the_marginal(check: Check, drawn: tuple[Batch, np.ndarray, f
                 scale=then.one_minus_alpha_bar + (k.one_minus_alpha_bar / k.alpha_bar) * then.alpha_bar)
 
 
-@checks("ddim-16", draws=jumps(), first=plain_jumps, needs=["ddim_step"])
+@checks("ddim-16", draws=drawn("jumps"), first=plain_jumps, needs=["ddim_step"])
 def ddim_noise_is_sigma(check: Check, drawn: tuple[Batch, np.ndarray, float]) -> None:
     """Check the coefficient of z in x_s, as the difference of two steps."""
     b, s, eta = drawn
@@ -268,8 +259,8 @@ def _compare_ddim(check: Check, b: Batch, s: np.ndarray, eta: float, model: Any,
                     "x̂₀ with all its noise gone": x0 + 0 * eps})
 
 
-@checks("ddim-12", draws=batches(), first=plain_batches, needs=["ddim_step", "p_sample"], aspect="ddim_step_goes_to_s",
-        method="equality with Algorithm 2")
+@checks("ddim-12", draws=drawn("batches"), first=plain_batches, needs=["ddim_step", "p_sample"],
+        aspect="ddim_step_goes_to_s", method="equality with Algorithm 2")
 def ddim_at_eta_one_is_algorithm_2(check: Check, b: Batch) -> None:
     """Check that DDIM with η = 1 and s = t − 1 is Algorithm 2 with σ² = β̃_t."""
     target, model, k = check(b.case), affine(b.case), b.rows
@@ -279,7 +270,7 @@ def ddim_at_eta_one_is_algorithm_2(check: Check, b: Batch) -> None:
                 at={"t": b.t, "x_t": b.x, "z": b.y}, slack=10)
 
 
-@checks("timesteps", draws=schedules(), first=plain_cases, needs=["timesteps"], method="every n")
+@checks("timesteps", draws=drawn("schedules"), first=plain_cases, needs=["timesteps"], method="every n")
 def timesteps_are_distinct_and_descend(check: Check, case: Case) -> None:
     """Check every n from 1 to T; for long schedules, those near either end and every seventh between."""
     target, T = check(case), case.T

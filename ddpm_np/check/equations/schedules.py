@@ -8,10 +8,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from ddpm_np.check.cases import plain_cases
 from ddpm_np.check.comparison import Check
 from ddpm_np.check.exact import mp50
 from ddpm_np.check.registry import checks, equation
-from ddpm_np.check.strategies import plain_cases
 
 equation("linear-schedule", "β_t in equal steps", r"\beta_1 = 10^{-4},\ \dots,\ \beta_T = 0.02",
          "Ho et al. 2020, section 4", "diffusion.schedules.linear_schedule")

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from ddpm_np.backend import freeze
+from ddpm_np.check.cases import plain_cases
 from ddpm_np.check.comparison import Check
 from ddpm_np.check.distributions import binomial, chi_squared, f_ratio, normal_cdf
 from ddpm_np.check.exact import Case
 from ddpm_np.check.registry import checks, equation
-from ddpm_np.check.strategies import plain_cases
 
 equation("algorithm-1", "the distributions of t and of the noise",
          r"t\sim\mathrm{Uniform}(\{1,\dots,T\}),\quad\epsilon\sim\mathcal{N}(0,I)", "Ho et al. 2020, Algorithm 1",

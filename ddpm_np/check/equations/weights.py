@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ddpm_np.check.cases import Batch, plain_batches
 from ddpm_np.check.comparison import Check
 from ddpm_np.check.exact import Rows
-from ddpm_np.check.registry import checks, equation
-from ddpm_np.check.strategies import Batch, batches, plain_batches
+from ddpm_np.check.registry import checks, drawn, equation
 
 equation("bound-weight", "the weight of a prediction's error in the bound",
          r"\frac{1}{2}\left(\frac{\bar\alpha_{t-1}}{1-\bar\alpha_{t-1}}-\frac{\bar\alpha_t}{1-\bar\alpha_t}\right)"
@@ -25,7 +25,7 @@ def gains(k: Rows) -> dict[str, np.ndarray]:
     return {"eps": x0 * ratio, "x0": x0, "v": x0 * k.one_minus_alpha_bar, "mean": np.ones_like(x0)}
 
 
-@checks("bound-weight", draws=batches(first=2), first=lambda: plain_batches(2), needs=["bound_weight"])
+@checks("bound-weight", draws=drawn("batches", first=2), first=lambda: plain_batches(2), needs=["bound_weight"])
 def weight_of_each_prediction(check: Check, b: Batch) -> None:
     """Check each weight with σ_t² = β̃_t and β_t, and that of x₀ by signal-to-noise ratios."""
     k = b.case.rows(b.t, b.t)
@@ -41,7 +41,7 @@ def weight_of_each_prediction(check: Check, b: Batch) -> None:
                             scale=k.alpha_bar_prev / k.one_minus_alpha_bar_prev)
 
 
-@checks("optimal-variance", draws=batches(), first=plain_batches, needs=["optimal_variance"])
+@checks("optimal-variance", draws=drawn("batches"), first=plain_batches, needs=["optimal_variance"])
 def variance_of_a_given_error(check: Check, b: Batch) -> None:
     k, error = b.rows, b.x**2
     for predicts, gain in gains(k).items():
@@ -51,7 +51,8 @@ def variance_of_a_given_error(check: Check, b: Batch) -> None:
                         "β_t for β̃_t": k.beta + gain * error, "the error itself": k.beta_tilde + error})
 
 
-@checks("optimal-variance", draws=batches(), first=plain_batches, needs=["optimal_variance"], method="closed form")
+@checks("optimal-variance", draws=drawn("batches"), first=plain_batches, needs=["optimal_variance"],
+        method="closed form")
 def variance_of_gaussian_data(check: Check, b: Batch) -> None:
     """Check data N(0, s²): β_t·v_{t−1}/v_t, v_t = ᾱ_t·s² + 1 − ᾱ_t; that is β_t for s = 1 and β̃_t for s = 0."""
     k = b.rows

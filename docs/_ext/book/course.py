@@ -49,13 +49,14 @@ def words_of(chapter: Chapter) -> nodes.paragraph:
 
 
 def shown(number: int, gap: Gap, seen: set[str]) -> nodes.container:
-    """Return a gap; the formulas of its equations stand where the chapter's first gap needs them."""
+    """Return a gap, with those of its equations' formulas that the chapter has not shown yet."""
     ids = exercise.serves(gap.method)
+    own = [id for id in ids if any(prop.needs == (gap.method,) for prop in EQUATIONS[id].properties)] or ids
     head = line("course-head", nodes.inline("", f"{number}", classes=["course-number"]), " ",
                 nodes.literal("", gap.method))
     served = line("course-served", "For ", *listed([served_link(id) for id in ids]), ".")
-    formulas = [display(gathered(EQUATIONS[id].latex)) for id in ids if id not in seen]
-    seen.update(ids)
+    formulas = [display(gathered(EQUATIONS[id].latex)) for id in own if id not in seen]
+    seen.update(own)
     source = nodes.literal_block(gap.empty, gap.empty, language="python")
     hints = [folded(f"Hint {at} of {len(gap.hints)}", nodes.paragraph("", "", words(hint)), kind="course-hint")
              for at, hint in enumerate(gap.hints, 1)]
@@ -76,7 +77,7 @@ def data() -> nodes.raw:
     """Return what the page's script needs: the exercise in one file, and each gap's source and equations, in order."""
     content = {
         "file": exercise.in_one_file(),
-        "titles": {id: entry.title for id, entry in EQUATIONS.items()},
+        "equations": {id: {"title": entry.title, "gaps": exercise.lacking(id)} for id, entry in EQUATIONS.items()},
         "gaps": [{"method": gap.method, "empty": gap.empty, "serves": exercise.serves(gap.method)}
                  for gap in exercise.gaps()]}
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")

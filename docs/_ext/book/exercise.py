@@ -16,7 +16,7 @@ from functools import cache
 
 import ddpm_np.check.equations  # noqa: F401 - fills the registry
 from book.places import BOOK
-from ddpm_np.check.registry import chosen
+from ddpm_np.check.registry import EQUATIONS, chosen
 
 FOLDER = BOOK / "exercise"
 GIVEN = "# given"
@@ -152,6 +152,13 @@ def serves(method: str) -> list[str]:
     direct = [id for id, names in needs.items() if method in names]
     return direct or [id for id, names in needs.items()
                       if any(method in reached().get(name, ()) for name in names)]
+
+
+def lacking(id: str) -> list[str]:
+    """Return all gaps without which an equation cannot be verified by the solution, in order."""
+    names = {need for prop in EQUATIONS[id].properties for need in prop.needs}
+    wanted = set().union(*(reached().get(name, set()) for name in names))
+    return [gap.method for gap in gaps() if gap.method in wanted]
 
 
 def _chapter(name: str) -> Chapter:

@@ -41,7 +41,7 @@ def linked(text: str, page: Path) -> str:
         target = Path(os.path.normpath(page.parent / match[2]))
         if not target.exists() or not target.is_relative_to(ROOT):
             return match[0]
-        if target.is_relative_to(BOOK) and target.suffix not in (".py", ".json", ".v"):
+        if target.is_relative_to(BOOK) and target.is_file() and target.suffix not in (".py", ".json", ".v"):
             return match[0]  # a page or a picture
         return f"{{source}}`{match[1].strip('`')} <{target.relative_to(ROOT)}>`"
 

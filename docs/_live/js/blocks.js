@@ -19,16 +19,17 @@ export class Blocks {
 
   /**
    * @param {Changes} changes
-   * @param {{onTyping: () => void}} options - Told at each key, before the pause.
+   * @param {{onTyping: () => void, onSame: () => void}} options - onTyping is told at each key, before the pause;
+   *   onSame after it, if what was typed was taken back.
    */
-  constructor(changes, { onTyping }) {
+  constructor(changes, told) {
     this.#changes = changes;
-    for (const element of document.querySelectorAll(".live-code")) this.#open(element, onTyping);
+    for (const element of document.querySelectorAll(".live-code")) this.#open(element, told);
     changes.addEventListener("change", () => this.#follow());
     this.#follow();
   }
 
-  #open(element, onTyping) {
+  #open(element, { onTyping, onSame }) {
     const name = element.dataset.function;
     const original = element.querySelector("[class*=highlight-]");
     const place = make("div.live-editor");
@@ -46,7 +47,7 @@ export class Blocks {
         onTyping();
         waiting = setTimeout(() => {
           block.waits = false;
-          this.#changes.set(name, text);
+          if (!this.#changes.set(name, text)) onSame();
         }, PAUSE);
       },
     });

@@ -28,19 +28,20 @@ export class Changes extends EventTarget {
     return this.#now[name] ?? this.#originals.get(name);
   }
 
-  /** Change one function; its own source again is no change. */
+  /** Change one function; its own source again is no change. Returns whether anything is another now. */
   set(name, text) {
     const next = { ...this.#now };
     if (text === this.#originals.get(name)) delete next[name];
     else next[name] = text;
-    this.replace(next);
+    return this.replace(next);
   }
 
-  /** Put these changes in the place of all others. */
+  /** Put these changes in the place of all others. Returns whether anything is another now. */
   replace(next) {
-    if (JSON.stringify(next) === JSON.stringify(this.#now)) return;
+    if (JSON.stringify(next) === JSON.stringify(this.#now)) return false;
     this.#past.push(this.#now);
     this.#put(next);
+    return true;
   }
 
   undo() {

@@ -1,27 +1,22 @@
-/** A gap of the course: its editor, its tile, and the verdicts on its equations. */
+/** A gap of the course: its editor, its tile, and the verdicts on the function in it. */
 import { make } from "./dom.js";
 import { words } from "./failures.js";
 
-const SAID = {
-  open: "not written yet", waits: "being checked", holds: "holds", helped: "holds, with the solution in the other gaps",
-  fails: "fails", broken: "is no Python yet",
-};
+const SAID = { open: "not written yet", waits: "being checked", holds: "right", fails: "wrong", broken: "no Python yet" };
+const MOST = 3; // gaps named of those that an equation waits for
 
 export class CourseGap {
-  #text;
   #editor;
   #seen;
-  #written = false;
+  #alone = new Map(); // equation -> the verdict on this function alone
 
   /**
    * @param {HTMLElement} element - The gap on the page.
    * @param {{method: string, empty: string, serves: string[], number: number}} gap
-   * @param {Object<string, string>} titles - Of equations, by id.
    * @param {{tools: object, answer: string | undefined, onChange: (text: string) => void}} options
    */
-  constructor(element, gap, titles, { tools, answer, onChange }) {
-    Object.assign(this, gap, { element, titles, state: "open" });
-    this.#text = answer ?? gap.empty;
+  constructor(element, gap, { tools, answer, onChange }) {
+    Object.assign(this, gap, { element, state: "open", answer: undefined });
     this.badge = make("span.course-badge");
     element.querySelector(".course-head").append(" ", this.badge);
     this.outcome = make("div.course-outcome");
@@ -29,18 +24,18 @@ export class CourseGap {
     this.source = element.querySelector(".course-code");
     this.source.after(this.place, this.outcome);
     this.tile = make("button.course-tile", { type: "button", textContent: gap.number, onclick: () => this.go() });
-    // an editor is made when it comes near: a hundred at once would take seconds
-    this.#seen = new IntersectionObserver(([entry]) => entry.isIntersecting && this.#open(tools, onChange),
-      { rootMargin: "800px" });
+    // An editor is made when it comes near: a hundred at once would take seconds.
+    this.#seen = new IntersectionObserver((entries) => {
+      if (entries.some(({ isIntersecting }) => isIntersecting)) this.#open(tools, answer, onChange);
+    }, { rootMargin: "800px" });
     this.#seen.observe(element);
     this.#mark("open");
   }
 
-  #open(tools, onChange) {
+  #open(tools, answer, onChange) {
     this.#seen.disconnect();
-    if (this.#editor) return;
     this.source.hidden = true;
-    this.#editor = tools.editor(this.place, { text: this.#text, label: `Your ${this.method}`, onChange });
+    this.#editor = tools.editor(this.place, { text: answer ?? this.empty, label: `Your ${this.method}`, onChange });
   }
 
   #mark(state) {
@@ -52,41 +47,35 @@ export class CourseGap {
     this.tile.title = name;
   }
 
-  /** A check begins. */
-  begin(written) {
-    this.#written = written;
-    if (!written) {
-      this.outcome.replaceChildren();
-      this.#mark("open");
-    }
+  /**
+   * @param {string | undefined} answer - What is written now; undefined: it is a gap.
+   * @returns {boolean} Whether it has to be checked: it is written, and has no verdict yet.
+   */
+  take(answer) {
+    if (answer === this.answer && this.state !== "waits") return false;
+    this.answer = answer;
+    this.#alone.clear();
+    if (answer === undefined) this.outcome.replaceChildren();
+    this.#mark(answer === undefined ? "open" : "waits");
+    return answer !== undefined;
+  }
+
+  /** @param {object} item - A verdict on this function alone. */
+  judge(item) {
+    this.#alone.set(item.equation, item);
+    const verdicts = [...this.#alone.values()].map(({ verdict }) => verdict);
+    if (verdicts.includes("FAIL")) this.#mark("fails");
+    else if (verdicts.length === this.serves.length) this.#mark(verdicts.every((verdict) => verdict === "PASS") ? "holds" : "open");
   }
 
   /**
-   * @param {Map<string, object>} own - Verdicts on what the reader wrote, by equation.
-   * @param {Map<string, object>} helped - The same with the solution in place of the gaps that are left.
+   * Say what was found.
+   * @param {Map<string, object>} own - Verdicts on all that is written, by equation.
+   * @param {(id: string) => {title: string, open: string[]}} about - An equation's title, and the gaps that it waits for.
    */
-  show(own, helped) {
-    if (!this.#written) return;
-    const known = this.serves.map((id) => [id, own.get(id), helped.get(id)]);
-    const best = known.map(([, mine, other]) => (mine?.verdict === "UNVERIFIED" ? other : mine));
-    if (best.some((item) => item?.verdict === "FAIL")) this.#mark("fails");
-    else if (!best.every((item) => item)) this.#mark("waits");
-    else this.#mark(known.every(([, mine]) => mine.verdict === "PASS") ? "holds" : "helped");
-    this.outcome.replaceChildren(...known.filter(([, mine]) => mine).map((found) => this.#said(...found)));
-  }
-
-  #said(id, mine, other) {
-    const item = mine.verdict === "UNVERIFIED" && other ? other : mine;
-    const name = `(${id}) ${this.titles[id]}`;
-    if (item.verdict === "FAIL") {
-      const found = make("div.live-failure", {}, make("p", {}, make("span.live-red", { textContent: `(${id})` }),
-        ...words(` ${this.titles[id]} fails`)), make("p.live-numbers", {}, ...words(item.counterexample)));
-      if (item.hint) found.append(make("p.live-hint", {}, ...words(item.hint)));
-      return found;
-    }
-    const lacks = mine.hint.replace("the target lacks", "still to be written:");
-    const how = item.verdict !== "PASS" ? lacks : item === mine ? "" : `with the solution in the other gaps; ${lacks}`;
-    return make("p.course-verdict", {}, ...words(`${name} ${item.verdict === "PASS" ? "holds" : "waits"}${how && `: ${how}`}`));
+  show(own, about) {
+    if (this.state === "broken") return;
+    this.outcome.replaceChildren(...[...this.#alone.values()].map((item) => said(item, own.get(item.equation), about)));
   }
 
   /** What is written is no Python. */
@@ -105,8 +94,7 @@ export class CourseGap {
 
   /** Empty the gap again. */
   reset() {
-    this.#text = this.empty;
-    this.#editor?.setText(this.empty);
+    if (this.#editor) this.#editor.setText(this.empty);
   }
 
   destroy() {
@@ -115,4 +103,21 @@ export class CourseGap {
     for (const made of [this.place, this.outcome, this.badge]) made.remove();
     this.source.hidden = false;
   }
+}
+
+/** A verdict in words: on the function alone, and what its equation still waits for. */
+function said({ equation, verdict, counterexample, hint }, own, about) {
+  const { title, open } = about(equation);
+  if (verdict === "FAIL") {
+    const head = make("p", {}, make("span.live-red", { textContent: `(${equation})` }), ...words(` ${title} fails`));
+    const found = make("div.live-failure", {}, head, make("p.live-numbers", {}, ...words(counterexample)));
+    if (hint) found.append(make("p.live-hint", {}, ...words(hint)));
+    return found;
+  }
+  if (verdict !== "PASS") return make("p.course-verdict", {}, ...words(`(${equation}) is not checked yet: ${hint}`));
+  const named = open.slice(0, MOST).join(", ");
+  const more = open.length > MOST ? ` and ${open.length - MOST} more` : "";
+  const rest = own?.verdict === "PASS" ? "holds" : own?.verdict === "FAIL" ? "right here; another gap breaks it"
+    : open.length ? `right here; it still needs ${named}${more}` : "right here";
+  return make("p.course-verdict", {}, ...words(`(${equation}) ${title}: `), rest);
 }

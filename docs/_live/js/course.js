@@ -31,19 +31,17 @@ class Course {
   #session;
   #answers = kept.course();
   #waiting;
-  #running;
-  #own = new Map(); // equation -> the verdict on what the reader wrote
-  #helped = new Map(); // equation -> the same with the solution in place of the gaps that are left
+  #asked = []; // what Python is asked now
+  #own = new Map(); // equation -> the verdict on all that is written
 
   constructor(element, session, tools) {
     this.#session = session;
     this.data = JSON.parse(element.querySelector(".course-data").textContent);
-    this.titles = this.data.titles;
     this.gaps = this.data.gaps.map((gap, at) => new CourseGap(
-      document.getElementById(`gap-${gap.method.replaceAll("_", "-")}`), { ...gap, number: at + 1 }, this.titles,
+      document.getElementById(`gap-${gap.method.replaceAll("_", "-")}`), { ...gap, number: at + 1 },
       { tools, answer: this.#answers[gap.method], onChange: (text) => this.#typed(gap.method, text) }));
     this.status = make("p.course-status", { role: "status" });
-    this.bar = make("progress.course-progress", { max: Object.keys(this.titles).length, value: 0 });
+    this.bar = make("progress.course-progress", { max: Object.keys(this.data.equations).length, value: 0 });
     this.bar.setAttribute("aria-label", "Equations that hold");
     const tiles = make("ol.course-tiles", { role: "list" }, ...this.gaps.map((gap) => make("li", {}, gap.tile)));
     this.panel = make("section.course-panel", { "aria-label": "Progress in the course" },
@@ -55,55 +53,83 @@ class Course {
     this.#check();
   }
 
-  #written() {
-    return this.gaps.filter(({ method }) => method in this.#answers);
-  }
-
   #typed(method, text) {
     const { empty } = this.data.gaps.find((gap) => gap.method === method);
     if (text.trim() === empty.trim()) delete this.#answers[method];
     else this.#answers[method] = text;
     kept.keepCourse(this.#answers);
-    this.#running?.cancel();
-    clearTimeout(this.#waiting);
+    this.#cancel();
     this.#waiting = setTimeout(() => this.#check(method), PAUSE);
   }
 
-  /** Check everything, the equations of one gap first, then those of all that are written. */
-  async #check(method) {
-    this.#running?.cancel();
-    const written = this.#written();
-    const own = this.gaps.filter((gap) => gap.method === method);
-    const first = [...new Set([...own, ...written].flatMap(({ serves }) => serves))];
-    this.gaps.forEach((gap) => gap.begin(gap.method in this.#answers));
+  #cancel() {
+    clearTimeout(this.#waiting);
+    this.#asked.forEach((asked) => asked.cancel());
+    this.#asked = [];
+  }
+
+  /** Ask Python; complain if it falls silent. */
+  async #ask(name, args, onItem) {
     let patience;
     const wait = () => {
       clearTimeout(patience);
-      patience = setTimeout(
-        () => this.#say("This seems to run for ever: change it, and load the page again."), PATIENCE);
+      patience = setTimeout(() => this.#say("This seems to run for ever: change it, and load the page again."), PATIENCE);
     };
     wait();
-    const asked = this.#session.ask("check_exercise", { answers: { ...this.#answers }, first }, (item) => {
+    const asked = this.#session.ask(name, args, (item) => {
       wait();
-      if (!item.equation) return;
-      (item.with_solution ? this.#helped : this.#own).set(item.equation, item);
-      for (const gap of this.gaps) if (gap.serves.includes(item.equation)) gap.show(this.#own, this.#helped);
-      this.#count();
+      onItem(item);
     }, { urgent: true });
-    this.#running = asked;
-    const cancel = asked.cancel;
+    const { cancel } = asked;
     asked.cancel = () => {
       clearTimeout(patience);
       cancel();
     };
+    this.#asked.push(asked);
     try {
       await asked;
-    } catch (error) {
-      this.#trouble(error);
     } finally {
       clearTimeout(patience);
+    }
+  }
+
+  /** Check each gap that has changed, that of this method first; then all that is written together. */
+  async #check(method) {
+    this.#cancel();
+    const changed = this.gaps.filter((gap) => gap.take(this.#answers[gap.method]));
+    const first = changed.find((gap) => gap.method === method);
+    try {
+      for (const gap of new Set(first ? [first, ...changed] : changed)) await this.#checkGap(gap);
+      const answers = Object.fromEntries(
+        this.gaps.filter(({ state }) => state !== "open" && state !== "broken").map((gap) => [gap.method, gap.answer]));
+      await this.#ask("check_exercise", { answers, first: first?.serves ?? [] }, (item) => {
+        if (item.equation) this.#own.set(item.equation, item);
+        this.#count();
+      });
+      this.gaps.forEach((gap) => gap.show(this.#own, (id) => this.#waitsFor(id)));
+    } catch (error) {
+      this.#say(`Python stopped: ${error.message}`);
+    } finally {
       document.body.dataset.courseChecks = Number(document.body.dataset.courseChecks ?? 0) + 1;
     }
+  }
+
+  async #checkGap(gap) {
+    try {
+      await this.#ask("check_gap", { method: gap.method, source: gap.answer, equations: gap.serves },
+        (item) => item.equation && gap.judge(item));
+      gap.show(this.#own, (id) => this.#waitsFor(id));
+    } catch (error) {
+      if (!(error instanceof Trouble)) throw error;
+      gap.trouble(error.message);
+    }
+  }
+
+  /** The title of an equation, and the gaps that it still waits for. */
+  #waitsFor(id) {
+    const { title, gaps } = this.data.equations[id];
+    const open = this.gaps.filter(({ method, state }) => gaps.includes(method) && (state === "open" || state === "broken"));
+    return { title, open: open.map(({ method }) => method) };
   }
 
   #count() {
@@ -111,23 +137,16 @@ class Course {
     const holding = verdicts.filter((verdict) => verdict === "PASS").length;
     const failing = verdicts.filter((verdict) => verdict === "FAIL").length;
     this.bar.value = holding;
-    this.#say(`${holding} of ${this.bar.max} equations hold${failing ? `, ${failing} fail` : ""}`);
+    this.#say(`${holding} of ${this.bar.max} equations hold${failing ? `, ${failing} ${failing > 1 ? "fail" : "fails"}` : ""}`);
   }
 
   #say(text) {
     if (this.status.textContent !== text) this.status.textContent = text;
   }
 
-  #trouble(error) {
-    const text = error instanceof Trouble ? error.message : `Python stopped: ${error.message}`;
-    const named = this.gaps.find(({ method }) => text.startsWith(`${method},`) || text.startsWith(`${method}:`));
-    named?.trouble(text);
-    this.#say(named ? `not checked: ${text}` : text);
-  }
-
   /** Go to the first gap that does not hold. */
   #next() {
-    (this.gaps.find(({ state }) => state !== "holds" && state !== "helped") ?? this.gaps[0]).go();
+    (this.gaps.find(({ state }) => state !== "holds") ?? this.gaps[0]).go();
   }
 
   #download() {
@@ -141,15 +160,12 @@ class Course {
     if (!window.confirm("Empty all gaps? What you wrote in them is lost; download it first if you want to keep it.")) return;
     this.#answers = {};
     kept.keepCourse(this.#answers);
-    this.#own.clear();
-    this.#helped.clear();
     this.gaps.forEach((gap) => gap.reset());
     this.#check();
   }
 
   destroy() {
-    this.#running?.cancel();
-    clearTimeout(this.#waiting);
+    this.#cancel();
     this.gaps.forEach((gap) => gap.destroy());
     this.panel.remove();
   }

@@ -47,7 +47,8 @@ function place(title) {
   if (kept.live() && !fromLink && window.parent === window) start();
   askHost((given) => {
     port = given;
-    if (!fromLink) start(port);
+    if (window.DDPM_LIVE.take) window.DDPM_LIVE.take(port); // Python was started again
+    else if (!fromLink) start(port);
   });
 }
 

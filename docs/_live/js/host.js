@@ -6,6 +6,7 @@ import { make } from "./dom.js";
 
 const HELLO = "ddpm-live-hello";
 const HOST = "ddpm-live-host";
+const AGAIN = "ddpm-live-again";
 const MARK = "#page=";
 const ROOT = new URL(document.documentElement.dataset.content_root ?? "./", location.href).href;
 const ORIGIN = location.origin === "null" || location.protocol === "file:" ? "*" : location.origin;
@@ -31,12 +32,18 @@ export function askHost(onPort) {
   for (const link of document.querySelectorAll("a.external, a[href^='http']")) link.target = "_top";
 }
 
+/** In a frame: have the page around it start Python again; askHost's onPort is told the new port. */
+export function askAgain() {
+  window.parent.postMessage(AGAIN, ORIGIN);
+}
+
 /**
  * Show the pages that links lead to in a frame, with this page's Python.
  * @param {Session} session
- * @param {() => void} onReturn - The reader is back from the pages in the frame.
+ * @param {{onReturn: () => void, onAgain: () => void}} page - The reader is back from the pages in the frame; the page
+ *   in the frame wants Python to be started again.
  */
-export function host(session, onReturn) {
+export function host(session, { onReturn, onAgain }) {
   let frame = null;
 
   function open(address) {
@@ -59,10 +66,13 @@ export function host(session, onReturn) {
 
   const title = document.title;
   window.addEventListener("message", (event) => {
-    if (!frame || event.source !== frame.contentWindow || !isOurs(event) || !event.data?.[HELLO]) return;
+    if (!frame || event.source !== frame.contentWindow || !isOurs(event)) return;
+    if (event.data === AGAIN) onAgain();
+    else if (!event.data?.[HELLO]) return;
     const { port1, port2 } = new MessageChannel();
     session.connect(port1);
     frame.contentWindow.postMessage(HOST, ORIGIN, [port2]);
+    if (event.data === AGAIN) return;
     document.title = event.data.title;
     const page = event.data[HELLO].split("#")[0];
     if (page.startsWith(ROOT)) history.replaceState({ page }, "", MARK + encodeURIComponent(page.slice(ROOT.length)));

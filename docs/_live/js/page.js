@@ -1,23 +1,20 @@
 /** A live page: Python, the editors, the dock, and all that follows from a change. */
 import { Blocks, sources } from "./blocks.js";
 import { Changes } from "./changes.js";
+import { Checks } from "./checks.js";
 import { mount as mountCourse } from "./course.js";
 import { mountAll } from "./demos/all.js";
 import { Dock } from "./dock.js";
-import { make } from "./dom.js";
+import { button } from "./dom.js";
 import { editor } from "./editor.js";
-import { failures } from "./failures.js";
-import { host } from "./host.js";
+import { askAgain, host } from "./host.js";
 import { carried, changesIn, dropCarried } from "./link.js";
 import { load } from "./loading.js";
 import { markBoxes } from "./marks.js";
 import { Mistakes } from "./mistakes.js";
-import { opened } from "./python.js";
-import { Trouble } from "./session.js";
+import { openAgain, opened } from "./python.js";
 import { kept } from "./storage.js";
 import { Verdicts } from "./verdicts.js";
-
-const PATIENCE = 15_000; // milliseconds without an answer before a check counts as endless
 
 /** The book's data, with addresses of equations and lines as seen from this page. */
 function bookOf(data) {
@@ -26,19 +23,68 @@ function bookOf(data) {
   return { ...data, address: ({ page, anchor }) => (page === here ? "" : `${root}${page}.html`) + `#${anchor}` };
 }
 
-function idsOnPage(kind) {
-  return [...document.querySelectorAll(`.${kind}[id]`)].map((element) => element.id);
+/** What this page shows: the ids of its equations and lines, and the sources of its functions. */
+function shown(book) {
+  const on = (kind) => new Set([...document.querySelectorAll(`.${kind}[id]`)].map((element) => element.id));
+  const equations = on("equation");
+  const lines = on("relation");
+  return {
+    equations: book.equations.filter(({ anchor }) => equations.has(anchor)).map(({ id }) => id),
+    lines: Object.keys(book.lines).filter((id) => lines.has(book.lines[id].anchor)),
+    originals: sources(),
+  };
+}
+
+/** The changes that came with a link; the reader has pressed the button. */
+async function takeCarried(changes, dock) {
+  if (!carried()) return;
+  try {
+    changes.replace(await changesIn(carried()));
+  } catch {
+    dock.say("The link carries no change that can be read.", "red");
+  }
+  dropCarried();
+}
+
+/**
+ * Python that can be started again, after a change that never ends: by this page, or by the page around it.
+ * @returns {Session}
+ */
+function python(page, checks, port) {
+  const { dock, changes } = page;
+  const onStage = (stage, share) => dock.starting(stage, share);
+  const session = opened(onStage, port);
+  const openOwn = () => openAgain(session, onStage);
+  const follow = (take) => {
+    checks.stop();
+    take();
+    session.ready.then(() => {
+      if (JSON.stringify(changes.all) === JSON.stringify(checks.sound)) checks.run();
+      else changes.replace(checks.sound);
+    }, (error) => dock.say(`Python could not be started: ${error.message}`, "red"));
+  };
+  const again = button("Start Python again without it", () => {
+    again.hidden = true;
+    if (port) askAgain();
+    else follow(openOwn);
+  }, { hidden: true });
+  dock.status.after(again);
+  checks.addEventListener("answers", () => { again.hidden = true; });
+  checks.addEventListener("silent", () => {
+    dock.say("Python does not answer: this change seems to run for ever.", "red");
+    again.hidden = false;
+  });
+  window.DDPM_LIVE.take = (given) => follow(() => session.take(given));
+  if (port) window.addEventListener("pagehide", () => session.leave());
+  else host(session, { onReturn: () => changes.replace(kept.changes() ?? {}), onAgain: openOwn });
+  return session;
 }
 
 async function start(bar, port) {
   kept.keepLive(true);
   await load("book.js");
   const book = bookOf(window.DDPM_LIVE.book);
-  const anchors = new Set(idsOnPage("equation"));
-  const equations = book.equations.filter(({ anchor }) => anchors.has(anchor)).map(({ id }) => id);
-  const lineAnchors = new Set(idsOnPage("relation"));
-  const lines = Object.keys(book.lines).filter((id) => lineAnchors.has(book.lines[id].anchor));
-  const originals = sources();
+  const { equations, lines, originals } = shown(book);
   const changes = new Changes(originals);
   const verdicts = new Verdicts(book.equations);
   let mistakes = null;
@@ -49,69 +95,36 @@ async function start(bar, port) {
   bar.remove();
   markBoxes(book, verdicts);
 
-  let running = null;
-  const session = opened((stage, share) => dock.starting(stage, share), port);
-  if (port) window.addEventListener("pagehide", () => session.leave());
-  else host(session, () => changes.replace(kept.changes() ?? {}));
-  const blocks = new Blocks(changes, { onTyping: () => running?.cancel() });
+  const page = { book, verdicts, changes, dock, equations, lines };
+  const checks = new Checks(page);
+  const run = () => checks.run();
+  page.blocks = new Blocks(changes, { onTyping: () => checks.stop(), onSame: run });
+  page.session = python(page, checks, port);
   const known = book.mistakes.filter(({ place }) => originals.has(place));
   if (known.length) {
     mistakes = new Mistakes(known, changes,
-      { equations, tile: dock.own.tile, reveal: (name) => blocks.reveal(name) });
+      { equations, tile: dock.own.tile, reveal: (name) => page.blocks.reveal(name) });
     dock.panel("mistakes", "Plant a mistake", mistakes.element);
+    checks.addEventListener("end", () => mistakes.judge(verdicts.red));
   }
-  if (carried()) {
-    changes.replace(await changesIn(carried()));
-    dropCarried();
-  }
+  await takeCarried(changes, dock);
   try {
-    await session.ready;
+    await page.session.ready;
   } catch (error) {
     dock.say(`Python could not be started: ${error.message}`, "red");
     return;
   }
-  const demos = mountAll(session);
-  for (const course of document.querySelectorAll(".live-course")) mountCourse(course, session, { editor });
-
-  async function check() {
-    running?.cancel();
-    blocks.show(() => make("p", { textContent: "checking …" }));
-    let patience;
-    const wait = () => {
-      clearTimeout(patience);
-      patience = setTimeout(() => dock.say("This change seems to run for ever. Undo it and load the page again.", "red"),
-        PATIENCE);
-    };
-    wait();
-    verdicts.begin();
-    const asked = session.ask("check", { changes: changes.all, first: equations, lines }, (item) => {
-      wait();
-      verdicts.take(item);
-      if (item.equation && item.verdict !== "PASS") {
-        blocks.show(() => failures(book, verdicts, equations, 6));
-        window.performance.mark("live-red");
-      }
-    }, { urgent: true });
-    running = asked;
-    try {
-      await asked;
-      blocks.show(() => (verdicts.red.length || verdicts.broken.length ? failures(book, verdicts, equations, 6)
-        : make("p.live-fine", { textContent: `all ${verdicts.count} equations still hold` })));
-      mistakes?.judge(verdicts.red);
-      demos.refresh();
-    } catch (error) {
-      const text = error instanceof Trouble ? error.message : `Python stopped: ${error.message}`;
-      blocks.show(() => make("p.live-trouble", { role: "alert", textContent: text }));
-      dock.say("not checked: the change is no Python yet", "red");
-    } finally {
-      clearTimeout(patience);
-      document.body.dataset.liveChecks = Number(document.body.dataset.liveChecks ?? 0) + 1;
-    }
-  }
-
-  changes.addEventListener("change", check);
+  const demos = mountAll(page.session);
+  checks.addEventListener("own", () => demos.refresh());
+  for (const course of document.querySelectorAll(".live-course")) mountCourse(course, page.session, { editor });
   document.body.dataset.liveReady = "yes";
-  check(); // of the package as it is, too: the page shows what was checked here, and the next check finds Python warm
+  if (!originals.size && !equations.length && !Object.keys(changes.all).length) { // a demonstration, or the course
+    dock.element.remove();
+    document.body.classList.remove("live");
+    return;
+  }
+  changes.addEventListener("change", run);
+  run(); // of the package as it is, too: the page shows what was checked here, and the next check finds Python warm
 }
 
 window.DDPM_LIVE.start = start;

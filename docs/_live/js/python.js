@@ -12,11 +12,22 @@ const LOADING = 0.5; // the share of the start that is loading; the rest is Pyth
  */
 export function opened(onStage, port) {
   if (port) return new Session(port, onStage);
-  const address = URL.createObjectURL(new Blob([worker], { type: "text/javascript" }));
-  const running = new Worker(address);
+  const running = begun();
   const session = new Session(running, (stage, share) => onStage(stage, LOADING + (1 - LOADING) * share));
   send(running, onStage).catch((error) => session.fail(error));
   return session;
+}
+
+/** End the Python of a page that opened one itself, even in the middle of something, and start it again. */
+export function openAgain(session, onStage) {
+  const running = begun();
+  session.take(running);
+  send(running, onStage).catch((error) => session.fail(error));
+}
+
+function begun() {
+  const address = URL.createObjectURL(new Blob([worker], { type: "text/javascript" }));
+  return new Worker(address);
 }
 
 async function send(running, onStage) {

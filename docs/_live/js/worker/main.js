@@ -24,12 +24,13 @@ function wake() {
   }
 }
 
-/** Advance one call by one item. */
+/** Advance one call by one item: an urgent one, else each in its turn. */
 function turn() {
   turning = false;
-  const [id, call] = [...calls].reduce((best, next) => (next[1].urgent >= best[1].urgent ? next : best),
-    [0, { urgent: false }]);
+  const [id, call] = [...calls].find(([, { urgent }]) => urgent) ?? [...calls][0] ?? [];
   if (!id) return;
+  calls.delete(id);
+  calls.set(id, call); // at the end of the queue
   const { port, number } = call;
   try {
     const item = calling.advance(id);
@@ -82,6 +83,8 @@ function hear(port, data) {
     ports.delete(port);
   } else if (data.cancel) {
     cancel(port, data.cancel);
+  } else if (data.relax) {
+    for (const call of calls.values()) if (call.port === port && call.number === data.relax) call.urgent = false;
   } else {
     count += 1;
     try {

@@ -47,13 +47,12 @@ def check_exercise(answers: dict[str, str], first: list[str]) -> Items:
     answers : dict
         The source of each method that was written, by its name. A source without a function's body is a gap still.
     first : list of str
-        Equations whose verdicts come first. One of them that stays UNVERIFIED is checked again with the solution in
-        place of the gaps that are left, so that a function gets a verdict before all others are written.
+        Ids of the equations whose verdicts come first.
 
     Yields
     ------
     dict
-        equation, verdict, error, counterexample and hint; with_solution is there, and true, if the solution helped.
+        equation, verdict, error, counterexample and hint.
 
     Raises
     ------
@@ -63,16 +62,38 @@ def check_exercise(answers: dict[str, str], first: list[str]) -> Items:
     written = {method: function for method, source in answers.items()
                if (function := function_of(method, source)) is not None}
     own = type("Diffusion", (EMPTY,), dict(written))
-    entries = chosen(None)
-    front = [EQUATIONS[id] for id in dict.fromkeys(first) if id in EQUATIONS]
-    for entry in front:
-        found = verdict(entry, own, written)
-        yield found
-        if found["verdict"] == UNVERIFIED and written:
-            yield {**told(result(entry, type("Diffusion", (SOLUTION,), dict(written)))), "with_solution": True}
-    for entry in entries:
-        if entry not in front:
-            yield verdict(entry, own, written)
+    for entry in sorted(chosen(None), key=lambda entry: entry.id not in first):
+        yield verdict(entry, own, written)
+
+
+@call
+def check_gap(method: str, source: str, equations: list[str]) -> Items:
+    """Yield verdicts on one method alone: the solution is in all other gaps, whether they are written or not.
+
+    Parameters
+    ----------
+    method : str
+        The gap.
+    source : str
+        What is written in it.
+    equations : list of str
+        Ids of the equations that need it.
+
+    Yields
+    ------
+    dict
+        As from `check_exercise`; nothing if the source is a gap still.
+
+    Raises
+    ------
+    Trouble
+        As in `check_exercise`.
+    """
+    function = function_of(method, source)
+    if function is not None:
+        helped = type("Diffusion", (SOLUTION,), {method: function})
+        for id in equations:
+            yield told(result(EQUATIONS[id], helped))
 
 
 def verdict(entry: Equation, factory: type, written: Iterable[str]) -> dict[str, Any]:
@@ -98,7 +119,10 @@ def function_of(method: str, source: str) -> Callable | None:
     try:
         tree = ast.parse(source, f"<{method}>")
     except SyntaxError as error:
-        raise Trouble(f"{method}, line {error.lineno}: {error.msg}") from None
+        line = f", line {error.lineno}" if error.lineno else ""
+        raise Trouble(f"{method}{line}: {error.msg}") from None
+    except (ValueError, RecursionError) as error:
+        raise Trouble(f"{method}: {error}") from None
     found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == method]
     if not found:
         raise Trouble(f"{method}: there must be a function `def {method}(self, …)` here, not indented")

@@ -43,8 +43,8 @@ def digits(items: Items) -> tuple[Figure, str]:
     left.set_yticks([height * row + size[0] / 2 for row in range(ROWS)], [f"t = {steps[i]['seen']}" for i in chosen])
     left.tick_params(length=0)
     first, last = steps[0]["seen"], steps[-1]["seen"]
-    return figure, (f"{len(noisy[0])} digits on their way from noise, in {ROWS} rows from t = {first} to t = {last}: xₜ "
-                    "at the left, the net's estimates x̂₀ of them at the right.")
+    return figure, (f"{len(noisy[0])} digits on their way from noise, in {ROWS} rows from t = {first} to t = {last}: "
+                    "xₜ at the left, the net's estimates x̂₀ of them at the right.")
 
 
 def in_rows(rows: list[np.ndarray], size: tuple[int, int]) -> np.ma.MaskedArray:

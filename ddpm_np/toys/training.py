@@ -373,12 +373,18 @@ def train_stepwise(toy: Toy, settings: Settings | None = None, every: int = 1,
         The net with its average weights, and the log so far. Its `predict` uses the weights as they are when it is
         called, so what is asked of it later is asked of a net that has learned more.
 
+    Raises
+    ------
+    ValueError
+        If `every` is below 1.
+
     Examples
     --------
     >>> from ddpm_np.toys import toy
     >>> [trained.records[-1].step for trained in train_stepwise(toy("moons"), Settings(steps=5, batch=8), every=2)]
     [2, 4, 5]
     """
+    arguments.count("every", every)
     settings = settings or Settings()
     start = toy_schedule(settings.T)
     net = MLP(settings.model if settings.learn_variance else replace(settings.model, outputs=None), seed=settings.seed)

@@ -1,4 +1,7 @@
-"""The trained digits net for the pack, where nothing reads safetensors: python docs/_live/weights.py FOLDER"""
+"""The trained digits net for the pages' pack, in which no library reads safetensors.
+
+``python docs/_live/weights.py FOLDER``: FOLDER is that of the pack's packages.
+"""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from ddpm_np.models import MLP, Classifier, ClassifierConfig, MLPConfig, UNet, U
 from ddpm_np.nn import Attention, Conv2d, GroupNorm, Linear
 from ddpm_np.runs.sample import progressive_predictions, sample
 from ddpm_np.sampling import ImageGenerator, ImageNoise, Sampler, predictor
-from ddpm_np.toys import Settings, mixture, moons, swiss_roll, toy_schedule
+from ddpm_np.toys import TOYS, Settings, mixture, moons, swiss_roll, toy_schedule, train_stepwise
 from ddpm_np.training import EMA, Adam, Trainer, gradient_of_batch
 from ddpm_np.viz import grid, plot_forward, plot_rate_distortion, save_images
 
@@ -135,6 +135,8 @@ CALLS = {
     "kid": (call(kid, POINTS, POINTS, np.random.default_rng(0), subset_size=4), {"subset_size": COUNT}),
     "inception_score": (call(inception_score, np.full((40, 4), 0.25), np.random.default_rng(0)), {"splits": COUNT}),
     "precision_recall": (call(precision_recall, POINTS, POINTS), {"k": COUNT}),
+    "train_stepwise": (lambda **tried: next(train_stepwise(TOYS["moons"], Settings(steps=1, batch=1), **tried)),
+                       {"every": COUNT}),
     "Settings": (call(Settings), {"steps": COUNT, "batch": COUNT, "T": COUNT, "seed": SEED, "lr": POSITIVE,
                                   "ema": FRACTION}),
     "toy_schedule": (call(toy_schedule), {"T": COUNT}),

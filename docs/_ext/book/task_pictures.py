@@ -42,8 +42,9 @@ def digits(items: Items) -> tuple[Figure, str]:
     height = size[0] + 1
     left.set_yticks([height * row + size[0] / 2 for row in range(ROWS)], [f"t = {steps[i]['seen']}" for i in chosen])
     left.tick_params(length=0)
-    return figure, (f"{len(noisy[0])} digits on their way from noise, a row for each of {ROWS} steps from t = "
-                    f"{steps[0]['seen']} to t = {steps[-1]['seen']}: xₜ at the left, the estimates x̂₀ at the right.")
+    first, last = steps[0]["seen"], steps[-1]["seen"]
+    return figure, (f"{len(noisy[0])} digits on their way from noise, in {ROWS} rows from t = {first} to t = {last}: "
+                    "xₜ at the left, the net's estimates x̂₀ of them at the right.")
 
 
 def in_rows(rows: list[np.ndarray], size: tuple[int, int]) -> np.ma.MaskedArray:

@@ -50,6 +50,7 @@ class Course {
         button("Start over", () => this.#startOver())),
       make("details", {}, make("summary", { textContent: `All ${this.gaps.length} gaps` }), tiles));
     element.append(this.panel);
+    document.body.classList.add("course");
     this.#check();
   }
 
@@ -169,5 +170,6 @@ class Course {
     this.#cancel();
     this.gaps.forEach((gap) => gap.destroy());
     this.panel.remove();
+    document.body.classList.remove("course");
   }
 }

@@ -135,13 +135,13 @@ def test_importing_the_package_imports_nothing_heavy(statement):
 
 
 def test_a_check_without_random_cases_imports_nothing_heavy_but_mpmath():
-    """Of SciPy only the functions that this package itself computes ln Φ and Φ⁻¹ with, in (13) and Algorithm 1."""
+    """SciPy is imported only where this package itself computes ln Φ, as in (13), or Φ⁻¹, as in Algorithm 1."""
     code = """
 import sys
 import ddpm_np.check.equations
 from ddpm_np.check import run
 from ddpm_np.check.targets import ddpm_np
-assert not run(ddpm_np, ["4", "7", "21", "log-normal", "oracle-mixture", "kl"], examples=0).failed
+assert not run(ddpm_np, ["4", "7", "11", "log-normal", "oracle-mixture", "kl"], examples=0).failed
 print(*{name.partition(".")[0] for name in sys.modules})
 """
     assert set(run(code).split()) & {*HEAVY, "sympy"} == {"mpmath"}

@@ -1,5 +1,6 @@
 /** Opens Python: the parts of the pack go to the worker one by one, as they are loaded. */
 import worker from "worker-source";
+import { make } from "./dom.js";
 import { load } from "./loading.js";
 import { Session } from "./session.js";
 
@@ -12,6 +13,7 @@ const LOADING = 0.5; // the share of the start that is loading; the rest is Pyth
  */
 export function opened(onStage, port) {
   if (port) return new Session(port, onStage);
+  confine();
   const running = begun();
   const session = new Session(running, (stage, share) => onStage(stage, LOADING + (1 - LOADING) * share));
   send(running, onStage).catch((error) => session.fail(error));
@@ -23,6 +25,16 @@ export function openAgain(session, onStage) {
   const running = begun();
   session.take(running);
   send(running, onStage).catch((error) => session.fail(error));
+}
+
+/**
+ * Have the browser refuse this page, and a worker made by it, every other host. The worker takes away what it can, but
+ * import() and fonts are no functions of its scope, and a change may have come with a link.
+ */
+function confine() {
+  const own = location.protocol === "file:" ? "file:" : "'self'";
+  const content = `default-src ${own} blob: data: 'unsafe-inline' 'unsafe-eval'`;
+  document.head.append(make("meta", { httpEquiv: "Content-Security-Policy", content }));
 }
 
 function begun() {

@@ -94,6 +94,11 @@ export async function change(page, old, now, name = POSTERIOR, delay = 0) {
 export async function checked(page, action) {
   await action();
   await sleep(400); // the page waits 250 ms for further keys
+  await idle(page);
+}
+
+/** Wait until a check has ended and none runs. */
+export async function idle(page) {
   await page.waitForFunction(() => document.body.dataset.liveChecks && !document.querySelector(".live-tile.stale"), LONG);
 }
 

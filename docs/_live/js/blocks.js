@@ -62,10 +62,22 @@ export class Blocks {
     }
   }
 
+  /** A check begins: what stands under the editors is old. Nothing is added, which would lay out the whole page again. */
+  wait() {
+    const changed = this.#changes.all;
+    for (const { name, outcome } of this.#blocks) {
+      if (name in changed) outcome.classList.add("stale");
+      else outcome.replaceChildren();
+    }
+  }
+
   /** Show something under each editor whose function is changed, and nothing under the others. */
   show(made) {
     const changed = this.#changes.all;
-    for (const block of this.#blocks) block.outcome.replaceChildren(...(block.name in changed ? [made()] : []));
+    for (const { name, outcome } of this.#blocks) {
+      outcome.classList.remove("stale");
+      outcome.replaceChildren(...(name in changed ? [made()] : []));
+    }
   }
 
   /** Unfold what an editor is folded in, and bring it into view. */

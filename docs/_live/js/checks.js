@@ -39,7 +39,7 @@ export class Checks extends EventTarget {
   async run() {
     const { session, verdicts, changes, blocks, dock, equations, lines } = this.#page;
     this.stop();
-    blocks.show(() => make("p", { textContent: "checking …" }));
+    blocks.wait();
     this.#wait();
     verdicts.begin();
     const asking = changes.all;

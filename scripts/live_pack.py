@@ -8,6 +8,7 @@ as a file can load nothing else.
 from __future__ import annotations
 
 import base64
+import email
 import gzip
 import hashlib
 import io
@@ -143,6 +144,24 @@ def stored(folder: Path) -> bytes:
     return content.getvalue()
 
 
+def licences(files: Path) -> str:
+    """Return a line for each program in the pack: its version, its licence, and where its source is."""
+    lines = ["Pyodide 0.27.7: MPL-2.0; https://github.com/pyodide/pyodide",
+             "Python 3.12.7: PSF-2.0; https://github.com/python/cpython"]
+    for wheel in sorted((files / "wheels").glob("*.whl")):
+        if f"wheels/{wheel.name}" not in wanted():
+            continue
+        with zipfile.ZipFile(wheel) as content:
+            name = next(name for name in content.namelist() if name.endswith(".dist-info/METADATA"))
+            about = email.message_from_bytes(content.read(name))
+        kinds = [line.rpartition(" :: ")[2] for line in about.get_all("Classifier", []) if line.startswith("License")]
+        links = dict(line.lower().split(", ", 1) for line in about.get_all("Project-URL", []))
+        source = about["Home-page"] or links.get("source") or links.get("homepage") or links.get("repository", "")
+        licence = about["License-Expression"] or ", ".join(kinds) or "see its source"
+        lines.append(f"{about['Name']} {about['Version']}: {licence}; {source}".rstrip("; "))
+    return "\n".join(["The live pages run these programs, unchanged but for files that no page needs:", *lines, ""])
+
+
 def state(files: Path) -> str:
     """Return a digest of everything that the pack depends on."""
     found = hashlib.sha256((LIVE / "pyodide.sha256").read_bytes())
@@ -180,6 +199,7 @@ def build(out: Path) -> list[int]:
     for number, at in enumerate(range(0, len(packed), PART), 1):
         text = f'DDPM_LIVE.part("{base64.b64encode(packed[at : at + PART]).decode()}");\n'
         (out / f"part-{number:02}.js").write_text(text, "ascii")
+    (out / "licences.txt").write_text(licences(files), "utf-8")
     done.write_text(now)
     sizes = sizes_in(out)
     print(f"{sum(sizes) / 1e6:.1f} MB in {len(sizes)} parts", flush=True)

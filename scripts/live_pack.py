@@ -156,7 +156,8 @@ def licences(files: Path) -> str:
             about = email.message_from_bytes(content.read(name))
         kinds = [line.rpartition(" :: ")[2] for line in about.get_all("Classifier", []) if line.startswith("License")]
         links = dict(line.lower().split(", ", 1) for line in about.get_all("Project-URL", []))
-        source = about["Home-page"] or links.get("source") or links.get("homepage") or links.get("repository", "")
+        known = [links[kind] for kind in ("source", "source code", "repository", "homepage") if kind in links]
+        source = about["Home-page"] or next(iter(known), "")
         licence = about["License-Expression"] or ", ".join(kinds) or "see its source"
         lines.append(f"{about['Name']} {about['Version']}: {licence}; {source}".rstrip("; "))
     return "\n".join(["The live pages run these programs, unchanged but for files that no page needs:", *lines, ""])

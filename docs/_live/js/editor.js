@@ -25,7 +25,7 @@ export function editor(parent, { text, label, onChange }) {
       doc: text,
       extensions: [
         ...EXTENSIONS,
-        EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false" }),
+        EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false", tabindex: "0" }),
         EditorView.updateListener.of((update) => {
           if (update.docChanged && !quiet) onChange(update.state.doc.toString());
         }),

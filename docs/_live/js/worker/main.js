@@ -49,7 +49,7 @@ function turn() {
 
 /** What went wrong: a reader's mistake in one line, or anything else with its traceback. */
 function said(error) {
-  const text = String(error.message ?? error).trim();
+  const text = String(error.message ?? error).trim().replace(/\n+The module '[^]*$/, ""); // Pyodide's advice on loading
   const last = text.slice(text.lastIndexOf("\n") + 1);
   const mark = "ddpm_live.calls.Trouble: ";
   const at = text.lastIndexOf(mark);

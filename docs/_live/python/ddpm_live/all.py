@@ -7,6 +7,7 @@ from ddpm_live import checking, course, digits, sliders, toys, walks  # noqa: F4
 
 def first_use() -> None:
     """Use what pages use, so that everything it imports has been imported."""
-    for items in checking.check({}, []), digits.draw_digits(1, 2), toys.train_toy(steps=toys.LEAST):
+    for items in (checking.check({}, []), checking.check_further("7", 1), digits.draw_digits(1, 2),
+                  toys.train_toy(steps=toys.LEAST)):
         for _ in items:
             pass

@@ -7,6 +7,8 @@ import { BOOK, file, launched, missing } from "./browser.mjs";
 import { change, checked, idle, makeLive, open, pressButton, unfold } from "./reader.mjs";
 import { slowed } from "./slow.mjs";
 
+// A limit on time is multiplied by this: .ci/run gives 3, for machines that others use too. Figures are printed anyway.
+const PATIENCE = Number(process.env.LIVE_PATIENCE ?? 1);
 const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
 const shown = (numbers) => numbers.map((number) => number.toFixed(number < 100 ? 1 : 0)).join(", ");
 
@@ -54,7 +56,7 @@ for (const name of ["chromium", "firefox"]) {
         await page.close();
       }
       t.diagnostic(`${name}: ready after ${shown(took)} ms`);
-      assert.ok(median(took) < 10_000);
+      assert.ok(median(took) < 10_000 * PATIENCE);
     });
 
     test("after an edit the first red within 50 ms of the pause, all within 4 s", async (t) => {
@@ -74,8 +76,8 @@ for (const name of ["chromium", "firefox"]) {
       const all = noted.map((at) => at.all - at.begin);
       t.diagnostic(`${name}: from the last key to the end of the pause ${shown(noted.map((at) => at.begin - at.key))} ms`);
       t.diagnostic(`${name}: from there to the first red ${shown(red)} ms, to all 67 ${shown(all)} ms`);
-      assert.ok(median(red) < 50);
-      assert.ok(median(all) < 4000);
+      assert.ok(median(red) < 50 * PATIENCE);
+      assert.ok(median(all) < 4000 * PATIENCE);
     });
 
     test("four times slower: ready within 25 s", { skip: name === "chromium" ? false : "only Chromium says which "
@@ -87,7 +89,7 @@ for (const name of ["chromium", "firefox"]) {
         t.diagnostic(`the processes of pages ran ${(100 * await restore()).toFixed(1)} % of the time`);
       });
       t.diagnostic(`${name}, slowed: ready after ${shown([took])} ms`);
-      assert.ok(took < 25_000);
+      assert.ok(took < 25_000 * PATIENCE);
     });
   });
 }

@@ -52,7 +52,8 @@ describe("chromium", { skip: missing("chromium") }, () => {
       await mistake.click(); // its question
       found.push(...await barriers(page));
       await pressButton(page, "Another mistake");
-      await checked(page, () => change(page, ...BETA.toReversed()));
+      await toggles.at(-1).click(); // folds the panel, which may lie over the editor
+      await checked(page, () => pressButton(page, "Undo"));
       assert.deepEqual([...new Set(found)], []);
     });
   }

@@ -87,6 +87,8 @@ export async function unfold(page, name = POSTERIOR) {
 export async function change(page, old, now, name = POSTERIOR, delay = 0) {
   await unfold(page, name);
   await page.click(`${block(name)} .cm-content`);
+  assert.ok(await page.evaluate((selector) => document.activeElement.closest(selector) !== null, block(name)),
+    `a click opens the editor of ${name}`);
   await replace(page, await source(page, name), old, now, delay);
 }
 

@@ -39,9 +39,6 @@ export class Checks extends EventTarget {
   async run() {
     const { session, verdicts, changes, blocks, dock, equations, lines } = this.#page;
     this.stop();
-    blocks.wait();
-    this.#wait();
-    verdicts.begin();
     const asking = changes.all;
     let seen = 0;
     const asked = session.ask("check", { changes: asking, first: equations, lines }, (item) => {
@@ -58,6 +55,9 @@ export class Checks extends EventTarget {
       }
     }, { urgent: true });
     this.#running = asked;
+    this.#wait(); // what follows is drawn while Python works
+    verdicts.begin();
+    blocks.wait();
     try {
       await asked;
       this.#sound = asking;

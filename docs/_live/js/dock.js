@@ -46,7 +46,9 @@ export class Dock {
     changes.addEventListener("change", follow);
     follow();
     document.body.append(this.element);
-    document.body.classList.add("live");
+    // The end of the page can be scrolled above the dock, however high that is.
+    new ResizeObserver(() => { document.body.style.paddingBottom = `${this.element.offsetHeight}px`; })
+      .observe(this.element);
   }
 
   /** Add a panel that a button of the dock unfolds; returns what the panel holds. */

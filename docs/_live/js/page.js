@@ -121,7 +121,6 @@ async function start(bar, port) {
   document.body.dataset.liveReady = "yes";
   if (!originals.size && !equations.length && !Object.keys(changes.all).length) { // a demonstration, or the course
     dock.element.remove();
-    document.body.classList.remove("live");
     return;
   }
   changes.addEventListener("change", run);

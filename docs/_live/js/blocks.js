@@ -4,6 +4,9 @@ import { editor } from "./editor.js";
 
 const PAUSE = 250; // milliseconds without a key before what was typed is checked
 
+/** Editors follow after what the check has to show first: each of them lays out its lines. */
+const whenIdle = (work) => (window.requestIdleCallback ? requestIdleCallback(work, { timeout: 200 }) : setTimeout(work, 50));
+
 /** @returns {Map<string, string>} The source of each function that the page shows, by name. */
 export function sources() {
   const found = new Map();
@@ -25,7 +28,7 @@ export class Blocks {
   constructor(changes, told) {
     this.#changes = changes;
     for (const element of document.querySelectorAll(".live-code")) this.#open(element, told);
-    changes.addEventListener("change", () => this.#follow());
+    changes.addEventListener("change", () => whenIdle(() => this.#follow()));
     this.#follow();
   }
 

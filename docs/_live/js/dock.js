@@ -26,7 +26,8 @@ export class Dock {
     const own = book.equations.filter(({ id }) => page.equations.includes(id));
     this.own = tiles(own, verdicts, choose);
     this.all = tiles(book.equations, verdicts, choose);
-    this.status = make("p.live-status", { role: "status" });
+    this.status = make("p.live-status");
+    this.spoken = make("p.visually-hidden", { role: "status" });
     this.bar = make("div.live-bar", {}, make("span.live-done"));
     this.rail = new Map(book.equations.map(({ id, title }) => [id, make("span.live-mark", { title: `(${id}) ${title}` })]));
     this.undo = button("Undo", () => changes.undo());
@@ -34,11 +35,24 @@ export class Dock {
     this.link = button("Copy a link", () => this.#copy(changes));
     this.buttons = make("div.live-buttons", {}, this.undo, this.reset, this.link);
     this.element = make("section.live-dock", { "aria-label": "The equations of this page, live" },
-      make("div.live-row", {}, make("div.live-news", {}, this.status, this.bar,
+      make("div.live-row", {}, make("div.live-news", {}, this.status, this.spoken, this.bar,
         make("div.live-rail", { "aria-hidden": "true" }, ...this.rail.values())), this.own.element, this.buttons));
     this.panel("all", "All equations", make("div", {}, this.all.element));
     this.reds = this.panel("reds", "What fails", make("div"));
-    for (const event of ["begin", "equation", "end"]) verdicts.addEventListener(event, () => this.#tell());
+    verdicts.addEventListener("begin", () => {
+      for (const mark of this.rail.values()) mark.dataset.verdict = "";
+      this.#tell();
+    });
+    verdicts.addEventListener("equation", ({ detail: id }) => {
+      const { verdict, was } = verdicts.of(id);
+      this.rail.get(id).dataset.verdict = verdict;
+      this.#tell();
+      if (verdict !== "PASS" || was !== "PASS") this.#listReds();
+    });
+    verdicts.addEventListener("end", () => {
+      this.#listReds();
+      this.spoken.textContent = this.status.textContent;
+    });
     const follow = () => {
       this.undo.disabled = !changes.canUndo;
       this.reset.disabled = this.link.disabled = !Object.keys(changes.all).length;
@@ -80,21 +94,26 @@ export class Dock {
 
   /** Say something in the status line. */
   say(text, kind = "") {
+    this.#show(text, kind);
+    this.spoken.textContent = text;
+  }
+
+  #show(text, kind) {
     this.status.textContent = text;
     this.element.dataset.kind = kind;
   }
 
+  /** Tell how it stands, in the line that everyone sees: 67 times a check, so what is spoken waits for its end. */
   #tell() {
     const red = this.#verdicts.red;
     const total = this.#verdicts.count;
     const left = this.#book.equations.filter(({ id }) => this.#verdicts.of(id).stale).length;
-    this.say(red.length ? `${red.length} of ${total} equations fail` : left ? `checking, ${left} to go`
+    this.#show(red.length ? `${red.length} of ${total} equations fail` : left ? `checking, ${left} to go`
       : `all ${total} equations hold`, red.length ? "red" : left ? "" : "green");
-    for (const [id, mark] of this.rail) {
-      const { verdict, stale } = this.#verdicts.of(id);
-      mark.dataset.verdict = stale ? "" : verdict;
-    }
     this.#panels.reds.toggle.disabled = !red.length && !this.#verdicts.broken.length;
+  }
+
+  #listReds() {
     const changed = Object.keys(this.#changes.all);
     const names = changed.flatMap((name) => [", ", make("code", { textContent: name })]).slice(1);
     this.reds.replaceChildren(make("p.live-changed", {}, "Changed: ", ...names),

@@ -24,10 +24,9 @@ export function tiles(equations, verdicts, onChoose) {
     if (counterexample) words.push(counterexample);
     tile.setAttribute("aria-label", words.join(". "));
   };
-  const showAll = () => byId.forEach((_, id) => show(id));
-  verdicts.addEventListener("begin", showAll);
+  verdicts.addEventListener("begin", () => byId.forEach(({ tile }) => tile.classList.add("stale")));
   verdicts.addEventListener("equation", ({ detail }) => byId.has(detail) && show(detail));
-  showAll();
+  byId.forEach((_, id) => show(id));
   const items = [...byId.values()].map(({ tile }) => make("li", {}, tile));
   return { element: make("ul.live-tiles", { role: "list" }, ...items), tile: (id) => byId.get(id)?.tile };
 }

@@ -1,7 +1,7 @@
 /** What the checker said last: of each equation, and of the lines that code no longer computes. */
 
 export class Verdicts extends EventTarget {
-  #equations = new Map(); // id -> {verdict, counterexample, hint, stale}
+  #equations = new Map(); // id -> {verdict, was (the verdict before it), counterexample, hint, stale}
   #lines = new Map(); // id -> how it is broken
   #freshLines = new Map();
 
@@ -40,7 +40,8 @@ export class Verdicts extends EventTarget {
   take(item) {
     if (item.equation) {
       const { verdict, counterexample, hint } = item;
-      this.#equations.set(item.equation, { verdict, counterexample, hint, stale: false });
+      const was = this.#equations.get(item.equation).verdict;
+      this.#equations.set(item.equation, { verdict, was, counterexample, hint, stale: false });
       this.dispatchEvent(new CustomEvent("equation", { detail: item.equation }));
     } else if (item.line) {
       this.#freshLines.set(item.line, item.broken);

@@ -101,7 +101,7 @@ class OpenAI:
             if not self._fork.form.learned:
                 return said
             v = torch.where(t == self._base, -1.0, -1.0 if variance == "small" else 1.0).reshape(-1, 1, 1, 1)
-            return torch.cat((said, v.to(said.dtype).expand_as(said)), 1)
+            return torch.cat((said, v.to(said.dtype).expand_as(said)), self._fork.axis)
 
         net.model = None  # type: ignore[attr-defined] - motion-diffusion-model keeps its body model there
         return net
@@ -161,7 +161,7 @@ class OpenAI:
 
     def learned_range_variance(self, v: np.ndarray, t: np.ndarray) -> np.ndarray:
         x = images(v)
-        output = imported("torch", "PyTorch").cat((0 * x, x), 1)  # the net's output: ε and v
+        output = imported("torch", "PyTorch").cat((0 * x, x), self._fork.axis)  # the net's output: ε and v
         found = self._ask(self._of("range"), "p_mean_variance", lambda *asked, **options: output, 0 * x, tensor(t),
                           clip_denoised=False)
         return array(found["variance"]).reshape(v.shape)
@@ -210,7 +210,7 @@ class OpenAI:
         def respaced(x: np.ndarray, i: np.ndarray) -> np.ndarray:
             net = self._net(lambda x, t: model(x, t + 1 - self._base), x.shape)
             said = made._wrap_model(net)(images(x), tensor(i - 1 + self._base))
-            return array(said[:, :images(x).shape[1]]).reshape(x.shape)
+            return array(said.narrow(self._fork.axis, 0, images(x).shape[self._fork.axis])).reshape(x.shape)
 
         return array(made.betas)[:n], np.concatenate(([1.0], array(made.alphas_cumprod)[:n])), respaced
 

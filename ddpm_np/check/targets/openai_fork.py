@@ -13,6 +13,7 @@ from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 
@@ -68,7 +69,9 @@ class Fork:
         beside = [f"{package}.{other}" if package else other for other in BESIDE]
         self._modules = [self.module, *filter(None, map(self._optional, [*beside, *filter(None, [embedding])]))]
         self.conventions: dict[str, Any] = {"index_base": 0}
+        self.axis = 1  # the channels', along which a learned range is appended
         self.form = self._form()
+        self.axis = self._axis()
         self.conventions = conventions_of(self)
         self.notes = tuple(self._notes())
 
@@ -123,8 +126,9 @@ class Fork:
         return partial(self._call, found, **switches)  # RePaint's scripts always scale
 
     def _call(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        with self.checkout.inside(), imported("torch", "PyTorch").no_grad():
-            return function(*args, **options)
+        torch: Any = imported("torch", "PyTorch")
+        with self.checkout.inside(), torch.no_grad(), patch.object(torch.Tensor, "cuda", lambda x, *device: x):
+            return function(*args, **options)  # "cuda": some loops move their steps to a GPU, whatever they are given
 
     def made(self, betas: np.ndarray, variance: str, steps: tuple[int, ...] = ()) -> Any:
         """Return an object of the class.
@@ -151,6 +155,8 @@ class Fork:
                 if values is not None and not hasattr(values, value):
                     raise NotImplementedError(f"it has no {kind}.{value}")
                 options[name] = value.lower() if values is None else getattr(values, value)
+        if "discretized_t0" in known:
+            options["discretized_t0"] = True  # point-e's switch for the decoder
         if "model_var_type" not in known and variance == "large":
             raise NotImplementedError("its variance cannot be chosen")
         if "conf" in known:
@@ -182,9 +188,10 @@ class Fork:
         NotImplementedError
             If there is no such method, or it does not take one of the options.
         """
-        if not hasattr(made, method):
+        base = getattr(self.module, CLASS)  # a SpacedDiffusion overrides methods that a copy's base lacks
+        if not hasattr(base, method):
             raise NotImplementedError(f"it has no {method}")
-        known = _parameters(getattr(getattr(self.module, CLASS), method, getattr(made, method)))
+        known = _parameters(getattr(base, method))
         lacking = [name for name in options if name not in known]
         if lacking:
             raise NotImplementedError(f"its {method} takes no {lacking[0]}")
@@ -209,6 +216,16 @@ class Fork:
                 said.append(described(error))
         self.troubles.append(f"p_mean_variance raised {said[0]}")
         return Form()
+
+    def _axis(self) -> int:
+        """Return the axis along which the class takes a learned range: 1 for images, 2 for videos."""
+        for self.axis in (1, 2):
+            try:
+                OpenAI(self, np.array([0.36, 0.4375])).learned_range_variance(np.ones((2, 3)), np.arange(2))
+                return self.axis
+            except Exception:  # somebody's code can raise anything  # noqa: S112
+                continue
+        return 1
 
     def _notes(self) -> list[str]:
         """Say what was replaced and found by trying."""

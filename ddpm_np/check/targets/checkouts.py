@@ -87,7 +87,7 @@ def found(path: Path, package: str, name: str, text: str) -> Path:
     if len(wanted) == 1:
         return wanted[0].resolve()
     if not files:
-        raise ValueError(f"--target: there is no {text} in " + (f"any {name} below " if path.is_dir() else "") + str(path))
+        raise ValueError(f"--target: there is no {text} in {f'any {name} below ' if path.is_dir() else ''}{path}")
     packages = ", ".join(str(file.parent.relative_to(path)) for file in wanted or files)
     raise ValueError(f"--target: {text} is in {packages} of {path}: "
                      + (f"there is no package {package}" if not wanted else "name one as PATH:PACKAGE"))
@@ -284,7 +284,7 @@ class Checkout(MetaPathFinder, Loader):
 
     @contextmanager
     def handing(self, noises: Iterable[Any]) -> Iterator[list[Any]]:
-        """Hand out noises, in place of torch's ``randn_like`` and ``randn``; yield the list of those that were drawn."""
+        """Hand out noises in place of torch's ``randn_like`` and ``randn``; yield the list of those drawn."""
         torch: Any = importlib.import_module("torch")
         rest, drawn = iter(noises), []
 

@@ -25,6 +25,7 @@ from ddpm_np.check.targets.peers import imported
 
 FILE, CLASS = "gaussian_diffusion.py", "GaussianDiffusion"
 EMBEDDING = "def timestep_embedding("
+PLAIN = np.array([0.36, 0.4375])  # the β that a call is tried on
 KINDS = {"small": "FIXED_SMALL", "large": "FIXED_LARGE", "range": "LEARNED_RANGE"}
 BESIDE = ("respace", "losses", "diffusion_utils", "resample", "timestep_sampler")  # modules of its package
 
@@ -61,7 +62,8 @@ class Fork:
     """
 
     def __init__(self, checkout: Checkout, name: str, embedding: str = ""):
-        self.checkout, self.troubles = checkout, []
+        self.checkout = checkout
+        self.troubles: list[str] = []
         self.module = checkout.module(name)
         if not isinstance(getattr(self.module, CLASS, None), type):
             raise ValueError(f"--target: {name} has no class {CLASS}")
@@ -122,8 +124,8 @@ class Fork:
         found = next((getattr(holder, name) for holder in holders if name in vars(holder)), None)
         if found is None:
             raise NotImplementedError(f"it has no {name}")
-        switches = {"use_scale": True} if name == "get_named_beta_schedule" and "use_scale" in _parameters(found) else {}
-        return partial(self._call, found, **switches)  # RePaint's scripts always scale
+        scales = name == "get_named_beta_schedule" and "use_scale" in _parameters(found)
+        return partial(self._call, found, **{"use_scale": True} if scales else {})  # as RePaint's own scripts do
 
     def _call(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
         torch: Any = imported("torch", "PyTorch")
@@ -147,9 +149,9 @@ class Fork:
         object
             A `GaussianDiffusion`; with `steps`, or if the copy works so only, a `SpacedDiffusion`.
         """
-        known, options = _parameters(getattr(self.module, CLASS)), {"betas": betas}
-        for name, kind, value in (("model_mean_type", "ModelMeanType", "EPSILON"),
-                                  ("model_var_type", "ModelVarType", KINDS[variance]), ("loss_type", "LossType", "MSE")):
+        known, options = _parameters(getattr(self.module, CLASS)), dict[str, Any](betas=betas)
+        for name, kind, value in (("model_mean_type", "ModelMeanType", "EPSILON"), ("loss_type", "LossType", "MSE"),
+                                  ("model_var_type", "ModelVarType", KINDS[variance])):
             if name in known:
                 values = getattr(self.module, kind, None)
                 if values is not None and not hasattr(values, value):
@@ -210,7 +212,7 @@ class Fork:
         for form in sorted((Form(*switches) for switches in product((False, True), repeat=3)), key=sum):
             self.form = form
             try:
-                OpenAI(self, np.array([0.36, 0.4375])).p_mean_variance(lambda x, t: 0.1 * x, np.ones((2, 3)), np.arange(2))
+                self(PLAIN).p_mean_variance(lambda x, t: 0.1 * x, np.ones((2, 3)), np.arange(2))
                 return form
             except Exception as error:  # somebody's code can raise anything
                 said.append(described(error))
@@ -221,15 +223,15 @@ class Fork:
         """Return the axis along which the class takes a learned range: 1 for images, 2 for videos."""
         for self.axis in (1, 2):
             try:
-                OpenAI(self, np.array([0.36, 0.4375])).learned_range_variance(np.ones((2, 3)), np.arange(2))
+                self(PLAIN).learned_range_variance(np.ones((2, 3)), np.arange(2))
                 return self.axis
-            except Exception:  # somebody's code can raise anything  # noqa: S112
+            except Exception:  # somebody's code can raise anything
                 continue
         return 1
 
     def _notes(self) -> list[str]:
         """Say what was replaced and found by trying."""
-        found = [(self.form.learned, "learned ranges only: v = −1 stands for the small variance, v = 1 for the large one"),
+        found = [(self.form.learned, "learned ranges only: v = −1 stands for the small variance, v = 1 for the large"),
                  (self.form.spaced, "the class runs as SpacedDiffusion only"),
                  (self.form.masked, "its net takes a mask, which is all ones")]
         told = [*(line for is_so, line in found if is_so), *self.troubles]
@@ -237,7 +239,7 @@ class Fork:
             shown = ", ".join(f"{name} {value!r}" for name, value in self.conventions.items())
             told.append(f"conventions, each the only one that fits: {shown}")
         if self.checkout.stubs:
-            told.append(f"in place of modules that cannot be imported here stand stubs: {', '.join(self.checkout.stubs)}")
+            told.append(f"stubs stand for modules that cannot be imported here: {', '.join(self.checkout.stubs)}")
         return told
 
 

@@ -1,10 +1,11 @@
-"""A class of the shape of OpenAI's `GaussianDiffusion`, written for the tests of its adapter: names and signatures are theirs.
+"""A class of the shape of OpenAI's `GaussianDiffusion`, written for the tests of its adapter.
 
-One file holds what a checkout has in several. The catalogue in mistakes/openai_shape.py changes its text.
+Names and signatures are theirs. One file holds what a checkout has in several. The catalogue in mistakes/openai_shape.py changes its text.
 """
 
 import enum
 import math
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -69,7 +70,7 @@ def get_named_beta_schedule(name, steps):
         return np.linspace(1e-4, 0.02, steps)
     if name == "cosine":
         level = [math.cos((i / steps + 0.008) / 1.008 * math.pi / 2) ** 2 for i in range(steps + 1)]
-        return np.array([min(1 - after / before, 0.999) for before, after in zip(level, level[1:], strict=False)])
+        return np.array([min(1 - after / before, 0.999) for before, after in pairwise(level)])
     raise NotImplementedError(name)
 
 
@@ -137,7 +138,8 @@ class GaussianDiffusion:
         if clip_denoised:
             pred_xstart = pred_xstart.clamp(-1, 1)
         mean = self.q_posterior_mean_variance(pred_xstart, x, t)[0]
-        return {"mean": mean, "variance": torch.exp(log_variance), "log_variance": log_variance, "pred_xstart": pred_xstart}
+        variance = torch.exp(log_variance)
+        return {"mean": mean, "variance": variance, "log_variance": log_variance, "pred_xstart": pred_xstart}
 
     def p_sample(self, model, x, t, clip_denoised=True, model_kwargs=None):
         out = self.p_mean_variance(model, x, t, clip_denoised, model_kwargs)
@@ -223,5 +225,5 @@ class UniformSampler:
         self.diffusion = diffusion
 
     def sample(self, batch_size, device):
-        t = np.random.choice(self.diffusion.num_timesteps, size=(batch_size,))
+        t = np.random.choice(self.diffusion.num_timesteps, size=(batch_size,))  # noqa: NPY002 - as theirs
         return torch.from_numpy(t).to(device), torch.ones(batch_size)

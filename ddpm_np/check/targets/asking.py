@@ -60,9 +60,12 @@ def conventions_of(factory: Callable[[np.ndarray], Any]) -> dict[str, Any]:
     known: dict[str, Any] = {"precision": "float32"}
 
     def only(equations: Iterable[str], *names: str) -> bool:
+        """Take the one choice that fits; ours, the first, without a look at the others, which could not change it."""
         choices = product(*(CONVENTIONS[name] for name in names))
-        candidates = [dict(zip(names, values, strict=True)) for values in choices]
-        fitting = [candidate for candidate in candidates if fits(factory, {**known, **candidate}, *equations)]
+        ours, *others = (dict(zip(names, values, strict=True)) for values in choices)
+        if fits(factory, {**known, **ours}, *equations):
+            return True
+        fitting = [choice for choice in others if fits(factory, {**known, **choice}, *equations)]
         if len(fitting) == 1:
             known.update(fitting[0])
         return len(fitting) == 1

@@ -1,9 +1,9 @@
 """OpenAI's `GaussianDiffusion` (improved-diffusion, guided-diffusion) and what was copied from it, as a target.
 
 The class is the user's, in a checkout. `openai_fork` finds by trying how a copy is called and which conventions it
-keeps. The adapter converts arrays and hands over the noise. Images have four axes, (N, C, H, W). The variance at t = 1 is
-that of ``log_variance``, which their sampler and their bound use. A copy that knows learned ranges only is asked with
-v = −1 for the small variance and v = 1 for the large one; at t = 1, where both are β̃₂, with −1.
+keeps. The adapter converts arrays and hands over the noise. Images have four axes, (N, C, H, W). The variance at t = 1
+is that of ``log_variance``, which their sampler and their bound use. A copy that knows learned ranges only is asked
+with v = −1 for the small variance and v = 1 for the large one; at t = 1, where both are β̃₂, with −1.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ class OpenAI:
 
     def timesteps(self, n: int) -> np.ndarray:
         steps = self._fork.function("space_timesteps")(len(self._betas), [n])
-        return np.array(sorted(steps, reverse=True)) + self._base
+        return np.array(sorted(steps, reverse=True))
 
     def respace(self, model: Model, steps: list[int]) -> tuple[np.ndarray, np.ndarray, Model]:
         """Return β', ᾱ' and the respaced model; beyond the protocol, so steps are the paper's."""

@@ -50,7 +50,7 @@ def targets(where: str) -> dict[str, Callable[[np.ndarray], Any]]:
 
 def array(values: Any) -> np.ndarray:
     """Return a copy of a tensor or an array, as an array."""
-    return np.array(values.detach() if hasattr(values, "detach") else values)
+    return np.array(values.detach().numpy() if hasattr(values, "detach") else values)
 
 
 def images(values: np.ndarray) -> Any:

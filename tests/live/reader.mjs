@@ -125,6 +125,11 @@ export function outcome(page, name = POSTERIOR) {
   return page.$eval(`${block(name)} .live-outcome`, (element) => element.textContent);
 }
 
+/** How many equations the book has. */
+export function count(page) {
+  return page.$$eval("#live-panel-all .live-tile", (tiles) => tiles.length);
+}
+
 export function status(page) {
   return page.$eval(".live-status", (element) => element.textContent);
 }

@@ -103,7 +103,7 @@ export class Dock {
     this.element.dataset.kind = kind;
   }
 
-  /** Tell how it stands, in the line that everyone sees: 67 times a check, so what is spoken waits for its end. */
+  /** Tell how it stands, in the line that everyone sees: once an equation, so what is spoken waits for its end. */
   #tell() {
     const red = this.#verdicts.red;
     const total = this.#verdicts.count;

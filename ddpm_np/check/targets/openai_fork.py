@@ -113,7 +113,7 @@ class Fork:
         Returns
         -------
         callable
-            It, called inside the checkout; a parameter without a default that the adapter does not know is True.
+            It, called inside the checkout, with RePaint's switch ``use_scale`` on.
 
         Raises
         ------

@@ -123,7 +123,7 @@ def test_a_method_with_two_results_must_return_two_arrays(value):
 
 def test_not_implemented_is_unverified():
     result = verdict_of("q_sample", "4", raising(NotImplementedError("later")))
-    assert (result.verdict, result.hint) == (UNVERIFIED, "the target lacks q_sample")
+    assert (result.verdict, result.hint) == (UNVERIFIED, "the target lacks q_sample: later")
 
 
 def test_a_factory_that_raises_fails_every_equation():

@@ -1,8 +1,8 @@
 """Planted mistakes: the proof that the maths checker finds every one of them and nothing else.
 
 `reference` plants them in the independent implementation of reference_target.py, `ours` in this package's own
-functions, and `gradients` in its backward passes. `rewrites` has changes that are no mistakes, and `conventions` has
-differences that a target may declare.
+functions, `gradients` in its backward passes, and `openai_shape` in a class of the shape of OpenAI's. `rewrites` has
+changes that are no mistakes, and `conventions` has differences that a target may declare.
 """
 
 from __future__ import annotations

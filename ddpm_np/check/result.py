@@ -80,6 +80,8 @@ class Report:
     advice : str
         If equations are UNVERIFIED, names of the target that may be meant for methods that it lacks; if all are, the
         reason. Otherwise empty.
+    notes : tuple of str
+        What the target's adapter says of itself: what it replaced, or found by trying.
 
     Examples
     --------
@@ -95,6 +97,7 @@ class Report:
     seed: int
     seconds: float
     advice: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def verified(self) -> bool:
@@ -148,6 +151,6 @@ class Report:
             Target, seed, time, numbers of verdicts and results.
         """
         return {"target": self.target, "failed": self.failed, "seed": self.seed, "seconds": round(self.seconds, 3),
-                "advice": self.advice,
+                "advice": self.advice, "notes": list(self.notes),
                 "verdicts": {verdict: self.count(verdict) for verdict in VERDICTS},
                 "results": [result.as_dict() for result in self.results]}

@@ -85,7 +85,8 @@ def run(factory: Callable[[np.ndarray], Any], equations: Iterable[Any] | None = 
             results.append(verify(entry, check, seed, EXAMPLES if examples is None else examples))
             if progress is not None:
                 progress(results[-1])
-    return Report(_name(factory), results, seed, time.perf_counter() - started, _advice(results, targets))
+    return Report(_name(factory), results, seed, time.perf_counter() - started, _advice(results, targets),
+                  tuple(getattr(factory, "notes", ())))
 
 
 def _name(factory: Any) -> str:

@@ -22,15 +22,20 @@ EXAMPLES = """examples:
   ddpm-np check --derivations                     # and prove every line of the book's derivations
   ddpm-np check --target exercise.py:Mine         # your own code
   ddpm-np check --target diffusers --json report.json
+  ddpm-np check --target openai:../guided-diffusion   # a checkout of OpenAI's code, or of a copy of it
 """
 LIBRARIES = ("diffusers", "lucidrains")
+KINDS = {  # modules of ddpm_np.check.targets, and what follows the colon in KIND:PATH
+    "openai": "PATH[:PACKAGE]",
+}
+FORMS = ", ".join(["MODULE:FACTORY", "FILE.py:FACTORY", *(f"{kind}:{form}" for kind, form in KINDS.items()),
+                   " or ".join(LIBRARIES)])
 OURS = "ddpm_np"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", default=OURS, metavar="TARGET",
-                        help=f"code to check: MODULE:FACTORY, FILE.py:FACTORY, {' or '.join(LIBRARIES)} (default: this "
-                             "package)")
+                        help=f"code to check: {FORMS} (default: this package)")
     parser.add_argument("--equation", action="append", metavar="ID",
                         help="check only this equation; can be repeated (default: all)")
     parser.add_argument("--derivations", action="store_true",
@@ -83,7 +88,7 @@ def _check(name: str, factory: Callable, args: argparse.Namespace, gradients: bo
         if not unknown(result):  # the summary below lists those in one line
             print(text.line(result, colour), flush=True)
 
-    print(text.HEADER)
+    print(*getattr(factory, "notes", ()), text.HEADER, sep="\n")
     found = check(factory, wanted, args.seed, args.examples, show)
     results = list(found.results)
     if gradients and names != []:
@@ -137,15 +142,17 @@ def _targets(args: argparse.Namespace) -> dict[str, Callable]:
 
     if args.target == OURS:
         return {f"{OURS} ({args.backend}, {args.dtype})": _ours(args.backend, args.dtype)}
-    if args.target in LIBRARIES:
-        try:
+    kind, colon, where = args.target.partition(":")
+    try:
+        if args.target in LIBRARIES:
             return import_module(f"ddpm_np.check.targets.{args.target}").TARGETS
-        except ImportError as error:
-            raise ValueError(str(error)) from error
+        if colon and kind in KINDS:
+            return import_module(f"ddpm_np.check.targets.{kind}").targets(where)
+    except ImportError as error:
+        raise ValueError(str(error)) from error
     module, colon, name = args.target.rpartition(":")
     if not colon or not module or not name:
-        raise ValueError(f"--target must be MODULE:FACTORY, FILE.py:FACTORY, {' or '.join(LIBRARIES)}, got "
-                         f"{args.target!r}")
+        raise ValueError(f"--target must be {FORMS}, got {args.target!r}")
     return {args.target: _attribute(_module(module), module, name)}
 
 

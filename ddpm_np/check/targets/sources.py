@@ -12,7 +12,7 @@ import importlib.util
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -124,7 +124,8 @@ def importing(folder: Path, given: dict[str, dict[str, Any]] | None = None,
         Modules that are stand-ins even if they exist: the checkout's own parts that are not asked for and import much.
     """
     global _importing
-    imported("torch", "PyTorch")  # first, and by itself
+    with suppress(ImportError):
+        imported("torch", "PyTorch")  # first, and by itself
     finders = _StandIns(folder, given or {}, replaced), _StandIns(folder, given or {})
     before = dict(sys.modules)
     sys.meta_path[:] = [finders[0], *sys.meta_path, finders[1]]

@@ -127,7 +127,7 @@ def importing(folder: Path, given: dict[str, dict[str, Any]] | None = None,
     with suppress(ImportError):
         imported("torch", "PyTorch")  # first, and by itself
     finders = _StandIns(folder, given or {}, replaced), _StandIns(folder, given or {})
-    before = dict(sys.modules)
+    before, path = dict(sys.modules), list(sys.path)
     sys.meta_path[:] = [finders[0], *sys.meta_path, finders[1]]
     sys.path.insert(0, str(folder))
     _importing = True
@@ -138,7 +138,7 @@ def importing(folder: Path, given: dict[str, dict[str, Any]] | None = None,
     finally:
         _importing = False
         sys.meta_path[:] = [finder for finder in sys.meta_path if finder not in finders]
-        sys.path.remove(str(folder))
+        sys.path[:] = path
         for name in [name for name in sys.modules if name not in before]:
             if _foreign(sys.modules[name], folder):  # another checkout may have packages of the same names
                 del sys.modules[name]

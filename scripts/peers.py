@@ -1,9 +1,9 @@
 """Check the published repositories of scripts/peers/table.py, and write docs/peers-of-the-field.md's tables.
 
-``python scripts/peers.py CHECKOUTS`` runs every adapter on the checkouts ``OWNER+NAME`` in that folder, each in a process of
-its own, and writes docs/peers/record.json and the tables of the page; ``--check`` writes nothing and says what differs from
-them, the outputs of the page's code blocks included; ``--only NAME`` does one repository. Nothing of a checkout is changed.
-It needs PyTorch. Exit status 1: something differs, or a repository could not be run.
+``python scripts/peers.py CHECKOUTS`` runs every adapter on the checkouts ``OWNER+NAME`` in that folder, each in a
+process of its own, and writes docs/peers/record.json and the tables of the page; ``--check`` writes nothing and says
+what differs from them, the outputs of the page's code blocks included; ``--only NAME`` does one repository. Nothing of
+a checkout is changed. It needs PyTorch. Exit status 1: something differs, or a repository could not be run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 PAGE, RECORD = ROOT / "docs" / "peers-of-the-field.md", ROOT / "docs" / "peers" / "record.json"
 MARKS = "<!-- tables -->", "<!-- end of tables -->"
-SECONDS, AT_ONCE = 120, 2  # a repository takes 2 to 10 s
+SECONDS, AT_ONCE = 120, 2  # of wall-clock time, for each; a repository takes 2 to 10 s of a processor
 BLOCK = re.compile(r"^```python\n(.*?)^```\n+```text\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -42,27 +42,25 @@ def child(arguments: list[str], folder: Path | None = None) -> subprocess.Comple
 
 
 def one(name: str, checkouts: Path) -> None:
-    """Print the entry of one repository; what its code prints goes to stderr."""
+    """Print the entry of one repository with the processor time; what its code prints goes to stderr."""
     from peers.record import asked, key
     from peers.table import REPOSITORIES
 
     with contextlib.redirect_stdout(sys.stderr):
         (repository,) = [repository for repository in REPOSITORIES if key(repository) == name]
         entry = asked(repository, checkouts)
-    json.dump(entry, sys.stdout)
+    json.dump({"entry": entry, "seconds": time.process_time()}, sys.stdout)
 
 
 def entry_of(name: str, checkouts: Path) -> dict[str, Any] | None:
     """Return the entry of one repository from a process of its own, and print a line about it."""
     from peers.record import counts
 
-    started = time.perf_counter()
     done = child([__file__, str(checkouts), "--one", name])
-    took = time.perf_counter() - started
     if done.returncode:
         print(f"{name}: {' '.join(done.stderr.split())[-300:]}", file=sys.stderr)
         return None
-    entry = json.loads(done.stdout)
+    entry, took = json.loads(done.stdout).values()
     hold, part, failed = counts(entry)
     print(f"{name:60} {hold:3} hold {part:3} in part {failed:3} FAIL  {took:5.1f} s", flush=True)
     return entry
@@ -74,7 +72,9 @@ def blocks_that_differ(checkouts: Path) -> list[str]:
     for number, (code, printed) in enumerate(BLOCK.findall(PAGE.read_text("utf-8")), 1):
         done = child(["-c", code], checkouts)
         if done.stdout != printed:
-            lines.append(f"{PAGE.name}, block {number}: printed {done.stdout!r} {done.stderr[-200:]!r}, not {printed!r}")
+            lines.append(
+                f"{PAGE.name}, block {number}: printed {done.stdout!r} {done.stderr[-200:]!r}, not {printed!r}"
+            )
     return lines
 
 
@@ -114,7 +114,9 @@ def main(arguments: list[str]) -> int:
     names = [key(repository) for repository in REPOSITORIES if not options.only or repository.name in options.only]
     lacking = [r.name for r in REPOSITORIES if key(r) in names and not (r.folder(options.checkouts) / r.file).is_file()]
     if lacking or not names:
-        parser.error(f"{options.checkouts} lacks {', '.join(lacking)}" if lacking else f"no repository {options.only[0]}")
+        parser.error(
+            f"{options.checkouts} lacks {', '.join(lacking)}" if lacking else f"no repository {options.only[0]}"
+        )
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = dict(zip(names, pool.map(lambda name: entry_of(name, options.checkouts), names), strict=True))
     record = {name: entry for name, entry in found.items() if entry is not None}

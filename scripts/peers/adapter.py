@@ -1,8 +1,8 @@
 """What the adapters of single repositories have in common.
 
 An adapter is a function of a checkout's folder that returns a factory, betas -> an object with methods of the checker's
-protocol. It offers a method only where the repository's own code computes the result: the adapter converts arrays and hands
-over the schedule and the noise, and has no formula of its own.
+protocol. It offers a method only where the repository's own code computes the result: the adapter converts arrays and
+hands over the schedule and the noise, and has no formula of its own.
 """
 
 from __future__ import annotations

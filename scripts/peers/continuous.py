@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 from unittest.mock import patch
 
 import numpy as np
-from peers.adapter import Peer, Steps, chain, each, fitting, keeping, seeded, steps_of, torch
 
 from ddpm_np.check.targets.peers import tensor
 from ddpm_np.check.targets.sources import asking, drawing, images, load
+from peers.adapter import Peer, Steps, chain, each, fitting, keeping, seeded, steps_of, torch
 
 Factory = Callable[[np.ndarray], Any]
 
@@ -97,10 +97,14 @@ def score_sde(folder: Path) -> Factory:
     """yang-song/score_sde_pytorch: the VP process of DDPM, `continuous=False`, ancestral sampling."""
     replaced = ("models", "models.utils", "models.ema", "tensorflow", "tensorflow_gan", "tensorflow_hub")
     library = load(folder / "sde_lib.py", "sde_lib", folder)
-    utils = load(folder / "models/utils.py", "score_sde_utils", folder, given={"sde_lib": vars(library)}, replaced=("sde_lib",))
+    utils = load(
+        folder / "models/utils.py", "score_sde_utils", folder, given={"sde_lib": vars(library)}, replaced=("sde_lib",)
+    )
     given = {"sde_lib": vars(library), "models.utils": vars(utils), "models": {"utils": utils}}
-    sampling, losses = (load(folder / f"{name}.py", f"score_sde_{name}", folder, given=given, replaced=(*replaced, "sde_lib"))
-                        for name in ("sampling", "losses"))
+    sampling, losses = (
+        load(folder / f"{name}.py", f"score_sde_{name}", folder, given=given, replaced=(*replaced, "sde_lib"))
+        for name in ("sampling", "losses")
+    )
 
     class Adapter(Steps):
         variance = "large"
@@ -196,7 +200,9 @@ def dpm_solver(folder: Path) -> Factory:
             return each(lambda step, x, e: self.solver(e).data_prediction_fn(x, self.moment(step)), t, x_t, eps)
 
         def predict_eps(self, x_t: np.ndarray, t: np.ndarray, x_0: np.ndarray) -> np.ndarray:
-            return each(lambda step, x, y: self.solver(y, "x_start").noise_prediction_fn(x, self.moment(step)), t, x_t, x_0)
+            return each(
+                lambda step, x, y: self.solver(y, "x_start").noise_prediction_fn(x, self.moment(step)), t, x_t, x_0
+            )
 
         def eps_from_velocity(self, x_t: np.ndarray, t: np.ndarray, v: np.ndarray) -> np.ndarray:
             return each(lambda step, x, v: self.solver(v, "v").noise_prediction_fn(x, self.moment(step)), t, x_t, v)

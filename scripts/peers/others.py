@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 from unittest.mock import patch
 
 import numpy as np
-from peers.adapter import Peer, Steps, chain, each, estimated, keeping, seeded, steps_of, torch
 
 from ddpm_np.check.targets.peers import tensor
 from ddpm_np.check.targets.sources import asking, drawing, images, load, package
+from peers.adapter import Peer, Steps, chain, each, estimated, keeping, seeded, steps_of, torch
 
 Factory = Callable[[np.ndarray], Any]
 
@@ -20,8 +20,8 @@ Factory = Callable[[np.ndarray], Any]
 def _two_ends(make: Callable[[Any, tuple[float, float], int], Any], call: Callable[[Any, Any], Any]) -> Factory:
     """Return the adapter of minDiffusion's `DDPM` and its copies.
 
-    Their β_t is β_1 + (β_2 − β_1) t/T for t = 0..T, from two ends β_1 and β_2; the adapter chooses the ends for which β_1..β_T
-    are those of the check, which have to be linear in t for that. Tables have an element for t = 0.
+    Their β_t is β_1 + (β_2 − β_1) t/T for t = 0..T, from two ends β_1 and β_2; the adapter chooses the ends for which
+    β_1..β_T are those of the check, which have to be linear in t for that. Tables have an element for t = 0.
     """
 
     class Adapter(Peer):
@@ -73,9 +73,13 @@ def teapearce(folder: Path) -> Factory:
 
 def pesser(folder: Path) -> Factory:
     """pesser/pytorch_diffusion: its net gets t as a float, and x̂₀ is always clipped."""
-    (module,) = package(folder / "pytorch_diffusion", "pesser", ["diffusion"], given={
-        "pytorch_diffusion.model": {"Model": object}, "pytorch_diffusion.ckpt_util": {"get_ckpt_path": None}}, replaced=(
-            "pytorch_diffusion", "pytorch_diffusion.model", "pytorch_diffusion.ckpt_util"))
+    (module,) = package(
+        folder / "pytorch_diffusion",
+        "pesser",
+        ["diffusion"],
+        given={"pytorch_diffusion.model": {"Model": object}, "pytorch_diffusion.ckpt_util": {"get_ckpt_path": None}},
+        replaced=("pytorch_diffusion", "pytorch_diffusion.model", "pytorch_diffusion.ckpt_util"),
+    )
 
     class Adapter(Steps):
         clips = (True,)
@@ -87,8 +91,13 @@ def pesser(folder: Path) -> Factory:
             for variance in ("small", "large"):
                 diffusion = self.by[variance] = module.Diffusion.__new__(module.Diffusion)
                 with patch.object(module, "get_beta_schedule", lambda **options: self.betas):
-                    diffusion.init_diffusion_parameters(model_var_type=f"fixed{variance}", beta_schedule=None, beta_start=None,
-                                                        beta_end=None, num_diffusion_timesteps=None)
+                    diffusion.init_diffusion_parameters(
+                        model_var_type=f"fixed{variance}",
+                        beta_schedule=None,
+                        beta_start=None,
+                        beta_end=None,
+                        num_diffusion_timesteps=None,
+                    )
                 diffusion.device, diffusion.model = "cpu", self.net
 
         def supports(self, variance: str, clip: bool) -> None:
@@ -98,15 +107,25 @@ def pesser(folder: Path) -> Factory:
 
         def q_step(self, x_prev: np.ndarray, t: np.ndarray, noise: np.ndarray) -> np.ndarray:
             diffusion = self.by["small"]
-            return module.diffusion_step(tensor(x_prev), tensor(t), noise=tensor(noise), sqrt_alphas=diffusion.sqrt_alphas,
-                                         sqrt_one_minus_alphas=diffusion.sqrt_one_minus_alphas).numpy()
+            return module.diffusion_step(
+                tensor(x_prev),
+                tensor(t),
+                noise=tensor(noise),
+                sqrt_alphas=diffusion.sqrt_alphas,
+                sqrt_one_minus_alphas=diffusion.sqrt_one_minus_alphas,
+            ).numpy()
 
         def both(self, eps: np.ndarray, t: np.ndarray, x: np.ndarray, z: np.ndarray, variance: str) -> tuple[Any, Any]:
             names = ("logvar", "sqrt_recip_alphas_cumprod", "sqrt_recipm1_alphas_cumprod", "posterior_mean_coef1",
                      "posterior_mean_coef2")
             with drawing(images(z)):
-                found = module.denoising_step(images(x), tensor(t), model=lambda *args: images(eps), return_pred_xstart=True,
-                                              **{name: getattr(self.by[variance], name) for name in names})
+                found = module.denoising_step(
+                    images(x),
+                    tensor(t),
+                    model=lambda *args: images(eps),
+                    return_pred_xstart=True,
+                    **{name: getattr(self.by[variance], name) for name in names},
+                )
             return tuple(part.numpy().reshape(x.shape) for part in found)
 
         def step(self, eps: np.ndarray, t: np.ndarray, x: np.ndarray, z: np.ndarray, variance: str,
@@ -116,7 +135,9 @@ def pesser(folder: Path) -> Factory:
         def p_mean_variance(self, model: Any, x_t: np.ndarray, t: np.ndarray, variance: str = "small",
                             clip: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             self.supports(variance, clip)
-            return estimated(self, model, x_t, t, variance, clip, lambda eps: self.both(eps, t, x_t, 0 * x_t, variance)[1])
+            return estimated(
+                self, model, x_t, t, variance, clip, lambda eps: self.both(eps, t, x_t, 0 * x_t, variance)[1]
+            )
 
         def sample(self, model: Any, x_T: np.ndarray, noises: np.ndarray, variance: str = "small",
                    clip: bool = False) -> np.ndarray:
@@ -258,3 +279,55 @@ def mikonvergence(folder: Path) -> Factory:
             return module.get_beta_schedule(name, T).numpy()
 
     return Adapter
+
+
+def vsehwag(folder: Path) -> Factory:
+    """VSehwag/minimal-diffusion: the class in main.py; x̂₀ is clipped by the code for unit range, or not."""
+    module = load(
+        folder / "main.py", "vsehwag", replaced=("data", "unets"), given={"easydict": {"EasyDict": _Attributes}}
+    )
+
+    class Adapter(Peer):
+        def made(self) -> None:
+            if self.T < 2:
+                raise NotImplementedError("its tables begin with the variance of a second step")
+            scalars = module.GuassianDiffusion.get_all_scalars
+            with patch.object(
+                module.GuassianDiffusion,
+                "get_all_scalars",
+                lambda this, bar, n, device, betas=None: scalars(this, bar, n, device, tensor(self.betas)),
+            ):
+                self.diffusion = module.GuassianDiffusion(self.T, "cpu")
+
+        def alpha_bar(self) -> np.ndarray:
+            return np.concatenate(([1.0], self.diffusion.scalars.alpha_bar.numpy()))
+
+        def posterior_log_variance_clipped(self, t: np.ndarray) -> np.ndarray:
+            return self.diffusion.scalars.beta_tilde_log.numpy()[t]
+
+        def q_sample(self, x_0: np.ndarray, t: np.ndarray, noise: np.ndarray) -> np.ndarray:
+            with drawing(images(noise)):
+                found = self.diffusion.sample_from_forward_process(images(x_0), tensor(t))[0]
+            return found.numpy().reshape(x_0.shape)
+
+        def predict_x0(self, x_t: np.ndarray, t: np.ndarray, eps: np.ndarray) -> np.ndarray:
+            self.diffusion.clamp_x0 = lambda x: x
+            found = self.diffusion.get_x0_from_xt_eps(images(x_t), images(eps), tensor(t), self.diffusion.scalars)
+            return found.numpy().reshape(x_t.shape)
+
+        def sample(self, model: Any, x_T: np.ndarray, noises: np.ndarray, variance: str = "small",
+                   clip: bool = False) -> np.ndarray:
+            self.supports(variance, False)
+            self.net.answer = asking(model, x_T.shape)
+            self.diffusion.clamp_x0 = (lambda x: x.clamp(-1, 1)) if clip else (lambda x: x)
+            with chain(noises):
+                return self.diffusion.sample_from_reverse_process(self.net, images(x_T)).numpy().reshape(x_T.shape)
+
+    return Adapter
+
+
+class _Attributes(dict):
+    """A dictionary whose entries are attributes too."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self[name]

@@ -14,8 +14,8 @@ PASS, PRECISION, CONVENTION, FAIL, PART = "pass", "prec", "conv", "FAIL", "part"
 VERDICTS = {"PASS": PASS, "PRECISION": PRECISION, "CONVENTION": CONVENTION, "FAIL": FAIL}
 GROUPS = {
     "the process and the reverse step": (
-        "2", "4", "alpha-bar", "6", "7", "log-variance", "9", "15", "eps", "score", "velocity", "10", "11", "clip", "sigma",
-        "learned-range"),
+        "2", "4", "alpha-bar", "6", "7", "log-variance", "9", "15", "eps", "score", "velocity", "10", "11", "clip",
+        "sigma", "learned-range"),
     "samplers": ("algorithm-2", "1", "ddim-12", "ddim-16", "timesteps"),
     "training, the bound and schedules": (
         "algorithm-1", "14", "12", "5", "8", "kl", "L_T", "L_0", "13", "linear-schedule", "cosine-schedule",
@@ -52,7 +52,8 @@ def asked(repository: Repository, checkouts: Path) -> dict[str, Any]:
                 reason += f"; {result.hint}"
             results[result.equation] = [verdict or PART, reason]
         targets[short(name)] = results
-    return {"commit": repository.commit, "file": repository.file, "blob": repository.blob(checkouts), "targets": targets}
+    blob = repository.blob(checkouts)
+    return {"commit": repository.commit, "file": repository.file, "blob": blob, "targets": targets}
 
 
 def short(name: str) -> str:
@@ -87,7 +88,8 @@ def tables(record: dict[str, Any]) -> str:
     entries = {key(repository): repository for repository in REPOSITORIES}
     lines = ["| repository | commit | licence | file | notes |", "|---|---|---|---|---|"]
     for name, repository in entries.items():
-        lines.append(f"| [{name}](https://github.com/{repository.name}/tree/{repository.commit}) | {repository.commit} | "
+        link = f"https://github.com/{repository.name}/tree/{repository.commit}"
+        lines.append(f"| [{name}]({link}) | {repository.commit} | "
                      f"{repository.licence or 'none found'} | {repository.file} | {repository.notes} |")
     lines += ["", summary(record)]
     for title, equations in GROUPS.items():
@@ -119,5 +121,5 @@ def summary(record: dict[str, Any]) -> str:
     """Return the sum of all verdicts in a sentence."""
     hold, part, failed = (sum(numbers) for numbers in zip(*map(counts, record.values()), strict=True))
     repositories = len({name.split(" ")[0] for name in record})
-    return (f"In all: {repositories} repositories, {hold + part + failed} verdicts, of which {hold} hold, {part} hold in part "
-            f"and {failed} are FAIL.")
+    return (f"In all: {repositories} repositories, {hold + part + failed} verdicts, of which {hold} hold, {part} hold "
+            f"in part and {failed} are FAIL.")

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 from unittest.mock import patch
 
 import numpy as np
-from peers.adapter import Peer, Steps, chain, each, estimated, keeping, seeded, torch
 
 from ddpm_np.check.targets.peers import tensor
 from ddpm_np.check.targets.sources import asking, drawing, images, load, package
+from peers.adapter import Peer, Steps, chain, each, estimated, keeping, seeded, torch
 
 Factory = Callable[[np.ndarray], Any]
 
@@ -189,8 +189,11 @@ def ermongroup(folder: Path) -> Factory:
     to = torch.Tensor.to
 
     def on_cpu() -> Any:
-        return patch.object(torch.Tensor, "to", lambda x, *where, **how: x if where[:1] in (("cuda",), ("cpu",)) else to(
-            x, *where, **how))
+        return patch.object(
+            torch.Tensor,
+            "to",
+            lambda x, *where, **how: x if where[:1] in (("cuda",), ("cpu",)) else to(x, *where, **how),
+        )
 
     class Adapter(Peer):
         conventions: ClassVar[dict[str, Any]] = {**Peer.conventions, "reduction": "sum"}
@@ -227,13 +230,16 @@ def ermongroup(folder: Path) -> Factory:
             runner_of = SimpleNamespace(num_timesteps=self.T, betas=self.table, args=SimpleNamespace(
                 skip=1, sample_type="generalized", skip_type="uniform", timesteps=n, eta=0.0))
             given = {"generalized_steps": lambda x, steps, *rest, **options: (kept.append(list(steps)), [[x]])[1]}
-            with patch.dict("sys.modules", {"functions": SimpleNamespace(), "functions.denoising": SimpleNamespace(**given)}):
+            with patch.dict(
+                "sys.modules", {"functions": SimpleNamespace(), "functions.denoising": SimpleNamespace(**given)}
+            ):
                 runner.Diffusion.sample_image(runner_of, None, None)
             return kept[0][::-1]
 
         def simple_loss(self, model: Any, x_0: np.ndarray, t: np.ndarray, noise: np.ndarray) -> np.ndarray:
-            return losses.noise_estimation_loss(asking(model, x_0.shape), images(x_0), tensor(t), images(noise), self.table,
-                                                keepdim=True).numpy()
+            return losses.noise_estimation_loss(
+                asking(model, x_0.shape), images(x_0), tensor(t), images(noise), self.table, keepdim=True
+            ).numpy()
 
         def schedule(self, name: str, T: int) -> np.ndarray:
             if name != "linear":
@@ -278,8 +284,9 @@ def tqch(folder: Path) -> Factory:
 
         def p_mean_variance(self, model: Any, x_t: np.ndarray, t: np.ndarray, variance: str = "small",
                             clip: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            mean, _, log_variance, x0 = self.by[variance].p_mean_var(asking(model, x_t.shape), images(x_t), tensor(t), clip,
-                                                                     True)
+            mean, _, log_variance, x0 = self.by[variance].p_mean_var(
+                asking(model, x_t.shape), images(x_t), tensor(t), clip, True
+            )
             mean, sigma2, x0 = (a.expand_as(mean).numpy().reshape(x_t.shape) for a in (mean, log_variance.exp(), x0))
             return mean, sigma2, x0
 
@@ -294,8 +301,11 @@ def tqch(folder: Path) -> Factory:
 
         def vlb_term(self, model: Any, x_0: np.ndarray, x_t: np.ndarray, t: np.ndarray,
                      variance: str = "small") -> np.ndarray:
-            return self.by[variance]._loss_term_bpd(asking(model, x_t.shape), images(x_0), images(x_t), tensor(t), False,
-                                                    False).numpy()
+            return (
+                self.by[variance]
+                ._loss_term_bpd(asking(model, x_t.shape), images(x_0), images(x_t), tensor(t), False, False)
+                .numpy()
+            )
 
         def vlb(self, model: Any, x_0: np.ndarray, noises: np.ndarray, variance: str = "small") -> np.ndarray:
             with chain(noises):

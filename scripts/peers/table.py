@@ -53,7 +53,7 @@ class Repository(NamedTuple):
         return {"": getattr(import_module(f"peers.{module}"), function)(self.folder(checkouts))}
 
     def blob(self, checkouts: Path) -> str:
-        """Return Git's id of the file as it is on this machine: `git rev-parse COMMIT:FILE` gives that of the commit."""
+        """Return Git's id of the file on this machine; `git rev-parse COMMIT:FILE` gives that of the commit."""
         text = (self.folder(checkouts) / self.file).read_bytes()
         return hashlib.sha1(b"blob %d\0" % len(text) + text).hexdigest()
 
@@ -93,13 +93,16 @@ REPOSITORIES = tuple(Repository(*row) for row in (
     ("LuChengTHU/dpm-solver", "52bc3fb", "MIT", "dpm_solver_pytorch.py", "continuous.dpm_solver",
      "schedules whose log-SNR falls below −5.1 are cut off there, by choice, and not asked; DDIM for η = 0"),
     ("Janspiry/Image-Super-Resolution-via-Iterative-Refinement", "01d27a7", "Apache 2.0",
-     "model/sr3_modules/diffusion.py", "schedulers.janspiry", "SR3: the net gets √ᾱ; training draws it between two steps"),
+     "model/sr3_modules/diffusion.py", "schedulers.janspiry",
+     "SR3: the net gets √ᾱ; training draws it between two steps"),
     ("ermongroup/ddim", "e8df66c", "MIT", "functions/denoising.py", "schedulers.ermongroup",
      "losses are sums; its DDPM chain has large variances and clips"),
     ("pesser/pytorch_diffusion", "304bdff", "MIT", "pytorch_diffusion/diffusion.py", "others.pesser",
      "steps of the paper's net: x̂₀ is always clipped; results are float32"),
-    ("tqch/ddpm-torch", "b60eb8d", "MIT", "ddpm_torch/diffusion.py", "schedulers.tqch", "the paper's code for PyTorch"),
-    ("w86763777/pytorch-ddpm", "f804ccb", "WTFPL", "diffusion.py", "trainers.w86763777", "the finished image is clipped"),
+    ("tqch/ddpm-torch", "b60eb8d", "MIT", "ddpm_torch/diffusion.py", "schedulers.tqch",
+     "the paper's code for PyTorch"),
+    ("w86763777/pytorch-ddpm", "f804ccb", "WTFPL", "diffusion.py", "trainers.w86763777",
+     "the finished image is clipped"),
     ("zoubohao/DenoisingDiffusionProbabilityModel-ddpm-", "54532d6", "MIT", "Diffusion/Diffusion.py",
      "trainers.zoubohao", "the finished image is clipped, x̂₀ is not"),
     ("labmlai/annotated_deep_learning_paper_implementations", "e6b3c8a6", "MIT", "labml_nn/diffusion/ddpm/__init__.py",
@@ -109,7 +112,7 @@ REPOSITORIES = tuple(Repository(*row) for row in (
      "its index i is the paper's t = i + 1, and i = 0 is not used"),
     ("tcapelle/Diffusion-Models-pytorch", "e9bab9a", "Apache 2.0", "ddpm_conditional.py", "trainers.tcapelle",
      "as the above; without labels"),
-    ("VSehwag/minimal-diffusion", "ea0321e", "", "main.py", "trainers.vsehwag", ""),
+    ("VSehwag/minimal-diffusion", "ea0321e", "", "main.py", "others.vsehwag", ""),
     ("explainingai-code/DDPM-Pytorch", "b524321", "MIT", "scheduler/linear_noise_scheduler.py",
      "trainers.explainingai", "x̂₀ is clipped; to ask it without, `torch.clamp` is left out"),
     ("tanelp/tiny-diffusion", "726b6bb", "", "ddpm.py", "schedulers.tanelp", "points in the plane"),

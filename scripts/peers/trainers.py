@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 from unittest.mock import patch
 
 import numpy as np
-from peers.adapter import Peer, Steps, chain, each, fitting, keeping, seeded, steps_of, torch
 
 from ddpm_np.check.targets.peers import tensor
 from ddpm_np.check.targets.sources import asking, drawing, images, load, net, package, stand_in
+from peers.adapter import Peer, Steps, chain, each, fitting, keeping, seeded, steps_of, torch
 
 Factory = Callable[[np.ndarray], Any]
 
@@ -270,53 +270,6 @@ def tcapelle(folder: Path) -> Factory:
     return _noise_steps(module, sampled)
 
 
-def vsehwag(folder: Path) -> Factory:
-    """VSehwag/minimal-diffusion: the class in main.py; x̂₀ is clipped by the code for unit range, or not."""
-    module = load(folder / "main.py", "vsehwag", replaced=("data", "unets"), given={"easydict": {"EasyDict": _Attributes}})
-
-    class Adapter(Peer):
-        def made(self) -> None:
-            if self.T < 2:
-                raise NotImplementedError("its tables begin with the variance of a second step")
-            scalars = module.GuassianDiffusion.get_all_scalars
-            with patch.object(module.GuassianDiffusion, "get_all_scalars", lambda this, bar, n, device, betas=None: scalars(
-                    this, bar, n, device, tensor(self.betas))):
-                self.diffusion = module.GuassianDiffusion(self.T, "cpu")
-
-        def alpha_bar(self) -> np.ndarray:
-            return np.concatenate(([1.0], self.diffusion.scalars.alpha_bar.numpy()))
-
-        def posterior_log_variance_clipped(self, t: np.ndarray) -> np.ndarray:
-            return self.diffusion.scalars.beta_tilde_log.numpy()[t]
-
-        def q_sample(self, x_0: np.ndarray, t: np.ndarray, noise: np.ndarray) -> np.ndarray:
-            with drawing(images(noise)):
-                found = self.diffusion.sample_from_forward_process(images(x_0), tensor(t))[0]
-            return found.numpy().reshape(x_0.shape)
-
-        def predict_x0(self, x_t: np.ndarray, t: np.ndarray, eps: np.ndarray) -> np.ndarray:
-            self.diffusion.clamp_x0 = lambda x: x
-            found = self.diffusion.get_x0_from_xt_eps(images(x_t), images(eps), tensor(t), self.diffusion.scalars)
-            return found.numpy().reshape(x_t.shape)
-
-        def sample(self, model: Any, x_T: np.ndarray, noises: np.ndarray, variance: str = "small",
-                   clip: bool = False) -> np.ndarray:
-            self.supports(variance, False)
-            self.net.answer = asking(model, x_T.shape)
-            self.diffusion.clamp_x0 = (lambda x: x.clamp(-1, 1)) if clip else (lambda x: x)
-            with chain(noises):
-                return self.diffusion.sample_from_reverse_process(self.net, images(x_T)).numpy().reshape(x_T.shape)
-
-    return Adapter
-
-
-class _Attributes(dict):
-    """A dictionary whose entries are attributes too."""
-
-    def __getattr__(self, name: str) -> Any:
-        return self[name]
-
-
 def explainingai(folder: Path) -> Factory:
     """explainingai-code/DDPM-Pytorch: its scheduler, which clips x̂₀."""
     module = load(folder / "scheduler/linear_noise_scheduler.py", "explainingai")
@@ -334,7 +287,9 @@ def explainingai(folder: Path) -> Factory:
         def q_sample(self, x_0: np.ndarray, t: np.ndarray, noise: np.ndarray) -> np.ndarray:
             return self.scheduler.add_noise(tensor(x_0), tensor(noise), tensor(t)).numpy()
 
-        def both(self, eps: np.ndarray, t: np.ndarray, x: np.ndarray, z: np.ndarray, clip: bool, part: int) -> np.ndarray:
+        def both(
+            self, eps: np.ndarray, t: np.ndarray, x: np.ndarray, z: np.ndarray, clip: bool, part: int
+        ) -> np.ndarray:
             def one(step: int, e: Any, x: Any, z: Any) -> Any:
                 with drawing(z):
                     return self.scheduler.sample_prev_timestep(x, e, torch.tensor(step))[part]

@@ -1,8 +1,8 @@
 """The paper's own code, hojonathanho/diffusion, as a target: ``authors:PATH``.
 
 The code is `GaussianDiffusion2` in diffusion_tf/diffusion_utils_2.py, with utils.py and nn.py. It is written for
-TensorFlow 1, of whose functions NumPy does the work here (`tensorflow_as_numpy`), in float64. Images are (N, H, W, C), and
-their t = 0 is the paper's t = 1.
+TensorFlow 1, of whose functions NumPy does the work here (`tensorflow_as_numpy`), in float64. Images are (N, H, W, C),
+and their t = 0 is the paper's t = 1.
 """
 
 from __future__ import annotations

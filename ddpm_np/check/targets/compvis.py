@@ -1,8 +1,8 @@
 """CompVis's latent-diffusion, Stability AI's stablediffusion and their copies as a target: ``compvis:PATH``.
 
-The code is `DDPM` in ldm/models/diffusion/ddpm.py, for ε or v, the sampler `DDIMSampler` in ddim.py and the functions of
-ldm/modules/diffusionmodules/util.py. A `DDPM` is made without its net, its constructor being about training; its tables
-come from its own `register_schedule`. Their t = 0 is the paper's t = 1, and tables are float32.
+The code is `DDPM` in ldm/models/diffusion/ddpm.py, for ε or v, the sampler `DDIMSampler` in ddim.py and the functions
+of ldm/modules/diffusionmodules/util.py. A `DDPM` is made without its net, its constructor being about training; its
+tables come from its own `register_schedule`. Their t = 0 is the paper's t = 1, and tables are float32.
 """
 
 from __future__ import annotations
@@ -154,15 +154,17 @@ class LatentDiffusion:
         for i in range(len(t)):
             one = slice(i, i + 1)
             chain = [int(s) for s in (t_prev[i], t[i]) if s >= 0]
-            sampler = self._sampler(chain, eta, images(eps[one]))
-            with patch.dict(self._ddim, noise_like=lambda *shape, z=images(noise[one]): z):
+            sampler, z = self._sampler(chain, eta, images(eps[one])), images(noise[one])
+            with patch.dict(self._ddim, noise_like=lambda *shape, z=z: z):
                 found = sampler.p_sample_ddim(images(x_t[one]), None, tensor(t[one]), index=len(chain) - 1)[0]
             result[one] = found.numpy().reshape(x_t[one].shape)
         return result
 
     def _sampler(self, chain: list[int], eta: float, eps: Any) -> Any:
         """Return their sampler with the tables of a chain."""
-        tables = {name: table for name, table in self.diffusion().named_buffers() if "alphas" in name or name == "betas"}
+        tables = {
+            name: table for name, table in self.diffusion().named_buffers() if "alphas" in name or name == "betas"
+        }
         model = SimpleNamespace(num_timesteps=self.T, device="cpu", parameterization="eps",
                                 apply_model=lambda *args: eps, **tables)
         sampler = self._module.DDIMSampler(model)

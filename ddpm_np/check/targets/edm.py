@@ -2,8 +2,8 @@
 
 Its coordinate is σ: x̂ = x/√ᾱ has the data's scale and noise of standard deviation σ = √((1 − ᾱ)/ᾱ). So ᾱ = 1/(1 + σ²)
 and x = x̂/√(1 + σ²), by which the adapter converts. Their code has no table of ᾱ for given β; what can be asked are the
-losses and the preconditioners, by which a net for ε or v becomes a denoiser, and the Euler step of their sampler, which is
-DDIM's. Preconditioners compute in float32.
+losses and the preconditioners, by which a net for ε or v becomes a denoiser, and the Euler step of their sampler, which
+is DDIM's. Preconditioners compute in float32.
 """
 
 from __future__ import annotations
@@ -54,7 +54,11 @@ class Preconditioned:
     def q_sample(self, x_0: np.ndarray, t: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """Return what the denoiser gets in `EDMLoss`, with the draws of ln σ and of the noise handed over."""
         loss, sigma, asked = self._modules.loss.EDMLoss(), self._column(t), []
-        denoiser = lambda x, sigma, *rest, **more: (asked.append(x), x)[1]  # noqa: E731
+
+        def denoiser(x: Any, sigma: Any, *rest: Any, **more: Any) -> Any:
+            asked.append(x)
+            return x
+
         with drawing((sigma.log() - loss.P_mean) / loss.P_std, images(noise)):
             loss(denoiser, images(x_0))
         return (asked[0] / (1 + sigma**2).sqrt()).numpy().reshape(x_0.shape)

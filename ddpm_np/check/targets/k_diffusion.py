@@ -1,9 +1,10 @@
 """k-diffusion as a target: ``k-diffusion:PATH``.
 
 Its coordinate is σ: x̂ = x/√ᾱ has the data's scale and noise of standard deviation σ = √((1 − ᾱ)/ᾱ). So ᾱ = 1/(1 + σ²)
-and x = x̂/√(1 + σ²), by which the adapter converts; all else is the library's: `DiscreteEpsDDPMDenoiser` and `VDenoiser`
-in external.py, the steps of sampling.py. Its Euler step is DDIM's with η = 0, its ancestral step DDIM's with any η. Steps
-between two noise levels have no integer t, so timesteps are not asked. Tables are as precise as those handed over.
+and x = x̂/√(1 + σ²), by which the adapter converts; all else is the library's: `DiscreteEpsDDPMDenoiser` and
+`VDenoiser` in external.py, the steps of sampling.py. Its Euler step is DDIM's with η = 0, its ancestral step DDIM's
+with any η. Steps between two noise levels have no integer t, so timesteps are not asked. Tables are as precise as those
+handed over.
 """
 
 from __future__ import annotations
@@ -62,7 +63,12 @@ class Denoisers:
     def q_sample(self, x_0: np.ndarray, t: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """Return what the net gets in the loss, which is x_t."""
         asked: list[Any] = []
-        self.net.answer = lambda x, steps: (asked.append(x), x)[1]
+
+        def answer(x: Any, steps: Any) -> Any:
+            asked.append(x)
+            return x
+
+        self.net.answer = answer
         self.denoiser.loss(images(x_0), images(noise), self._sigma(t))
         return asked[0].numpy().reshape(x_0.shape)
 

@@ -1,7 +1,7 @@
 """MONAI's schedulers, and those of GenerativeModels, where they began, as targets: ``monai:PATH``.
 
-The code is `DDPMScheduler` and `DDIMScheduler` in networks/schedulers. MONAI itself need not be installed: three names of
-its utilities stand here, none of which computes. Their timestep 0 is the paper's t = 1, and tables are float32.
+The code is `DDPMScheduler` and `DDIMScheduler` in networks/schedulers. MONAI itself need not be installed: three names
+of its utilities stand here, none of which computes. Their timestep 0 is the paper's t = 1, and tables are float32.
 """
 
 from __future__ import annotations
@@ -24,13 +24,6 @@ PLACES = ("monai/networks/schedulers/ddpm.py", "generative/networks/schedulers/d
 GIVEN = "checked"  # the name under which a check's betas are a schedule of theirs
 
 
-class StrEnum(str, enum.Enum):
-    """Their enumeration of strings."""
-
-    def __str__(self) -> str:
-        return str(self.value)
-
-
 class ComponentStore:
     """Their dictionary of named functions.
 
@@ -51,7 +44,7 @@ class ComponentStore:
         return self.functions[name]
 
 
-UTILITIES = {"StrEnum": StrEnum, "ComponentStore": ComponentStore,
+UTILITIES = {"StrEnum": enum.StrEnum, "ComponentStore": ComponentStore,
              "unsqueeze_right": lambda tensor, ndim: tensor.reshape(*tensor.shape, *(1,) * (ndim - tensor.ndim))}
 
 
@@ -208,7 +201,12 @@ def targets(where: str) -> dict[str, Callable[[np.ndarray], Any]]:
         The factories by name.
     """
     names = ("scheduler", "ddpm", "ddim")
-    modules = package(file_in(Path(where), *PLACES).parent, "monai_schedulers", names, replaced=("monai", "monai.utils"),
-                      given={"monai.utils": UTILITIES, "generative.utils": UTILITIES})
+    modules = package(
+        file_in(Path(where), *PLACES).parent,
+        "monai_schedulers",
+        names,
+        replaced=("monai", "monai.utils"),
+        given={"monai.utils": UTILITIES, "generative.utils": UTILITIES},
+    )
     found = SimpleNamespace(**dict(zip(names, modules, strict=True)))
     return {kind.kind: partial(kind, modules=found) for kind in (DDPM, DDIM)}

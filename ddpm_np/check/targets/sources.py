@@ -1,8 +1,8 @@
 """Import the files of a checkout, whatever else they import, and hand over the noise that they draw.
 
-A repository's file imports packages for training, logging and plotting, which its mathematics does without. Where such a
-package is not installed, a stand-in takes its place: it can be imported, subclassed and used as a decorator, and to call
-it later raises NotImplementedError, so that an equation which depends on it is UNVERIFIED and never wrong.
+A repository's file imports packages for training, logging and plotting, which its mathematics does without. Where such
+a package is not installed, a stand-in takes its place: it can be imported, subclassed and used as a decorator, and to
+call it later raises NotImplementedError, so that an equation which depends on it is UNVERIFIED and never wrong.
 """
 
 from __future__ import annotations
@@ -242,6 +242,10 @@ def package(folder: Path, name: str, modules: Iterable[str], **options: Any) -> 
         return [importlib.import_module(f"{name}.{module}") for module in modules]
 
 
+def _no_answer(x: Any, t: Any) -> Any:
+    raise NotImplementedError("the net was asked before it had an answer")
+
+
 def net() -> Any:
     """Return a module without weights whose output is what its attribute `answer` returns for (x, t).
 
@@ -255,7 +259,7 @@ def net() -> Any:
     class Net(torch.nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()
-            self.answer: Callable[..., Any] | None = None
+            self.answer: Callable[..., Any] = _no_answer
 
         def forward(self, x: Any, t: Any = None, *rest: Any, **options: Any) -> Any:
             return self.answer(x, t)

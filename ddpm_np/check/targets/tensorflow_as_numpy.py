@@ -1,7 +1,8 @@
 """The functions of TensorFlow 1 that the paper's code computes with, on NumPy arrays in float64.
 
-TensorFlow 1 cannot be installed for a Python of today. `tensorflow()` is a stand-in for ``tensorflow.compat.v1`` with those
-of its functions that have an equivalent in NumPy. Its float32 is float64, so that rounding hides no error of a formula.
+TensorFlow 1 cannot be installed for a Python of today. `tensorflow()` is a stand-in for ``tensorflow.compat.v1`` with
+those of its functions that have an equivalent in NumPy. Its float32 is float64, so that rounding hides no error of a
+formula.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Shape(tuple):
 class Tensor(np.ndarray):
     """An array whose `shape` is a `Shape`."""
 
-    @property
+    @property  # type: ignore[misc]
     def shape(self) -> Shape:  # type: ignore[override]
         """The shape."""
         return Shape(np.asarray(self).shape)

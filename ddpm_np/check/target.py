@@ -124,7 +124,8 @@ class Target:
             result = self.calls(method, function, args, taken, NAMES.get(method, map("number {}".format, count(1))))
         except NotImplementedError as error:
             shown = ", ".join(f"{name}={value!r}" for name, value in taken.items())
-            raise Missing(f"{method}{f'({shown})' if shown else ''}") from error
+            why = f": {error}" if str(error) else ""
+            raise Missing(f"{method}{f'({shown})' if shown else ''}{why}") from error
         except (Missing, Wrong, KeyboardInterrupt):  # the first two raised by `calls`, or inside the model
             raise
         except BaseException as error:

@@ -16,7 +16,8 @@ from ddpm_np.check.result import FAIL, UNVERIFIED
 from ddpm_np.check.runner import run
 from ddpm_np.check.target import CONVENTIONS
 
-PLAIN = ("4", "7", "15", "eps", "timesteps", "algorithm-1")  # equations that show the base of t; the first also precision
+PLAIN = ("4", "7", "15", "eps")  # equations that show the base of t and the precision
+BASE = (*PLAIN, "timesteps", "algorithm-1")  # and those that show the base alone
 
 
 class _Trial:
@@ -59,14 +60,18 @@ def conventions_of(factory: Callable[[np.ndarray], Any]) -> dict[str, Any]:
     known: dict[str, Any] = {"precision": "float32"}
 
     def only(equations: Iterable[str], *names: str) -> bool:
-        candidates = [dict(zip(names, values, strict=True)) for values in product(*(CONVENTIONS[name] for name in names))]
-        fitting = [candidate for candidate in candidates if fits(factory, {**known, **candidate}, *equations)]
+        """Take the one choice that fits; ours, the first, without a look at the others, which could not change it."""
+        choices = product(*(CONVENTIONS[name] for name in names))
+        ours, *others = (dict(zip(names, values, strict=True)) for values in choices)
+        if fits(factory, {**known, **ours}, *equations):
+            return True
+        fitting = [choice for choice in others if fits(factory, {**known, **choice}, *equations)]
         if len(fitting) == 1:
             known.update(fitting[0])
         return len(fitting) == 1
 
-    base = next((equation for equation in PLAIN if only([equation], "index_base")), None)
-    if base in PLAIN[:4] and fits(factory, {**known, "precision": "float64"}, base):
+    base = next((equation for equation in BASE if only([equation], "index_base")), None)
+    if base in PLAIN and fits(factory, {**known, "precision": "float64"}, base):
         known["precision"] = "float64"
     only(["sigma"], "first_variance")
     only(["clip"], "range")

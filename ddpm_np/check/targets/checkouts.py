@@ -87,7 +87,7 @@ def found(path: Path, package: str, name: str, text: str) -> Path:
     if len(wanted) == 1:
         return wanted[0].resolve()
     if not files:
-        raise ValueError(f"--target: there is no {text} in " + (f"any {name} below " if path.is_dir() else "") + str(path))
+        raise ValueError(f"--target: there is no {text} in {f'any {name} below ' if path.is_dir() else ''}{path}")
     packages = ", ".join(str(file.parent.relative_to(path)) for file in wanted or files)
     raise ValueError(f"--target: {text} is in {packages} of {path}: "
                      + (f"there is no package {package}" if not wanted else "name one as PATH:PACKAGE"))
@@ -196,11 +196,17 @@ class Checkout(MetaPathFinder, Loader):
         self.stubs: list[str] = []
         self.importing = False
         self._modules: dict[str, ModuleType] = {}
+        self._seen: set[str] = set()  # names of modules that were looked at,
+        self._known: list[str] = []  # and those of them that are hidden outside or inside
         self._names = {path.stem if path.suffix == ".py" else path.name for folder in folders
                        for path in folder.iterdir() if path.suffix == ".py" or path.is_dir()} - NEEDED
 
-    def _owns(self, name: str) -> bool:
-        return name.partition(".")[0] in self._names or self._stubbed(name)
+    def _owned(self) -> list[str]:
+        """Return the names of loaded modules that are the checkout's, or another's of the same name."""
+        new = sys.modules.keys() - self._seen
+        self._seen |= new
+        self._known += [name for name in new if name.partition(".")[0] in self._names or self._stubbed(name)]
+        return [name for name in self._known if name in sys.modules]
 
     def _stubbed(self, name: str) -> bool:
         return any(name == stub or name.startswith(f"{stub}.") for stub in self.stubs)
@@ -217,7 +223,7 @@ class Checkout(MetaPathFinder, Loader):
     @contextmanager
     def inside(self) -> Iterator[None]:
         """Make the checkout's modules those that an import finds, and write no bytecode into its folders."""
-        hidden = {name: sys.modules.pop(name) for name in [*sys.modules] if self._owns(name)}
+        hidden = {name: sys.modules.pop(name) for name in self._owned()}
         path, finders, bytecode = sys.path[:], sys.meta_path[:], sys.dont_write_bytecode
         sys.modules.update(self._modules)
         sys.path[:0], sys.meta_path[:0], sys.dont_write_bytecode = self.folders, [self], True
@@ -227,7 +233,7 @@ class Checkout(MetaPathFinder, Loader):
                 yield
         finally:
             sys.path[:], sys.meta_path[:], sys.dont_write_bytecode = path, finders, bytecode
-            self._modules = {name: sys.modules.pop(name) for name in [*sys.modules] if self._owns(name)}
+            self._modules = {name: sys.modules.pop(name) for name in self._owned()}
             sys.modules.update(hidden)
 
     def module(self, name: str) -> ModuleType:
@@ -259,6 +265,8 @@ class Checkout(MetaPathFinder, Loader):
                 if lacking is None or self._stubbed(lacking):
                     raise ValueError(f"--target: importing {name} raised {described(error)}") from error
                 self.stubs.append(lacking)
+                self._seen.clear()
+                self._known.clear()
             finally:
                 self.importing = False
 
@@ -276,7 +284,7 @@ class Checkout(MetaPathFinder, Loader):
 
     @contextmanager
     def handing(self, noises: Iterable[Any]) -> Iterator[list[Any]]:
-        """Hand out noises, in place of torch's ``randn_like`` and ``randn``; yield the list of those that were drawn."""
+        """Hand out noises in place of torch's ``randn_like`` and ``randn``; yield the list of those drawn."""
         torch: Any = importlib.import_module("torch")
         rest, drawn = iter(noises), []
 

@@ -1,9 +1,9 @@
 """OpenAI's `GaussianDiffusion` (improved-diffusion, guided-diffusion) and what was copied from it, as a target.
 
-The class is the user's, in a checkout. `openai_fork` finds by trying how a copy is called and which conventions it keeps.
-The adapter converts arrays and hands over the noise. Images have four axes, (N, C, H, W). The variance at t = 1 is that of
-``log_variance``, which their sampler and their bound use. A copy that knows learned ranges only is asked with v = −1 for
-the small variance and v = 1 for the large one; at t = 1, where both are β̃₂, with −1.
+The class is the user's, in a checkout. `openai_fork` finds by trying how a copy is called and which conventions it
+keeps. The adapter converts arrays and hands over the noise. Images have four axes, (N, C, H, W). The variance at t = 1
+is that of ``log_variance``, which their sampler and their bound use. A copy that knows learned ranges only is asked
+with v = −1 for the small variance and v = 1 for the large one; at t = 1, where both are β̃₂, with −1.
 """
 
 from __future__ import annotations
@@ -96,14 +96,15 @@ class OpenAI:
         """Return a model of arrays as a net of images; one with a learned range says v too."""
         torch: Any = imported("torch", "PyTorch")
 
-        def net(x: Any, t: Any, *args: Any, **options: Any) -> Any:
+        def answer(x: Any, t: Any, *args: Any, **options: Any) -> Any:
             said = tensor(model(x.detach().numpy().reshape(shape), t.numpy())).reshape(x.shape)
             if not self._fork.form.learned:
                 return said
             v = torch.where(t == self._base, -1.0, -1.0 if variance == "small" else 1.0).reshape(-1, 1, 1, 1)
-            return torch.cat((said, v.to(said.dtype).expand_as(said)), 1)
+            return torch.cat((said, v.to(said.dtype).expand_as(said)), self._fork.axis)
 
-        net.model = None  # type: ignore[attr-defined] - motion-diffusion-model keeps its body model there
+        net: Any = answer
+        net.model = None  # where motion-diffusion-model's loss looks for a body
         return net
 
     def _noisy(self, noises: list[np.ndarray], drawing: bool, function: Callable[[], Any]) -> np.ndarray:
@@ -161,7 +162,7 @@ class OpenAI:
 
     def learned_range_variance(self, v: np.ndarray, t: np.ndarray) -> np.ndarray:
         x = images(v)
-        output = imported("torch", "PyTorch").cat((0 * x, x), 1)  # the net's output: ε and v
+        output = imported("torch", "PyTorch").cat((0 * x, x), self._fork.axis)  # the net's output: ε and v
         found = self._ask(self._of("range"), "p_mean_variance", lambda *asked, **options: output, 0 * x, tensor(t),
                           clip_denoised=False)
         return array(found["variance"]).reshape(v.shape)
@@ -180,7 +181,7 @@ class OpenAI:
 
     def ddim_step(self, model: Model, x_t: np.ndarray, t: np.ndarray, t_prev: np.ndarray, eta: float,
                   noise: np.ndarray) -> np.ndarray:
-        """Take the step of each image in a chain respaced to t_prev and t, whose net is asked at the step it maps to."""
+        """Take the step of each image in a chain respaced to t_prev and t; the net is asked at the step it maps to."""
         result = np.empty_like(x_t)
         for i, (here, then) in enumerate(zip((t - self._base).tolist(), (t_prev - self._base).tolist(), strict=True)):
             one, steps = slice(i, i + 1), (here,) if then < 0 else (then, here)
@@ -192,14 +193,14 @@ class OpenAI:
 
             net, x = self._net(ask, x_t[one].shape), images(x_t[one])
             place = tensor([len(steps) - 1 + self._base])
-            result[one] = self._noisy([noise[one]], bool(eta) and then >= 0, lambda: self._ask(  # noqa: B023 - at once
-                self._of("small", steps), "ddim_sample", net, x, place, clip_denoised=False,  # noqa: B023
+            result[one] = self._noisy([noise[one]], bool(eta) and then >= 0, lambda: self._ask(
+                self._of("small", steps), "ddim_sample", net, x, place, clip_denoised=False,  # noqa: B023 - called at once
                 eta=eta)["sample"]).reshape(x_t[one].shape)
         return result
 
     def timesteps(self, n: int) -> np.ndarray:
         steps = self._fork.function("space_timesteps")(len(self._betas), [n])
-        return np.array(sorted(steps, reverse=True)) + self._base
+        return np.array(sorted(steps, reverse=True))
 
     def respace(self, model: Model, steps: list[int]) -> tuple[np.ndarray, np.ndarray, Model]:
         """Return β', ᾱ' and the respaced model; beyond the protocol, so steps are the paper's."""
@@ -210,7 +211,7 @@ class OpenAI:
         def respaced(x: np.ndarray, i: np.ndarray) -> np.ndarray:
             net = self._net(lambda x, t: model(x, t + 1 - self._base), x.shape)
             said = made._wrap_model(net)(images(x), tensor(i - 1 + self._base))
-            return array(said[:, :images(x).shape[1]]).reshape(x.shape)
+            return array(said.narrow(self._fork.axis, 0, images(x).shape[self._fork.axis])).reshape(x.shape)
 
         return array(made.betas)[:n], np.concatenate(([1.0], array(made.alphas_cumprod)[:n])), respaced
 

@@ -13,6 +13,7 @@ from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from ddpm_np.check.targets.peers import imported
 
 FILE, CLASS = "gaussian_diffusion.py", "GaussianDiffusion"
 EMBEDDING = "def timestep_embedding("
+PLAIN = np.array([0.36, 0.4375])  # the β that a call is tried on
 KINDS = {"small": "FIXED_SMALL", "large": "FIXED_LARGE", "range": "LEARNED_RANGE"}
 BESIDE = ("respace", "losses", "diffusion_utils", "resample", "timestep_sampler")  # modules of its package
 
@@ -60,7 +62,8 @@ class Fork:
     """
 
     def __init__(self, checkout: Checkout, name: str, embedding: str = ""):
-        self.checkout, self.troubles = checkout, []
+        self.checkout = checkout
+        self.troubles: list[str] = []
         self.module = checkout.module(name)
         if not isinstance(getattr(self.module, CLASS, None), type):
             raise ValueError(f"--target: {name} has no class {CLASS}")
@@ -68,7 +71,9 @@ class Fork:
         beside = [f"{package}.{other}" if package else other for other in BESIDE]
         self._modules = [self.module, *filter(None, map(self._optional, [*beside, *filter(None, [embedding])]))]
         self.conventions: dict[str, Any] = {"index_base": 0}
+        self.axis = 1  # the channels', along which a learned range is appended
         self.form = self._form()
+        self.axis = self._axis()
         self.conventions = conventions_of(self)
         self.notes = tuple(self._notes())
 
@@ -119,12 +124,13 @@ class Fork:
         found = next((getattr(holder, name) for holder in holders if name in vars(holder)), None)
         if found is None:
             raise NotImplementedError(f"it has no {name}")
-        switches = {"use_scale": True} if name == "get_named_beta_schedule" and "use_scale" in _parameters(found) else {}
-        return partial(self._call, found, **switches)  # RePaint's scripts always scale
+        scales = name == "get_named_beta_schedule" and "use_scale" in _parameters(found)
+        return partial(self._call, found, **{"use_scale": True} if scales else {})  # as RePaint's own scripts do
 
     def _call(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        with self.checkout.inside(), imported("torch", "PyTorch").no_grad():
-            return function(*args, **options)
+        torch: Any = imported("torch", "PyTorch")
+        with self.checkout.inside(), torch.no_grad(), patch.object(torch.Tensor, "cuda", lambda x, *device: x):
+            return function(*args, **options)  # "cuda": some loops move their steps to a GPU, whatever they are given
 
     def made(self, betas: np.ndarray, variance: str, steps: tuple[int, ...] = ()) -> Any:
         """Return an object of the class.
@@ -143,14 +149,16 @@ class Fork:
         object
             A `GaussianDiffusion`; with `steps`, or if the copy works so only, a `SpacedDiffusion`.
         """
-        known, options = _parameters(getattr(self.module, CLASS)), {"betas": betas}
-        for name, kind, value in (("model_mean_type", "ModelMeanType", "EPSILON"),
-                                  ("model_var_type", "ModelVarType", KINDS[variance]), ("loss_type", "LossType", "MSE")):
+        known, options = _parameters(getattr(self.module, CLASS)), dict[str, Any](betas=betas)
+        for name, kind, value in (("model_mean_type", "ModelMeanType", "EPSILON"), ("loss_type", "LossType", "MSE"),
+                                  ("model_var_type", "ModelVarType", KINDS[variance])):
             if name in known:
                 values = getattr(self.module, kind, None)
                 if values is not None and not hasattr(values, value):
                     raise NotImplementedError(f"it has no {kind}.{value}")
                 options[name] = value.lower() if values is None else getattr(values, value)
+        if "discretized_t0" in known:
+            options["discretized_t0"] = True  # point-e's switch for the decoder
         if "model_var_type" not in known and variance == "large":
             raise NotImplementedError("its variance cannot be chosen")
         if "conf" in known:
@@ -182,9 +190,10 @@ class Fork:
         NotImplementedError
             If there is no such method, or it does not take one of the options.
         """
-        if not hasattr(made, method):
+        base = getattr(self.module, CLASS)  # a SpacedDiffusion overrides methods that a copy's base lacks
+        if not hasattr(base, method):
             raise NotImplementedError(f"it has no {method}")
-        known = _parameters(getattr(getattr(self.module, CLASS), method, getattr(made, method)))
+        known = _parameters(getattr(base, method))
         lacking = [name for name in options if name not in known]
         if lacking:
             raise NotImplementedError(f"its {method} takes no {lacking[0]}")
@@ -203,16 +212,26 @@ class Fork:
         for form in sorted((Form(*switches) for switches in product((False, True), repeat=3)), key=sum):
             self.form = form
             try:
-                OpenAI(self, np.array([0.36, 0.4375])).p_mean_variance(lambda x, t: 0.1 * x, np.ones((2, 3)), np.arange(2))
+                self(PLAIN).p_mean_variance(lambda x, t: 0.1 * x, np.ones((2, 3)), np.arange(2))
                 return form
             except Exception as error:  # somebody's code can raise anything
                 said.append(described(error))
         self.troubles.append(f"p_mean_variance raised {said[0]}")
         return Form()
 
+    def _axis(self) -> int:
+        """Return the axis along which the class takes a learned range: 1 for images, 2 for videos."""
+        for self.axis in (1, 2):
+            try:
+                self(PLAIN).learned_range_variance(np.ones((2, 3)), np.arange(2))
+                return self.axis
+            except Exception:  # somebody's code can raise anything
+                continue
+        return 1
+
     def _notes(self) -> list[str]:
         """Say what was replaced and found by trying."""
-        found = [(self.form.learned, "learned ranges only: v = −1 stands for the small variance, v = 1 for the large one"),
+        found = [(self.form.learned, "learned ranges only: v = −1 stands for the small variance, v = 1 for the large"),
                  (self.form.spaced, "the class runs as SpacedDiffusion only"),
                  (self.form.masked, "its net takes a mask, which is all ones")]
         told = [*(line for is_so, line in found if is_so), *self.troubles]
@@ -220,7 +239,7 @@ class Fork:
             shown = ", ".join(f"{name} {value!r}" for name, value in self.conventions.items())
             told.append(f"conventions, each the only one that fits: {shown}")
         if self.checkout.stubs:
-            told.append(f"in place of modules that cannot be imported here stand stubs: {', '.join(self.checkout.stubs)}")
+            told.append(f"stubs stand for modules that cannot be imported here: {', '.join(self.checkout.stubs)}")
         return told
 
 

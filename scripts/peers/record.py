@@ -16,7 +16,7 @@ GROUPS = {
     "the process and the reverse step": (
         "2", "4", "alpha-bar", "6", "7", "log-variance", "9", "15", "eps", "score", "velocity", "10", "11", "clip",
         "sigma", "learned-range"),
-    "samplers": ("algorithm-2", "1", "ddim-12", "ddim-16", "timesteps"),
+    "samplers": ("algorithm-2", "1", "ddim-12", "ddim-16", "timesteps", "respacing"),
     "training, the bound and schedules": (
         "algorithm-1", "14", "12", "5", "8", "kl", "L_T", "L_0", "13", "linear-schedule", "cosine-schedule",
         "time-embedding"),

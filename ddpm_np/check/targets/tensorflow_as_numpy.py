@@ -44,6 +44,10 @@ def _ints(shape: Sequence[Any]) -> list[int]:
     return [int(n) for n in shape]
 
 
+def _axes(axis: Any) -> Any:
+    return tuple(axis) if isinstance(axis, list) else axis
+
+
 def _while_loop(cond: Callable[..., Any], body: Callable[..., Any], loop_vars: Sequence[Any], **options: Any) -> Any:
     values = list(loop_vars)
     while cond(*values):
@@ -69,8 +73,8 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {  # by their names there, with its 
     "zeros": lambda shape, dtype=None: np.zeros(_ints(shape)),
     "fill": lambda dims, value: np.full(_ints(dims), np.asarray(value)),
     "range": lambda *limits, dtype=np.int64: np.arange(*limits).astype(dtype),
-    "reduce_mean": lambda x, axis=None: np.mean(np.asarray(x), axis=tuple(axis)),
-    "reduce_sum": lambda x, axis=None: np.sum(np.asarray(x), axis=axis),
+    "reduce_mean": lambda x, axis=None: np.mean(np.asarray(x), axis=_axes(axis)),
+    "reduce_sum": lambda x, axis=None: np.sum(np.asarray(x), axis=_axes(axis)),
 }
 
 

@@ -1,6 +1,7 @@
 """A class of the shape of OpenAI's `GaussianDiffusion`, written for the tests of its adapter.
 
-Names and signatures are theirs. One file holds what a checkout has in several. The catalogue in mistakes/openai_shape.py changes its text.
+Names and signatures are theirs. One file holds what a checkout has in several. The catalogue in
+mistakes/openai_shape.py changes its text.
 """
 
 import enum
@@ -175,8 +176,14 @@ class GaussianDiffusion:
         if self.loss_type == LossType.KL:
             return {"loss": self._vb_terms_bpd(model, x_start, x_t, t, False, model_kwargs)["output"]}
         output = model(x_t, t, **(model_kwargs or {}))
+        bound = 0.0
+        if self.model_var_type == ModelVarType.LEARNED_RANGE:
+            output, values = output.chunk(2, 1)
+            said = torch.cat((output.detach(), values), 1)
+            bound = self._vb_terms_bpd(lambda *asked, **options: said, x_start, x_t, t, False, model_kwargs)["output"]
         target = {ModelMeanType.EPSILON: noise, ModelMeanType.START_X: x_start}[self.model_mean_type]
-        return {"loss": mean_flat((target - output) ** 2)}
+        simple = mean_flat((target - output) ** 2)
+        return {"loss": simple + bound, "mse": simple}
 
     def _prior_bpd(self, x_start):
         t = torch.tensor([self.num_timesteps - 1] * len(x_start))

@@ -9,16 +9,14 @@ with v = −1 for the small variance and v = 1 for the large one; at t = 1, wher
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ddpm_np.check.target import Model
 from ddpm_np.check.targets.checkouts import seeded
+from ddpm_np.check.targets.openai_fork import Fork
 from ddpm_np.check.targets.peers import imported, tensor
-
-if TYPE_CHECKING:
-    from ddpm_np.check.targets.openai_fork import Fork
 
 SCHEDULES = {"linear": ("linear",), "cosine": ("cosine", "squaredcos_cap_v2")}
 
@@ -43,14 +41,12 @@ def targets(where: str) -> dict[str, Callable[[np.ndarray], Any]]:
     ImportError
         In one line, if PyTorch is not installed.
     """
-    from ddpm_np.check.targets.openai_fork import Fork
-
-    return {f"openai:{where}": Fork.at(where)}
+    return {f"openai:{where}": Fork.at(where, OpenAI)}
 
 
 def array(values: Any) -> np.ndarray:
     """Return a copy of a tensor or an array, as an array."""
-    return np.array(values.detach() if hasattr(values, "detach") else values)
+    return np.array(values.detach().numpy() if hasattr(values, "detach") else values)
 
 
 def images(values: np.ndarray) -> Any:

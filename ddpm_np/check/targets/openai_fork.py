@@ -20,7 +20,6 @@ import numpy as np
 from ddpm_np.check.calls import described
 from ddpm_np.check.targets.asking import conventions_of
 from ddpm_np.check.targets.checkouts import Checkout, dotted, found, path_and_rest, root_of
-from ddpm_np.check.targets.openai import OpenAI
 from ddpm_np.check.targets.peers import imported
 
 FILE, CLASS = "gaussian_diffusion.py", "GaussianDiffusion"
@@ -49,10 +48,12 @@ class Settings(dict):
 
 
 class Fork:
-    """The class of one checkout: a factory of targets, betas -> `OpenAI`.
+    """The class of one checkout: a factory of targets, betas -> an object of the adapter.
 
     Parameters
     ----------
+    adapter : callable
+        (this fork, betas) -> the target.
     checkout : Checkout
         Its modules.
     name : str
@@ -61,8 +62,8 @@ class Fork:
         Name of the module with ``timestep_embedding``; empty if there is none.
     """
 
-    def __init__(self, checkout: Checkout, name: str, embedding: str = ""):
-        self.checkout = checkout
+    def __init__(self, adapter: Callable[[Fork, np.ndarray], Any], checkout: Checkout, name: str, embedding: str = ""):
+        self.adapter, self.checkout = adapter, checkout
         self.troubles: list[str] = []
         self.module = checkout.module(name)
         if not isinstance(getattr(self.module, CLASS, None), type):
@@ -78,7 +79,7 @@ class Fork:
         self.notes = tuple(self._notes())
 
     @classmethod
-    def at(cls, where: str) -> Fork:
+    def at(cls, where: str, adapter: Callable[[Fork, np.ndarray], Any]) -> Fork:
         """Return the class of PATH[:PACKAGE]."""
         path, package = path_and_rest(where)
         imported("torch", "PyTorch")
@@ -86,10 +87,10 @@ class Fork:
         root = root_of(path, file)
         near = [*file.parent.glob("*.py"), *root.glob("*.py"), *root.glob("*/*.py")]
         embeddings = (dotted(other, root) for other in near if EMBEDDING in other.read_text("utf-8", "replace"))
-        return cls(Checkout(dict.fromkeys([root, file.parent])), dotted(file, root), next(embeddings, ""))
+        return cls(adapter, Checkout(dict.fromkeys([root, file.parent])), dotted(file, root), next(embeddings, ""))
 
-    def __call__(self, betas: np.ndarray) -> OpenAI:
-        return OpenAI(self, betas)
+    def __call__(self, betas: np.ndarray) -> Any:
+        return self.adapter(self, betas)
 
     def _optional(self, name: str) -> ModuleType | None:
         """Return a module that the class does without; None if it is not there or cannot be imported."""

@@ -78,7 +78,8 @@ PROCESS: Lines = {
     "q_posterior_mean_variance": [
         ("x₀ and x_t swapped", "x_start + rows(self.coef2, t, x_t) * x_t", "x_t + rows(self.coef2, t, x_t) * x_start",
          "7"),
-        ("the logarithm for the variance", "rows(self.posterior_variance, t, x_t)", "rows(self.log_small, t, x_t)", "7 6"),
+        ("the logarithm for the variance", "rows(self.posterior_variance, t, x_t)", "rows(self.log_small, t, x_t)",
+         "7 6"),
         ("β for the variance", "rows(self.posterior_variance, t, x_t)", "rows(self.betas, t, x_t)", "7 6"),
         ("the large variance's logarithm", "rows(self.log_small, t, x_t)", "rows(self.log_large, t, x_t)",
          "log-variance 8"),
@@ -118,7 +119,8 @@ REVERSE: Lines = {
         ("clips the mean as well", "(pred_xstart, x, t)[0]", "(pred_xstart, x, t)[0].clamp(-1, 1)", "11 algorithm-2 8"),
         ("σ for σ²", "torch.exp(log_variance)", "torch.exp(log_variance / 2)", "sigma learned-range"),
         ("the mean is x̂₀", '"mean": mean', '"mean": pred_xstart', "11 algorithm-2 8 1"),
-        ("ε's sign", "self.model_start(output, x, t)", "self.model_start(-output, x, t)", "15 11 algorithm-2 8 ddim-12"),
+        ("ε's sign", "self.model_start(output, x, t)", "self.model_start(-output, x, t)",
+         "15 11 algorithm-2 8 ddim-12"),
     ],
     "p_sample": [
         ("noise at t = 1", "(t != 0)", "(t >= 0)", "algorithm-2 1"),
@@ -167,10 +169,11 @@ BOUND: Lines = {
         ("σ² for σ", "torch.exp(-log_scales)", "torch.exp(-2 * log_scales)", "13 L_0"),
         ("no open bin below", "torch.where(x < -0.999, log_normal_cdf(upper), ", "torch.where(x < -9, x, ", "13"),
         ("no open bin above", "torch.where(x > 0.999, above, inside)", "inside", "13"),
-        ("the open bins swapped", "torch.where(x < -0.999, log_normal_cdf(upper), torch.where(x > 0.999, above, inside))",
+        ("the open bins swapped",
+         "torch.where(x < -0.999, log_normal_cdf(upper), torch.where(x > 0.999, above, inside))",
          "torch.where(x > 0.999, log_normal_cdf(upper), torch.where(x < -0.999, above, inside))", "13"),
-        ("a density", "inside = log_normal_cdf(high)", "inside = -((x - means) * inverse) ** 2 / 2 + 0 * log_normal_cdf(high)",
-         "13 L_0"),
+        ("a density", "inside = log_normal_cdf(high)",
+         "inside = -((x - means) * inverse) ** 2 / 2 + 0 * log_normal_cdf(high)", "13 L_0"),
     ],
     "log_normal_cdf": [
         ("a tanh for Φ", "torch.special.log_ndtr(z)",
@@ -254,7 +257,7 @@ STEPS: Lines = {
     ],
     "timestep_embedding": [
         ("frequencies from 1000", "max_period) *", "max_period / 10) *", "time-embedding"),
-        ("frequencies by powers of two", "torch.exp(-math.log(max_period) *", "torch.exp(-math.log(2) *", "time-embedding"),
+        ("frequencies from 2", "torch.exp(-math.log(max_period) *", "torch.exp(-math.log(2) *", "time-embedding"),
         ("sines alone", "torch.cos(angle), ", "torch.sin(angle), ", "time-embedding"),
         ("no sign", "-math.log(max_period)", "math.log(max_period)", "time-embedding"),
         ("t of a thousand", "timesteps[:, None].float()", "timesteps[:, None].float() / 1000", "time-embedding"),

@@ -1,4 +1,4 @@
-"""Adapters for checkouts of a kind, on small code of the same shape (tests/support/shapes), right and with a mistake."""
+"""Adapters for checkouts of a kind, on small code of the same shape in tests/support/shapes: right, and with mistakes."""
 
 from __future__ import annotations
 
@@ -85,10 +85,11 @@ def test_a_mistake_in_the_code_is_found(case, equation, tmp_path):
 
 @pytest.mark.parametrize("kind", ["compvis", "monai", "k_diffusion", "edm", "authors"])
 def test_a_folder_without_the_code_is_one_plain_line(kind, tmp_path):
+    if kind == "compvis":
+        pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'ddpm_np[peers]'")
+    targets = import_module(f"ddpm_np.check.targets.{kind}").targets
     with pytest.raises(ValueError, match=r"has no .*: give a checkout of the repository") as caught:
-        if kind in ("compvis", "monai", "edm", "k_diffusion"):
-            pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'ddpm_np[peers]'")
-        import_module(f"ddpm_np.check.targets.{kind}").targets(str(tmp_path))
+        targets(str(tmp_path))
     assert "\n" not in str(caught.value)
 
 

@@ -7,7 +7,8 @@ from . import nn
 
 
 def normal_kl(mean1, logvar1, mean2, logvar2):
-    return 0.5 * (logvar2 - logvar1 - 1.0 + tf.exp(logvar1 - logvar2) + tf.squared_difference(mean1, mean2) * tf.exp(-logvar2))
+    apart = tf.squared_difference(mean1, mean2) * tf.exp(-logvar2)
+    return 0.5 * (logvar2 - logvar1 - 1.0 + tf.exp(logvar1 - logvar2) + apart)
 
 
 class GaussianDiffusion2:

@@ -1,5 +1,7 @@
 """Steps of the shape of k-diffusion's, written for the tests of its adapter."""
 
+from itertools import pairwise
+
 import torch
 import torchsde  # noqa: F401 - an import that the mathematics does without
 
@@ -9,14 +11,14 @@ def to_d(x, sigma, denoised):
 
 
 def sample_euler(model, x, sigmas, disable=None):
-    for here, then in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for here, then in pairwise(sigmas):
         level = here * x.new_ones(len(x))
         x = x + to_d(x, level, model(x, level)) * (then - here)
     return x
 
 
 def sample_euler_ancestral(model, x, sigmas, eta=1.0, disable=None, noise_sampler=None):
-    for here, then in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for here, then in pairwise(sigmas):
         level = here * x.new_ones(len(x))
         up = eta * torch.sqrt(then**2 * (here**2 - then**2) / here**2)
         down = torch.sqrt(then**2 - up**2)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-
 from ldm.modules.diffusionmodules.util import make_ddim_timesteps, noise_like
 
 

@@ -3,11 +3,10 @@
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities.distributed import rank_zero_only
-
 from ldm.models.autoencoder import Autoencoder  # noqa: F401 - it does not exist here
 from ldm.models.diffusion.ddim import DDIMSampler  # noqa: F401
 from ldm.modules.diffusionmodules.util import extract, make_beta_schedule, noise_like  # noqa: F401
+from pytorch_lightning.utilities.distributed import rank_zero_only
 
 
 class DDPM(pl.LightningModule):

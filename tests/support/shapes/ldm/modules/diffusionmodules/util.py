@@ -18,5 +18,5 @@ def extract(table, t, shape):
     return table[t].reshape(-1, *(1,) * (len(shape) - 1))
 
 
-def noise_like(shape, device, repeat=False):
+def noise_like(shape, device):
     return torch.randn(shape)

@@ -6,8 +6,8 @@ from .scheduler import Scheduler
 
 
 class DDPMScheduler(Scheduler):
-    def __init__(self, T, schedule="linear_beta", variance_type="fixed_small", clip_sample=True, prediction_type="epsilon",
-                 **options):
+    def __init__(self, T, schedule="linear_beta", variance_type="fixed_small", clip_sample=True,
+                 prediction_type="epsilon", **options):
         super().__init__(T, schedule, **options)
         self.variance_type, self.clip_sample, self.prediction_type = variance_type, clip_sample, prediction_type
 

@@ -43,7 +43,8 @@ class Peer:
     def supports(self, variance: str, clip: bool) -> None:
         """Raise NotImplementedError for an option that the repository does not have."""
         if variance != self.variance or clip not in self.clips:
-            raise NotImplementedError(f"variance {self.variance!r}, clip in {self.clips}")
+            clips = " and x̂₀ clipped" if self.clips == (True,) else "" if True in self.clips else " and x̂₀ not clipped"
+            raise NotImplementedError(f"its steps have the {self.variance} variance{clips}")
 
 
 class Steps(Peer):

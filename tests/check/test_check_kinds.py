@@ -1,4 +1,4 @@
-"""Adapters for checkouts of a kind, on small code of the same shape in tests/support/shapes: right, and with mistakes."""
+"""Adapters for checkouts of a kind, on small code of their shape in tests/support/shapes: right, and with mistakes."""
 
 from __future__ import annotations
 

@@ -91,6 +91,9 @@ def test_a_folder_without_the_code_is_one_plain_line(kind, tmp_path):
     with pytest.raises(ValueError, match=r"has no .*: give a checkout of the repository") as caught:
         targets(str(tmp_path))
     assert "\n" not in str(caught.value)
+    for nowhere in ("", str(tmp_path / "nowhere")):
+        with pytest.raises(ValueError, match="there is no file or folder"):
+            targets(nowhere)
 
 
 def test_a_stand_in_can_be_imported_and_subclassed_and_decorates_but_does_not_compute(tmp_path):
@@ -118,7 +121,7 @@ def test_only_imports_of_the_checkout_get_stand_ins(tmp_path):
 def test_what_a_file_raises_on_import_is_one_line(tmp_path):
     (tmp_path / "theirs.py").write_text("raise RuntimeError('no\\n GPU')", "utf-8")
     with pytest.raises(ValueError, match=r"importing .*theirs\.py raised RuntimeError: no GPU"):
-        load(file_in(tmp_path, "theirs.py"), "theirs")
+        load(file_in(str(tmp_path), "theirs.py"), "theirs")
 
 
 def test_a_stand_in_names_what_is_lacking():

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cache, partial
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 from unittest.mock import patch
@@ -151,7 +150,7 @@ def targets(where: str) -> dict[str, Callable[[np.ndarray], Any]]:
         The factory by name.
     """
     names: Iterable[str] = ("diffusion_utils_2", "utils", "nn")
-    folder = file_in(Path(where), "diffusion_tf/diffusion_utils_2.py").parent
+    folder = file_in(where, "diffusion_tf/diffusion_utils_2.py").parent
     found = package(folder, "diffusion_tf", names, given={"tensorflow.compat.v1": tensorflow()},
                     replaced=("tensorflow", "tensorflow.compat", "tensorflow.compat.v1"))
     return {"GaussianDiffusion2": partial(Authors, modules=SimpleNamespace(**dict(zip(names, found, strict=True))))}

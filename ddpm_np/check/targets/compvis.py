@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 from unittest.mock import patch
@@ -196,7 +195,7 @@ def targets(where: str) -> dict[str, Callable[[np.ndarray], Any]]:
         The factory by name.
     """
     torch = imported("torch", "PyTorch")
-    file = file_in(Path(where), PLACE)
+    file = file_in(where, PLACE)
     folder = file.parents[3]
     module = load(file, "ldm_ddpm", folder, given={"pytorch_lightning": {"LightningModule": torch.nn.Module}},
                   replaced=("ldm.models.autoencoder", "ldm.modules.ema", "ldm.modules.attention"))

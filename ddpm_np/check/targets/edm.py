@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 from unittest.mock import patch
@@ -132,7 +131,7 @@ def targets(where: str) -> dict[str, Callable[[np.ndarray], Any]]:
     dict
         The factory by name.
     """
-    folder = file_in(Path(where), "generate.py").parent
+    folder = file_in(where, "generate.py").parent
     found = SimpleNamespace(**{file.rpartition("/")[2]: load(
         folder / f"{file}.py", f"edm_{file[-4:]}", folder, replaced=("torch_utils.persistence",))
         for file in ("training/networks", "training/loss", "generate")})

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property, partial
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -158,6 +157,6 @@ def targets(where: str) -> dict[str, Callable[[np.ndarray], Any]]:
     dict
         The factory by name.
     """
-    folder = file_in(Path(where), "k_diffusion/external.py").parent
+    folder = file_in(where, "k_diffusion/external.py").parent
     sampling, external = package(folder, "k_diffusion", ("sampling", "external"))
     return {"denoisers": partial(Denoisers, modules=SimpleNamespace(sampling=sampling, external=external))}

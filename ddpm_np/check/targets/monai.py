@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from functools import cache, cached_property, partial
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 from unittest.mock import patch
@@ -202,7 +201,7 @@ def targets(where: str) -> dict[str, Callable[[np.ndarray], Any]]:
     """
     names = ("scheduler", "ddpm", "ddim")
     modules = package(
-        file_in(Path(where), *PLACES).parent,
+        file_in(where, *PLACES).parent,
         "monai_schedulers",
         names,
         replaced=("monai", "monai.utils"),

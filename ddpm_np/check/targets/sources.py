@@ -22,6 +22,7 @@ from unittest.mock import patch
 
 import numpy as np
 
+from ddpm_np.check.targets.checkouts import path_and_rest
 from ddpm_np.check.targets.peers import imported, tensor
 
 _importing = False  # stand-ins may be called only while a file is imported
@@ -150,13 +151,13 @@ def _foreign(module: Any, folder: Path) -> bool:
     return isinstance(module, _Module) or (file is not None and Path(file).is_relative_to(folder))
 
 
-def file_in(path: Path, *places: str) -> Path:
+def file_in(where: str, *places: str) -> Path:
     """Return the first of these places below a path that exists, or the path itself if it is a file.
 
     Parameters
     ----------
-    path : Path
-        A checkout, or the file.
+    where : str
+        Path of a checkout, or of the file.
     *places : str
         Where the file is in a checkout.
 
@@ -170,6 +171,7 @@ def file_in(path: Path, *places: str) -> Path:
     ValueError
         If there is none.
     """
+    path, _ = path_and_rest(where)
     if path.is_file():
         return path.resolve()
     for place in places:

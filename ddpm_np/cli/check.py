@@ -27,6 +27,11 @@ EXAMPLES = """examples:
 LIBRARIES = ("diffusers", "lucidrains")
 KINDS = {  # modules of ddpm_np.check.targets, and what follows the colon in KIND:PATH
     "openai": "PATH[:PACKAGE]",
+    "compvis": "PATH",
+    "monai": "PATH",
+    "k-diffusion": "PATH",
+    "edm": "PATH",
+    "authors": "PATH",
 }
 FORMS = ", ".join(["MODULE:FACTORY", "FILE.py:FACTORY", *(f"{kind}:{form}" for kind, form in KINDS.items()),
                    " or ".join(LIBRARIES)])
@@ -147,7 +152,7 @@ def _targets(args: argparse.Namespace) -> dict[str, Callable]:
         if args.target in LIBRARIES:
             return import_module(f"ddpm_np.check.targets.{args.target}").TARGETS
         if colon and kind in KINDS:
-            return import_module(f"ddpm_np.check.targets.{kind}").targets(where)
+            return import_module(f"ddpm_np.check.targets.{kind.replace('-', '_')}").targets(where)
     except ImportError as error:
         raise ValueError(str(error)) from error
     module, colon, name = args.target.rpartition(":")

@@ -1,0 +1,1 @@
+"""An empty place of the paper's utils.py."""

@@ -150,7 +150,11 @@ class DDPM(Scheduler):
 
     def p_mean_variance(self, model: Model, x_t: np.ndarray, t: np.ndarray, variance: str = "small",
                         clip: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self._mean_variance(self._of(variance, clip), model(x_t, t), t, x_t)
+        """Return mean and x̂₀ of a step with the default `variance_type`, which has no part in them, and σ_t²."""
+        output = model(x_t, t)
+        mean, x0 = self._step(self.scheduler(clip_sample=clip), output, t, x_t, 0 * x_t)
+        noisy, _ = self._step(self._of(variance, clip), output, t, x_t, 0 * x_t + 1)
+        return mean, (noisy - mean) ** 2, x0
 
     def learned_range_variance(self, v: np.ndarray, t: np.ndarray) -> np.ndarray:
         flat = v.reshape(len(v), -1)

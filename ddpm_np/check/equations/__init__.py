@@ -17,9 +17,10 @@ from ddpm_np.check.equations import (  # noqa: I001 - the order of the registry
     weights,
     chains,
     oracles,
+    later,
 )
 
 __all__ = [
-    "appendix", "bound", "chains", "decoder", "expectations", "extensions", "forward", "losses", "oracles",
+    "appendix", "bound", "chains", "decoder", "expectations", "extensions", "forward", "later", "losses", "oracles",
     "package_functions", "posterior", "reverse", "sampler", "schedules", "statistics", "weights",
 ]

@@ -25,6 +25,13 @@ class DDIM:
         """
         raise NotImplementedError
 
+    def dpm_solver_1_step(self, model, x_t, t, t_prev):
+        """DPM-Solver-1, (3.7): x_s = √(ᾱ_s/ᾱ_t)·x_t − √(1 − ᾱ_s)·(e^h − 1)·ε_θ for s = t_prev, 1 ≤ s < t.
+
+        h = λ_s − λ_t, where λ = ½·ln(ᾱ/(1 − ᾱ)).
+        """
+        raise NotImplementedError
+
     def timesteps(self, n):
         """n distinct ints in 1..T, descending, spaced as you like."""
         raise NotImplementedError

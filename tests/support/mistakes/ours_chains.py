@@ -42,6 +42,23 @@ SAMPLERS: Lines = {
         ("x̂₀ for x_s", "[0]", "[1]", "ddim-12"),
         ("clipped", "step(reverse,", f"step({CLIPPED},", "ddim-12"),
     ],
+    "diffusion.dpm_solver.dpm_solver_1_step": [
+        ("the sign of h", "there - here", "here - there", "dpm-solver-1"),
+        ("h for e^h − 1", "xp.expm1(there - here)", "(there - here)", "dpm-solver-1"),
+        ("e^h", "xp.expm1(", "xp.exp(", "dpm-solver-1"),
+        ("λ without its ½", "0.5 * xp.log", "xp.log", "dpm-solver-1"),
+        ("√(1 − ᾱ_t)", "then.sqrt_one_minus_alpha_bar", "now.sqrt_one_minus_alpha_bar", "dpm-solver-1"),
+        ("upside down", "then.sqrt_alpha_bar / now.sqrt_alpha_bar", "now.sqrt_alpha_bar / then.sqrt_alpha_bar",
+         "dpm-solver-1"),
+        ("a plus", "gain * x_t - change", "gain * x_t + change", "dpm-solver-1"),
+    ],
+    "diffusion.zero_snr.zero_terminal_snr": [
+        ("nothing changed but the end", "later[:-1]", "beta[2:-1]", "zero-terminal-snr"),
+        ("a missing square", "falls * (left[:-1] + left[1:]) / left[:-1] ** 2", "falls / left[:-1]",
+         "zero-terminal-snr"),
+        ("ᾱ_t − ᾱ_{t+1} for the roots", "/ (1 + alpha[2:])", "", "zero-terminal-snr"),
+        ("not at the end", "(beta[1:2], later[:-1], [1.0])", "(beta[1:2], later[:-1], beta[-1:])", "zero-terminal-snr"),
+    ],
     "diffusion.ddim.step": [
         ("no −σ² under the root", " - xp.square(sigma)  #", "  #", "ddim-12"),
         ("ᾱ_t for ᾱ_s", "then.sqrt_alpha_bar", "reverse.schedule.at(t, like=x_t).sqrt_alpha_bar", "ddim-12"),

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ddpm_np.check.calls import Calls, Missing, Wrong, arrays_of, described, offers, stop_if_gpu_failed, takes
+from ddpm_np.check.calls import Calls, Missing, Wrong, arrays_of, described, names_of, offers, stop_if_gpu_failed, takes
 from ddpm_np.check.exact import Case
 from ddpm_np.check.offered import NotOffered, Offered, asked
 
@@ -117,7 +117,7 @@ class Target:
         if not self.has(method):
             raise Missing(method)
         function = getattr(self.object, method)
-        names = NAMES.get(method) or tuple(f"argument {i}" for i in range(1, len(args) + 1))
+        names = NAMES.get(method) or names_of(function, len(args))
         what = asked(names, args, options)
         for name in options:
             if (method, name) not in self._taken:

@@ -54,7 +54,7 @@ for (const name of ["chromium", "firefox"]) {
       assert.deepEqual(await reds(page), ["6", "7"]);
       assert.match(await outcome(page), NUMBERS);
       assert.match(await outcome(page), /breaks the line posterior\.variance/);
-      assert.equal(await status(page), "2 of 71 equations fail");
+      assert.equal(await status(page), "2 of 72 equations fail");
       await page.keyboard.press("Tab");
       assert.ok(await page.evaluate(() => !document.activeElement.closest(".cm-editor")), "Tab leaves the editor");
       assert.equal(await source(page, POSTERIOR), text.replace(...BETA), "Tab types nothing");
@@ -70,7 +70,7 @@ for (const name of ["chromium", "firefox"]) {
       assert.deepEqual(await reds(page), []);
       assert.equal(await source(page, POSTERIOR), text);
       assert.equal(await outcome(page), "");
-      assert.equal(await status(page), "all 71 equations hold");
+      assert.equal(await status(page), "all 72 equations hold");
     });
 
     test("what is typed and taken back before a check has ended is checked all the same", async () => {
@@ -79,7 +79,7 @@ for (const name of ["chromium", "firefox"]) {
         await change(page, "variance = k", "variance = kk");
         await page.keyboard.press("Backspace");
       });
-      assert.equal(await status(page), "all 71 equations hold");
+      assert.equal(await status(page), "all 72 equations hold");
     });
 
     test("a syntax error names its line, and nothing is checked", async () => {
@@ -90,7 +90,7 @@ for (const name of ["chromium", "firefox"]) {
       assert.deepEqual(await reds(page), []);
       assert.match(await status(page), /not checked/);
       await checked(page, () => change(page, "= = k", "= k"));
-      assert.equal(await status(page), "all 71 equations hold");
+      assert.equal(await status(page), "all 72 equations hold");
     });
 
     test("a loop without an end is reported; Python starts again without it", async () => {

@@ -18,9 +18,10 @@ from ddpm_np.check.equations import (  # noqa: I001 - the order of the registry
     chains,
     oracles,
     later,
+    fewer_steps,
 )
 
 __all__ = [
-    "appendix", "bound", "chains", "decoder", "expectations", "extensions", "forward", "later", "losses", "oracles",
-    "package_functions", "posterior", "reverse", "sampler", "schedules", "statistics", "weights",
+    "appendix", "bound", "chains", "decoder", "expectations", "extensions", "fewer_steps", "forward", "later", "losses",
+    "oracles", "package_functions", "posterior", "reverse", "sampler", "schedules", "statistics", "weights",
 ]

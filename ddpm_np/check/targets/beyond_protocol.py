@@ -100,6 +100,12 @@ class BeyondProtocol:
         betas, alpha_bar = fewer.schedule.beta[1:], fewer.schedule.alpha_bar
         return betas, alpha_bar, lambda x, i: self._back(fewer.model(self._carry(x), self._carry(i)))
 
+    def sample_fewer(self, model: Callable, x_T: np.ndarray, noises: np.ndarray, n: int, **options: Any) -> Any:
+        """Return x₀ of Algorithm 2 over n steps."""
+        reverse, _ = self._reverse(model, options)
+        fewer = diffusion.respace(reverse, diffusion.timesteps(reverse.schedule.T, n))
+        return self._back(diffusion.sample_with(fewer, self._carry(x_T), self._carry(noises)))
+
     def hybrid_gradient(self, output: np.ndarray, *args: np.ndarray, **options: Any) -> Any:
         """Return the gradient of Σ `hybrid_loss` of (x_0, t, noise) by the net's output, (N, …, 2C)."""
         said = Tensor(self._carry(output), requires_grad=True)

@@ -57,3 +57,10 @@ class DDIM:
         β'_i = 1 − ᾱ_{τ_i}/ᾱ_{τ_{i−1}} with τ₀ = 0, and ε'_θ(x, i) = ε_θ(x, τ_i). `steps` come in any order.
         """
         raise NotImplementedError
+
+    def sample_fewer(self, model, x_T, noises, n, variance="small", clip=False):
+        """Algorithm 2 over n steps: x₀. noises[i] is the z of step i of n, and the last step, i = 1, has none.
+
+        A reverse step uses neither T nor t but β and ᾱ, so it is the one of the respaced schedule.
+        """
+        raise NotImplementedError

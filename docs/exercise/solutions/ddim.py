@@ -78,3 +78,11 @@ class DDIM:
         tau = np.array([0, *sorted(steps)])
         kept = self.alpha_bar()[tau]
         return 1 - kept[1:] / kept[:-1], kept, lambda x, i: model(x, tau[i])
+
+    def sample_fewer(self, model, x_T, noises, n, variance="small", clip=False):
+        """Algorithm 2 over n steps: x₀. noises[i] is the z of step i of n, and the last step, i = 1, has none.
+
+        A reverse step uses neither T nor t but β and ᾱ, so it is the one of the respaced schedule.
+        """
+        betas, _, fewer = self.respace(model, self.timesteps(n))
+        return type(self)(betas).sample(fewer, x_T, noises, variance=variance, clip=clip)

@@ -165,11 +165,11 @@ SCHEDULES: Lines = {
         ("start and end swapped", "(T, start, end)", "(T, end, start)", "named-schedules"),
     ],
     "diffusion.respacing.respace": [
-        ("β of the step itself", "log_alpha[a + 1 : b + 1].sum()", "log_alpha[b]", "respacing"),
-        ("the sum one step off", "log_alpha[a + 1 : b + 1]", "log_alpha[a:b]", "respacing"),
+        ("β of the step itself", "log_alpha[a + 1 : b + 1].sum()", "log_alpha[b]", "respacing fewer-steps"),
+        ("the sum one step off", "log_alpha[a + 1 : b + 1]", "log_alpha[a:b]", "respacing fewer-steps"),
         ("the model at i", "return model(x, of(i).take(of(i).asarray(index), i, axis=0))", "return model(x, i)",
-         "respacing"),
-        ("the model at the step before", "i, axis=0)", "i - 1, axis=0)", "respacing"),
+         "respacing fewer-steps"),
+        ("the model at the step before", "i, axis=0)", "i - 1, axis=0)", "respacing fewer-steps"),
     ],
     "models.unet.time_embedding": [
         ("half for half − 1", "(half - freq_shift)", "half", "time-embedding"),

@@ -72,6 +72,9 @@ class Scheduler:
         self.respaced.set_timesteps(n)
         return self.respaced.timesteps.numpy()
 
+    def zero_terminal_snr(self) -> np.ndarray:
+        return self._scheduler(rescale_betas_zero_snr=True).betas.numpy()
+
     def schedule(self, name: str, T: int) -> np.ndarray:
         names = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
         if name not in names:
@@ -171,6 +174,16 @@ class DDPM(Scheduler):
         x = x_T
         for step in self.scheduler().timesteps.tolist():
             x = self.p_sample(model, x, np.full(len(x), step), noises[step + 1], variance, clip)
+        return x
+
+    def sample_fewer(self, model: Model, x_T: np.ndarray, noises: np.ndarray, n: int, variance: str = "small",
+                     clip: bool = False) -> np.ndarray:
+        """Sample with the loop of its pipeline over n timesteps."""
+        scheduler, x = self._scheduler(variance_type=self._variance_types[variance], clip_sample=clip), x_T
+        scheduler.set_timesteps(n)
+        for i, step in zip(range(n, 0, -1), scheduler.timesteps.tolist(), strict=True):
+            t = np.full(len(x), step)
+            x = self._step(scheduler, model(x, t), t, x, noises[i])[0]
         return x
 
 

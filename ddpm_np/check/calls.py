@@ -148,6 +148,16 @@ def takes(function: Callable, option: str) -> bool:
     return option in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
+def names_of(function: Callable, count: int) -> list[str]:
+    """Return the names of a function's first parameters; "argument i" where it has no name for the i-th."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # built-in functions can lack a signature
+        parameters = []
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][:count]
+    return [*named, *(f"argument {i}" for i in range(len(named) + 1, count + 1))]
+
+
 def described(error: BaseException) -> str:
     """Describe an exception in one line."""
     text = " ".join(str(error).split())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from ddpm_np.check.calls import Missing, Wrong, described, stop_if_gpu_failed
 from ddpm_np.check.exact import Case
+from ddpm_np.check.offered import NotOffered, Offered
 from ddpm_np.check.target import Declared, First, Target
 
 TOLERANCE = 1e-9  # for float64: correct code has errors of 1e-12, and every wrong formula exceeds it
@@ -54,12 +56,22 @@ class Check:
         The worst error of the current draw, which guides the search for the worst case.
     single : Failed or None
         The first error that single precision would explain.
+    cases : int
+        Number of cases of which something was compared.
+    compared : int
+        Number of comparisons.
+    offered : Offered
+        Which options the target offers, as far as they were asked for.
+    refused : NotOffered or None
+        The first call of the current property that the target does not offer.
     """
 
     def __init__(self, factory: Callable[[np.ndarray], Any], targets: dict[int, Target] | None = None):
         self.factory = factory
         self.targets = {} if targets is None else targets  # shared between equations
-        self.worst, self.latest, self.cases = np.nan, 0.0, 0
+        self.worst, self.latest, self.cases, self.compared = np.nan, 0.0, 0, 0
+        self.offered = Offered()
+        self.refused: NotOffered | None = None
         self.single: Failed | None = None
         self.used: set[str] = set()
         self.first: dict[str, First] = {}  # the first call of each method for this equation
@@ -84,9 +96,18 @@ class Check:
             if len(self.targets) > 64:
                 self.targets.clear()
             self.targets[id(case)] = target  # the target holds the case, so that its id is not reused
-        target.declared.used, target.first = self.used, self.first
+        target.declared.used, target.first, target.offered = self.used, self.first, self.offered
         self.declared = target.declared
         return target
+
+    @contextlib.contextmanager
+    def if_offered(self) -> Iterator[None]:
+        """Leave out the rest of the block where the target lacks an option that it asks for, and note that."""
+        try:
+            yield
+        except NotOffered as error:
+            self.refused = self.refused or error
+            self.offered.refuse(error)
 
     def again(self) -> None:
         """Repeat the first call of each method, which must give the same numbers; raise `Wrong` otherwise."""
@@ -123,6 +144,7 @@ class Check:
         slack : float
             Factor on the tolerance, for results with that many more roundings.
         """
+        self.compared += 1
         got, want = np.asarray(got, dtype=np.float64), np.asarray(want, dtype=np.float64)
         if got.shape != want.shape:
             raise Wrong(f"{name} has shape {got.shape}, expected {want.shape}")
@@ -156,6 +178,7 @@ class Check:
         hint : str
             The likely mistake.
         """
+        self.compared += 1
         if np.isnan(self.worst):
             self.worst = 0.0
         if not condition:
@@ -175,15 +198,23 @@ class Check:
         return f"these are the numbers of {' or of '.join(found[:3])}" if found else ""
 
 
-def attempt(test: Callable[[Check, Any], None], check: Check, drawn: Any) -> None:
-    """Try a property on one case; any other exception means that the target's result cannot be compared."""
+def attempt(test: Callable[[Check, Any], None], check: Check, drawn: Any, count: bool = True) -> None:
+    """Try a property on one case, of which what the target does not offer is left out.
+
+    Any exception but the checker's own means that the target's result cannot be compared. A case counts unless nothing
+    of it was offered.
+    """
+    before, check.cases = check.compared, check.cases + count
     try:
-        test(check, drawn)
+        with check.if_offered():
+            test(check, drawn)
     except (Failed, Missing, Wrong):
         raise
     except Exception as error:
         stop_if_gpu_failed(error)
         raise Wrong(f"the target's result cannot be compared: {described(error)}") from error
+    if check.refused is not None and check.compared == before:
+        check.cases -= count
 
 
 def relative(got: np.ndarray, want: np.ndarray, scale: Any = None) -> np.ndarray:

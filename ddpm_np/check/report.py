@@ -32,7 +32,7 @@ def line(result: Result, colour: bool = False) -> str:
     tolerance = f"{result.tolerance:.0e}" if error else ""
     row = (f"{result.equation:25} {verdict} {error:>11} {tolerance:>9} {result.cases or '':>5} "
            f"{1000 * result.seconds:5.0f} ms  {result.title}")
-    below = [result.counterexample, result.hint] if result.verdict != PASS else []
+    below = [result.counterexample, result.hint, result.note]
     return "\n".join([row, *(f"    {text}" for text in below if text)])
 
 

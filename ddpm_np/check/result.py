@@ -38,6 +38,9 @@ class Result:
         Method by which the expected numbers were computed.
     seconds : float
         Time taken.
+    note : str
+        For what is right: the options that the target offers and that were asked, and those that it lacks; empty if it
+        lacks none.
     """
 
     equation: str
@@ -50,6 +53,7 @@ class Result:
     hint: str
     method: str
     seconds: float
+    note: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values; an error that is not finite becomes None (nothing compared) or the string "inf".

@@ -19,6 +19,7 @@ from ddpm_np.check.advice import misnamed, nothing_verified
 from ddpm_np.check.calls import Missing, Wrong
 from ddpm_np.check.cases import plain_cases
 from ddpm_np.check.comparison import TOLERANCE, Check, Failed, attempt
+from ddpm_np.check.offered import NotOffered
 from ddpm_np.check.registry import Equation, Property, chosen
 from ddpm_np.check.result import CONVENTION, FAIL, PASS, PRECISION, UNVERIFIED, Report, Result
 from ddpm_np.check.target import Target
@@ -140,15 +141,15 @@ def verify(entry: Equation, check: Check, seed: int, examples: int) -> Result:
         The verdict.
     """
     started = time.perf_counter()
-    missing: dict[str, str] = {}
-    verified: set[str] = set()
+    missing: dict[str, list[Missing]] = {}
+    tried: list[Property] = []
     failure: Failed | None = None
     for prop in entry.properties:
         try:
             try_property(prop, check, seed, examples)
-            verified.add(prop.aspect)
+            tried.append(prop)
         except Missing as error:
-            missing.setdefault(prop.aspect, str(error))
+            missing.setdefault(prop.aspect, []).append(error)
         except Failed as error:
             failure = error
         except Wrong as error:
@@ -160,7 +161,11 @@ def verify(entry: Equation, check: Check, seed: int, examples: int) -> Result:
             check.again()
         except (Missing, Wrong) as error:
             failure = Failed(str(error))
-    lacking = [what for aspect, what in missing.items() if aspect not in verified]
+    verified = {prop.aspect for prop in tried if not any(map(check.offered.whole, prop.needs))}
+    for prop in tried:
+        missing.setdefault(prop.aspect, []).extend(
+            Missing(check.offered.lacking(method)) for method in prop.needs if check.offered.whole(method))
+    lacking = _lacking(check, [errors for aspect, errors in missing.items() if aspect not in verified], bool(verified))
     single_precision = check.single
     if failure is not None:
         verdict, hint = FAIL, failure.hint
@@ -169,8 +174,7 @@ def verify(entry: Equation, check: Check, seed: int, examples: int) -> Result:
         hint = (f"right to {check.worst:.1g}: tables in float32, or a small number added. If single precision is "
                 "meant, declare conventions = {'precision': 'float32'}")
     elif not verified or lacking:
-        verdict = UNVERIFIED
-        hint = f"the target lacks {', '.join(dict.fromkeys(lacking))}" if lacking else ""
+        verdict, hint = UNVERIFIED, f"the target lacks {', '.join(lacking)}" if lacking else ""
     elif single_precision is not None:
         verdict, hint = PRECISION, f"right to {check.worst:.1g}, in the declared single precision"
     elif check.used:
@@ -181,17 +185,36 @@ def verify(entry: Equation, check: Check, seed: int, examples: int) -> Result:
     methods = dict.fromkeys(prop.method for prop in entry.properties)
     return Result(entry.id, entry.title, verdict, float(worst), check.tolerance, check.cases,
                   failure.counterexample if failure is not None else "", hint, ", ".join(methods),
-                  time.perf_counter() - started)
+                  time.perf_counter() - started, check.offered.note() if verdict not in (FAIL, UNVERIFIED) else "")
+
+
+def _lacking(check: Check, aspects: list[list[Missing]], verified: bool) -> list[str]:
+    """Return what keeps an equation from being verified: what the aspects lack that no property could be tried of.
+
+    An aspect may lack options of methods that were asked with others, if that leaves anything verified: this narrows
+    the verdict. A refusal that no option explains does keep it.
+    """
+    found: list[str] = []
+    for errors in aspects:
+        first = next((e for e in errors if isinstance(e, NotOffered)), errors[0])
+        narrowed = any(isinstance(e, NotOffered) and not check.offered.whole(e.method) for e in errors)
+        if not verified or not narrowed:
+            found.append(check.offered.lacking(first.method) if isinstance(first, NotOffered) else str(first))
+    return list(dict.fromkeys(filter(None, [*found, check.offered.unexplained()])))
 
 
 def try_property(prop: Property, check: Check, seed: int, examples: int) -> None:
-    """Try a property on its fixed and random cases; raise `Missing`, `Wrong` or `Failed`."""
+    """Try a property on its fixed and random cases; raise `Missing`, `Wrong` or `Failed`.
+
+    If nothing could be compared because of options that the target lacks, that is the first `NotOffered`.
+    """
     for method in prop.needs:
         if not check(plain_cases()[0]).has(method):
             raise Missing(method)
+    before, check.refused = check.compared, None
     for drawn in prop.first():
-        check.cases += 1
         attempt(prop.test, check, drawn)
+    _stop_if_nothing_is_offered(check, before)
     if prop.draws is None or not examples:
         return
     from ddpm_np.check import search  # and Hypothesis with it, which takes longer to import than everything else
@@ -200,12 +223,17 @@ def try_property(prop: Property, check: Check, seed: int, examples: int) -> None
     if examples <= EXAMPLES:
         try:
             for drawn in search.shared(draws, seed, examples):
-                check.cases += 1
                 attempt(prop.test, check, drawn)
         except (Failed, Wrong) as error:
             search.worst(prop.test, draws, check, seed, examples, error)
     else:
         search.worst(prop.test, draws, check, seed, examples)
+    _stop_if_nothing_is_offered(check, before)
+
+
+def _stop_if_nothing_is_offered(check: Check, before: int) -> None:
+    if check.refused is not None and check.compared == before:
+        raise check.refused
 
 
 def false_alarm(equations: Iterable[Any] | None = None) -> float:

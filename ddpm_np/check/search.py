@@ -57,10 +57,9 @@ def worst(test: Callable[[Check, Any], None], draws: Any, check: Check, seed: in
         nonlocal stop
         if stop and time.perf_counter() > stop:
             raise _Enough
-        check.cases += not found
         check.latest = 0.0
         try:
-            attempt(test, check, drawn)
+            attempt(test, check, drawn, count=not found)
             hypothesis.target(min(check.latest / TOLERANCE, 1.0))
         except (Failed, Wrong) as error:
             stop = stop or time.perf_counter() + SHRINK_SECONDS

@@ -11,13 +11,13 @@ import contextlib
 import inspect
 import math
 from collections.abc import Callable, Iterator
-from itertools import count
 from typing import Any
 
 import numpy as np
 
-from ddpm_np.check.calls import Calls, Missing, Wrong, arrays_of, described, offers, stop_if_gpu_failed, takes
+from ddpm_np.check.calls import Calls, Missing, Wrong, arrays_of, described, names_of, offers, stop_if_gpu_failed, takes
 from ddpm_np.check.exact import Case
+from ddpm_np.check.offered import NotOffered, Offered, asked
 
 Model = Callable[[np.ndarray, np.ndarray], np.ndarray]
 First = tuple["Target", tuple[Any, ...], dict[str, Any], list[np.ndarray]]  # a call: arguments, options, numbers
@@ -39,7 +39,7 @@ METHODS = (
 )
 
 
-DEFAULTS = {"variance": "small", "clip": False}  # options assumed of a method that does not have them
+DEFAULTS = {"variance": "small", "clip": False, "predicts": "eps"}  # of a method that lacks the option
 
 
 class Declared:
@@ -88,6 +88,7 @@ class Target:
         self.case, self.T, self.calls = case, case.T, Calls(case.betas.copy())
         self._taken: dict[tuple[str, str], bool] = {}  # whether a method takes an option
         self.first: dict[str, First] = {}
+        self.offered = Offered()
         try:
             self.object = self.calls.make(factory)
             conventions = getattr(self.object, "conventions", {})
@@ -109,23 +110,26 @@ class Target:
         return offers(self.object, method)
 
     def call(self, method: str, *args: Any, **options: Any) -> Any:
-        """Call a method with copies of the arguments; raise `Missing` or `Wrong`. The first call of each is kept."""
+        """Call a method with copies of the arguments; raise `Missing`, for an option `NotOffered`, or `Wrong`.
+
+        The first call of each method is kept.
+        """
         if not self.has(method):
             raise Missing(method)
         function = getattr(self.object, method)
+        names = NAMES.get(method) or names_of(function, len(args))
+        what = asked(names, args, options)
         for name in options:
             if (method, name) not in self._taken:
                 self._taken[method, name] = takes(function, name)
         taken = {name: value for name, value in options.items() if self._taken[method, name]}
         for name in set(options) - set(taken):
             if options[name] != DEFAULTS.get(name):
-                raise Missing(f"{method}({name}={options[name]!r})")
+                raise NotOffered(method, what, repr(self.case))
         try:
-            result = self.calls(method, function, args, taken, NAMES.get(method, map("number {}".format, count(1))))
+            result = self.calls(method, function, args, taken, names)
         except NotImplementedError as error:
-            shown = ", ".join(f"{name}={value!r}" for name, value in taken.items())
-            why = f": {error}" if str(error) else ""
-            raise Missing(f"{method}{f'({shown})' if shown else ''}{why}") from error
+            raise NotOffered(method, what, repr(self.case), " ".join(str(error).split())) from error
         except (Missing, Wrong, KeyboardInterrupt):  # the first two raised by `calls`, or inside the model
             raise
         except BaseException as error:
@@ -133,6 +137,7 @@ class Target:
             counts = self.declared.values["index_base"] == 1 and isinstance(error, IndexError)
             hint = "; if it counts t from 0, declare conventions = {'index_base': 0}" if counts else ""
             raise Wrong(f"{method} raised {described(error)}{hint}") from error
+        self.offered.answer(method, what)
         if method in METHODS and not any(isinstance(a, np.random.Generator) for a in args):
             self.first.setdefault(method, (self, args, options, [array.copy() for array in arrays_of(result)]))
         return result
@@ -158,14 +163,15 @@ class Target:
         with self.asking(*args, **options):
             return self.looked_at(method, self.call(method, *args, **options), shape)
 
-    def arrays(self, method: str, shapes: list[tuple[int, ...]], *args: Any, **options: Any) -> list[np.ndarray]:
-        """Call a method that returns several arrays of the given shapes."""
+    def arrays(self, method: str, shapes: list[tuple[int, ...] | None], *args: Any, **options: Any) -> list[np.ndarray]:
+        """Call a method that returns several arrays of the given shapes; those without a shape are not looked at."""
         with self.asking(*args, **options):
             results = self.call(method, *args, **options)
             if not isinstance(results, (tuple, list)) or len(results) != len(shapes):
                 found = f"{len(results)} values" if isinstance(results, (tuple, list)) else type(results).__name__
                 raise Wrong(f"{method} returned {found}, expected {len(shapes)} arrays")
-            return [self.looked_at(method, result, shape) for result, shape in zip(results, shapes, strict=True)]
+            return [self.looked_at(method, result, shape) for result, shape in zip(results, shapes, strict=True)
+                    if shape is not None]
 
     @contextlib.contextmanager
     def asking(self, *args: Any, **options: Any) -> Iterator[None]:
@@ -272,7 +278,13 @@ class Target:
 
     def p_mean_variance(self, model: Model, x_t: np.ndarray, t: np.ndarray, **options: Any) -> list[np.ndarray]:
         """Return mean, variance and x̂₀; `options` are variance= and clip=."""
-        return self.arrays("p_mean_variance", [x_t.shape] * 3, self.model(model), x_t, self.steps(t), **options)
+        return self.of_p_mean_variance("mean variance x0", model, x_t, t, **options)
+
+    def of_p_mean_variance(self, wanted: str, model: Model, x_t: np.ndarray, t: np.ndarray,
+                           **options: Any) -> list[np.ndarray]:
+        """Return those wanted of mean, variance and x0, whatever the others are."""
+        shapes = [x_t.shape if part in wanted.split() else None for part in ("mean", "variance", "x0")]
+        return self.arrays("p_mean_variance", shapes, self.model(model), x_t, self.steps(t), **options)
 
     def learned_range_variance(self, v: np.ndarray, t: np.ndarray) -> np.ndarray:
         return self.array("learned_range_variance", v.shape, v, self.steps(t))

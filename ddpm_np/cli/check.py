@@ -107,7 +107,7 @@ def _check(name: str, factory: Callable, args: argparse.Namespace, gradients: bo
     report = replace(found, target=name, results=results, seconds=time.perf_counter() - started)
     lacking = [result.equation for result in results if unknown(result)]
     if lacking:
-        print(f"\nUNVERIFIED, because the target lacks the methods: {', '.join(lacking)}")
+        print(f"\nUNVERIFIED, because the target lacks the methods or options: {', '.join(lacking)}")
     if found.advice and found.verified:
         print(f"\nPerhaps meant as methods: {found.advice}")
     print(f"\n{text.summary(report)}\n")

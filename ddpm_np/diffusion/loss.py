@@ -268,3 +268,63 @@ def min_snr_weight(schedule: Schedule, t: Ints, x: Array, gamma: float = 5.0, pr
         return xp.clip(snr, 0.0, gamma)
     one_of("predicts", predicts, ("eps", "x0", "v"))
     return xp.clip(snr, 0.0, gamma) / (snr + 1.0)
+
+
+def p2_weight(schedule: Schedule, t: Ints, x: Array, k: float = 1.0, gamma: float = 1.0,
+              predicts: str = "eps") -> Array:
+    """P2 weight of a loss: 1/(k + SNR)^γ in ε, SNR/(k + SNR)^γ in x₀, SNR/(SNR + 1)/(k + SNR)^γ in v.
+
+    SNR = ᾱ_t/(1 − ᾱ_t). The three weighted losses are equal, as with `min_snr_weight`. γ = 0 is L_simple of ε.
+
+    Checked as: p2.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        The schedule β₁..β_T.
+    t : int array of shape (N,)
+        Steps, 1..T.
+    x : array of shape (N, …)
+        Images, whose dtype and device the result takes.
+    k : float
+        What is added to the SNR.
+    gamma : float
+        The power γ.
+    predicts : str
+        The loss's variable: ``"eps"``, ``"x0"`` or ``"v"``.
+
+    Returns
+    -------
+    array of shape (N,)
+        Weights.
+
+    Raises
+    ------
+    ValueError
+        If `predicts` is none of these, `k` is not positive, `gamma` is negative, or a t is out of range (not checked on
+        CuPy).
+
+    Notes
+    -----
+    Equation (8) of Choi et al. (2022). Verified by ``ddpm-np check --equation p2``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ddpm_np.diffusion import Schedule
+    >>> schedule = Schedule.from_betas([1 / 10, 4 / 9])  # ᾱ = 9/10 and 1/2: SNR = 9 and 1
+    >>> p2_weight(schedule, np.array([1, 2]), np.zeros((2, 1))).round(6)
+    array([0.1, 0.5])
+    """
+    number("k", k, above=0)
+    number("gamma", gamma, least=0)
+    rows = schedule.at(t, like=x, least=1)
+    ratio = rows.alpha_bar / rows.one_minus_alpha_bar  # (N, 1, …)
+    snr = of(ratio).reshape(ratio, t.shape)  # (N,)
+    weight = (k + snr) ** -gamma
+    if predicts == "eps":
+        return weight
+    if predicts == "x0":
+        return snr * weight
+    one_of("predicts", predicts, ("eps", "x0", "v"))
+    return snr / (snr + 1.0) * weight

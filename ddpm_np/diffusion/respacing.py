@@ -82,7 +82,7 @@ def _nearest(a: int, b: int) -> int:
 def respace(reverse: Reverse, steps: Sequence[int]) -> Reverse:
     """Reverse process that visits only the steps τ₁ < … < τ_n: β'_i = 1 − ᾱ_{τ_i}/ᾱ_{τ_{i−1}}, τ₀ = 0.
 
-    Checked as: respacing.
+    Checked as: respacing, fewer-steps.
 
     Parameters
     ----------
@@ -104,7 +104,8 @@ def respace(reverse: Reverse, steps: Sequence[int]) -> Reverse:
 
     Notes
     -----
-    Section 4 of Nichol & Dhariwal (2021). Verified by ``ddpm-np check --equation respacing``.
+    Section 4 of Nichol & Dhariwal (2021). Verified by
+    ``ddpm-np check --equation respacing --equation fewer-steps``.
 
     Examples
     --------

@@ -17,8 +17,8 @@ from ddpm_np.check.registry import EQUATIONS, checks, chosen, equation
 from ddpm_np.check.runner import false_alarm
 
 NO_FORMULA = {  # in diffusion.__all__, and no equation: names, types, where noise comes from, shorthand
-    "PREDICTS", "SCHEDULES", "SPACINGS", "Coefficients", "Denoiser", "Received", "Reverse", "draw", "first_noise",
-    "last", "step_noise",
+    "PREDICTS", "SCHEDULES", "SPACINGS", "Coefficients", "Denoiser", "Preconditioning", "Received", "Reverse", "draw",
+    "first_noise", "last", "step_noise",
 }
 LISTED = [(entry.id, name) for entry in EQUATIONS.values() for name in entry.functions]
 TAG = re.compile(r"^\s*Checked as: (.+)\.$", re.MULTILINE)

@@ -109,9 +109,10 @@ def test_symbols_are_written_in_one_way_only():
 
 def test_a_sample_of_slips_is_red():
     chosen = random.Random(0).sample([relation for relation in ALL if relation.method != "quadrature"], 60)
-    made = [mutant for relation in chosen for mutant in random.Random(1).sample(mutants(relation), 3)]
+    slips = [mutants(relation) for relation in chosen]  # a short line has only two
+    made = [mutant for found in slips for mutant in random.Random(1).sample(found, min(3, len(found)))]
     survivors = [mutant for mutant in made if not mutant.refutation()]
-    assert len(made) == 180
+    assert len(made) > 170
     assert len(survivors) <= 1, [str(mutant) for mutant in survivors]
 
 

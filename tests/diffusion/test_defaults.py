@@ -20,7 +20,8 @@ FUNCTIONS = [name for name in diffusion.__all__ if inspect.isfunction(getattr(di
 OF_REVERSE = {"predicts", "variance", "clip"}
 WITHOUT_REVERSE = {  # objectives, as a Trainer calls them, and functions of one option alone
     "simple_loss": {"predicts"}, "target": {"predicts"}, "score_matching_loss": {"predicts"},
-    "min_snr_weight": {"predicts"}, "bound_loss": {"predicts", "variance"}, "hybrid_loss": {"predicts", "variance"},
+    "min_snr_weight": {"predicts"}, "p2_weight": {"predicts"},
+    "bound_loss": {"predicts", "variance"}, "hybrid_loss": {"predicts", "variance"},
     "log_variance": {"variance"}, "log_variance_at": {"variance"}, "mismatch_constant": {"variance"},
     "eq12_weight": {"variance"}, "bound_weight": {"predicts", "variance"}, "optimal_variance": {"predicts"},
     "_gain": {"predicts"},

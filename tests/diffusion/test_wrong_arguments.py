@@ -21,7 +21,7 @@ WRONG = {
 # Elementwise functions broadcast; the others take such an argument from the harness itself, which indexes it
 ELEMENTWISE = {"kl", "log_normal", "decoder_log_likelihood"}
 OF_THE_HARNESS = {"guided", "interpolate", "ddim_sigma", "ddim_step", "eq12_weight", "bound_weight", "optimal_variance",
-                  "Mixture", "atoms"}
+                  "Mixture", "atoms", "dpm_solver_1_step", "edm_preconditioning"}
 
 
 @pytest.mark.parametrize("argument", WRONG)
@@ -48,7 +48,8 @@ def outcome(name, values):
 
 
 @pytest.mark.parametrize("name", ["q_step", "predict_eps", "mean_from_eps", "eps_from_mean", "score_from_eps",
-                                  "predict", "p_sample", "min_snr_weight", "posterior_mean"])
+                                  "predict", "p_sample", "min_snr_weight", "p2_weight",
+                                  "posterior_mean"])
 def test_t_0_is_refused_where_an_equation_divides_by_its_noise(name):
     with pytest.raises(ValueError, match="t counts from 1 to T = 4, got values from 0 to 0"):
         results(name, SCHEDULE, {**RIGHT, "t": T * 0})

@@ -149,6 +149,8 @@ CALLS = {
     "plot_rate_distortion": (in_a_folder(plot_rate_distortion, "a.png", [3, 2, 1.0, 0.5, 0], [0, 0.1, 0.2, 0.3, 0.4],
                                          levels=17, title="a"), {"levels": COUNT}),
     "min_snr_weight": (call(diffusion.min_snr_weight, SCHEDULE, TIMES, X), {"gamma": POSITIVE}),
+    "p2_weight": (call(diffusion.p2_weight, SCHEDULE, TIMES, X), {"k": POSITIVE, "gamma": "at least 0"}),
+    "edm_preconditioning": (call(diffusion.edm_preconditioning, X * 0 + 1), {"sigma_data": POSITIVE}),
     "hybrid_loss": (call(diffusion.hybrid_loss, SCHEDULE, two_outputs, X, TIMES, X), {"weight": "at least 0"}),
     "ddim_sigma": (call(diffusion.ddim_sigma, SCHEDULE, TIMES, TIMES - 1, x=X, eta=0.5), {"eta": FRACTION}),
 }

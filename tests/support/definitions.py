@@ -94,6 +94,11 @@ class Definitions:
         sigma2 = eta**2 * (1 - before) / (1 - here) * (1 - here / before)
         return MPMATH.sqrt(before) * x0 + MPMATH.sqrt(1 - before - sigma2) * self.eps + MPMATH.sqrt(sigma2) * self.z
 
+    def edm(self, sigma: MpArray) -> list[MpArray]:
+        """Return c_skip, c_out, c_in and λ for σ_d = ½."""
+        total = sigma * sigma + 0.25
+        return [0.25 / total, 0.5 * sigma / MPMATH.sqrt(total), 1 / MPMATH.sqrt(total), 4 * total / (sigma * sigma)]
+
     def snr(self) -> MpArray:
         return self.column(lambda t: self.e.alpha_bar[t] / (1 - self.e.alpha_bar[t]))[:, 0]
 
@@ -171,6 +176,12 @@ DEFINITIONS: dict[str, tuple[Callable[[d.Schedule, dict[str, Any]], Any], Callab
         f.weight_12(), f.weight_x0(), f.weight_x0() / (f.snr() + 1)]),
     "optimal_variance": (lambda s, a: d.optimal_variance(s, a["t"], a["x"] * a["x"], predicts="x0"),
                          lambda f: f.columns(f.e.posterior)[2] + f.columns(f.e.posterior)[0] ** 2 * f.x * f.x),
+    "p2_weight": (CALLS["p2_weight"], lambda f: [
+        (1 if p == "eps" else f.snr() if p == "x0" else f.snr() / (f.snr() + 1)) / MPMATH.sqrt(1 + f.snr())
+        for p in ("eps", "x0", "v")]),
+    "dpm_solver_1_step": (  # DDIM's with η = 0, from 2 to 1
+        CALLS["dpm_solver_1_step"], lambda f: Definitions(f.e.beta[1:], {**f.a, "t": 0 * f.t + 2}).ddim(0.0)),
+    "edm_preconditioning": (CALLS["edm_preconditioning"], lambda f: f.edm(f.x * f.x + 0.1)),
     "min_snr_weight": (CALLS["min_snr_weight"], lambda f: [
         MPMATH.clip(f.snr(), 0.0, 5.0) / (f.snr() if p == "eps" else 1 if p == "x0" else f.snr() + 1)
         for p in ("eps", "x0", "v")]),

@@ -15,7 +15,7 @@ NOT_OF_ARRAYS = {  # tables on the host, names, types, and `draw`, `step_noise`,
     "Denoiser", "PREDICTS", "Received", "Reverse", "SCHEDULES", "SPACINGS", "Schedule", "affine_bound_16",
     "affine_nll", "affine_vlb", "constant_schedule", "cosine_schedule", "draw", "first_noise", "jsd_schedule",
     "linear_schedule", "named_schedule", "quadratic_schedule", "sigmoid_schedule", "step_noise", "timesteps",
-    "warmup10_schedule", "warmup50_schedule",
+    "warmup10_schedule", "warmup50_schedule", "zero_terminal_snr", "Preconditioning",
 }
 NEEDS_LOG_NDTR = {"decoder_log_likelihood", "discretised bound", "discretised trajectory", "hybrid_loss", "send"}
 
@@ -134,6 +134,9 @@ CALLS: dict[str, Callable[[d.Schedule, dict[str, Any]], Any]] = {
     "bound_loss": lambda s, a: d.bound_loss(s, model, a["x"], a["t"], a["noise"], levels=None),
     "hybrid_loss": lambda s, a: d.hybrid_loss(s, double, a["levels"], a["t"], a["noise"]),
     "min_snr_weight": lambda s, a: [d.min_snr_weight(s, a["t"], a["x"], predicts=p) for p in ("eps", "x0", "v")],
+    "p2_weight": lambda s, a: [d.p2_weight(s, a["t"], a["x"], gamma=0.5, predicts=p) for p in ("eps", "x0", "v")],
+    "dpm_solver_1_step": lambda s, a: d.dpm_solver_1_step(reverse(s), a["x"], 0 * a["t"] + 2, 0 * a["t"] + 1),
+    "edm_preconditioning": lambda s, a: list(d.edm_preconditioning(of(a["x"]).square(a["x"]) + 0.1)),
     "bound_weight": lambda s, a: [d.bound_weight(s, a["t"], v, predicts=p, dtype=str(a["x"].dtype).rpartition(".")[2])
                                   for v in ("small", "large") for p in ("eps", "x0", "v", "mean")],
     "optimal_variance": lambda s, a: [

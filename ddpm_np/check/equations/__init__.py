@@ -17,9 +17,11 @@ from ddpm_np.check.equations import (  # noqa: I001 - the order of the registry
     weights,
     chains,
     oracles,
+    later,
+    fewer_steps,
 )
 
 __all__ = [
-    "appendix", "bound", "chains", "decoder", "expectations", "extensions", "forward", "losses", "oracles",
-    "package_functions", "posterior", "reverse", "sampler", "schedules", "statistics", "weights",
+    "appendix", "bound", "chains", "decoder", "expectations", "extensions", "fewer_steps", "forward", "later", "losses",
+    "oracles", "package_functions", "posterior", "reverse", "sampler", "schedules", "statistics", "weights",
 ]

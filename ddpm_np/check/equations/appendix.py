@@ -7,6 +7,7 @@ have the same value on every trajectory. Their expectations are checked in `expe
 from __future__ import annotations
 
 from functools import cache
+from itertools import product
 from typing import Any
 
 import mpmath
@@ -137,10 +138,14 @@ def decoder_log_likelihood(x: np.ndarray, mean: np.ndarray, sigma: float, levels
 
 @cache
 def paths() -> tuple[Path, ...]:
-    """Return trajectories: of two steps and one number, of six steps and small images, and with the decoder."""
+    """Return trajectories: of two steps and one number, of six steps and small images, and with the decoder.
+
+    Those of two steps have all options, so that each combination is asked.
+    """
     two, six, _, rough = plain_cases()
-    return (Path(two, (2, 1), 0), Path(six, (3, 2, 1), 1, "large", predicts="x0"), Path(rough, (2, 3), 2),
-            Path(six, (2, 3), 3, "large", levels=9))
+    others = [Path(two, (2, 1), 0, *options) for options in product(("small", "large"), ("eps", "x0"), (None, 9))]
+    return (others[0], Path(six, (3, 2, 1), 1, "large", predicts="x0"), Path(rough, (2, 3), 2),
+            Path(six, (2, 3), 3, "large", levels=9), *others[1:])
 
 
 def _compare(check: Check, p: Path, line: str, want: np.ndarray, *log_q: Any) -> None:

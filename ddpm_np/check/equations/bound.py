@@ -26,7 +26,7 @@ from ddpm_np.check.equations.bound_terms import (
     shown,
     start,
 )
-from ddpm_np.check.equations.reverse import PAPER, affine
+from ddpm_np.check.equations.reverse import PAPER, VARIANCES, affine
 from ddpm_np.check.registry import checks, drawn, equation
 
 equation("kl", "KL of two normal distributions",
@@ -145,8 +145,9 @@ def prior_term(check: Check, b: Batch) -> None:
 
 @checks("8", draws=drawn("batches", first=2), first=lambda: plain_batches(2), needs=["vlb_term"], method="closed form")
 def term_is_a_divergence(check: Check, b: Batch) -> None:
-    for variance in ("small", "large"):
-        _compare_term(check, b, variance)
+    for variance in VARIANCES:
+        with check.if_offered():
+            _compare_term(check, b, variance)
 
 
 def _compare_term(check: Check, b: Batch, variance: str) -> None:
@@ -182,26 +183,34 @@ def _compare_term(check: Check, b: Batch, variance: str) -> None:
 @checks("8", first=lambda: plain_batches(2), needs=["vlb_term"], method="closed form")
 def term_is_a_square_and_a_constant(check: Check, b: Batch) -> None:
     """Check that L_{t−1} is C for the true ε of x₀ and x_t, and exceeds C by (μ̃_t − μ_θ)²/(2σ_t²) for another ε."""
+    for variance in VARIANCES:
+        with check.if_offered():
+            _compare_square(check, b, variance)
+
+
+def _compare_square(check: Check, b: Batch, variance: str) -> None:
     target, x_0, x_t, k = check(b.case), levels(check, b), b.y, b.rows
     true = (x_t - k.sqrt_alpha_bar * x_0) / k.sqrt_one_minus_alpha_bar
     best = Means(k, x_0, x_t, true, target.range)
     m = Means(k, x_0, x_t, true + 1, target.range)
-    logs = np.log(k.beta_tilde), np.log(k.beta)
+    sigma_2, other = (k.beta_tilde, k.beta) if variance == "small" else (k.beta, k.beta_tilde)
+    logs = np.log(k.beta_tilde), np.log(sigma_2)
     at = {"t": b.t, **shown(**{"x₀": x_0, "x_t": x_t})}
-    constant = target.vlb_term(lambda x, t: true, x_0, x_t, b.t, variance="large")
-    c = bits(0.5 * (logs[1] - logs[0] + k.beta_tilde / k.beta - 1) + 0 * x_0)
-    check.equal("L_(t−1) (large) of the true ε, which is C", constant, c, case=b.case, at=at,
+    constant = target.vlb_term(lambda x, t: true, x_0, x_t, b.t, variance=variance)
+    c = bits(0.5 * (logs[1] - logs[0] + k.beta_tilde / sigma_2 - 1) + 0 * x_0)
+    check.equal(f"L_(t−1) ({variance}) of the true ε, which is C", constant, c, case=b.case, at=at,
                 scale=bits(kl_scale(best, *logs)), mistakes=lambda: {
                     **other_conventions(target, c, x_0[0].size), "0: C missing": 0 * c, "no factor ½": 2 * c,
                     "C with β_t and β̃_t swapped":
-                        bits(0.5 * (logs[0] - logs[1] + k.beta / k.beta_tilde - 1) + 0 * x_0)})
-    got = target.vlb_term(lambda x, t: true + 1, x_0, x_t, b.t, variance="large") - constant
+                        bits(0.5 * (logs[0] - logs[1] + sigma_2 / k.beta_tilde - 1) + 0 * x_0)})
+    got = target.vlb_term(lambda x, t: true + 1, x_0, x_t, b.t, variance=variance) - constant
     gap = k.beta / k.sqrt_one_minus_alpha_bar / k.sqrt_alpha * np.ones_like(x_0)  # of the means, for an ε off by 1
-    square = bits(gap**2 / (2 * k.beta))
-    check.equal("L_(t−1) (large) of the true ε + 1, less C", got, square, case=b.case, at=at,
+    square = bits(gap**2 / (2 * sigma_2))
+    check.equal(f"L_(t−1) ({variance}) of the true ε + 1, less C", got, square, case=b.case, at=at,
                 scale=bits(kl_scale(m, *logs) + kl_scale(best, *logs)), mistakes=lambda: {
                     **other_conventions(target, square, x_0[0].size), "no factor ½": 2 * square,
-                    "1/(2β̃_t) for 1/(2β_t)": bits(gap**2 / (2 * k.beta_tilde))})
+                    f"σ_t² = {'β_t' if variance == 'small' else 'β̃_t'}, the other variance":
+                        bits(gap**2 / (2 * other))})
 
 
 # L_0
@@ -210,8 +219,9 @@ def term_is_a_square_and_a_constant(check: Check, b: Batch) -> None:
 @checks("L_0", draws=drawn("batches"), first=plain_batches, needs=["vlb_term"], method="normal distribution function")
 def first_term_is_the_decoder(check: Check, b: Batch) -> None:
     """Check L₀ as the decoder's likelihood, with σ₁² = β̃₂ for either variance."""
-    for variance in ("small", "large"):
-        _compare_first(check, b, variance)
+    for variance in VARIANCES:
+        with check.if_offered():
+            _compare_first(check, b, variance)
 
 
 def _compare_first(check: Check, b: Batch, variance: str) -> None:
@@ -242,15 +252,22 @@ def _compare_first(check: Check, b: Batch, variance: str) -> None:
         method="each image by itself")
 def first_term_in_a_batch_of_any_t(check: Check, b: Batch) -> None:
     """Check a batch of different t: the decoder for the images at t = 1, a divergence for the others."""
+    for variance in VARIANCES:
+        with check.if_offered():
+            _compare_with_each_image(check, b, variance)
+
+
+def _compare_with_each_image(check: Check, b: Batch, variance: str) -> None:
     target, x_0, k, model = check(b.case), levels(check, b), b.rows, affine(b.case)
     first, ones = (b.t == 1).reshape(k.beta.shape), np.ones(len(b.t), b.t.dtype)
-    sigma = np.where(first, first_sigma(check, b._replace(t=ones), "small"), np.sqrt(k.beta))
+    usual = np.sqrt(k.small if variance == "small" else k.large)
+    sigma = np.where(first, first_sigma(check, b._replace(t=ones), variance), usual)
     x_1 = k.sqrt_alpha_bar * x_0 + k.sqrt_beta * start(b.case, x_0, 0 * x_0)
     x_t = np.where(first, x_1, b.y)
     m = Means(k, x_0, x_t, model(x_t, b.t), target.range)
-    alone = [target.vlb_term(model, x_0[i : i + 1], x_t[i : i + 1], b.t[i : i + 1], variance="small")
+    alone = [target.vlb_term(model, x_0[i : i + 1], x_t[i : i + 1], b.t[i : i + 1], variance=variance)
              for i in range(len(b.t))]
-    got = target.vlb_term(model, x_0, x_t, b.t, variance="small")
+    got = target.vlb_term(model, x_0, x_t, b.t, variance=variance)
     logs = np.log(k.small), 2 * np.log(sigma)
     check.equal("L_(t−1) in a batch against that of each image", got, np.concatenate(alone), case=b.case, at={"t": b.t},
                 scale=bits(kl_scale(m, *logs) + level_scale(m, 0 * m.model, sigma)) + np.concatenate(alone))
@@ -267,8 +284,9 @@ def short_batches() -> list[Batch]:
 @checks("5", draws=drawn("short_batches"), first=short_batches, needs=["vlb"], method="closed form")
 def bound_is_the_sum_of_its_terms(check: Check, b: Batch) -> None:
     """Check the bound of a model whose x̂₀ sometimes leave [−1, 1], which the bound does not clip."""
-    for variance in ("small", "large"):
-        _compare_bound(check, b, variance)
+    for variance in VARIANCES:
+        with check.if_offered():
+            _compare_bound(check, b, variance)
 
 
 def _compare_bound(check: Check, b: Batch, variance: str) -> None:

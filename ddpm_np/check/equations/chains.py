@@ -6,7 +6,7 @@ They are Algorithm 2, DDIM and its inverse, Langevin dynamics, interpolation, in
 from __future__ import annotations
 
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from ddpm_np.check.comparison import Check
 from ddpm_np.check.equations import sampler  # noqa: F401 - registers (1) and DDIM
 from ddpm_np.check.equations.appendix import decoder_log_likelihood
 from ddpm_np.check.equations.extensions import BITS, per_image
-from ddpm_np.check.equations.reverse import affine
+from ddpm_np.check.equations.reverse import CLIPS, VARIANCES, affine
 from ddpm_np.check.exact import Case
 from ddpm_np.check.registry import checks, equation
 
@@ -100,13 +100,14 @@ class Chain(NamedTuple):
 
 @cache
 def chains() -> tuple[Chain, ...]:
-    """Return two chains: two steps of one number, and six of two images, clipped, predicting x₀, with σ_t² = β_t."""
+    """Return chains of two steps of one number with any options, and of six steps of two images with two of them."""
     rng, found = np.random.default_rng(0), []
-    for case, shape, predicts, variance in ((plain_cases()[0], (1, 1), "eps", "small"),
-                                            (plain_cases()[1], (2, 3, 1), "x0", "large")):
+    every = list(product(("eps", "x0"), CLIPS, VARIANCES))
+    for case, shape, combinations in ((plain_cases()[0], (1, 1), every),
+                                      (plain_cases()[1], (2, 3, 1), (every[-1], every[0]))):
         x, noises = rng.integers(-8, 9, shape) / 4, rng.integers(-8, 9, (case.T + 1, *shape)) / 4
         noises[0] = 1e6
-        found.append(Chain(case, x, noises, predicts, predicts == "x0", variance))
+        found += [Chain(case, x, noises, *options) for options in combinations]
     return tuple(found)
 
 

@@ -50,6 +50,10 @@ equation("learned-range", "Σ_θ between β̃_t and β_t",
          "diffusion.variance.learned_range_log_variance")
 
 
+VARIANCES = ("small", "large")
+CLIPS = (False, True)
+
+
 def affine(case: Case, a: float = 0.75, b: float = 0.5, c: float = -0.25) -> Any:
     """Return the model ε_θ(x, t) = a·x + b·t/T + c."""
     return lambda x, t: a * x + (b * t / case.T).reshape((-1,) + (1,) * (x.ndim - 1)) + c
@@ -67,7 +71,10 @@ def x0_hat_solves_4(check: Check, b: Batch) -> None:
 
 @checks("15", draws=drawn("batches"), first=plain_batches, needs=["p_mean_variance"], aspect="x0_hat")
 def x0_hat_of_a_model_solves_4(check: Check, b: Batch) -> None:
-    _compare_x0(check, b, check(b.case).p_mean_variance(constant(b.y), b.x, b.t, variance="small", clip=False)[2])
+    for variance in VARIANCES:
+        with check.if_offered():
+            options = {"variance": variance, "clip": False}
+            _compare_x0(check, b, *check(b.case).of_p_mean_variance("x0", constant(b.y), b.x, b.t, **options))
 
 
 def _compare_x0(check: Check, b: Batch, got: np.ndarray) -> None:
@@ -127,8 +134,11 @@ def mean_of_the_noise(check: Check, b: Batch) -> None:
 @checks("11", draws=drawn("batches"), first=plain_batches, needs=["p_mean_variance"], aspect="mean")
 def mean_of_a_model(check: Check, b: Batch) -> None:
     model = affine(b.case)
-    mean = check(b.case).p_mean_variance(model, b.x, b.t, variance="small", clip=False)[0]
-    _compare_mean(check, b, mean, model(b.x, b.t))
+    for variance in VARIANCES:
+        with check.if_offered():
+            options = {"variance": variance, "clip": False}
+            mean, = check(b.case).of_p_mean_variance("mean", model, b.x, b.t, **options)
+            _compare_mean(check, b, mean, model(b.x, b.t))
 
 
 def _compare_mean(check: Check, b: Batch, got: np.ndarray, eps: np.ndarray) -> None:
@@ -203,12 +213,16 @@ def velocity_gives_eps(check: Check, b: Batch) -> None:
 
 @checks("sigma", draws=drawn("batches"), first=plain_batches, needs=["p_mean_variance"])
 def small_variance_is_beta_tilde(check: Check, b: Batch) -> None:
-    _compare_sigma(check, b, "small")
+    for clip in CLIPS:
+        with check.if_offered():
+            _compare_sigma(check, b, "small", clip)
 
 
 @checks("sigma", draws=drawn("batches"), first=plain_batches, needs=["p_mean_variance"])
 def large_variance_is_beta(check: Check, b: Batch) -> None:
-    _compare_sigma(check, b, "large")
+    for clip in CLIPS:
+        with check.if_offered():
+            _compare_sigma(check, b, "large", clip)
 
 
 def sigma2(check: Check, b: Batch, variance: str) -> np.ndarray:
@@ -220,9 +234,9 @@ def sigma2(check: Check, b: Batch, variance: str) -> np.ndarray:
     return usual if other is None else np.where(first, other, usual)
 
 
-def _compare_sigma(check: Check, b: Batch, variance: str) -> None:
+def _compare_sigma(check: Check, b: Batch, variance: str, clip: bool) -> None:
     k, spread = b.rows, np.ones_like(b.x)
-    got = check(b.case).p_mean_variance(affine(b.case), b.x, b.t, variance=variance, clip=False)[1]
+    got, = check(b.case).of_p_mean_variance("variance", affine(b.case), b.x, b.t, variance=variance, clip=clip)
     first, usual = (b.t == 1).reshape(k.beta.shape), k.small if variance == "small" else k.large
     check.equal(f"σ_t² ({variance})", got, sigma2(check, b, variance) * spread, case=b.case, at={"t": b.t},
                 scale=k.beta * spread, mistakes=lambda: {
@@ -241,11 +255,17 @@ def _compare_sigma(check: Check, b: Batch, variance: str) -> None:
 @checks("clip", draws=drawn("batches"), first=plain_batches, needs=["p_mean_variance"])
 def clip_holds_x0_and_not_the_mean(check: Check, b: Batch) -> None:
     """Check a net whose x̂₀ lies outside the range and one whose x̂₀ lies inside, where clipping changes nothing."""
+    for variance in VARIANCES:
+        with check.if_offered():
+            _compare_clipped(check, b, variance)
+
+
+def _compare_clipped(check: Check, b: Batch, variance: str) -> None:
     target, k = check(b.case), b.rows
     low, high = target.range
     for wanted in (b.y, 0.4 + 0 * b.y):
         eps = (b.x - k.sqrt_alpha_bar * wanted) / k.sqrt_one_minus_alpha_bar
-        mean, _, x0 = target.p_mean_variance(constant(eps), b.x, b.t, variance="small", clip=True)
+        mean, x0 = target.of_p_mean_variance("mean x0", constant(eps), b.x, b.t, variance=variance, clip=True)
         clipped, at = np.clip(wanted, low, high), {"t": b.t, "x_t": b.x, "ε": eps}
         error = np.abs(b.x) / k.sqrt_alpha_bar + np.abs(eps) / k.sqrt_alpha_bar
         unclipped = k.x0 * wanted + k.xt * b.x

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from ddpm_np.check.cases import Batch, plain_batches, plain_cases
 from ddpm_np.check.comparison import Check
-from ddpm_np.check.equations.reverse import affine, constant
+from ddpm_np.check.equations.reverse import CLIPS, VARIANCES, affine, constant
 from ddpm_np.check.exact import Case
 from ddpm_np.check.registry import checks, drawn, equation
 
@@ -69,12 +70,18 @@ def _compare_step(check: Check, b: Batch, variance: str) -> None:
 @checks("algorithm-2", draws=drawn("batches"), first=plain_batches, needs=["p_sample"])
 def clipped_step(check: Check, b: Batch) -> None:
     """Check a clipped step, which uses x̂₀ clipped to the data's range, for nets with x̂₀ outside and inside it."""
+    for variance in VARIANCES:
+        with check.if_offered():
+            _compare_clipped(check, b, variance)
+
+
+def _compare_clipped(check: Check, b: Batch, variance: str) -> None:
     target, k = check(b.case), b.rows
     low, high = target.range
-    later, sigma = (b.t > 1).reshape(k.beta.shape), np.sqrt(k.small)
+    later, sigma = (b.t > 1).reshape(k.beta.shape), np.sqrt(k.small if variance == "small" else k.large)
     for wanted in (2 * b.y, 0.4 + 0 * b.y):
         eps = (b.x - k.sqrt_alpha_bar * wanted) / k.sqrt_one_minus_alpha_bar
-        got = target.p_sample(constant(eps), b.x, b.t, b.y, variance="small", clip=True)
+        got = target.p_sample(constant(eps), b.x, b.t, b.y, variance=variance, clip=True)
         noise, rest = later * sigma * b.y, k.xt * b.x
         check.equal("x_{t−1}, clipped", got, k.x0 * np.clip(wanted, low, high) + rest + noise, case=b.case,
                     at={"t": b.t, "x_t": b.x, "z": b.y, "ε": eps},
@@ -89,6 +96,12 @@ def clipped_step(check: Check, b: Batch) -> None:
         method="recorded calls")
 def sample_asks_once_for_each_step(check: Check, case: Case) -> None:
     """Check that the model is called at t = T, …, 1, once each."""
+    for variance, clip in product(VARIANCES, CLIPS):
+        with check.if_offered():
+            _compare_calls(check, case, variance, clip)
+
+
+def _compare_calls(check: Check, case: Case, variance: str, clip: bool) -> None:
     asked: list[int] = []
 
     def record(x: np.ndarray, t: np.ndarray) -> np.ndarray:
@@ -96,7 +109,7 @@ def sample_asks_once_for_each_step(check: Check, case: Case) -> None:
         asked.append(int(t[0]))
         return 0.1 * x
 
-    check(case).sample(record, np.ones((2, 3)), _noises(case, np.zeros((2, 3))), variance="small", clip=False)
+    check(case).sample(record, np.ones((2, 3)), _noises(case, np.zeros((2, 3))), variance=variance, clip=clip)
     want = list(range(case.T, 0, -1))
     hint = ""
     if asked != want:
@@ -151,16 +164,18 @@ def sample_clips_where_it_is_asked_to(check: Check, case: Case) -> None:
     x_T, (low, high) = np.array([[-8.0], [0.5], [8.0]]), target.range
     noises = _noises(case, x_T)
     noises[1:] = np.arange(case.T)[:, None, None] * np.array([[1.0], [-0.5], [0.25]])
-    for clip in (False, True):
-        want = x_T
+    for variance, clip in product(VARIANCES, CLIPS):
+        sigma, want = np.sqrt(k.small if variance == "small" else k.large), x_T
         for t in range(case.T, 0, -1):
             steps = np.full(len(x_T), t)
             x0 = (want - k.sqrt_one_minus_alpha_bar[t] * model(want, steps)) / k.sqrt_alpha_bar[t]
             mean = k.x0[t] * (np.clip(x0, low, high) if clip else x0) + k.xt[t] * want
-            want = mean + (np.sqrt(k.small[t]) * noises[t] if t > 1 else 0.0)
-        got = target.sample(model, x_T, noises, variance="small", clip=clip)
-        check.equal(f"x₀ with clip={clip}", got, want, case=case, at={"x_T": x_T}, scale=8 / k.sqrt_alpha_bar[-1],
-                    mistakes={"x₀ held in the data's range": np.clip(want, low, high)})
+            want = mean + (sigma[t] * noises[t] if t > 1 else 0.0)
+        with check.if_offered():
+            got = target.sample(model, x_T, noises, variance=variance, clip=clip)
+            check.equal(f"x₀ ({variance}) with clip={clip}", got, want, case=case, at={"x_T": x_T},
+                        scale=8 / k.sqrt_alpha_bar[-1],
+                        mistakes={"x₀ held in the data's range": np.clip(want, low, high)})
 
 
 def _noises(case: Case, x: np.ndarray) -> np.ndarray:
@@ -277,14 +292,18 @@ def timesteps_are_distinct_and_descend(check: Check, case: Case) -> None:
     for n in range(1, T + 1):
         if 130 < n < T - 30 and n % 7:
             continue
-        steps = target.timesteps(n)
-        descend = (steps[1:] < steps[:-1]).all()
-        if len(steps) == n and descend and steps[0] <= T and steps[-1] >= 1:
-            check.true(True, "")
-            continue
-        shown = f"T={T}: timesteps({n}) got {_short(steps.tolist())}"
-        check.true(len(steps) == n, f"{shown}: {len(steps)} steps, expected {n}")
-        check.true(descend, f"{shown}: expected distinct, the largest first",
-                   "in rising order" if (np.diff(steps) > 0).all() else "")
-        check.true(steps[0] <= T and steps[-1] >= 1, f"{shown}: expected steps of 1..{T}",
-                   "counted from 0: declare conventions = {'index_base': 0}" if steps[-1] == 0 else "")
+        with check.if_offered():
+            _compare_timesteps(check, T, n, target.timesteps(n))
+
+
+def _compare_timesteps(check: Check, T: int, n: int, steps: np.ndarray) -> None:
+    descend = (steps[1:] < steps[:-1]).all()
+    if len(steps) == n and descend and steps[0] <= T and steps[-1] >= 1:
+        check.true(True, "")
+        return
+    shown = f"T={T}: timesteps({n}) got {_short(steps.tolist())}"
+    check.true(len(steps) == n, f"{shown}: {len(steps)} steps, expected {n}")
+    check.true(descend, f"{shown}: expected distinct, the largest first",
+               "in rising order" if (np.diff(steps) > 0).all() else "")
+    check.true(steps[0] <= T and steps[-1] >= 1, f"{shown}: expected steps of 1..{T}",
+               "counted from 0: declare conventions = {'index_base': 0}" if steps[-1] == 0 else "")

@@ -21,12 +21,12 @@ from ddpm_np.training.trainer import Trainer
 
 OF_SCHEDULE = (
     "bound_loss", "bound_weight", "ddim_sigma", "eps_from_mean", "eps_from_score", "hybrid_loss",
-    "learned_range_log_variance", "min_snr_weight", "mismatch_constant", "optimal_variance", "posterior_mean",
-    "q_trajectory", "score_matching_loss", "target", "x0_from_mean",
+    "learned_range_log_variance", "min_snr_weight", "mismatch_constant", "optimal_variance", "p2_weight",
+    "posterior_mean", "q_trajectory", "score_matching_loss", "target", "x0_from_mean",
 )
 OF_REVERSE = (
-    "ancestral", "annealed_langevin", "ddim", "ddim_invert", "inpaint", "interpolate", "mean_mismatch",
-    "mean_mismatch_from_noise", "mean_mismatch_simplified", "p_mean_log_variance", "predict", "send",
+    "ancestral", "annealed_langevin", "ddim", "ddim_invert", "dpm_solver_1_step", "inpaint", "interpolate",
+    "mean_mismatch", "mean_mismatch_from_noise", "mean_mismatch_simplified", "p_mean_log_variance", "predict", "send",
     "weighted_noise_loss",
 )
 LINES = ("log_p_joint", "log_q_joint", *(f"equation_{i}" for i in (3, *range(17, 26))))
@@ -100,6 +100,12 @@ class BeyondProtocol:
         betas, alpha_bar = fewer.schedule.beta[1:], fewer.schedule.alpha_bar
         return betas, alpha_bar, lambda x, i: self._back(fewer.model(self._carry(x), self._carry(i)))
 
+    def sample_fewer(self, model: Callable, x_T: np.ndarray, noises: np.ndarray, n: int, **options: Any) -> Any:
+        """Return x₀ of Algorithm 2 over n steps."""
+        reverse, _ = self._reverse(model, options)
+        fewer = diffusion.respace(reverse, diffusion.timesteps(reverse.schedule.T, n))
+        return self._back(diffusion.sample_with(fewer, self._carry(x_T), self._carry(noises)))
+
     def hybrid_gradient(self, output: np.ndarray, *args: np.ndarray, **options: Any) -> Any:
         """Return the gradient of Σ `hybrid_loss` of (x_0, t, noise) by the net's output, (N, …, 2C)."""
         said = Tensor(self._carry(output), requires_grad=True)
@@ -115,7 +121,14 @@ class BeyondProtocol:
         total.backward()
         return to_host(total), to_host(schedule.alpha_bar), to_host(w.grad)
 
+    def edm_preconditioning(self, *args: Any) -> Any:
+        return self._without_schedule(diffusion.edm_preconditioning, *args)
+
     # What is computed on the host
+
+    def zero_terminal_snr(self) -> Any:
+        """Return β'₁..β'_T."""
+        return diffusion.zero_terminal_snr(self._schedule).beta[1:]
 
     def named_schedule(self, name: str, T: int) -> Any:
         return diffusion.named_schedule(name, T).beta[1:]

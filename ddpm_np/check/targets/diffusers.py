@@ -72,6 +72,9 @@ class Scheduler:
         self.respaced.set_timesteps(n)
         return self.respaced.timesteps.numpy()
 
+    def zero_terminal_snr(self) -> np.ndarray:
+        return self._scheduler(rescale_betas_zero_snr=True).betas.numpy()
+
     def schedule(self, name: str, T: int) -> np.ndarray:
         names = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
         if name not in names:
@@ -150,7 +153,11 @@ class DDPM(Scheduler):
 
     def p_mean_variance(self, model: Model, x_t: np.ndarray, t: np.ndarray, variance: str = "small",
                         clip: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self._mean_variance(self._of(variance, clip), model(x_t, t), t, x_t)
+        """Return mean and x̂₀ of a step with the default `variance_type`, which has no part in them, and σ_t²."""
+        output = model(x_t, t)
+        mean, x0 = self._step(self.scheduler(clip_sample=clip), output, t, x_t, 0 * x_t)
+        noisy, _ = self._step(self._of(variance, clip), output, t, x_t, 0 * x_t + 1)
+        return mean, (noisy - mean) ** 2, x0
 
     def learned_range_variance(self, v: np.ndarray, t: np.ndarray) -> np.ndarray:
         flat = v.reshape(len(v), -1)
@@ -167,6 +174,16 @@ class DDPM(Scheduler):
         x = x_T
         for step in self.scheduler().timesteps.tolist():
             x = self.p_sample(model, x, np.full(len(x), step), noises[step + 1], variance, clip)
+        return x
+
+    def sample_fewer(self, model: Model, x_T: np.ndarray, noises: np.ndarray, n: int, variance: str = "small",
+                     clip: bool = False) -> np.ndarray:
+        """Sample with the loop of its pipeline over n timesteps."""
+        scheduler, x = self._scheduler(variance_type=self._variance_types[variance], clip_sample=clip), x_T
+        scheduler.set_timesteps(n)
+        for i, step in zip(range(n, 0, -1), scheduler.timesteps.tolist(), strict=True):
+            t = np.full(len(x), step)
+            x = self._step(scheduler, model(x, t), t, x, noises[i])[0]
         return x
 
 

@@ -25,6 +25,13 @@ class DDIM:
         """
         raise NotImplementedError
 
+    def dpm_solver_1_step(self, model, x_t, t, t_prev):
+        """DPM-Solver-1, (3.7): x_s = √(ᾱ_s/ᾱ_t)·x_t − √(1 − ᾱ_s)·(e^h − 1)·ε_θ for s = t_prev, 1 ≤ s < t.
+
+        h = λ_s − λ_t, where λ = ½·ln(ᾱ/(1 − ᾱ)).
+        """
+        raise NotImplementedError
+
     def timesteps(self, n):
         """n distinct ints in 1..T, descending, spaced as you like."""
         raise NotImplementedError
@@ -48,5 +55,12 @@ class DDIM:
         """The schedule of the steps τ₁ < … < τ_n alone: β'₁..β'_n, ᾱ'₀..ᾱ'_n, and the model, called at i.
 
         β'_i = 1 − ᾱ_{τ_i}/ᾱ_{τ_{i−1}} with τ₀ = 0, and ε'_θ(x, i) = ε_θ(x, τ_i). `steps` come in any order.
+        """
+        raise NotImplementedError
+
+    def sample_fewer(self, model, x_T, noises, n, variance="small", clip=False):
+        """Algorithm 2 over n steps: x₀. noises[i] is the z of step i of n, and the last step, i = 1, has none.
+
+        A reverse step uses neither T nor t but β and ᾱ, so it is the one of the respaced schedule.
         """
         raise NotImplementedError

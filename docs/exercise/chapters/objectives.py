@@ -34,6 +34,18 @@ class Objectives:
         """min(SNR, γ)/SNR for "eps", min(SNR, γ) for "x0", min(SNR, γ)/(SNR + 1) for "v"; SNR = ᾱ_t/(1 − ᾱ_t)."""
         raise NotImplementedError
 
+    def p2_weight(self, t, x, k=1.0, gamma=1.0, predicts="eps"):
+        """1/(k + SNR)^γ for "eps", SNR/(k + SNR)^γ for "x0", SNR/(SNR + 1)/(k + SNR)^γ for "v"; SNR = ᾱ_t/(1 − ᾱ_t)."""
+        raise NotImplementedError
+
+    def edm_preconditioning(self, sigma, sigma_data):
+        """EDM's c_skip, c_out, c_in and λ for noisy images x₀ + σ·n, each of σ's shape.
+
+        c_in·(x₀ + σ·n) has variance 1, and so has the net's target (x₀ − c_skip·(x₀ + σ·n))/c_out, with the c_skip for
+        which c_out is least: σ_d²/(σ² + σ_d²). Then c_out = σ·σ_d/√(σ² + σ_d²), and λ·c_out² = 1.
+        """
+        raise NotImplementedError
+
     def score_matching_loss(self, model, x_0, t, noise, predicts="eps"):
         """‖s_θ(x_t, t) − ∇ ln q(x_t | x₀)‖² at x_t of (4), a mean over each image's dimensions."""
         raise NotImplementedError

@@ -29,6 +29,10 @@ class Schedules:
         """
         raise NotImplementedError
 
+    def zero_terminal_snr(self):
+        """β'₁..β'_T of √ᾱ'_t = (√ᾱ_t − √ᾱ_T)·√ᾱ₁/(√ᾱ₁ − √ᾱ_T), t = 1..T: ᾱ₁ stays, and ᾱ'_T is 0."""
+        raise NotImplementedError
+
     def learned_prior(self, logits, x_0):
         """For β_t = σ(w_t) = 1/(1 + e^{−w_t}): Σ L_T over the images in bits, ᾱ₀..ᾱ_T, and that sum's gradient by w.
 

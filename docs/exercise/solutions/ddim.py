@@ -29,6 +29,15 @@ class DDIM:
         x_0 = self.predict_x0(x_t, t, eps)
         return np.sqrt(then) * x_0 + np.sqrt(np.maximum(1 - then - sigma**2, 0)) * eps + sigma * noise
 
+    def dpm_solver_1_step(self, model, x_t, t, t_prev):
+        """DPM-Solver-1, (3.7): x_s = √(ᾱ_s/ᾱ_t)·x_t − √(1 − ᾱ_s)·(e^h − 1)·ε_θ for s = t_prev, 1 ≤ s < t.
+
+        h = λ_s − λ_t, where λ = ½·ln(ᾱ/(1 − ᾱ)).
+        """
+        a, then = self.column(self.alpha_bar(), t, x_t), self.column(self.alpha_bar(), t_prev, x_t)
+        h = 0.5 * (np.log(then / (1 - then)) - np.log(a / (1 - a)))
+        return np.sqrt(then / a) * x_t - np.sqrt(1 - then) * np.expm1(h) * model(x_t, t)
+
     def timesteps(self, n):
         """n distinct ints in 1..T, descending, spaced as you like."""
         return [self.T - i * self.T // n for i in range(n)]
@@ -69,3 +78,11 @@ class DDIM:
         tau = np.array([0, *sorted(steps)])
         kept = self.alpha_bar()[tau]
         return 1 - kept[1:] / kept[:-1], kept, lambda x, i: model(x, tau[i])
+
+    def sample_fewer(self, model, x_T, noises, n, variance="small", clip=False):
+        """Algorithm 2 over n steps: x₀. noises[i] is the z of step i of n, and the last step, i = 1, has none.
+
+        A reverse step uses neither T nor t but β and ᾱ, so it is the one of the respaced schedule.
+        """
+        betas, _, fewer = self.respace(model, self.timesteps(n))
+        return type(self)(betas).sample(fewer, x_T, noises, variance=variance, clip=clip)

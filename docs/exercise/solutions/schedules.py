@@ -40,6 +40,12 @@ class Schedules:
         rise = {"constant": 0, "warmup10": T // 10, "warmup50": T // 2}[name]
         return np.concatenate((np.linspace(start, end, rise), np.full(T - rise, end)))
 
+    def zero_terminal_snr(self):
+        """β'₁..β'_T of √ᾱ'_t = (√ᾱ_t − √ᾱ_T)·√ᾱ₁/(√ᾱ₁ − √ᾱ_T), t = 1..T: ᾱ₁ stays, and ᾱ'_T is 0."""
+        root = np.sqrt(self.alpha_bar())
+        kept = (root[1:] - root[-1]) * root[1] / (root[1] - root[-1])
+        return 1 - (kept / np.concatenate(([1.0], kept[:-1]))) ** 2
+
     def learned_prior(self, logits, x_0):
         """For β_t = σ(w_t) = 1/(1 + e^{−w_t}): Σ L_T over the images in bits, ᾱ₀..ᾱ_T, and that sum's gradient by w.
 

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FunctionType
 
+from ddpm_np.check.code import named
 from mistakes import Change, changes, source_of
 from mistakes.gradients_kernels import KERNELS
 from mistakes.gradients_nets import LAYERS, LOSSES, OPTIMISER, TAPE
 from mistakes.gradients_ops import ELEMENTWISE, MATRICES, NORMS, SHAPES
-from mistakes.ours import found
 
 MISTAKES = changes({**ELEMENTWISE, **MATRICES, **NORMS, **SHAPES, **KERNELS, **TAPE, **LAYERS, **LOSSES, **OPTIMISER})
 
@@ -110,7 +110,7 @@ REWRITES = changes({
 @contextmanager
 def planted(change: Change) -> Iterator[None]:
     """Plant a mistake in a function's code; decorators, which would register it again, are left out."""
-    function = found(change.place)
+    function = named(change.place)
     tree = ast.parse(change.applied(source_of(function)))
     tree.body[0].decorator_list.clear()
     names = dict(function.__globals__)

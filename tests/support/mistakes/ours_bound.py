@@ -193,6 +193,21 @@ OBJECTIVES: Lines = {
         ("SNR + 1 forgotten", " / (snr + 1.0)", "", "min-snr"),
         ("1 − ᾱ over ᾱ", "xp.clip(snr / gamma, 1.0, math.inf)", "xp.clip(gamma / snr, 1.0, math.inf)", "min-snr"),
     ],
+    "diffusion.loss.p2_weight": [
+        ("the power's sign", "** -gamma", "**gamma", "p2"),
+        ("no k", "(k + snr)", "snr", "p2"),
+        ("SNR + 1 forgotten", "snr / (snr + 1.0) * weight", "snr * weight", "p2"),
+        ("ε's weight for x₀", "return snr * weight", "return weight", "p2"),
+        ("√SNR", "(k + snr)", "(k + snr**0.5)", "p2"),
+    ],
+    "diffusion.edm.edm_preconditioning": [
+        ("a missing square", "(sigma_data / total) ** 2", "sigma_data / total", "edm"),
+        ("σ for σ_d", "(sigma_data / total) ** 2", "(sigma / total) ** 2", "edm"),
+        ("c_out without σ_d", "sigma * sigma_data / total", "sigma / total", "edm"),
+        ("c_in with σ_d", "1 / total,", "sigma_data / total,", "edm"),
+        ("λ without its square", "1 / out**2", "1 / out", "edm"),
+        ("no root", "of(sigma).sqrt(sigma**2 + sigma_data**2)", "(sigma**2 + sigma_data**2)", "edm"),
+    ],
     "diffusion.score.score_matching_loss": [
         ("√(1 − ᾱ) for 1 − ᾱ", "k.one_minus_alpha_bar", "k.sqrt_one_minus_alpha_bar", "score-matching"),
         ("the sign of the target", "target = -(", "target = (", "score-matching"),

@@ -59,6 +59,10 @@ line("ddim.scaled", r"\frac{\sqrt{\abs}\xh+\sqrt{1-\abs}\epsh}{\sqrt{\abs}}-\fra
      r"\left(\sqrt{\frac{1-\abs}{\abs}}-\sqrt{\frac{1-\ab}{\ab}}\right)\epsh",
      "In x/√ᾱ a step is one of Euler's, of length the change of √((1 − ᾱ)/ᾱ).", on="ddim.zero", given=ESTIMATED,
      eq="ddim-12")
+line("ddim.dpm-solver", r"\sqrt{\frac{\abs}{\ab}}\xt-\sqrt{1-\abs}\left(\frac{\sqrt{\frac{\abs}{1-\abs}}}"
+     r"{\sqrt{\frac{\ab}{1-\ab}}}-1\right)\epsh = \sqrt{\abs}\xh+\sqrt{1-\abs}\epsh",
+     "DPM-Solver-1 is the same map, where e^h is the quotient of the roots of the two signal-to-noise ratios.",
+     on="ddim.zero", given=ESTIMATED, eq="dpm-solver-1")
 line("ddim.inverse", r"\sqrt{\ab}\frac{\left(\sqrt{\abs}\xh+\sqrt{1-\abs}\epsh\right)-\sqrt{1-\abs}\epsh}{\sqrt{\abs}}"
      r"+\sqrt{1-\ab}\epsh = \xt",
      "The way back with the same ε_θ is exact: inversion.", on="ddim.zero", given=ESTIMATED, eq="ddim-inversion")

@@ -91,4 +91,4 @@ line("forward.noise-of", r"\frac{\xt-\sqrt{\ab}\xo}{\sqrt{1-\ab}} = \eps", "(4) 
 line("forward.respaced-mean", r"\sqrt{\frac{\ab}{\abs}}\left(\sqrt{\abs}\xo\right) = \sqrt{\ab}\xo",
      "A step over several t at once has α = ᾱ_t/ᾱ_s …", on="forward.sample", eq="respacing")
 line("forward.respaced-variance", r"\frac{\ab}{\abs}(1-\abs)+1-\frac{\ab}{\abs} = 1-\ab",
-     "… and leads to the same marginals: respacing keeps (4).", on="forward.respaced-mean", eq="respacing")
+     "… and leads to the same marginals: respacing keeps (4).", on="forward.respaced-mean", eq="fewer-steps")

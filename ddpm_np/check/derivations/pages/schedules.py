@@ -59,7 +59,7 @@ line("schedules.rescale-order", r"b_1-b_2 = \frac{r_1(r_1-r_2)}{r_1-r_3}", "… 
      given=RESCALED)
 line("schedules.rescale-beta", r"1-\frac{b_2^2}{b_1^2} = 1-\left(\frac{r_2-r_3}{r_1-r_3}\right)^2",
      "The new β_t from the new ᾱ; β_T is 1.",
-     on="schedules.rescale-order forward.step-ratio", given=RESCALED, eq="respacing")
+     on="schedules.rescale-order forward.step-ratio", given=RESCALED, eq="zero-terminal-snr")
 line("schedules.zero-snr-v", r"\v = -\xo", "At ᾱ_T = 0, x_T is pure noise and v is −x₀: a net that predicts v can "
      "still be trained there …",
      on="velocity.definition", given={r"\v": r"\sqrt{\ab}\eps-\sqrt{1-\ab}\xo", r"\ab": "0"}, eq="velocity")

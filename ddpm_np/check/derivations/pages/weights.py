@@ -74,6 +74,15 @@ line("weights.min-snr-v", r"\frac{\snr}{\snr+1} = \ab", "… in v its weight is 
      code="d.min_snr_weight(s, t, x_t, gamma=1e9, predicts='v')", eq="min-snr")
 line("weights.min-snr-x0", r"\snr = \frac{\ab}{1-\ab}", "… and in x₀ the SNR.", on="weights.min-snr",
      code="d.min_snr_weight(s, t, x_t, gamma=1e9, predicts='x0')", eq="min-snr")
+line("weights.p2", r"p\nsq{\eps-\epsh} = p\snr\nsq{\xo-\xh} = \frac{p\snr}{\snr+1}\nsq{\v-\vh}",
+     "P2: with p = 1/(k + SNR)^γ in ε, the three weighted losses are the same number …",
+     on="noise.x0-error-square weights.v-x0", given=ERRORS, eq="p2")
+line("weights.p2-one", r"\frac{1}{1+\snr} = 1-\ab", "… and for k = γ = 1 the weight is the noise's variance.",
+     on="weights.p2 weights.snr-plus-one", code="d.p2_weight(s, t, x_t)", eq="p2")
+line("weights.edm-target", r"\frac{\left(1-\frac{c^2}{a^2+c^2}\right)^2c^2+\left(\frac{c^2}{a^2+c^2}\right)^2a^2}"
+     r"{\frac{a^2c^2}{a^2+c^2}} = 1",
+     "EDM: noise of deviation a on data of deviation c. Over c_out², the target x₀ − c_skip·x has variance 1.", on="4",
+     eq="edm")
 line("weights.score-matching", r"\frac{\be^2}{2\sig^2\al(1-\ab)}(1-\ab) = \frac{\be^2}{2\sig^2\al}",
      "As a loss of the score, ‖ε − ε_θ‖²/(1 − ᾱ_t), the bound's weight is β_t²/(2σ_t²α_t).",
      on="noise.twelve score.matching",

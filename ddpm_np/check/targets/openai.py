@@ -16,7 +16,7 @@ import numpy as np
 from ddpm_np.check.target import Model
 from ddpm_np.check.targets.checkouts import seeded
 from ddpm_np.check.targets.openai_fork import Fork
-from ddpm_np.check.targets.peers import imported, tensor
+from ddpm_np.check.targets.peers import array, images, imported, tensor
 
 SCHEDULES = {"linear": ("linear",), "cosine": ("cosine", "squaredcos_cap_v2")}
 
@@ -44,16 +44,6 @@ def targets(where: str) -> dict[str, Callable[[np.ndarray], Any]]:
     return {f"openai:{where}": Fork.at(where, OpenAI)}
 
 
-def array(values: Any) -> np.ndarray:
-    """Return a copy of a tensor or an array, as an array."""
-    return np.array(values.detach().numpy() if hasattr(values, "detach") else values)
-
-
-def images(values: np.ndarray) -> Any:
-    """Return an array of any rank up to four as images (N, C, H, W)."""
-    return tensor(values.reshape(values.shape + (1,) * (4 - values.ndim)))
-
-
 class OpenAI:
     """The adapter for one schedule.
 
@@ -66,7 +56,7 @@ class OpenAI:
     """
 
     def __init__(self, fork: Fork, betas: np.ndarray):
-        self._fork, self._betas = fork, betas
+        self._fork, self._betas, self._ask = fork, betas, fork.ask
         self._made: dict[Any, Any] = {}
         self.declare(fork.conventions)
 
@@ -84,9 +74,6 @@ class OpenAI:
             kept = (*steps, len(self._betas)) if len(steps) == 1 else steps
             self._made[key] = self._fork.made(betas, key[0], kept)
         return self._made[key]
-
-    def _ask(self, made: Any, method: str, *args: Any, **options: Any) -> Any:
-        return self._fork.ask(made, method, *args, **options)
 
     def _net(self, model: Model, shape: tuple[int, ...], variance: str = "small") -> Any:
         """Return a model of arrays as a net of images; one with a learned range says v too."""

@@ -43,6 +43,16 @@ def tensor(values: Any) -> Any:
     return importlib.import_module("torch").from_numpy(np.array(values))
 
 
+def array(values: Any) -> np.ndarray:
+    """Return a copy of a tensor or an array, as an array."""
+    return np.array(values.detach().numpy() if hasattr(values, "detach") else values)
+
+
+def images(values: np.ndarray) -> Any:
+    """Convert an array of any rank up to four to a PyTorch tensor of images (N, C, H, W)."""
+    return tensor(values.reshape(values.shape + (1,) * (4 - values.ndim)))
+
+
 def by_step(t: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (step, mask of the images at it), for functions that take one step for a whole batch."""
     for step in np.unique(t):

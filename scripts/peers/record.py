@@ -106,7 +106,7 @@ def _verdicts(record: dict[str, Any], equations: Iterable[str]) -> list[str]:
             if any(equation in results for equation in columns):
                 cells = [results.get(equation, ["·"])[0].replace(FAIL, f"**{FAIL}**") for equation in columns]
                 several = f" {target}" if len(entry["targets"]) > 1 else ""
-                lines.append(f"| {name.split('/')[1]}{several} | {' | '.join(cells)} |")
+                lines.append(f"| {name}{several} | {' | '.join(cells)} |")
     return lines
 
 

@@ -1,0 +1,375 @@
+"""Look through a file for the mathematics in it, and make a check target of what is found."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ddpm_np.check.cases import plain_cases
+from ddpm_np.check.exact import Case
+from ddpm_np.check.find import making, names
+from ddpm_np.check.find.calling import Reading, perform
+from ddpm_np.check.find.found import Found, Taken
+from ddpm_np.check.find.hook import Hook
+from ddpm_np.check.find.making import Made, Subject
+from ddpm_np.check.find.roles import ROLES, probe
+from ddpm_np.check.find.source import Source
+from ddpm_np.check.find.trying import Trials, near
+
+SECONDS = 5.0  # for one subject
+LINEAR = Case(list(np.linspace(0.1, 0.35, 6)))
+
+
+@dataclass
+class Finding:
+    """What was found, and what was not.
+
+    Parameters
+    ----------
+    name : str
+        The file, or the folder.
+
+    Attributes
+    ----------
+    taken : dict
+        What was taken for each method.
+    questions : list of (str, str)
+        Each a line of configuration, and the question that it answers.
+    notes : list of str
+        What could not be read or asked.
+    conventions : dict
+        Conventions that the target declares.
+    """
+
+    name: str
+    taken: dict[str, Taken] = field(default_factory=dict)
+    questions: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    conventions: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, betas: np.ndarray) -> Found:
+        return Found(self.taken, self.conventions, betas)
+
+    @property
+    def __name__(self) -> str:
+        return self.name
+
+
+def find(path: str | Path, configuration: dict[str, Any] | None = None) -> Finding:
+    """Look for the mathematics in a file or a folder.
+
+    Parameters
+    ----------
+    path : str or Path
+        A Python file, or a folder with some.
+    configuration : dict or None
+        Answers to the questions of an earlier run.
+
+    Returns
+    -------
+    Finding
+        A check target's factory, with what was taken for what.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file, or it is not Python.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(f"--find: there is no file or folder {path}")
+    found, configured = Finding(str(path)), configuration or {}
+    for file in files(path):
+        source = Source(file)
+        with making.closed():
+            module = source.load()
+        found.notes += [f"left out: {line}" for line in source.left_out]
+        for subject in _subjects(source, module, found, configured):
+            _look(subject, found, configured)
+    _conventions(found, configured)
+    return found
+
+
+def files(path: Path) -> list[Path]:
+    """Return the files to read: of a folder, those that speak of β and of products of α.
+
+    Parameters
+    ----------
+    path : Path
+        A file or a folder.
+
+    Returns
+    -------
+    list of Path
+        The files.
+    """
+    if path.is_file():
+        return [path]
+    found = []
+    for file in sorted(path.rglob("*.py")):
+        if any(part.startswith(".") or part in ("tests", "test", "venv", "site-packages") for part in file.parts):
+            continue
+        text = file.read_bytes()
+        if b"beta" in text and (b"cumprod" in text or b"alpha" in text) and b"sqrt" in text:
+            found.append(file)
+    return found
+
+
+def _subjects(source: Source, module: ModuleType, found: Finding, configured: dict[str, Any]) -> Iterable[Subject]:
+    """Yield the classes that hold a schedule, and the module itself for its functions."""
+    own = {module.__name__, *source.modules}
+    for name, value in list(vars(module).items()):
+        if isinstance(value, type) and value.__module__ in own and _mentions_schedule(value):
+            home = module if value.__module__ == module.__name__ else source.modules[value.__module__]
+            try:
+                yield making.class_subject(value, home, configured.get("arguments", {}).get(name, {}))
+            except ValueError as error:
+                if any(n in names.SAFE for n in vars(value)):
+                    found.notes.append(f"class {name}: no object with a given β could be made: {error}")
+    functions = {name: value for name, value in vars(module).items() if inspect.isfunction(value)
+                 and value.__module__ in own and names.may_be_called(name)}
+    if functions:
+        yield _module_subject(source, module, functions)
+
+
+def _mentions_schedule(cls: type) -> bool:
+    """Return whether a class's own code speaks of β or of α."""
+    for value in vars(cls).values():
+        code = getattr(inspect.unwrap(value), "__code__", None) if callable(value) else None
+        if code is not None:
+            said = {*code.co_names, *code.co_varnames, *(c for c in code.co_consts if isinstance(c, str))}
+            if any("beta" in word.lower() or "alpha" in word.lower() for word in said if len(word) < 60):
+                return True
+    return False
+
+
+def _module_subject(source: Source, module: ModuleType, functions: dict[str, Any]) -> Subject:
+    """Return a module as a subject: its tables made again for each schedule, if it makes any when it is imported."""
+    tables = {name for name, value in vars(module).items() if making.table(value) is not None}
+    torch = making.torch_of(module)
+
+    def make(betas: np.ndarray, large: bool = False) -> Made:
+        here, theirs = module, functions
+        if tables:
+            with making.closed(), making.replaced(module, None, betas, torch):
+                here = source.rerun(len(betas), functools.partial(_schedules_of, betas, torch))
+            theirs = {name: getattr(here, name) for name in functions if hasattr(here, name)}
+        held = {name: making.table(getattr(here, name, None)) for name in tables}
+        return Made(dict(theirs), {name: t for name, t in held.items() if t is not None}, Hook(betas), torch, here)
+
+    way = "the tables that it makes when imported are made of β" if tables else "β are arguments of its functions"
+    return Subject(module.__name__, make, way)
+
+
+def _schedules_of(betas: np.ndarray, torch: Any, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a function that makes a schedule: it returns β."""
+
+    @functools.wraps(function)
+    def made(*args: Any, **options: Any) -> Any:
+        result = function(*args, **options)
+        if getattr(result, "shape", None) != betas.shape:
+            return result
+        return betas.copy() if isinstance(result, np.ndarray) else making.array_for(betas, torch)
+
+    return made if names.is_schedule_name(name) else function
+
+
+def _look(subject: Subject, found: Finding, configured: dict[str, Any]) -> None:
+    """Take a subject's functions and tables for methods."""
+    case = plain_cases()[1]
+    try:
+        made = subject.of(case.betas)
+    except Exception as error:
+        if not isinstance(error, NotImplementedError):
+            found.notes.append(f"{subject.name}: {type(error).__name__}: {error}")
+            return
+        made = None
+    if made is None:
+        _look_linear(subject, found)
+        return
+    _tables(subject, made, case, found)
+    trials = Trials(made, time.monotonic() + SECONDS)
+    callable_ = {name: f for name, f in made.functions.items() if names.may_be_called(name) and computes(f)}
+    used: set[str] = set()
+    for role in ROLES.values():
+        if role.name in found.taken:
+            continue
+        order = sorted(callable_, key=lambda name, role=role: (name not in names.ROLE_NAMES.get(role.name, ()), name))
+        for name in order:
+            if role.name in ("kl", "prior_kl", "vlb", "vlb_term", "decoder_log_likelihood") and (
+                    name not in names.ROLE_NAMES[role.name]):
+                continue
+            reading = trials.exact(name, role)
+            if reading is not None:
+                reading = _with_large(subject, reading, role.name)
+                found.taken[role.name] = Taken(role.name, subject, reading, "numbers")
+                used.add(name)
+                break
+    _posterior_variance(subject, made, trials, found)
+    _draw_t(subject, made, trials, found, callable_)
+    for role in ROLES.values():
+        if role.name in found.taken:
+            continue
+        for name in callable_:
+            if name not in names.ROLE_NAMES.get(role.name, ()) or name in used:
+                continue
+            reading = trials.named(name, role)
+            if reading is not None:
+                found.taken[role.name] = Taken(role.name, subject, reading, "name")
+                break
+            why = trials.errors.get((name, role.name), "its numbers are those of no reading that was tried")
+            found.questions.append((f'{role.name} = ""', f"{subject.name}.{name} has the name of {role.name}, but "
+                                    f"{why}. Which function is it, and how is it called?"))
+
+
+def _with_large(subject: Subject, reading: Reading, role: str) -> Reading:
+    """Add the combinations that the object made with the large variance has."""
+    if not reading.combinations or not subject.of(plain_cases()[1].betas).large:
+        return reading
+    trials = Trials(subject.of(plain_cases()[1].betas, True), time.monotonic() + SECONDS)
+    large = trials.matched(reading, ROLES[role])
+    if large is None:
+        return reading
+    return reading.changed(combinations=tuple(dict.fromkeys((*reading.combinations, *large.combinations))))
+
+
+def _look_linear(subject: Subject, found: Finding) -> None:
+    """Take the tables of a subject that has only linear schedules."""
+    found.notes.append(f"{subject.name}: {subject.way}")
+    _tables(subject, subject.of(LINEAR.betas), LINEAR, found)
+
+
+def _tables(subject: Subject, made: Made, case: Case, found: Finding) -> None:
+    """Take tables by their numbers, and ᾱ by its name too."""
+    k = case.table
+    wanted = {"alpha_bar": (k.alpha_bar[1:], names.ALPHA_BAR, slice(None)),
+              "posterior_variance": (k.beta_tilde[1:], names.POSTERIOR_VARIANCE, slice(1, None)),
+              "posterior_log_variance_clipped": (np.log(k.beta_tilde[1:]), names.LOG_VARIANCE, slice(1, None))}
+    for method, (want, usual, rows) in wanted.items():
+        if method in found.taken:
+            continue
+        ordered = sorted(made.tables, key=lambda name, usual=usual: name not in usual)
+        for name in ordered:
+            table = made.tables[name].astype(np.float64)
+            if len(table) not in (case.T, case.T + 1):
+                continue
+            right = near(table[-case.T:][rows], want[rows])
+            if method == "alpha_bar" and len(table) == case.T + 1:
+                right = right and abs(table[0] - 1) < 1e-6
+            if right and (method != "posterior_log_variance_clipped" or name in usual):
+                found.taken[method] = Taken(method, subject, Reading(name, ()), "numbers", "table")
+                break
+        else:
+            named = [name for name in ordered if name in usual and len(made.tables[name]) == case.T]
+            if named and method == "alpha_bar":
+                found.taken[method] = Taken(method, subject, Reading(named[0], ()), "name", "table")
+
+
+def _posterior_variance(subject: Subject, made: Made, trials: Trials, found: Finding) -> None:
+    """Find β̃_t as a function of t, for a posterior that returns its mean only; without it there is no posterior."""
+    entry = found.taken.get("q_posterior")
+    if entry is None or "variance" in entry.reading.parts or "posterior_variance" in found.taken:
+        return
+    t = probe("q_posterior").t
+    want = plain_cases()[1].table.beta_tilde[t]
+    for name, function in made.functions.items():
+        try:
+            parameters = list(inspect.signature(function).parameters)
+        except (TypeError, ValueError):
+            continue
+        if len(parameters) != 1 or "t" not in names.kinds(parameters[0]) or not names.may_be_called(name):
+            continue
+        for base in trials.bases:
+            for how in ("batch", "one by one"):
+                reading = Reading(name, ((parameters[0], "t"),), base, how)
+                try:
+                    parts = perform(made, reading, {"t": t})
+                except Exception:
+                    continue
+                for key, value in parts.items():
+                    if value.shape[:1] == t.shape and near(value.reshape(len(t), -1)[t > 1, 0], want[t > 1]):
+                        found.taken["posterior_variance"] = Taken(
+                            "posterior_variance", subject, reading.changed(parts={"value": key}), "numbers")
+                        return
+    del found.taken["q_posterior"]
+    found.notes.append(f"{entry.subject.name}.{entry.reading.function} gives the posterior's mean (7), but its variance "
+                       "was not found")
+
+
+def _draw_t(subject: Subject, made: Made, trials: Trials, found: Finding, functions: dict[str, Any]) -> None:
+    for name in functions:
+        if name not in names.ROLE_NAMES["draw_t"] or "draw_t" in found.taken:
+            continue
+        parameters = inspect.signature(functions[name]).parameters
+        given = [(p, "n" if "n" in names.kinds(p) else "device") for p in parameters if names.kinds(p) & {
+            "n", "device"}]
+        if [kind for _, kind in given].count("n") == 1:
+            reading = Reading(name, tuple(given), trials.bases[0])
+            found.taken["draw_t"] = Taken("draw_t", subject, reading, "name")
+
+
+def _conventions(found: Finding, configured: dict[str, Any]) -> None:
+    """Declare the index base, the precision, the first variance and the loss's sum, as the readings have them."""
+    bases = [entry.reading.base for entry in found.taken.values() if entry.kind == "function"
+             and ("t" in entry.reading.kinds or entry.method in ("p_sample", "sample", "simple_loss"))]
+    declared: dict[str, Any] = {}
+    if bases and sum(base == 0 for base in bases) * 2 >= len(bases):
+        declared["index_base"] = 0
+    if any(entry.subject.of(LINEAR.betas).torch is not None or _single(entry) for entry in found.taken.values()):
+        declared["precision"] = "float32"
+    if "simple_loss" in found.taken and found.taken["simple_loss"].reading.parts.get("sum"):
+        declared["reduction"] = "sum"
+    found.conventions = {**declared, **configured.get("conventions", {})}
+    first = _first_variance(found)
+    if first and "first_variance" not in found.conventions:
+        found.conventions["first_variance"] = first
+
+
+def _single(entry: Taken) -> bool:
+    return any(table.dtype.itemsize < 8 for table in entry.subject.of(LINEAR.betas).tables.values())
+
+
+def _first_variance(found: Finding) -> str:
+    """Return the convention for the reverse variance at t = 1, of the object for six steps."""
+    case = plain_cases()[1]
+    try:
+        target = found(case.betas)
+        if not hasattr(target, "p_mean_variance"):
+            return ""
+        t = np.array([1]) - 1 + found.conventions.get("index_base", 1)
+        variance = float(target.p_mean_variance(lambda x, t: 0 * x, np.ones((1, 1)), t)[1][0, 0])
+    except Exception:
+        return ""
+    for name, want in (("posterior", 0.0), ("beta", case.table.beta[1]), ("clipped", case.table.beta_tilde[2])):
+        if abs(variance - want) < 1e-6 and name != "clipped":
+            return name
+    return ""
+
+
+_DOES_MORE = frozenset("backward zero_grad savefig imsave open system Popen urlopen urlretrieve rmtree unlink makedirs mkdir "
+                       "DataLoader save save_image save_images dump imshow Adam AdamW".split())
+
+
+def computes(function: Callable[..., Any]) -> bool:
+    """Return whether a function's code calls nothing that trains, saves or shows.
+
+    Parameters
+    ----------
+    function : callable
+        The function.
+
+    Returns
+    -------
+    bool
+        False also for code that cannot be looked at.
+    """
+    code = getattr(inspect.unwrap(getattr(function, "__func__", function)), "__code__", None)
+    return code is None or not _DOES_MORE & {*code.co_names}

@@ -1,0 +1,274 @@
+"""A check target made of what was found: each method calls the function that was taken for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ddpm_np.check.find.calling import Reading, perform
+from ddpm_np.check.find.making import Made, Subject
+from ddpm_np.check.find.roles import ROLES
+from ddpm_np.check.find.trying import drawn, spread
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A function, or a table, that was taken for a method.
+
+    Parameters
+    ----------
+    method : str
+        The method of a check target.
+    subject : Subject
+        The class or module it belongs to.
+    reading : Reading
+        How it is called; for a table, `function` is its name.
+    how : str
+        "numbers", "name" or "configuration": what it was taken by.
+    kind : str
+        "function"; "table" for an attribute; or the kind of a function that is asked in another way.
+    """
+
+    method: str
+    subject: Subject
+    reading: Reading
+    how: str
+    kind: str = "function"
+
+
+class Found:
+    """The methods that were found, for one schedule.
+
+    Parameters
+    ----------
+    taken : dict
+        What was taken for each method.
+    conventions : dict
+        Declared conventions.
+    betas : array
+        β₁..β_T.
+    """
+
+    def __init__(self, taken: dict[str, Taken], conventions: dict[str, Any], betas: np.ndarray):
+        self._taken, self.conventions, self._betas = taken, conventions, betas
+        for entry in {id(entry.subject): entry for entry in taken.values()}.values():
+            entry.subject.of(betas)  # a schedule that cannot be had is said now
+        self._methods: dict[str, Callable[..., Any]] = {
+            name: getattr(self, f"_{name}", None) or self._plain(name) for name in taken
+            if name in ROLES or hasattr(self, f"_{name}")}
+        if "mean_from_eps" not in taken and "p_sample" in taken and self._can("p_sample", "small", False):
+            self._methods["mean_from_eps"] = self._mean_of_a_step
+        if "mean_from_eps" not in taken and "p_sample" in taken and self._can("p_sample", "large", False):
+            self._methods["mean_from_eps"] = self._mean_of_a_step
+        if "p_mean_variance" not in taken and "p_sample" in taken and (
+                "predict_x0" in taken or "x0" in taken["p_sample"].reading.parts):
+            self._methods["p_mean_variance"] = self._step_apart
+        if "draw_t" not in taken and "simple_loss" in taken and "t" not in taken["simple_loss"].reading.kinds:
+            self._methods["draw_t"] = self._t_of_the_loss
+
+    def __getattr__(self, name: str) -> Any:
+        methods = self.__dict__.get("_methods", {})
+        if name not in methods:
+            raise AttributeError(name)
+        return methods[name]
+
+    def __dir__(self) -> list[str]:
+        return ["conventions", *self._methods]
+
+    # Calls
+
+    def _made(self, method: str, variance: str = "small") -> Made:
+        subject = self._taken[method].subject
+        return subject.of(self._betas, subject.of(self._betas).large and variance == "large")
+
+    def _t(self, t: np.ndarray) -> np.ndarray:
+        """Return the paper's t."""
+        return t + 1 - self.conventions.get("index_base", 1)
+
+    def _model(self, model: Callable[..., Any]) -> Callable[..., Any]:
+        base = self.conventions.get("index_base", 1)
+        return lambda x, t: np.asarray(model(x, t - 1 + base))
+
+    def _perform(self, method: str, values: dict[str, Any], variance: str = "small", clip: bool = False,
+                 ) -> dict[Any, np.ndarray]:
+        entry = self._taken[method]
+        return perform(self._made(method, variance), entry.reading, values, drawn(ROLES[method], entry.reading), clip)
+
+    def _can(self, method: str, variance: str, clip: bool) -> bool:
+        return (variance, clip) in self._taken[method].reading.combinations
+
+    def _need(self, method: str, variance: str, clip: bool) -> None:
+        if not self._can(method, variance, clip):
+            raise NotImplementedError(f"{self._taken[method].reading.function} has not the option")
+
+    def _part(self, method: str, found: dict[Any, np.ndarray], what: str, like: np.ndarray) -> np.ndarray:
+        array = found[self._taken[method].reading.parts[what]]
+        return array.reshape(like.shape) if array.size == like.size else array
+
+    def _plain(self, method: str) -> Callable[..., Any]:
+        role = ROLES[method]
+
+        def asked(*args: np.ndarray) -> np.ndarray:
+            values = dict(zip(role.needs, args, strict=True))
+            if "t" in values:
+                values["t"] = self._t(values["t"])
+            if "eps" in values and "eps" not in self._taken[method].reading.kinds:
+                eps = values["eps"]
+                values["model"] = lambda x, t: eps
+            like = next(value for kind, value in values.items() if kind != "t")
+            return self._part(method, self._perform(method, values), "value", like)
+
+        return asked
+
+    def _alpha_bar(self) -> np.ndarray:
+        table = self._made("alpha_bar").tables[self._taken["alpha_bar"].reading.function]
+        return np.concatenate(([1.0], table)) if len(table) == len(self._betas) else table
+
+    def _posterior_log_variance_clipped(self, t: np.ndarray) -> np.ndarray:
+        entry = self._taken["posterior_log_variance_clipped"]
+        table = self._made("posterior_log_variance_clipped").tables[entry.reading.function]
+        return table[self._t(t) - 1 + (len(table) - len(self._betas))]
+
+    def _q_posterior(self, x_0: np.ndarray, x_t: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        steps = self._t(t)
+        found = self._perform("q_posterior", {"x_0": x_0, "x_t": x_t, "t": steps})
+        mean = self._part("q_posterior", found, "value", x_t)
+        if "variance" in self._taken["q_posterior"].reading.parts:
+            variance = spread(found[self._taken["q_posterior"].reading.parts["variance"]], x_t)
+        else:
+            variance = spread(self._posterior_variance(steps), x_t)
+        assert variance is not None
+        return mean, variance.copy()
+
+    def _posterior_variance(self, steps: np.ndarray) -> np.ndarray:
+        """Return β̃_t (N,) of a table, or of a function of t."""
+        entry = self._taken["posterior_variance"]
+        made = entry.subject.of(self._betas)
+        if entry.kind == "table":
+            table = made.tables[entry.reading.function]
+            return table[steps - 1 + (len(table) - len(self._betas))]
+        return np.asarray(perform(made, entry.reading, {"t": steps})[entry.reading.parts["value"]], dtype=np.float64)
+
+    def _p_mean_variance(self, model: Any, x_t: np.ndarray, t: np.ndarray, variance: str = "small",
+                         clip: bool = False) -> tuple[np.ndarray, ...]:
+        self._need("p_mean_variance", variance, clip)
+        parts = self._taken["p_mean_variance"].reading.parts
+        values = {"model": self._model(model), "x_t": x_t, "t": self._t(t)}
+        found = self._perform("p_mean_variance", values, variance, clip)
+        logs = "log_variance" in parts
+        spread_out = spread(found[parts["log_variance" if logs else "variance"]], x_t)
+        assert spread_out is not None
+        sigma2 = np.exp(spread_out) if logs else spread_out.copy()
+        mean = self._part("p_mean_variance", found, "value", x_t)
+        return mean, sigma2, self._x0_of("p_mean_variance", found, values, t, clip)
+
+    def _x0_of(self, method: str, found: dict[Any, np.ndarray], values: dict[str, Any], t: np.ndarray, clip: bool,
+               ) -> np.ndarray:
+        """Return the x̂₀ of a step: a part of its result, or that of predict_x0, clipped where the step clips."""
+        x_t = values["x_t"]
+        parts = self._taken[method].reading.parts
+        if "x0" in parts and (clip or not parts.get("clipped")):
+            return self._part(method, found, "x0", x_t)
+        if "predict_x0" not in self._taken:
+            raise NotImplementedError("the code shows no x̂₀")
+        x0 = self._methods["predict_x0"](x_t, t, values["model"](x_t, values["t"]))
+        return np.clip(x0, -1, 1) if clip else x0
+
+    def _p_sample(self, model: Any, x_t: np.ndarray, t: np.ndarray, noise: np.ndarray, variance: str = "small",
+                  clip: bool = False) -> np.ndarray:
+        self._need("p_sample", variance, clip)
+        values = {"model": self._model(model), "x_t": x_t, "t": self._t(t), "noise": noise}
+        return self._part("p_sample", self._perform("p_sample", values, variance, clip), "value", x_t)
+
+    def _mean_of_a_step(self, x_t: np.ndarray, t: np.ndarray, eps: np.ndarray) -> np.ndarray:
+        """Return μ_θ: a step without noise."""
+        variance = "small" if self._can("p_sample", "small", False) else "large"
+        return self._p_sample(lambda x, s: eps, x_t, t, 0 * x_t, variance)
+
+    def _step_apart(self, model: Any, x_t: np.ndarray, t: np.ndarray, variance: str = "small",
+                    clip: bool = False) -> tuple[np.ndarray, ...]:
+        """Return mean, variance and x̂₀ of a step: its result for z = 0 and z = 1."""
+        self._need("p_sample", variance, clip)
+        values = {"model": self._model(model), "x_t": x_t, "t": self._t(t), "noise": 0 * x_t}
+        found = self._perform("p_sample", values, variance, clip)
+        mean = self._part("p_sample", found, "value", x_t)
+        one = self._part("p_sample", self._perform("p_sample", {**values, "noise": 0 * x_t + 1}, variance, clip),
+                         "value", x_t)
+        return mean, (one - mean) ** 2, self._x0_of("p_sample", found, values, t, clip)
+
+    def _sample(self, model: Any, x_T: np.ndarray, noises: np.ndarray, variance: str = "small",
+                clip: bool = False) -> np.ndarray:
+        self._need("sample", variance, clip)
+        entry = self._taken["sample"]
+        if entry.kind == "steps":
+            return self._by_steps(model, x_T, noises, variance, clip)
+        values = {"model": self._model(model), "x_T": x_T, "noises": noises}
+        result = self._part("sample", self._perform("sample", values, variance, clip), "value", x_T)
+        return 2 * result - 1 if entry.reading.scale == 2 else result
+
+    def _by_steps(self, model: Any, x: np.ndarray, noises: np.ndarray, variance: str, clip: bool) -> np.ndarray:
+        base = self.conventions.get("index_base", 1)
+        for t in range(len(self._betas), 0, -1):
+            x = self._p_sample(model, x, np.full(len(x), t - 1 + base), noises[t], variance, clip)
+        return x
+
+    def _simple_loss(self, model: Any, x_0: np.ndarray, t: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        values = {"model": self._model(model), "x_0": x_0, "t": self._t(t), "noise": noise}
+        found = self._perform("simple_loss", values)
+        value = found[self._taken["simple_loss"].reading.parts["value"]]
+        return value.reshape(len(x_0), -1).mean(axis=1)
+
+    def _vlb_term(self, model: Any, x_0: np.ndarray, x_t: np.ndarray, t: np.ndarray, variance: str = "small",
+                  ) -> np.ndarray:
+        self._need_variance("vlb_term", variance)
+        values = {"model": self._model(model), "x_0": x_0, "x_t": x_t, "t": self._t(t)}
+        return self._part("vlb_term", self._perform("vlb_term", values, variance), "value", x_0[..., 0])
+
+    def _vlb(self, model: Any, x_0: np.ndarray, noises: np.ndarray, variance: str = "small") -> np.ndarray:
+        self._need_variance("vlb", variance)
+        values = {"model": self._model(model), "x_0": x_0, "noises": noises}
+        return self._part("vlb", self._perform("vlb", values, variance), "value", x_0[..., 0])
+
+    def _need_variance(self, method: str, variance: str) -> None:
+        if variance == "large" and not self._taken[method].subject.of(self._betas).large:
+            raise NotImplementedError("its variance is one")
+
+    def _t_of_the_loss(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        """Return the t at which the loss asks the net."""
+        entry = self._taken["simple_loss"]
+        made = entry.subject.of(self._betas)
+        seed_all(rng, made)
+        x = np.zeros((n, 1))
+        reading = entry.reading.changed(time="batch")
+        perform(made, reading, {"model": lambda x, t: 0 * x, "x_0": x, "noise": x},
+                tuple(k for k in ("noise",) if k not in reading.kinds))
+        return made.hook.asked[-1][1] - 1 + self.conventions.get("index_base", 1)
+
+    def _draw_t(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        entry = self._taken["draw_t"]
+        made = entry.subject.of(self._betas)
+        seed_all(rng, made)
+        found = perform(made, entry.reading, {"x_T": np.zeros((n, 1)), "noise": np.zeros(n)})
+        return next(iter(found.values())).reshape(-1) - entry.reading.base + self.conventions.get("index_base", 1)
+
+    def _time_embedding(self, t: np.ndarray, dim: int) -> np.ndarray:
+        entry = self._taken["time_embedding"]
+        return entry.reading.parts["ask"](t, dim)
+
+    def _schedule(self, name: str, T: int) -> np.ndarray:
+        asked = self._taken["schedule"].reading.parts["ask"]
+        if name not in asked:
+            raise NotImplementedError(name)
+        return asked[name](T)
+
+
+def seed_all(rng: np.random.Generator, made: Made) -> None:
+    """Seed NumPy's and PyTorch's global generators from a generator."""
+    np.random.seed(int(rng.integers(2**32)))
+    if made.torch is not None:
+        made.torch.manual_seed(int(rng.integers(2**62)))
+
+

@@ -1,0 +1,399 @@
+"""Find the reading in which a function gives the numbers of a method, by trying.
+
+A function's parameters are given what their names allow; parameters of unknown names are given anything that is still
+needed. For each such way the index base, the layout of the images and the form of t are tried.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ddpm_np.check.find.calling import ASKED, LAST, LAYOUTS, TIMES, Reading, perform
+from ddpm_np.check.find.making import Made
+from ddpm_np.check.find.names import kinds
+from ddpm_np.check.find.roles import COMBINATIONS, ROLES, Probe, Role, probe, wanted
+
+NEAR = 2e-4  # of the largest number expected: tables in single precision are as near, no wrong formula is
+EXTRAS = ("shape", "n", "device", "clip", "none", "T", "seq", "level", "betas", "alphas", "alpha_bars",
+          "sqrt_alpha_bars", "sqrt_one_minus_alpha_bars", "rng")
+AT_MOST = 12  # ways to give a function its arguments that are tried for one method
+
+
+def ways(function: Callable[..., Any], role: Role) -> Iterator[tuple[tuple[tuple[str, str], ...], bool]]:
+    """Yield the ways to give a function what a method is given, those by names alone first.
+
+    Parameters
+    ----------
+    function : callable
+        The function.
+    role : Role
+        The method.
+
+    Yields
+    ------
+    tuple of (str, str)
+        Parameters and kinds.
+    bool
+        Whether every name is a usual one for its kind.
+
+    Examples
+    --------
+    >>> def noisy(x0, t, noise=None): ...
+    >>> next(ways(noisy, ROLES["q_sample"]))
+    ((('x0', 'x_0'), ('t', 't'), ('noise', 'noise')), True)
+    """
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return
+    needs = (*role.needs, *(("eps",) if "model" in role.needs else ("model",) if "eps" in role.needs else ()))
+    choices: list[list[tuple[str, str, bool]]] = []
+    for p in parameters:
+        if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+            continue
+        allowed = kinds(p.name)
+        here = [(p.name, kind, True) for kind in needs if kind in allowed]
+        here += [(p.name, kind, True) for kind in EXTRAS if kind in allowed and (p.default is p.empty or kind in (
+            "clip", "device"))]
+        if p.default is not p.empty:
+            here.append((p.name, "", True))
+        elif not allowed:
+            here = [(p.name, kind, False) for kind in needs]
+        if not here:
+            return
+        choices.append(here)
+    found = []
+    for chosen in itertools.islice(itertools.product(*choices), 400):
+        given = [(name, kind) for name, kind, _ in chosen if kind]
+        used = [kind for _, kind in given]
+        if len(set(used)) == len(used) and _covered(set(used), role):
+            found.append((tuple(given), all(sure for *_, sure in chosen)))
+    found.sort(key=lambda way: (not way[1], -len(way[0])))
+    yield from found[:AT_MOST]
+
+
+def _covered(used: set[str], role: Role) -> bool:
+    """Return whether a function gets what a method must be given: the rest it draws, or has as its own net."""
+    missing = set(role.needs) - used - set(role.draws) - {"model"}
+    if "level" in used:
+        missing -= {"t"}
+    if "model" in role.needs and "eps" in used:
+        return not missing and "model" not in used
+    if "eps" in missing:
+        missing -= {"eps"}  # its own net's answer
+    if role.name == "sample" and "x_T" not in used and not used & {"shape", "n"}:
+        return False
+    return not missing
+
+
+class Trials:
+    """Trials on one object: what succeeded is tried first for the next function.
+
+    Parameters
+    ----------
+    made : Made
+        The object for the schedule of the probes.
+    deadline : float
+        Time at which to stop, as of `time.monotonic`.
+    """
+
+    def __init__(self, made: Made, deadline: float):
+        self.made, self.deadline = made, deadline
+        self.bases, self.layouts, self.times = [0, 1], list(LAYOUTS), list(TIMES)
+        self.errors: dict[tuple[str, str], str] = {}  # what a function raised, by function and method
+
+    def exact(self, name: str, role: Role) -> Reading | None:
+        """Return the reading in which a function gives a method's numbers, or None.
+
+        Parameters
+        ----------
+        name : str
+            The function.
+        role : Role
+            The method.
+
+        Returns
+        -------
+        Reading or None
+            The first that succeeds.
+        """
+        for given, _ in ways(self.made.functions[name], role):
+            for reading in self._variants(name, given, role):
+                if time.monotonic() > self.deadline:
+                    return None
+                found = self.matched(reading, role)
+                if found is not None:
+                    self._prefer(found)
+                    return found
+        return None
+
+    def named(self, name: str, role: Role) -> Reading | None:
+        """Return the reading nearest to a method's numbers of a function whose names leave no doubt, or None.
+
+        Parameters
+        ----------
+        name : str
+            The function.
+        role : Role
+            The method.
+
+        Returns
+        -------
+        Reading or None
+            None also if the function raises, or returns what a mistake cannot make of the method's result.
+        """
+        best: tuple[float, Reading] | None = None
+        for given, sure in ways(self.made.functions[name], role):
+            if not sure:
+                continue
+            for reading in self._variants(name, given, role):
+                if reading.base != self.bases[0] or time.monotonic() > self.deadline:
+                    continue
+                near = self._distance(reading, role)
+                if near is not None and (best is None or near[0] < best[0]):
+                    best = near
+            if best is not None:
+                return best[1]
+        return None
+
+    def _variants(self, name: str, given: tuple[tuple[str, str], ...], role: Role) -> Iterator[Reading]:
+        used = {kind for _, kind in given}
+        timed = "t" in used
+        indexed = timed or "model" in role.needs or "t" in role.draws
+        for layout in self.layouts:
+            for how in self.times if timed else ("batch", "alone") if "t" in role.needs and "level" not in used else (
+                    "batch",):
+                for base in self.bases if indexed else self.bases[:1]:
+                    yield Reading(name, given, base, how, layout)
+
+    def _prefer(self, reading: Reading) -> None:
+        for options, value in ((self.bases, reading.base), (self.layouts, reading.layout), (self.times, reading.time)):
+            if value in options:
+                options.remove(value)  # type: ignore[arg-type]
+                options.insert(0, value)  # type: ignore[arg-type]
+
+    def tried(self, reading: Reading, role: Role, which: int = 0, clip: bool = False) -> dict[Any, np.ndarray] | None:
+        """Return the parts of a function's result for a probe, or None if it raised."""
+        p = probe(role.name, which)
+        kept = {kind: v for kind, v in p.values.items() if kind in role.needs or kind in ("t", "n", "T", "noises")}
+        if "t" not in role.needs:
+            kept.pop("t")
+        if "eps" in kept and "eps" not in reading.kinds:
+            eps = kept.pop("eps")
+            kept["model"] = lambda x, t: eps
+        try:
+            return perform(self.made, reading, kept, drawn(role, reading), clip)
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            if self.errors.setdefault((reading.function, role.name), text).startswith("NotImplementedError"):
+                self.errors[reading.function, role.name] = text
+            return None
+
+    def matched(self, reading: Reading, role: Role) -> Reading | None:
+        """Return a reading with the parts of the result that are the method's, if it gives the method's numbers."""
+        found = self.tried(reading, role)
+        if found is None:
+            return None
+        complete = self._complete(reading, role, found)
+        if complete is None or reading.layout != "any" or not role.images:
+            return complete
+        larger = self.tried(complete, role, 1)
+        if larger is None or self._complete(reading, role, larger, 1) is None:
+            return None
+        return complete
+
+    def _complete(self, reading: Reading, role: Role, found: dict[Any, np.ndarray], which: int = 0) -> Reading | None:
+        p, want = probe(role.name, which), wanted(role.name, which)
+        if role.name == "p_mean_variance":
+            return self._mean_variance(reading, found, which)
+        if role.name in ("p_sample", "sample"):
+            clipped = self.tried(reading, role, which, True) if "clip" in reading.kinds else None
+            results: list[tuple[Any, Any]] = [(False, found), *([(True, clipped)] if clipped else [])]
+            combinations, key = [], None
+            for combination in COMBINATIONS:
+                for clip, parts in results:
+                    if "clip" in reading.kinds and clip != combination[1]:
+                        continue
+                    here = _key(parts, want[combination], role)
+                    if here is not None:
+                        key = here[0]
+                        combinations.append(combination)
+                        scale = here[1]
+                        break
+            if not combinations:
+                return None
+            extra = _x0_part(found, which) if role.name == "p_sample" else {}
+            if extra.get("clipped") and (combinations[0][0], True) not in combinations:
+                combinations.append((combinations[0][0], True))  # it clips x̂₀, and so is asked about that too
+            return reading.changed(parts={"value": key, **extra}, combinations=tuple(combinations), scale=scale)
+        if role.name == "q_posterior":
+            here = _key(found, want[None][0], role)
+            if here is None:
+                return None
+            parts: dict[str, Any] = {"value": here[0]}
+            later = p.t > 1
+            for key, array in found.items():
+                variance = spread(array, p.values["x_t"])
+                if variance is not None and near(variance[later], want[None][1][later]):
+                    parts["variance"] = key
+            return reading.changed(parts=parts)
+        if role.name == "q_sample" and "t" not in reading.kinds and "level" not in reading.kinds:
+            found = {ASKED: found[ASKED]} if ASKED in found else {}
+        if role.name == "simple_loss":
+            return _loss(reading, found, want[None])
+        here = _key(found, want[None], role)
+        return None if here is None else reading.changed(parts={"value": here[0]}, scale=here[1])
+
+    def _mean_variance(self, reading: Reading, found: dict[Any, np.ndarray], which: int) -> Reading | None:
+        role = ROLES["p_mean_variance"]
+        p, want = probe(role.name, which), wanted(role.name, which)
+        clips = (False, True) if "clip" in reading.kinds else (None,)
+        combinations, parts = [], {}
+        for clip in clips:
+            result = found if not clip else self.tried(reading, role, which, True)
+            for combination in COMBINATIONS if result else ():
+                if clip is not None and combination[1] != clip:
+                    continue
+                mean, variance, x0 = want[combination]
+                where = _key(result, mean, role)
+                spread_at = _variance_key(result, variance, p)
+                if where is None or spread_at is None:
+                    continue
+                combinations.append(combination)
+                x0_at = _key({k: v for k, v in result.items() if k != ASKED}, x0, role)
+                parts = {"value": where[0], **spread_at, **({"x0": x0_at[0]} if x0_at else {})}
+        if not combinations:
+            return None
+        return reading.changed(parts=parts, combinations=tuple(combinations))
+
+    def _distance(self, reading: Reading, role: Role) -> tuple[float, Reading] | None:
+        """Return how far a function is from a method, if its result can be a mistake of it."""
+        found, want = self.tried(reading, role), wanted(role.name)
+        if found is None:
+            return None
+        expected = want[None] if None in want else want["small", False]
+        expected = expected[0] if isinstance(expected, (tuple, list)) else expected
+        value = _value(found, expected, role)
+        if value is None or not np.isfinite(value[1]).all():
+            return None
+        if role.images and role.name not in ("sample", "p_sample") and not self._affine(reading, role, value[0]):
+            return None
+        if role.name == "sample":
+            calls = [int(t[0]) for _, t in self.made.hook.asked]
+            if not calls or calls != sorted(set(calls), reverse=True) or len(calls) < 2:
+                return None
+        combinations: tuple[Any, ...] = ()
+        if role.name in ("p_sample", "sample"):
+            best = min(COMBINATIONS, key=lambda c: float(np.abs(value[1] - want[c]).max()))
+            combinations = (best,)
+            expected = want[best]
+        distance = float(np.abs(value[1] - expected).max() / np.abs(expected).max())
+        return distance, reading.changed(parts={"value": value[0]}, combinations=combinations)
+
+    def _affine(self, reading: Reading, role: Role, key: Any) -> bool:
+        """Return whether a result is a_t·x + b_t·y of its two images, with numbers that depend on t alone."""
+        p = probe(role.name)
+        kinds_ = [kind for kind in role.needs if kind not in ("t", "model")]
+        found = self.tried(reading, role)
+        if found is None or key not in found:
+            return False
+        value = found[key].reshape(p.values[kinds_[0]].shape)
+        for step in np.unique(p.t):
+            rows = p.t == step
+            columns = np.stack([p.values[kind][rows].ravel() for kind in kinds_], 1)
+            target = value[rows].ravel()
+            solved, *_ = np.linalg.lstsq(columns, target, rcond=None)
+            if len(target) > len(kinds_) and np.abs(columns @ solved - target).max() > 1e-3 * np.abs(target).max():
+                return False
+        return True
+
+
+def drawn(role: Role, reading: Reading) -> tuple[str, ...]:
+    """Return the kinds that are handed over to a function that draws them."""
+    found = [kind for kind in role.draws if kind not in reading.kinds]
+    if role.name in ("sample", "vlb"):
+        found.append("noises")
+    return tuple(found)
+
+
+def near(got: np.ndarray, want: np.ndarray) -> bool:
+    """Return whether numbers are those expected, up to single precision."""
+    return got.shape == want.shape and bool(
+        np.isfinite(got).all() and np.abs(got - want).max(initial=0.0) <= NEAR * np.abs(want).max(initial=0.0))
+
+
+def spread(array: np.ndarray, like: np.ndarray) -> np.ndarray | None:
+    """Return one number for each image, or for each element, in the images' shape; None if it does not fit."""
+    if array.shape[:1] != like.shape[:1]:
+        return None
+    if array.size == len(like):
+        return np.broadcast_to(array.reshape(-1, *[1] * (like.ndim - 1)), like.shape)
+    return array.reshape(like.shape) if array.size == like.size else None
+
+
+def _key(found: dict[Any, np.ndarray], want: np.ndarray, role: Role) -> tuple[Any, float] | None:
+    """Return the key of the part that is expected, and a factor that makes it so: 2 for (x + 1)/2, which is undone."""
+    want = np.asarray(want)
+    for key, array in found.items():
+        if array.size == want.size and array.dtype.kind == "f" and (key != ASKED or role.name == "q_sample"):
+            value = array.reshape(want.shape).astype(np.float64)
+            if near(value, want):
+                return key, 1.0
+            if role.name == "sample" and near(2 * value - 1, want):
+                return key, 2.0
+    return None
+
+
+def _value(found: dict[Any, np.ndarray], want: np.ndarray, role: Role) -> tuple[Any, np.ndarray] | None:
+    """Return the part that can be a method's result: floating, of its size, and the first of those."""
+    for key, array in found.items():
+        if key == ASKED and role.name != "q_sample":
+            continue
+        if array.size == want.size and array.dtype.kind == "f" and array.shape[:1] == want.shape[:1]:
+            return key, array.reshape(want.shape).astype(np.float64)
+    return None
+
+
+def _x0_part(found: dict[Any, np.ndarray], which: int) -> dict[str, Any]:
+    """Return the key of a step's x̂₀ if it returns one, and whether that is clipped."""
+    want = wanted("p_mean_variance", which)
+    for clip in (False, True):
+        here = _key({k: v for k, v in found.items() if k not in (ASKED, LAST)}, want["small", clip][2],
+                    ROLES["predict_x0"])
+        if here is not None:
+            return {"x0": here[0], "clipped": clip}
+    return {}
+
+
+def _variance_key(found: dict[Any, np.ndarray], want: np.ndarray, p: Probe) -> dict[str, Any] | None:
+    later = p.t > 1
+    logs = {}
+    for key, array in found.items():
+        value = spread(array, p.values["x_t"])
+        if value is None or key == ASKED:
+            continue
+        if near(np.exp(value[later]), want[later]):
+            logs = {"log_variance": key}
+        elif near(value[later], want[later]) and not logs:
+            logs = {"variance": key}
+    return logs or None
+
+
+def _loss(reading: Reading, found: dict[Any, np.ndarray], want: np.ndarray) -> Reading | None:
+    """Take a loss for each image, for each element, or for a batch of one."""
+    elements = probe("simple_loss").values["x_0"][0].size
+    for key, array in found.items():
+        if key in (ASKED, LAST) or array.dtype.kind != "f" or array.shape[:1] != want.shape:
+            continue
+        value = array.reshape(len(want), -1).astype(np.float64)
+        if near(value.mean(axis=1), want):
+            return reading.changed(parts={"value": key})
+        if value.shape[1] == 1 and near(value[:, 0] / elements, want):
+            return reading.changed(parts={"value": key, "sum": True})
+    return None

@@ -91,6 +91,8 @@ def perform(made: Made, reading: Reading, values: dict[str, Any], draws: tuple[s
         Arrays by key, each as the function returned it, joined along the first axis.
     """
     function = made.functions[reading.function]
+    if "eps" in reading.kinds and "eps" not in values:
+        values = {**values, "eps": np.asarray(values["model"](values["x_t"], values["t"]))}
     rows = _groups(values, reading.time)
     collected: list[tuple[np.ndarray, dict[Any, np.ndarray]]] = []
     for here in rows:
@@ -114,7 +116,7 @@ def perform(made: Made, reading: Reading, values: dict[str, Any], draws: tuple[s
         if len(made.hook.asked) == 1:
             found[ASKED] = made.hook.asked[0][0]
         collected.append((here, found))
-    if len(collected) == 1:
+    if reading.time in ("batch", "column") or "t" not in values:
         return collected[0][1]
     n = sum(len(here) for here, _ in collected)
     keys = [key for key in collected[0][1] if all(key in found for _, found in collected)]
@@ -144,8 +146,7 @@ def _groups(values: dict[str, Any], time: str) -> list[np.ndarray]:
 
 def _theirs(kind: str, values: dict[str, Any], reading: Reading, made: Made, clip: bool) -> Any:
     if kind in IMAGES:
-        value = values["model"](values["x_t"], values["t"]) if kind == "eps" and "eps" not in values else values[kind]
-        return array_for(laid_out(np.asarray(value), reading.layout), made.torch)
+        return array_for(laid_out(values[kind], reading.layout), made.torch)
     if kind == "t":
         t = values["t"] - 1 + reading.base
         if reading.time in ("one by one",):

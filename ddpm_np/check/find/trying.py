@@ -166,9 +166,9 @@ class Trials:
         used = {kind for _, kind in given}
         timed = "t" in used
         indexed = timed or "model" in role.needs or "t" in role.draws
-        for layout in self.layouts:
-            for how in self.times if timed else ("batch", "alone") if "t" in role.needs and "level" not in used else (
-                    "batch",):
+        times = self.times if timed else ["batch", "alone"] if "t" in role.needs and "level" not in used else ["batch"]
+        for how in times:
+            for layout in self.layouts:
                 for base in self.bases if indexed else self.bases[:1]:
                     yield Reading(name, given, base, how, layout)
 

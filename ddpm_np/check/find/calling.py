@@ -46,7 +46,9 @@ class Reading:
     combinations : tuple
         Options that it was found to have.
     scale : float
-        Factor that makes its result ours.
+        2 for images (x + 1)/2, which are put on −1..1 again.
+    doubled : bool
+        Whether the net's output has a second half, for a learned variance.
     """
 
     function: str
@@ -57,6 +59,7 @@ class Reading:
     parts: dict[str, Any] = field(default_factory=dict)
     combinations: tuple[tuple[str, bool], ...] = ()
     scale: float = 1.0
+    doubled: bool = False
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -101,6 +104,10 @@ def perform(made: Made, reading: Reading, values: dict[str, Any], draws: tuple[s
         like = next((part[kind] for kind in IMAGES if kind in part), None)
         shape = like.shape if like is not None else ()
         made.hook.shape, made.hook.base, made.hook.asked = shape, reading.base, []
+        made.hook.second = None
+        if reading.doubled:
+            v = values.get("v_range", np.array(-1.0))
+            made.hook.second = v[here].ravel() if v.ndim else v
         if "model" in part:
             made.hook.ask = part["model"]
             if len(rows) > 1 and "x_t" in part and "x_t" in reading.kinds and "x_0" not in reading.kinds:
@@ -167,14 +174,14 @@ def _theirs(kind: str, values: dict[str, Any], reading: Reading, made: Made, cli
               "sqrt_alpha_bars": made.hook.levels, "sqrt_one_minus_alpha_bars": np.sqrt(1 - made.hook.levels**2)}
     if kind in tables:
         return array_for(tables[kind], made.torch)
-    return {"device": "cpu", "none": None, "n": len(values.get("x_T", values.get("x_0", ()))), "T": made.hook.T,
+    return {"device": "cpu", "none": None, "true": True, "n": len(values.get("x_T", values.get("x_0", ()))), "T": made.hook.T,
             "seq": list(range(reading.base, made.hook.T + reading.base)), "rng": None}.get(kind, values.get(kind))
 
 
 def laid_out(x: np.ndarray, layout: str) -> np.ndarray:
     """Return images in a layout of `LAYOUTS`."""
     if layout == "any":
-        return x
+        return x[:, None] if x.ndim == 1 else x
     flat = x.reshape(len(x), -1)
     return flat[:, :, None, None] if layout == "NCHW" else flat
 

@@ -22,9 +22,11 @@ from ddpm_np.check.find.hook import Hook
 from ddpm_np.check.find.making import Made, Subject
 from ddpm_np.check.find.roles import ROLES, probe
 from ddpm_np.check.find.source import Source
+from ddpm_np.check.find.stubs import Stub
 from ddpm_np.check.find.trying import Trials, near
 
 SECONDS = 5.0  # for one subject
+BY_NAME_ONLY = ("kl", "prior_kl", "vlb", "vlb_term", "decoder_log_likelihood")
 LINEAR = Case(list(np.linspace(0.1, 0.35, 6)))
 
 
@@ -118,7 +120,7 @@ def files(path: Path) -> list[Path]:
         if any(part.startswith(".") or part in ("tests", "test", "venv", "site-packages") for part in file.parts):
             continue
         text = file.read_bytes()
-        if b"beta" in text and (b"cumprod" in text or b"alpha" in text) and b"sqrt" in text:
+        if b"cumprod" in text or (b"beta" in text and b"alpha" in text and b"sqrt" in text):
             found.append(file)
     return found
 
@@ -134,8 +136,9 @@ def _subjects(source: Source, module: ModuleType, found: Finding, configured: di
             except ValueError as error:
                 if any(n in names.SAFE for n in vars(value)):
                     found.notes.append(f"class {name}: no object with a given β could be made: {error}")
-    functions = {name: value for name, value in vars(module).items() if inspect.isfunction(value)
-                 and value.__module__ in own and names.may_be_called(name)}
+    functions = {name: value for name, value in vars(module).items() if callable(value) and names.may_be_called(name)
+                 and not isinstance(value, (type, Stub)) and (getattr(value, "__module__", None) in own or (
+                     type(value).__name__ == "ScriptFunction"))}
     if functions:
         yield _module_subject(source, module, functions)
 
@@ -156,7 +159,7 @@ def _module_subject(source: Source, module: ModuleType, functions: dict[str, Any
     tables = {name for name, value in vars(module).items() if making.table(value) is not None}
     torch = making.torch_of(module)
 
-    def make(betas: np.ndarray, large: bool = False) -> Made:
+    def make(betas: np.ndarray, variance: str = "small") -> Made:
         here, theirs = module, functions
         if tables:
             with making.closed(), making.replaced(module, None, betas, torch):
@@ -199,42 +202,56 @@ def _look(subject: Subject, found: Finding, configured: dict[str, Any]) -> None:
     trials = Trials(made, time.monotonic() + SECONDS)
     callable_ = {name: f for name, f in made.functions.items() if names.may_be_called(name) and computes(f)}
     used: set[str] = set()
-    for role in ROLES.values():
-        if role.name in found.taken:
-            continue
-        order = sorted(callable_, key=lambda name, role=role: (name not in names.ROLE_NAMES.get(role.name, ()), name))
-        for name in order:
-            if role.name in ("kl", "prior_kl", "vlb", "vlb_term", "decoder_log_likelihood") and (
-                    name not in names.ROLE_NAMES[role.name]):
+    for by_name in (True, False):
+        for role in ROLES.values():
+            if role.name in found.taken or (role.name in BY_NAME_ONLY and not by_name):
                 continue
-            reading = trials.exact(name, role)
-            if reading is not None:
-                reading = _with_large(subject, reading, role.name)
-                found.taken[role.name] = Taken(role.name, subject, reading, "numbers")
-                used.add(name)
-                break
+            for name in callable_:
+                if (name in names.ROLE_NAMES.get(role.name, ())) != by_name or (name in used and not by_name and not (
+                        role.name == "simple_loss" and found.taken["q_sample"].reading.function == name)):
+                    continue
+                reading = trials.exact(name, role)
+                if reading is not None:
+                    reading = _with_large(subject, reading, role.name)
+                    found.taken[role.name] = Taken(role.name, subject, reading, "numbers")
+                    used.add(name)
+                    break
+    _learned_range(subject, made, found)
     _posterior_variance(subject, made, trials, found)
     _draw_t(subject, made, trials, found, callable_)
     for role in ROLES.values():
         if role.name in found.taken:
             continue
         for name in callable_:
-            if name not in names.ROLE_NAMES.get(role.name, ()) or name in used:
+            if name not in names.ROLE_NAMES.get(role.name, ()) or name in used or role.name in found.taken:
                 continue
             reading = trials.named(name, role)
             if reading is not None:
                 found.taken[role.name] = Taken(role.name, subject, reading, "name")
                 break
             why = trials.errors.get((name, role.name), "its numbers are those of no reading that was tried")
+            why = " ".join(why.split())[:160]
             found.questions.append((f'{role.name} = ""', f"{subject.name}.{name} has the name of {role.name}, but "
                                     f"{why}. Which function is it, and how is it called?"))
 
 
+def _learned_range(subject: Subject, made: Made, found: Finding) -> None:
+    """Take p_mean_variance for a learned range too, if it takes a net with a second half of channels."""
+    entry = found.taken.get("p_mean_variance")
+    if entry is None or entry.subject is not subject or not (entry.reading.doubled or "learned" in made.options):
+        return
+    learned = subject.of(plain_cases()[1].betas, "learned" if "learned" in made.options else "small")
+    reading = entry.reading.changed(doubled=True)
+    if Trials(learned, time.monotonic() + SECONDS).matched(reading, ROLES["p_mean_variance"]) is not None:
+        found.taken["learned_range_variance"] = Taken("learned_range_variance", subject, reading, "numbers")
+
+
 def _with_large(subject: Subject, reading: Reading, role: str) -> Reading:
     """Add the combinations that the object made with the large variance has."""
-    if not reading.combinations or not subject.of(plain_cases()[1].betas).large:
+    betas = plain_cases()[1].betas
+    if not reading.combinations or "large" not in subject.of(betas).options:
         return reading
-    trials = Trials(subject.of(plain_cases()[1].betas, True), time.monotonic() + SECONDS)
+    trials = Trials(subject.of(betas, "large"), time.monotonic() + SECONDS)
     large = trials.matched(reading, ROLES[role])
     if large is None:
         return reading

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from ddpm_np.check.exact import Case
 from ddpm_np.check.find.calling import Reading, perform
 from ddpm_np.check.find.making import Made, Subject
 from ddpm_np.check.find.roles import ROLES
@@ -59,12 +61,12 @@ class Found:
         self._methods: dict[str, Callable[..., Any]] = {
             name: getattr(self, f"_{name}", None) or self._plain(name) for name in taken
             if name in ROLES or hasattr(self, f"_{name}")}
-        if "mean_from_eps" not in taken and "p_sample" in taken and self._can("p_sample", "small", False):
-            self._methods["mean_from_eps"] = self._mean_of_a_step
-        if "mean_from_eps" not in taken and "p_sample" in taken and self._can("p_sample", "large", False):
-            self._methods["mean_from_eps"] = self._mean_of_a_step
+        for method in ("p_sample", "p_mean_variance"):
+            if "mean_from_eps" not in taken and method in taken and (
+                    self._can(method, "small", False) or self._can(method, "large", False)):
+                self._methods["mean_from_eps"] = partial(self._mean_of_a_step, method)
         if "p_mean_variance" not in taken and "p_sample" in taken and (
-                "predict_x0" in taken or "x0" in taken["p_sample"].reading.parts):
+                "predict_x0" in taken or taken["p_sample"].how != "name"):
             self._methods["p_mean_variance"] = self._step_apart
         if "draw_t" not in taken and "simple_loss" in taken and "t" not in taken["simple_loss"].reading.kinds:
             self._methods["draw_t"] = self._t_of_the_loss
@@ -82,7 +84,7 @@ class Found:
 
     def _made(self, method: str, variance: str = "small") -> Made:
         subject = self._taken[method].subject
-        return subject.of(self._betas, subject.of(self._betas).large and variance == "large")
+        return subject.of(self._betas, variance if variance in subject.of(self._betas).options else "small")
 
     def _t(self, t: np.ndarray) -> np.ndarray:
         """Return the paper's t."""
@@ -95,6 +97,8 @@ class Found:
     def _perform(self, method: str, values: dict[str, Any], variance: str = "small", clip: bool = False,
                  ) -> dict[Any, np.ndarray]:
         entry = self._taken[method]
+        if entry.reading.doubled and "v_range" not in values:
+            values = {**values, "v_range": np.array(1.0 if variance == "large" else -1.0)}
         return perform(self._made(method, variance), entry.reading, values, drawn(ROLES[method], entry.reading), clip)
 
     def _can(self, method: str, variance: str, clip: bool) -> bool:
@@ -173,9 +177,16 @@ class Found:
         if "x0" in parts and (clip or not parts.get("clipped")):
             return self._part(method, found, "x0", x_t)
         if "predict_x0" not in self._taken:
-            raise NotImplementedError("the code shows no x̂₀")
+            if self._taken[method].how == "name":
+                raise NotImplementedError("the code shows no x̂₀")
+            return self._x0_by_the_mean(self._part(method, found, "value", x_t), x_t, values["t"])
         x0 = self._methods["predict_x0"](x_t, t, values["model"](x_t, values["t"]))
         return np.clip(x0, -1, 1) if clip else x0
+
+    def _x0_by_the_mean(self, mean: np.ndarray, x_t: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """Return the x̂₀ whose posterior (7) has the mean of a step."""
+        rows = Case(self._betas.tolist()).rows(steps, x_t)
+        return (mean - rows.xt * x_t) / rows.x0
 
     def _p_sample(self, model: Any, x_t: np.ndarray, t: np.ndarray, noise: np.ndarray, variance: str = "small",
                   clip: bool = False) -> np.ndarray:
@@ -183,10 +194,13 @@ class Found:
         values = {"model": self._model(model), "x_t": x_t, "t": self._t(t), "noise": noise}
         return self._part("p_sample", self._perform("p_sample", values, variance, clip), "value", x_t)
 
-    def _mean_of_a_step(self, x_t: np.ndarray, t: np.ndarray, eps: np.ndarray) -> np.ndarray:
-        """Return μ_θ: a step without noise."""
-        variance = "small" if self._can("p_sample", "small", False) else "large"
-        return self._p_sample(lambda x, s: eps, x_t, t, 0 * x_t, variance)
+    def _mean_of_a_step(self, method: str, x_t: np.ndarray, t: np.ndarray, eps: np.ndarray) -> np.ndarray:
+        """Return μ_θ: the mean of a step, or a step without noise."""
+        variance = "small" if self._can(method, "small", False) else "large"
+        if method == "p_sample":
+            return self._p_sample(lambda x, s: eps, x_t, t, 0 * x_t, variance)
+        values = {"model": lambda x, s: eps, "x_t": x_t, "t": self._t(t)}
+        return self._part(method, self._perform(method, values, variance), "value", x_t)
 
     def _step_apart(self, model: Any, x_t: np.ndarray, t: np.ndarray, variance: str = "small",
                     clip: bool = False) -> tuple[np.ndarray, ...]:
@@ -225,15 +239,29 @@ class Found:
                   ) -> np.ndarray:
         self._need_variance("vlb_term", variance)
         values = {"model": self._model(model), "x_0": x_0, "x_t": x_t, "t": self._t(t)}
-        return self._part("vlb_term", self._perform("vlb_term", values, variance), "value", x_0[..., 0])
+        return self._part("vlb_term", self._perform("vlb_term", values, variance), "value", np.empty(len(x_0)))
 
     def _vlb(self, model: Any, x_0: np.ndarray, noises: np.ndarray, variance: str = "small") -> np.ndarray:
         self._need_variance("vlb", variance)
         values = {"model": self._model(model), "x_0": x_0, "noises": noises}
-        return self._part("vlb", self._perform("vlb", values, variance), "value", x_0[..., 0])
+        return self._part("vlb", self._perform("vlb", values, variance), "value", np.empty(len(x_0)))
+
+    def _prior_kl(self, x_0: np.ndarray) -> np.ndarray:
+        return self._part("prior_kl", self._perform("prior_kl", {"x_0": x_0}), "value", np.empty(len(x_0)))
+
+    def _learned_range_variance(self, v: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """Return σ_t² of a net whose second half is v."""
+        entry = self._taken["learned_range_variance"]
+        values = {"model": lambda x, s: 0 * x, "x_t": 0 * v, "t": self._t(t), "v_range": v}
+        found = perform(self._made("learned_range_variance", "learned"), entry.reading, values)
+        logs = "log_variance" in entry.reading.parts
+        result = spread(found[entry.reading.parts["log_variance" if logs else "variance"]], v)
+        assert result is not None
+        return np.exp(result) if logs else result.copy()
 
     def _need_variance(self, method: str, variance: str) -> None:
-        if variance == "large" and not self._taken[method].subject.of(self._betas).large:
+        entry = self._taken[method]
+        if variance == "large" and "large" not in entry.subject.of(self._betas).options and not entry.reading.doubled:
             raise NotImplementedError("its variance is one")
 
     def _t_of_the_loss(self, rng: np.random.Generator, n: int) -> np.ndarray:

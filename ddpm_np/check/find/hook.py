@@ -31,6 +31,8 @@ class Hook:
         Shape in which `ask` gets its x.
     base : int
         The first step of the code's t.
+    second : array or None
+        The other half of the output's channels, for code that learns the variance: the v of each number, or one for all.
     asked : list
         What the net was asked: (x in the code's layout, t).
     """
@@ -40,6 +42,7 @@ class Hook:
         self.ask: Ask = lambda x, t: 0 * x
         self.shape: tuple[int, ...] = ()
         self.base = 0
+        self.second: np.ndarray | None = None
         self.asked: list[tuple[np.ndarray, np.ndarray]] = []
 
     def __call__(self, *args: Any, **options: Any) -> Any:
@@ -50,6 +53,8 @@ class Hook:
         steps = np.broadcast_to(self.steps(t.ravel()), x.shape[:1]).astype(np.int64)
         self.asked.append((x, steps))
         out = np.asarray(self.ask(x.reshape(self.shape or x.shape), steps)).reshape(x.shape)
+        if self.second is not None:
+            out = np.concatenate([out, np.broadcast_to(self.second, out.size).reshape(out.shape)], axis=1)
         if type(arrays[0]).__module__.startswith("torch"):
             import torch
 

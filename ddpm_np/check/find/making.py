@@ -29,6 +29,7 @@ CHOICES: dict[str, tuple[str, ...]] = {  # of options of a constructor, as texts
     "mean": ("epsilon", "eps", "pred_noise", "noise", "predict_noise"),
     "small": ("fixed_small", "fixedsmall", "fixed-small", "small"),
     "large": ("fixed_large", "fixedlarge", "fixed-large", "large"),
+    "learned": ("learned_range",),
     "loss": ("mse", "l2"),
 }
 
@@ -49,8 +50,8 @@ class Made:
         PyTorch, if it computes with it.
     object : object
         The object, or the module.
-    large : bool
-        Whether an option of the constructor chooses the large reverse variance.
+    options : tuple of str
+        Reverse variances that an option of the constructor chooses: "large", "learned".
     """
 
     functions: dict[str, Callable[..., Any]]
@@ -58,7 +59,7 @@ class Made:
     hook: Hook
     torch: Any
     object: Any = None
-    large: bool = False
+    options: tuple[str, ...] = ()
 
 
 @dataclass
@@ -70,7 +71,7 @@ class Subject:
     name : str
         The class's name, or the module's.
     make : callable
-        ``make(betas, large=False) -> Made``; NotImplementedError for betas that it cannot have.
+        ``make(betas, variance="small") -> Made``; NotImplementedError for betas that it cannot have.
     way : str
         How β gets in, in words.
     """
@@ -78,28 +79,28 @@ class Subject:
     name: str
     make: Callable[..., Made]
     way: str
-    made: dict[tuple[bytes, bool], Made] = field(default_factory=dict)
+    made: dict[tuple[bytes, str], Made] = field(default_factory=dict)
 
-    def of(self, betas: np.ndarray, large: bool = False) -> Made:
+    def of(self, betas: np.ndarray, variance: str = "small") -> Made:
         """Return what the subject is for these betas, made once.
 
         Parameters
         ----------
         betas : array
             β₁..β_T.
-        large : bool
-            Whether a constructor's option for the reverse variance is to be β.
+        variance : str
+            The value of a constructor's option for the reverse variance: "small", "large" or "learned".
 
         Returns
         -------
         Made
             The object.
         """
-        key = betas.tobytes(), large
+        key = betas.tobytes(), variance
         if key not in self.made:
             if len(self.made) > 40:
                 self.made.clear()
-            self.made[key] = self.make(betas, large)
+            self.made[key] = self.make(betas, variance)
         return self.made[key]
 
 
@@ -133,7 +134,7 @@ def class_subject(cls: type, module: ModuleType, given: dict[str, Any]) -> Subje
                       (_Way.LINEAR, "linear schedules only, by their ends")):
         probe = linear if way is _Way.LINEAR else betas
         try:
-            made = _class_made(cls, module, given, way, probe, False)
+            made = _class_made(cls, module, given, way, probe)
         except Exception as error:
             why = why or f"{type(error).__name__}: {error}"
             continue
@@ -148,11 +149,11 @@ class _Way(enum.Enum):
 
 
 def _class_made(cls: type, module: ModuleType, given: dict[str, Any], way: _Way, betas: np.ndarray,
-                large: bool = False) -> Made:
+                variance: str = "small") -> Made:
     torch, hook = torch_of(module), Hook(betas)
     if way is _Way.LINEAR and (len(betas) < 2 or np.ptp(np.diff(betas)) > 1e-12 or betas[0] >= betas[-1]):
         raise NotImplementedError("only linear schedules get in")
-    made = _arguments(cls, module, given, way, betas, hook, torch, large)
+    made = _arguments(cls, module, given, way, betas, hook, torch, variance)
     with closed(), replaced(module, cls, betas, torch) if way is _Way.OWN else contextlib.nullcontext():
         found = cls(**made)
         if not _tables(found) and way is not _Way.ARGUMENT:
@@ -172,9 +173,10 @@ def _class_made(cls: type, module: ModuleType, given: dict[str, Any], way: _Way,
         owner = getattr(value, "__qualname__", "")
         if callable(value) and not isinstance(value, (type, Stub)) and _theirs(value, module, owner):
             functions[name] = value
-    both = any(_option(name.lower(), None, module, True) != _option(name.lower(), None, module, False)
-               for name in inspect.signature(cls).parameters)
-    return Made(functions, _tables(found), hook, torch, found, both)
+    options = tuple(which for which in ("large", "learned") if any(
+        _option(name.lower(), None, module, which) not in (None, _option(name.lower(), None, module, "small"))
+        for name in inspect.signature(cls).parameters))
+    return Made(functions, _tables(found), hook, torch, found, options)
 
 
 def _theirs(function: Any, module: ModuleType, owner: str) -> bool:
@@ -185,14 +187,14 @@ def _theirs(function: Any, module: ModuleType, owner: str) -> bool:
 
 
 def _arguments(cls: type, module: ModuleType, given: dict[str, Any], way: _Way, betas: np.ndarray, hook: Hook,
-               torch: Any, large: bool) -> dict[str, Any]:
+               torch: Any, variance: str) -> dict[str, Any]:
     """Choose the constructor's arguments by their names."""
     found: dict[str, Any] = {}
     for name, p in inspect.signature(cls).parameters.items():
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             continue
         allowed, low = kinds(name), name.lower()
-        option = _option(low, p.default, module, large)
+        option = _option(low, p.default, module, variance)
         if name in given:
             found[name] = given[name]
         elif option is not None:
@@ -220,10 +222,10 @@ def _arguments(cls: type, module: ModuleType, given: dict[str, Any], way: _Way, 
     return found
 
 
-def _option(name: str, default: Any, module: ModuleType, large: bool) -> Any:
+def _option(name: str, default: Any, module: ModuleType, variance: str) -> Any:
     """Return the value of an option that names the prediction, the variance or the loss; None if it is none of them."""
     which = ("mean" if any(w in name for w in ("mean_type", "prediction_type", "objective", "parameterization")) else
-             ("large" if large else "small") if "var_type" in name or "variance_type" in name else
+             variance if "var_type" in name or "variance_type" in name else
              "loss" if "loss_type" in name else "")
     if not which:
         return None

@@ -48,6 +48,7 @@ KINDS: dict[str, str] = {  # what a parameter may be given, by its name
     "mean1": "mean1 mu1 mu_1 mean_1 mu_q mean_q", "logvar1": "logvar1 log_var1 logvar_1 logvar_q log_var_q",
     "mean2": "mean2 mu2 mu_2 mean_2 mu_p mean_p", "logvar2": "logvar2 log_var2 logvar_2 logvar_p log_var_p",
     "mean": "means mean mu", "log_scale": "log_scales log_scale logscale logstd log_std",
+    "true": "return_pred return_pred_xstart return_x0 return_pred_x0 with_x0",
     "rng": "rng generator key random_state",
 }
 ALLOWED = {name: frozenset(kind for kind, names in KINDS.items() if name in names.split())

@@ -14,7 +14,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -27,7 +27,7 @@ NUMERICAL = ("numpy", "torch", "scipy", "einops", "typing_extensions")
 INERT = ("torch.utils.tensorboard",)
 MARKS = (".git", "setup.py", "pyproject.toml", "README.md", "README.rst", "LICENSE")  # of a project's top folder
 _CALLABLE = ("np", "numpy", "torch", "th", "math", "F", "partial", "functools", "namedtuple", "collections", "range",
-             "list", "tuple", "dict", "int", "float", "len", "min", "max", "reversed", "sorted")
+             "list", "tuple", "dict", "TypeVar", "NewType", "int", "float", "len", "min", "max", "reversed", "sorted")
 _LEFT_OUT = ("load", "save", "hub", "manual_seed", "seed", "set_default_device", "compile", "open", "loadtxt", "memmap")
 
 Wrap = Callable[[str, Callable[..., Any]], Callable[..., Any]]
@@ -115,7 +115,9 @@ class Source:
         except (SyntaxError, ValueError) as error:
             raise ValueError(f"--find: {path} is not Python: {error}") from error
         known = {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
-        for statement in definitions(tree.body, known):
+        registers = {ast.unparse(decorator).partition(".")[0] for node in tree.body for decorator in getattr(
+            node, "decorator_list", ())}
+        for statement in definitions(tree.body, known, registers):
             if steps is not None and (found := _steps_constant(statement)):
                 module.__dict__[found] = steps
                 continue
@@ -239,7 +241,7 @@ def _folders(path: Path) -> list[Path]:
     return found
 
 
-def definitions(body: list[ast.stmt], known: set[str]) -> Iterator[ast.stmt]:
+def definitions(body: list[ast.stmt], known: set[str], registers: Collection[str] = ()) -> Iterator[ast.stmt]:
     """Yield the statements that define something.
 
     Parameters
@@ -248,6 +250,8 @@ def definitions(body: list[ast.stmt], known: set[str]) -> Iterator[ast.stmt]:
         Statements of a module.
     known : set of str
         Names of its functions and classes.
+    registers : collection of str
+        Names that its decorators use: what they name is made, whatever it is.
 
     Yields
     ------
@@ -267,15 +271,15 @@ def definitions(body: list[ast.stmt], known: set[str]) -> Iterator[ast.stmt]:
             if statement.module != "__future__":
                 yield statement
         elif isinstance(statement, (ast.Assign, ast.AnnAssign)):
-            if statement.value is not None and _harmless(statement.value, known):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            if statement.value is not None and (_harmless(statement.value, known) or any(
+                    isinstance(target, ast.Name) and target.id in registers for target in targets)):
                 yield statement
         elif isinstance(statement, ast.If):
             if "__name__" not in ast.unparse(statement.test) and "TYPE_CHECKING" not in ast.unparse(statement.test):
-                yield from definitions(statement.body, known)
-                if not statement.body:
-                    yield from definitions(statement.orelse, known)
+                yield from definitions(statement.body, known, registers)
         elif isinstance(statement, ast.Try):
-            yield from definitions(statement.body, known)
+            yield from definitions(statement.body, known, registers)
 
 
 def _harmless(node: ast.expr, known: set[str]) -> bool:

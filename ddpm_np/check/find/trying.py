@@ -16,13 +16,14 @@ import numpy as np
 
 from ddpm_np.check.find.calling import ASKED, LAST, LAYOUTS, TIMES, Reading, perform
 from ddpm_np.check.find.making import Made
-from ddpm_np.check.find.names import kinds
+from ddpm_np.check.find.names import ROLE_NAMES, kinds
 from ddpm_np.check.find.roles import COMBINATIONS, ROLES, Probe, Role, probe, wanted
 
 NEAR = 2e-4  # of the largest number expected: tables in single precision are as near, no wrong formula is
 EXTRAS = ("shape", "n", "device", "clip", "none", "T", "seq", "level", "betas", "alphas", "alpha_bars",
-          "sqrt_alpha_bars", "sqrt_one_minus_alpha_bars", "rng")
+          "sqrt_alpha_bars", "sqrt_one_minus_alpha_bars", "rng", "true")
 AT_MOST = 12  # ways to give a function its arguments that are tried for one method
+TRIALS = 40  # of one function for one method
 
 
 def ways(function: Callable[..., Any], role: Role) -> Iterator[tuple[tuple[tuple[str, str], ...], bool]]:
@@ -52,6 +53,11 @@ def ways(function: Callable[..., Any], role: Role) -> Iterator[tuple[tuple[tuple
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return
+    if all(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+        name = getattr(function, "__name__", "") or getattr(function, "name", "")
+        if name in ROLE_NAMES.get(role.name, ()):  # its arguments have no names: those of the method, in order
+            yield tuple((str(i), kind) for i, kind in enumerate(role.needs)), True
+        return
     needs = (*role.needs, *(("eps",) if "model" in role.needs else ("model",) if "eps" in role.needs else ()))
     choices: list[list[tuple[str, str, bool]]] = []
     for p in parameters:
@@ -60,7 +66,7 @@ def ways(function: Callable[..., Any], role: Role) -> Iterator[tuple[tuple[tuple
         allowed = kinds(p.name)
         here = [(p.name, kind, True) for kind in needs if kind in allowed]
         here += [(p.name, kind, True) for kind in EXTRAS if kind in allowed and (p.default is p.empty or kind in (
-            "clip", "device"))]
+            "clip", "device", "true"))]
         if p.default is not p.empty:
             here.append((p.name, "", True))
         elif not allowed:
@@ -106,6 +112,7 @@ class Trials:
     def __init__(self, made: Made, deadline: float):
         self.made, self.deadline = made, deadline
         self.bases, self.layouts, self.times = [0, 1], list(LAYOUTS), list(TIMES)
+        self.doubled = [False, True]
         self.errors: dict[tuple[str, str], str] = {}  # what a function raised, by function and method
 
     def exact(self, name: str, role: Role) -> Reading | None:
@@ -123,9 +130,11 @@ class Trials:
         Reading or None
             The first that succeeds.
         """
+        left = TRIALS * (3 if name in ROLE_NAMES.get(role.name, ()) else 1)
         for given, _ in ways(self.made.functions[name], role):
             for reading in self._variants(name, given, role):
-                if time.monotonic() > self.deadline:
+                left -= 1
+                if left < 0 or time.monotonic() > self.deadline:
                     return None
                 found = self.matched(reading, role)
                 if found is not None:
@@ -170,18 +179,23 @@ class Trials:
         for how in times:
             for layout in self.layouts:
                 for base in self.bases if indexed else self.bases[:1]:
-                    yield Reading(name, given, base, how, layout)
+                    for doubled in self.doubled if "model" in role.needs and "eps" not in used else (False,):
+                        yield Reading(name, given, base, how, layout, doubled=doubled)
 
     def _prefer(self, reading: Reading) -> None:
-        for options, value in ((self.bases, reading.base), (self.layouts, reading.layout), (self.times, reading.time)):
+        for options, value in ((self.bases, reading.base), (self.layouts, reading.layout), (self.times, reading.time),
+                               (self.doubled, reading.doubled)):
             if value in options:
                 options.remove(value)  # type: ignore[arg-type]
                 options.insert(0, value)  # type: ignore[arg-type]
 
-    def tried(self, reading: Reading, role: Role, which: int = 0, clip: bool = False) -> dict[Any, np.ndarray] | None:
+    def tried(self, reading: Reading, role: Role, which: int = 0, clip: bool = False,
+              v: float = -1.0) -> dict[Any, np.ndarray] | None:
         """Return the parts of a function's result for a probe, or None if it raised."""
         p = probe(role.name, which)
-        kept = {kind: v for kind, v in p.values.items() if kind in role.needs or kind in ("t", "n", "T", "noises")}
+        kept = {kind: value for kind, value in p.values.items()
+                if kind in role.needs or kind in ("t", "n", "T", "noises")}
+        kept["v_range"] = np.array(v)
         if "t" not in role.needs:
             kept.pop("t")
         if "eps" in kept and "eps" not in reading.kinds:
@@ -220,6 +234,8 @@ class Trials:
                 for clip, parts in results:
                     if "clip" in reading.kinds and clip != combination[1]:
                         continue
+                    if reading.doubled and combination[0] == "large":
+                        parts = self.tried(reading, role, which, clip, 1.0) or {}
                     here = _key(parts, want[combination], role)
                     if here is not None:
                         key = here[0]
@@ -261,6 +277,8 @@ class Trials:
                 if clip is not None and combination[1] != clip:
                     continue
                 mean, variance, x0 = want[combination]
+                if reading.doubled and combination[0] == "large":
+                    result = self.tried(reading, role, which, bool(clip), 1.0) or {}
                 where = _key(result, mean, role)
                 spread_at = _variance_key(result, variance, p)
                 if where is None or spread_at is None:

@@ -113,7 +113,8 @@ def perform(made: Made, reading: Reading, values: dict[str, Any], draws: tuple[s
             if len(rows) > 1 and "x_t" in part and "x_t" in reading.kinds and "x_0" not in reading.kinds:
                 out = np.asarray(values["model"](values["x_t"], values["t"]))[here]
                 made.hook.ask = lambda x, t, out=out: out  # type: ignore[misc]
-        given = {name: _theirs(kind, part, reading, made, clip) for name, kind in reading.given}
+        given = {name: getattr(made.object, name) if kind == "own" else _theirs(kind, part, reading, made, clip)
+                 for name, kind in reading.given}
         handed_over = _draws(part, reading, draws)
         with closed(), handed(handed_over), _gradients_off(made.torch), _last_clip(made) as last:
             result = called(function, given)

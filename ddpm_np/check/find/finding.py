@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -21,11 +22,13 @@ from ddpm_np.check.find.found import Found, Taken
 from ddpm_np.check.find.hook import Hook
 from ddpm_np.check.find.making import Made, Subject
 from ddpm_np.check.find.roles import ROLES, probe
+from ddpm_np.check.find.schedules import embeddings, schedules
 from ddpm_np.check.find.source import Source
 from ddpm_np.check.find.stubs import Stub
 from ddpm_np.check.find.trying import Trials, near
 
 SECONDS = 5.0  # for one subject
+EMBEDDER = re.compile("emb|sin|pos", re.I)
 BY_NAME_ONLY = ("kl", "prior_kl", "vlb", "vlb_term", "decoder_log_likelihood")
 LINEAR = Case(list(np.linspace(0.1, 0.35, 6)))
 
@@ -139,8 +142,10 @@ def _subjects(source: Source, module: ModuleType, found: Finding, configured: di
     functions = {name: value for name, value in vars(module).items() if callable(value) and names.may_be_called(name)
                  and not isinstance(value, (type, Stub)) and (getattr(value, "__module__", None) in own or (
                      type(value).__name__ == "ScriptFunction"))}
-    if functions:
-        yield _module_subject(source, module, functions)
+    embedders = {name: value for near_by in (module, *source.modules.values()) for name, value in vars(near_by).items()
+                 if callable(value) and getattr(value, "__module__", None) in own and EMBEDDER.search(name)}
+    if functions or embedders:
+        yield _module_subject(source, module, functions, embedders)
 
 
 def _mentions_schedule(cls: type) -> bool:
@@ -154,7 +159,7 @@ def _mentions_schedule(cls: type) -> bool:
     return False
 
 
-def _module_subject(source: Source, module: ModuleType, functions: dict[str, Any]) -> Subject:
+def _module_subject(source: Source, module: ModuleType, functions: dict[str, Any], embedders: dict[str, Any]) -> Subject:
     """Return a module as a subject: its tables made again for each schedule, if it makes any when it is imported."""
     tables = {name for name, value in vars(module).items() if making.table(value) is not None}
     torch = making.torch_of(module)
@@ -169,7 +174,7 @@ def _module_subject(source: Source, module: ModuleType, functions: dict[str, Any
         return Made(dict(theirs), {name: t for name, t in held.items() if t is not None}, Hook(betas), torch, here)
 
     way = "the tables that it makes when imported are made of β" if tables else "β are arguments of its functions"
-    return Subject(module.__name__, make, way)
+    return Subject(module.__name__, make, way, embedders)
 
 
 def _schedules_of(betas: np.ndarray, torch: Any, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -217,6 +222,7 @@ def _look(subject: Subject, found: Finding, configured: dict[str, Any]) -> None:
                     used.add(name)
                     break
     _learned_range(subject, made, found)
+    _times(subject, made, found)
     _posterior_variance(subject, made, trials, found)
     _draw_t(subject, made, trials, found, callable_)
     for role in ROLES.values():
@@ -233,6 +239,25 @@ def _look(subject: Subject, found: Finding, configured: dict[str, Any]) -> None:
             why = " ".join(why.split())[:160]
             found.questions.append((f'{role.name} = ""', f"{subject.name}.{name} has the name of {role.name}, but "
                                     f"{why}. Which function is it, and how is it called?"))
+
+
+def _times(subject: Subject, made: Made, found: Finding) -> None:
+    """Take functions that make schedules, and one that embeds a time."""
+    earlier = found.taken["schedule"].reading.parts if "schedule" in found.taken else {}
+    makers = schedules(made.functions)
+    if makers:
+        better = {name: maker for name, maker in makers.items()
+                  if name not in earlier or (earlier[name][2] == "name" and maker[2] == "numbers")}
+        names_ = ", ".join(dict.fromkeys(maker[0] for maker in {**earlier, **better}.values()))
+        how = "numbers" if all(maker[2] == "numbers" for maker in {**earlier, **better}.values()) else "name"
+        found.taken["schedule"] = Taken("schedule", subject, Reading(names_, (), parts={**earlier, **better}), how, "maker")
+    if "time_embedding" not in found.taken:
+        embedder = embeddings(subject.embedders, made.torch)
+        if embedder is not None:
+            name, ask, convention = embedder
+            reading = Reading(name, (), parts={"ask": ask})
+            found.taken["time_embedding"] = Taken("time_embedding", subject, reading, "numbers", "maker")
+            found.conventions["embedding"] = convention
 
 
 def _learned_range(subject: Subject, made: Made, found: Finding) -> None:
@@ -337,10 +362,10 @@ def _conventions(found: Finding, configured: dict[str, Any]) -> None:
     """Declare the index base, the precision, the first variance and the loss's sum, as the readings have them."""
     bases = [entry.reading.base for entry in found.taken.values() if entry.kind == "function"
              and ("t" in entry.reading.kinds or entry.method in ("p_sample", "sample", "simple_loss"))]
-    declared: dict[str, Any] = {}
+    declared: dict[str, Any] = dict(found.conventions)
     if bases and sum(base == 0 for base in bases) * 2 >= len(bases):
         declared["index_base"] = 0
-    if any(entry.subject.of(LINEAR.betas).torch is not None or _single(entry) for entry in found.taken.values()):
+    if any(_single(entry) for entry in found.taken.values()):
         declared["precision"] = "float32"
     if "simple_loss" in found.taken and found.taken["simple_loss"].reading.parts.get("sum"):
         declared["reduction"] = "sum"
@@ -351,7 +376,8 @@ def _conventions(found: Finding, configured: dict[str, Any]) -> None:
 
 
 def _single(entry: Taken) -> bool:
-    return any(table.dtype.itemsize < 8 for table in entry.subject.of(LINEAR.betas).tables.values())
+    made = entry.subject.of(LINEAR.betas)
+    return made.torch is not None or any(table.dtype.itemsize < 8 for table in made.tables.values())
 
 
 def _first_variance(found: Finding) -> str:

@@ -97,8 +97,8 @@ class Found:
     def _perform(self, method: str, values: dict[str, Any], variance: str = "small", clip: bool = False,
                  ) -> dict[Any, np.ndarray]:
         entry = self._taken[method]
-        if entry.reading.doubled and "v_range" not in values:
-            values = {**values, "v_range": np.array(1.0 if variance == "large" else -1.0)}
+        if entry.reading.doubled:
+            values = {**values, "v_range": np.array(-1.0)}
         return perform(self._made(method, variance), entry.reading, values, drawn(ROLES[method], entry.reading), clip)
 
     def _can(self, method: str, variance: str, clip: bool) -> bool:
@@ -261,7 +261,7 @@ class Found:
 
     def _need_variance(self, method: str, variance: str) -> None:
         entry = self._taken[method]
-        if variance == "large" and "large" not in entry.subject.of(self._betas).options and not entry.reading.doubled:
+        if variance == "large" and "large" not in entry.subject.of(self._betas).options:
             raise NotImplementedError("its variance is one")
 
     def _t_of_the_loss(self, rng: np.random.Generator, n: int) -> np.ndarray:
@@ -287,10 +287,10 @@ class Found:
         return entry.reading.parts["ask"](t, dim)
 
     def _schedule(self, name: str, T: int) -> np.ndarray:
-        asked = self._taken["schedule"].reading.parts["ask"]
+        asked = self._taken["schedule"].reading.parts
         if name not in asked:
             raise NotImplementedError(name)
-        return asked[name](T)
+        return asked[name][1](T)
 
 
 def seed_all(rng: np.random.Generator, made: Made) -> None:

@@ -74,11 +74,14 @@ class Subject:
         ``make(betas, variance="small") -> Made``; NotImplementedError for betas that it cannot have.
     way : str
         How β gets in, in words.
+    embedders : dict
+        Functions and classes that may embed a time.
     """
 
     name: str
     make: Callable[..., Made]
     way: str
+    embedders: dict[str, Any] = field(default_factory=dict)
     made: dict[tuple[bytes, str], Made] = field(default_factory=dict)
 
     def of(self, betas: np.ndarray, variance: str = "small") -> Made:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import inspect
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ AT_MOST = 12  # ways to give a function its arguments that are tried for one met
 TRIALS = 40  # of one function for one method
 
 
-def ways(function: Callable[..., Any], role: Role) -> Iterator[tuple[tuple[tuple[str, str], ...], bool]]:
+def ways(function: Callable[..., Any], role: Role, held: Collection[str] = ()) -> Iterator[tuple[tuple[tuple[str, str], ...], bool]]:
     """Yield the ways to give a function what a method is given, those by names alone first.
 
     Parameters
@@ -35,6 +36,8 @@ def ways(function: Callable[..., Any], role: Role) -> Iterator[tuple[tuple[tuple
         The function.
     role : Role
         The method.
+    held : collection of str
+        Attributes of the function's object, which a parameter of such a name is given.
 
     Yields
     ------
@@ -69,6 +72,8 @@ def ways(function: Callable[..., Any], role: Role) -> Iterator[tuple[tuple[tuple
             "clip", "device", "true"))]
         if p.default is not p.empty:
             here.append((p.name, "", True))
+        elif not allowed and p.name in held:
+            here = [(p.name, "own", True)]
         elif not allowed:
             here = [(p.name, kind, False) for kind in needs]
         if not here:
@@ -78,7 +83,8 @@ def ways(function: Callable[..., Any], role: Role) -> Iterator[tuple[tuple[tuple
     for chosen in itertools.islice(itertools.product(*choices), 400):
         given = [(name, kind) for name, kind, _ in chosen if kind]
         used = [kind for _, kind in given]
-        if len(set(used)) == len(used) and _covered(set(used), role):
+        once = [kind for kind in used if kind != "own"]
+        if len(set(once)) == len(once) and _covered(set(used), role):
             found.append((tuple(given), all(sure for *_, sure in chosen)))
     found.sort(key=lambda way: (not way[1], -len(way[0])))
     yield from found[:AT_MOST]
@@ -113,6 +119,7 @@ class Trials:
         self.made, self.deadline = made, deadline
         self.bases, self.layouts, self.times = [0, 1], list(LAYOUTS), list(TIMES)
         self.doubled = [False, True]
+        self.held = set(getattr(made.object, "__dict__", ())) if not isinstance(made.object, ModuleType) else set()
         self.errors: dict[tuple[str, str], str] = {}  # what a function raised, by function and method
 
     def exact(self, name: str, role: Role) -> Reading | None:
@@ -131,7 +138,7 @@ class Trials:
             The first that succeeds.
         """
         left = TRIALS * (3 if name in ROLE_NAMES.get(role.name, ()) else 1)
-        for given, _ in ways(self.made.functions[name], role):
+        for given, _ in ways(self.made.functions[name], role, self.held):
             for reading in self._variants(name, given, role):
                 left -= 1
                 if left < 0 or time.monotonic() > self.deadline:
@@ -158,7 +165,7 @@ class Trials:
             None also if the function raises, or returns what a mistake cannot make of the method's result.
         """
         best: tuple[float, Reading] | None = None
-        for given, sure in ways(self.made.functions[name], role):
+        for given, sure in ways(self.made.functions[name], role, self.held):
             if not sure:
                 continue
             for reading in self._variants(name, given, role):
@@ -189,13 +196,12 @@ class Trials:
                 options.remove(value)  # type: ignore[arg-type]
                 options.insert(0, value)  # type: ignore[arg-type]
 
-    def tried(self, reading: Reading, role: Role, which: int = 0, clip: bool = False,
-              v: float = -1.0) -> dict[Any, np.ndarray] | None:
+    def tried(self, reading: Reading, role: Role, which: int = 0, clip: bool = False) -> dict[Any, np.ndarray] | None:
         """Return the parts of a function's result for a probe, or None if it raised."""
         p = probe(role.name, which)
         kept = {kind: value for kind, value in p.values.items()
                 if kind in role.needs or kind in ("t", "n", "T", "noises")}
-        kept["v_range"] = np.array(v)
+        kept["v_range"] = np.array(-1.0)
         if "t" not in role.needs:
             kept.pop("t")
         if "eps" in kept and "eps" not in reading.kinds:
@@ -235,7 +241,7 @@ class Trials:
                     if "clip" in reading.kinds and clip != combination[1]:
                         continue
                     if reading.doubled and combination[0] == "large":
-                        parts = self.tried(reading, role, which, clip, 1.0) or {}
+                        continue
                     here = _key(parts, want[combination], role)
                     if here is not None:
                         key = here[0]
@@ -278,7 +284,7 @@ class Trials:
                     continue
                 mean, variance, x0 = want[combination]
                 if reading.doubled and combination[0] == "large":
-                    result = self.tried(reading, role, which, bool(clip), 1.0) or {}
+                    continue  # what a learned range ends at, β_t at t = 1 too, is no choice of the large variance
                 where = _key(result, mean, role)
                 spread_at = _variance_key(result, variance, p)
                 if where is None or spread_at is None:

@@ -207,9 +207,20 @@ def _look(subject: Subject, found: Finding, configured: dict[str, Any]) -> None:
     trials = Trials(made, time.monotonic() + SECONDS)
     callable_ = {name: f for name, f in made.functions.items() if names.may_be_called(name) and computes(f)}
     used: set[str] = set()
+    methods = configured.get("methods", {})
+    for method, entry in methods.items():
+        owner, _, name = entry["function"].rpartition(".")
+        if name not in made.functions or owner not in ("", subject.name) or method in found.taken:
+            continue
+        reading = trials.told(name, ROLES[method], entry)
+        if reading is None:
+            raise ValueError(f"--config: {entry['function']} cannot be called as {method}: "
+                             f"{trials.errors.get((name, method), 'its parameters do not fit')}")
+        found.taken[method] = Taken(method, subject, _with_large(subject, reading, method), "configuration")
+        used.add(name)
     for by_name in (True, False):
         for role in ROLES.values():
-            if role.name in found.taken or (role.name in BY_NAME_ONLY and not by_name):
+            if role.name in found.taken or (role.name in BY_NAME_ONLY and not by_name) or role.name in methods:
                 continue
             for name in callable_:
                 if (name in names.ROLE_NAMES.get(role.name, ())) != by_name or (name in used and not by_name and not (
@@ -226,7 +237,7 @@ def _look(subject: Subject, found: Finding, configured: dict[str, Any]) -> None:
     _posterior_variance(subject, made, trials, found)
     _draw_t(subject, made, trials, found, callable_)
     for role in ROLES.values():
-        if role.name in found.taken:
+        if role.name in found.taken or role.name in methods:
             continue
         for name in callable_:
             if name not in names.ROLE_NAMES.get(role.name, ()) or name in used or role.name in found.taken:
@@ -237,8 +248,11 @@ def _look(subject: Subject, found: Finding, configured: dict[str, Any]) -> None:
                 break
             why = trials.errors.get((name, role.name), "its numbers are those of no reading that was tried")
             why = " ".join(why.split())[:160]
-            found.questions.append((f'{role.name} = ""', f"{subject.name}.{name} has the name of {role.name}, but "
-                                    f"{why}. Which function is it, and how is it called?"))
+            found.questions.append((f'[methods.{role.name}]\nfunction = "{subject.name}.{name}"\n'
+                                    f"arguments = {{{_asked(callable_[name])}}}",
+                                    f"{subject.name}.{name} has the name of {role.name}, but {why}: what is it given? "
+                                    'function = "" for none'))
+            break
 
 
 def _times(subject: Subject, made: Made, found: Finding) -> None:
@@ -292,9 +306,11 @@ def _look_linear(subject: Subject, found: Finding) -> None:
 def _tables(subject: Subject, made: Made, case: Case, found: Finding) -> None:
     """Take tables by their numbers, and ᾱ by its name too."""
     k = case.table
+    with np.errstate(divide="ignore"):
+        logs = np.log(k.beta_tilde[1:])
     wanted = {"alpha_bar": (k.alpha_bar[1:], names.ALPHA_BAR, slice(None)),
               "posterior_variance": (k.beta_tilde[1:], names.POSTERIOR_VARIANCE, slice(1, None)),
-              "posterior_log_variance_clipped": (np.log(k.beta_tilde[1:]), names.LOG_VARIANCE, slice(1, None))}
+              "posterior_log_variance_clipped": (logs, names.LOG_VARIANCE, slice(1, None))}
     for method, (want, usual, rows) in wanted.items():
         if method in found.taken:
             continue
@@ -307,7 +323,11 @@ def _tables(subject: Subject, made: Made, case: Case, found: Finding) -> None:
             if method == "alpha_bar" and len(table) == case.T + 1:
                 right = right and abs(table[0] - 1) < 1e-6
             if right and (method != "posterior_log_variance_clipped" or name in usual):
-                found.taken[method] = Taken(method, subject, Reading(name, ()), "numbers", "table")
+                clipped = method == "posterior_variance" and table[-case.T] > 0
+                found.taken[method] = Taken(method, subject, Reading(name, (), parts={"clipped": bool(clipped)}),
+                                            "numbers", "table")
+                if clipped:
+                    found.notes.append(f"{subject.name}.{name} has β̃₂ at t = 1, for its logarithm: taken as 0 in (7)")
                 break
         else:
             named = [name for name in ordered if name in usual and len(made.tables[name]) == case.T]
@@ -355,7 +375,7 @@ def _draw_t(subject: Subject, made: Made, trials: Trials, found: Finding, functi
             "n", "device"}]
         if [kind for _, kind in given].count("n") == 1:
             reading = Reading(name, tuple(given), trials.bases[0])
-            found.taken["draw_t"] = Taken("draw_t", subject, reading, "name")
+            found.taken["draw_t"] = Taken("draw_t", subject, reading, "integers")
 
 
 def _conventions(found: Finding, configured: dict[str, Any]) -> None:
@@ -395,6 +415,16 @@ def _first_variance(found: Finding) -> str:
         if abs(variance - want) < 1e-6 and name != "clipped":
             return name
     return ""
+
+
+def _asked(function: Callable[..., Any]) -> str:
+    """Return a function's parameters with the kinds that their names allow, for the reader to correct."""
+    shown = []
+    for name, p in inspect.signature(function).parameters.items():
+        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and (p.default is p.empty or names.kinds(name) & {
+                "noise", "model", "clip"}):
+            shown.append(f'{name} = "{" or ".join(sorted(names.kinds(name))) or "?"}"')
+    return ", ".join(shown)
 
 
 _DOES_MORE = frozenset("backward zero_grad savefig imsave open system Popen urlopen urlretrieve rmtree unlink makedirs mkdir "

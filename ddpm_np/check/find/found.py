@@ -142,8 +142,10 @@ class Found:
         mean = self._part("q_posterior", found, "value", x_t)
         if "variance" in self._taken["q_posterior"].reading.parts:
             variance = spread(found[self._taken["q_posterior"].reading.parts["variance"]], x_t)
-        else:
-            variance = spread(self._posterior_variance(steps), x_t)
+        else:  # at t = 1 a table may have β̃₂, for its logarithm; the posterior is a point there
+            beta_tilde = self._posterior_variance(steps)
+            clipped = self._taken["posterior_variance"].reading.parts.get("clipped")
+            variance = spread(np.where(steps == 1, 0.0, beta_tilde) if clipped else beta_tilde, x_t)
         assert variance is not None
         return mean, variance.copy()
 

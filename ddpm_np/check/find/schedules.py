@@ -49,7 +49,7 @@ def schedules(functions: dict[str, Callable[..., Any]]) -> dict[str, tuple[str, 
                     continue
                 if near(betas, want):
                     found.setdefault(which, (name, maker, "numbers"))
-                elif betas.shape == (TRIED,) and asked == which and ((betas > 0) & (betas < 1)).all():
+                elif betas.shape == (TRIED,) and asked == which and (betas > 0).all():
                     by_name.setdefault(which, (name, maker, "name"))
                 if betas.shape == (TRIED,) and not asked and which in name and _is_betas(betas):
                     by_name.setdefault(which, (name, maker, "name"))

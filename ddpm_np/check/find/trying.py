@@ -178,6 +178,42 @@ class Trials:
                 return best[1]
         return None
 
+    def told(self, name: str, role: Role, entry: dict[str, Any]) -> Reading | None:
+        """Return the reading of a function that the configuration names, whatever its numbers are.
+
+        Parameters
+        ----------
+        name : str
+            The function.
+        role : Role
+            The method.
+        entry : dict
+            What the configuration says of it: `arguments`, `index_base`, `time`, `layout`.
+
+        Returns
+        -------
+        Reading or None
+            The one with the method's numbers, else the nearest; None if the function cannot be called so.
+        """
+        if "arguments" in entry:
+            given = [(tuple(entry["arguments"].items()), True)]
+        else:
+            given = list(ways(self.made.functions[name], role, self.held))
+        best: tuple[float, Reading] | None = None
+        for arguments, _ in given:
+            for reading in self._variants(name, arguments, role):
+                if any(key in entry and entry[key] != value for key, value in (
+                        ("index_base", reading.base), ("time", reading.time), ("layout", reading.layout))):
+                    continue
+                found = self.matched(reading, role)
+                if found is not None:
+                    self._prefer(found)
+                    return found
+                near_by = self._distance(reading, role)
+                if near_by is not None and (best is None or near_by[0] < best[0]):
+                    best = near_by
+        return None if best is None else best[1]
+
     def _variants(self, name: str, given: tuple[tuple[str, str], ...], role: Role) -> Iterator[Reading]:
         used = {kind for _, kind in given}
         timed = "t" in used

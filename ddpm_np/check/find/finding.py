@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import re
@@ -21,7 +22,7 @@ from ddpm_np.check.find.calling import Reading, perform
 from ddpm_np.check.find.found import Found, Taken
 from ddpm_np.check.find.hook import Hook
 from ddpm_np.check.find.making import Made, Subject
-from ddpm_np.check.find.roles import ROLES, probe
+from ddpm_np.check.find.roles import COMBINATIONS, ROLES, probe
 from ddpm_np.check.find.schedules import embeddings, schedules
 from ddpm_np.check.find.source import Source
 from ddpm_np.check.find.stubs import Stub
@@ -195,22 +196,34 @@ def _look(subject: Subject, found: Finding, configured: dict[str, Any]) -> None:
     case = plain_cases()[1]
     try:
         made = subject.of(case.betas)
+    except NotImplementedError:
+        case = LINEAR
+        made = subject.of(case.betas)
     except Exception as error:
-        if not isinstance(error, NotImplementedError):
-            found.notes.append(f"{subject.name}: {type(error).__name__}: {error}")
-            return
-        made = None
-    if made is None:
-        _look_linear(subject, found)
+        found.notes.append(f"{subject.name}: {type(error).__name__}: {error}")
         return
-    _tables(subject, made, case, found)
+    consistent = _tables(subject, made, case, found)
+    if case is LINEAR:
+        found.notes.append(f"{subject.name}: {subject.way}: its functions were not asked")
+        return
     trials = Trials(made, time.monotonic() + SECONDS)
-    callable_ = {name: f for name, f in made.functions.items() if names.may_be_called(name) and computes(f)}
-    used: set[str] = set()
-    methods = configured.get("methods", {})
-    for method, entry in methods.items():
+    functions = {name: f for name, f in made.functions.items() if names.may_be_called(name) and computes(f)}
+    told = configured.get("methods", {})
+    used = _by_configuration(subject, trials, found, told)
+    _by_numbers(subject, trials, found, functions, used, told)
+    _learned_range(subject, made, found)
+    _times(subject, made, found)
+    _posterior_variance(subject, made, trials, found)
+    _draw_t(subject, made, trials, found, functions)
+    _by_name(subject, trials, found, {name: f for name, f in functions.items() if name not in used}, told, consistent)
+
+
+def _by_configuration(subject: Subject, trials: Trials, found: Finding, told: dict[str, Any]) -> set[str]:
+    """Take the functions that the configuration names; return their names."""
+    used = set()
+    for method, entry in told.items():
         owner, _, name = entry["function"].rpartition(".")
-        if name not in made.functions or owner not in ("", subject.name) or method in found.taken:
+        if name not in trials.made.functions or owner not in ("", subject.name) or method in found.taken:
             continue
         reading = trials.told(name, ROLES[method], entry)
         if reading is None:
@@ -218,13 +231,19 @@ def _look(subject: Subject, found: Finding, configured: dict[str, Any]) -> None:
                              f"{trials.errors.get((name, method), 'its parameters do not fit')}")
         found.taken[method] = Taken(method, subject, _with_large(subject, reading, method), "configuration")
         used.add(name)
+    return used
+
+
+def _by_numbers(subject: Subject, trials: Trials, found: Finding, functions: dict[str, Any], used: set[str],
+                told: dict[str, Any]) -> None:
+    """Take functions by their numbers, first those with a method's usual name; their names are added to `used`."""
     for by_name in (True, False):
         for role in ROLES.values():
-            if role.name in found.taken or (role.name in BY_NAME_ONLY and not by_name) or role.name in methods:
+            if role.name in found.taken or role.name in told or (role.name in BY_NAME_ONLY and not by_name):
                 continue
-            for name in callable_:
-                if (name in names.ROLE_NAMES.get(role.name, ())) != by_name or (name in used and not by_name and not (
-                        role.name == "simple_loss" and found.taken["q_sample"].reading.function == name)):
+            for name in functions:
+                if (name in names.ROLE_NAMES.get(role.name, ())) != by_name or (
+                        name in used and not by_name and not _loss_too(found, role.name, name)):
                     continue
                 reading = trials.exact(name, role)
                 if reading is not None:
@@ -232,27 +251,56 @@ def _look(subject: Subject, found: Finding, configured: dict[str, Any]) -> None:
                     found.taken[role.name] = Taken(role.name, subject, reading, "numbers")
                     used.add(name)
                     break
-    _learned_range(subject, made, found)
-    _times(subject, made, found)
-    _posterior_variance(subject, made, trials, found)
-    _draw_t(subject, made, trials, found, callable_)
+
+
+def _loss_too(found: Finding, method: str, function: str) -> bool:
+    """Return whether a function in which x_t was seen may be the loss as well."""
+    entry = found.taken.get("q_sample")
+    return method == "simple_loss" and entry is not None and entry.reading.function == function
+
+
+def _by_name(subject: Subject, trials: Trials, found: Finding, functions: dict[str, Any], told: dict[str, Any],
+             consistent: bool) -> None:
+    """Take functions whose names leave no doubt, though their numbers are not a method's; ask about the others."""
     for role in ROLES.values():
-        if role.name in found.taken or role.name in methods:
-            continue
-        for name in callable_:
-            if name not in names.ROLE_NAMES.get(role.name, ()) or name in used or role.name in found.taken:
+        for name in functions:
+            if name not in names.ROLE_NAMES.get(role.name, ()) or role.name in found.taken or role.name in told:
                 continue
-            reading = trials.named(name, role)
+            reading = trials.named(name, role) if consistent else None
             if reading is not None:
                 found.taken[role.name] = Taken(role.name, subject, reading, "name")
                 break
             why = trials.errors.get((name, role.name), "its numbers are those of no reading that was tried")
-            why = " ".join(why.split())[:160]
+            if not consistent:
+                why = "the object's tables do not follow from the β that it was given"
             found.questions.append((f'[methods.{role.name}]\nfunction = "{subject.name}.{name}"\n'
-                                    f"arguments = {{{_asked(callable_[name])}}}",
-                                    f"{subject.name}.{name} has the name of {role.name}, but {why}: what is it given? "
-                                    'function = "" for none'))
+                                    f"arguments = {{{_asked(functions[name])}}}",
+                                    f"{subject.name}.{name} has the name of {role.name}, but "
+                                    f"{' '.join(why.split())[:160]}: what is it given? function = \"\" for none"))
             break
+
+
+def _with_large(subject: Subject, reading: Reading, role: str) -> Reading:
+    """Add the combinations that the object made with the large variance has."""
+    betas = plain_cases()[1].betas
+    if not reading.combinations or "large" not in subject.of(betas).options:
+        return reading
+    trials = Trials(subject.of(betas, "large"), time.monotonic() + SECONDS)
+    large = trials.matched(reading, ROLES[role])
+    if large is None:
+        return reading
+    return reading.changed(combinations=tuple(dict.fromkeys((*reading.combinations, *large.combinations))))
+
+
+def _learned_range(subject: Subject, made: Made, found: Finding) -> None:
+    """Take p_mean_variance for a learned range too, if it takes a net with a second half of channels."""
+    entry = found.taken.get("p_mean_variance")
+    if entry is None or entry.subject is not subject or not (entry.reading.doubled or "learned" in made.options):
+        return
+    learned = subject.of(plain_cases()[1].betas, "learned" if "learned" in made.options else "small")
+    reading = entry.reading.changed(doubled=True)
+    if Trials(learned, time.monotonic() + SECONDS).matched(reading, ROLES["p_mean_variance"]) is not None:
+        found.taken["learned_range_variance"] = Taken("learned_range_variance", subject, reading, "numbers")
 
 
 def _times(subject: Subject, made: Made, found: Finding) -> None:
@@ -297,42 +345,43 @@ def _with_large(subject: Subject, reading: Reading, role: str) -> Reading:
     return reading.changed(combinations=tuple(dict.fromkeys((*reading.combinations, *large.combinations))))
 
 
-def _look_linear(subject: Subject, found: Finding) -> None:
-    """Take the tables of a subject that has only linear schedules."""
-    found.notes.append(f"{subject.name}: {subject.way}")
-    _tables(subject, subject.of(LINEAR.betas), LINEAR, found)
+def _tables(subject: Subject, made: Made, case: Case, found: Finding) -> bool:
+    """Take tables by their numbers, and ᾱ by its name too; return False if β cannot have got in whole.
 
-
-def _tables(subject: Subject, made: Made, case: Case, found: Finding) -> None:
-    """Take tables by their numbers, and ᾱ by its name too."""
+    A table with a name of ᾱ and other numbers is a mistake only if it is one in an object with its own schedule too.
+    """
     k = case.table
     with np.errstate(divide="ignore"):
         logs = np.log(k.beta_tilde[1:])
     wanted = {"alpha_bar": (k.alpha_bar[1:], names.ALPHA_BAR, slice(None)),
               "posterior_variance": (k.beta_tilde[1:], names.POSTERIOR_VARIANCE, slice(1, None)),
               "posterior_log_variance_clipped": (logs, names.LOG_VARIANCE, slice(1, None))}
+    consistent = True
     for method, (want, usual, rows) in wanted.items():
-        if method in found.taken:
-            continue
         ordered = sorted(made.tables, key=lambda name, usual=usual: name not in usual)
         for name in ordered:
             table = made.tables[name].astype(np.float64)
-            if len(table) not in (case.T, case.T + 1):
+            if len(table) not in (case.T, case.T + 1) or not near(table[-case.T:][rows], want[rows]):
                 continue
-            right = near(table[-case.T:][rows], want[rows])
-            if method == "alpha_bar" and len(table) == case.T + 1:
-                right = right and abs(table[0] - 1) < 1e-6
-            if right and (method != "posterior_log_variance_clipped" or name in usual):
-                clipped = method == "posterior_variance" and table[-case.T] > 0
-                found.taken[method] = Taken(method, subject, Reading(name, (), parts={"clipped": bool(clipped)}),
-                                            "numbers", "table")
-                if clipped:
-                    found.notes.append(f"{subject.name}.{name} has β̃₂ at t = 1, for its logarithm: taken as 0 in (7)")
-                break
+            if (method == "alpha_bar" and len(table) > case.T and abs(table[0] - 1) > 1e-6) or (
+                    method == "posterior_log_variance_clipped" and name not in usual):
+                continue
+            clipped = method == "posterior_variance" and table[-case.T] > 0
+            reading = Reading(name, (), parts={"clipped": bool(clipped)})
+            found.taken.setdefault(method, Taken(method, subject, reading, "numbers", "table"))
+            if clipped:
+                found.notes.append(f"{subject.name}.{name} has β̃₂ at t = 1, for its logarithm: taken as 0 in (7)")
+            break
         else:
             named = [name for name in ordered if name in usual and len(made.tables[name]) == case.T]
             if named and method == "alpha_bar":
-                found.taken[method] = Taken(method, subject, Reading(named[0], ()), "name", "table")
+                consistent = subject.consistent(named[0])
+                if consistent:
+                    found.taken.setdefault(method, Taken(method, subject, Reading(named[0], ()), "name", "table"))
+                else:
+                    found.notes.append(f"{subject.name}.{named[0]} does not follow from the β that were put in, but does "
+                                       "with the object's own schedule: no verdict")
+    return consistent
 
 
 def _posterior_variance(subject: Subject, made: Made, trials: Trials, found: Finding) -> None:
@@ -407,10 +456,13 @@ def _first_variance(found: Finding) -> str:
         target = found(case.betas)
         if not hasattr(target, "p_mean_variance"):
             return ""
-        t = np.array([1]) - 1 + found.conventions.get("index_base", 1)
-        variance = float(target.p_mean_variance(lambda x, t: 0 * x, np.ones((1, 1)), t)[1][0, 0])
     except Exception:
         return ""
+    t, variance = np.array([1]) - 1 + found.conventions.get("index_base", 1), np.nan
+    for which, clip in COMBINATIONS:
+        with contextlib.suppress(Exception):
+            variance = float(target.p_mean_variance(lambda x, t: 0 * x, np.ones((1, 1)), t, which, clip)[1][0, 0])
+            break
     for name, want in (("posterior", 0.0), ("beta", case.table.beta[1]), ("clipped", case.table.beta_tilde[2])):
         if abs(variance - want) < 1e-6 and name != "clipped":
             return name

@@ -29,7 +29,7 @@ class Taken:
     reading : Reading
         How it is called; for a table, `function` is its name.
     how : str
-        "numbers", "name" or "configuration": what it was taken by.
+        "numbers", "name", "integers" or "configuration": what it was taken by.
     kind : str
         "function"; "table" for an attribute; or the kind of a function that is asked in another way.
     """

@@ -76,12 +76,15 @@ class Subject:
         How β gets in, in words.
     embedders : dict
         Functions and classes that may embed a time.
+    native : callable or None
+        Returns the tables with the schedule of its own, for a class whose schedule is replaced.
     """
 
     name: str
     make: Callable[..., Made]
     way: str
     embedders: dict[str, Any] = field(default_factory=dict)
+    native: Callable[[], dict[str, np.ndarray]] | None = None
     made: dict[tuple[bytes, str], Made] = field(default_factory=dict)
 
     def of(self, betas: np.ndarray, variance: str = "small") -> Made:
@@ -105,6 +108,29 @@ class Subject:
                 self.made.clear()
             self.made[key] = self.make(betas, variance)
         return self.made[key]
+
+    def consistent(self, table: str) -> bool:
+        """Return whether a table of ᾱ that is not the product of the α put in is a mistake of the code's.
+
+        Parameters
+        ----------
+        table : str
+            The table's name.
+
+        Returns
+        -------
+        bool
+            False if it is the product for the schedule of the object's own: then β did not get in whole.
+        """
+        return self.native is None or _replaced_whole(self.native(), table)
+
+
+def _replaced_whole(tables: dict[str, np.ndarray], name: str) -> bool:
+    """Return whether a wrong table of ᾱ is wrong for the object's own β too, and so not for want of β put in."""
+    for betas in tables.values():
+        if len(betas) == len(tables[name]) and np.allclose(tables[name], np.cumprod(1 - betas), rtol=1e-4):
+            return False
+    return True
 
 
 def class_subject(cls: type, module: ModuleType, given: dict[str, Any]) -> Subject:
@@ -142,13 +168,18 @@ def class_subject(cls: type, module: ModuleType, given: dict[str, Any]) -> Subje
             why = why or f"{type(error).__name__}: {error}"
             continue
         if _shows(made.tables, probe):
-            return Subject(cls.__name__, functools.partial(_class_made, cls, module, given, way), text)
+            native = functools.partial(_native, cls, module, given) if way is _Way.OWN else None
+            return Subject(cls.__name__, functools.partial(_class_made, cls, module, given, way), text, native=native)
         why = why or "none of its tables shows the β that it was given"
     raise ValueError(why)
 
 
 class _Way(enum.Enum):
-    ARGUMENT, OWN, LINEAR = range(3)
+    ARGUMENT, OWN, LINEAR, NATIVE = range(4)
+
+
+def _native(cls: type, module: ModuleType, given: dict[str, Any]) -> dict[str, np.ndarray]:
+    return _class_made(cls, module, given, _Way.NATIVE, np.linspace(0.1, 0.4, 6)).tables
 
 
 def _class_made(cls: type, module: ModuleType, given: dict[str, Any], way: _Way, betas: np.ndarray,

@@ -9,7 +9,8 @@ from ddpm_np.check.find.found import Taken
 LAYOUT = {"any": "", "NCHW": "images as (N, C, H, W)", "flat": "vectors (N, D)"}
 TIME = {"batch": "", "one by one": "t a number", "equal": "equal t in a batch", "alone": "one image at a time",
         "alone, a tensor": "one image at a time, t an array without axes", "column": "t as (N, 1)"}
-HOW = {"numbers": "by its numbers", "name": "by its name: its numbers differ", "configuration": "by the configuration"}
+HOW = {"numbers": "by its numbers", "name": "by its name: its numbers differ", "integers": "by its name; it gives integers",
+       "configuration": "by the configuration"}
 
 
 def lines(finding: Finding) -> list[str]:

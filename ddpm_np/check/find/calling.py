@@ -104,7 +104,7 @@ def perform(made: Made, reading: Reading, values: dict[str, Any], draws: tuple[s
         like = next((part[kind] for kind in IMAGES if kind in part), None)
         shape = like.shape if like is not None else ()
         made.hook.shape, made.hook.base, made.hook.asked = shape, reading.base, []
-        made.hook.second = None
+        made.hook.second, made.hook.ask = None, lambda x, t: 0 * x
         if reading.doubled:
             v = values.get("v_range", np.array(-1.0))
             made.hook.second = v[here].ravel() if v.ndim else v

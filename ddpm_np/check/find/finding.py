@@ -19,7 +19,7 @@ from ddpm_np.check.cases import plain_cases
 from ddpm_np.check.exact import Case
 from ddpm_np.check.find import making, names
 from ddpm_np.check.find.calling import Reading, perform
-from ddpm_np.check.find.found import Found, Taken
+from ddpm_np.check.find.found import CLIPPED, Found, Taken, option
 from ddpm_np.check.find.hook import Hook
 from ddpm_np.check.find.making import Made, Subject
 from ddpm_np.check.find.roles import COMBINATIONS, ROLES, probe
@@ -211,6 +211,7 @@ def _look(subject: Subject, found: Finding, configured: dict[str, Any]) -> None:
     told = configured.get("methods", {})
     used = _by_configuration(subject, trials, found, told)
     _by_numbers(subject, trials, found, functions, used, told)
+    _clipped_too(subject, trials, found, {name: f for name, f in functions.items() if name not in used})
     _learned_range(subject, made, found)
     _times(subject, made, found)
     _posterior_variance(subject, made, trials, found)
@@ -280,16 +281,30 @@ def _by_name(subject: Subject, trials: Trials, found: Finding, functions: dict[s
             break
 
 
+def _clipped_too(subject: Subject, trials: Trials, found: Finding, functions: dict[str, Any]) -> None:
+    """Take another function for the step with a clip, if the one that was taken never clips."""
+    entry = found.taken.get("p_sample")
+    if entry is None or entry.subject is not subject or any(clip for _, clip in entry.reading.combinations):
+        return
+    for name in functions:
+        reading = trials.exact(name, ROLES["p_sample"])
+        if reading is not None:
+            found.taken[CLIPPED] = Taken(CLIPPED, subject, reading, "numbers")
+            return
+
+
 def _with_large(subject: Subject, reading: Reading, role: str) -> Reading:
-    """Add the combinations that the object made with the large variance has."""
+    """Add the combinations that the object has if its constructor is given other options."""
     betas = plain_cases()[1].betas
-    if not reading.combinations or "large" not in subject.of(betas).options:
-        return reading
-    trials = Trials(subject.of(betas, "large"), time.monotonic() + SECONDS)
-    large = trials.matched(reading, ROLES[role])
-    if large is None:
-        return reading
-    return reading.changed(combinations=tuple(dict.fromkeys((*reading.combinations, *large.combinations))))
+    options = subject.of(betas).options if reading.combinations else ()
+    for variance, clip in COMBINATIONS[1:]:
+        if (variance == "large" and "large" not in options) or (clip and "clipped" not in options):
+            continue
+        trials = Trials(subject.of(betas, option(variance, clip)), time.monotonic() + SECONDS)
+        other = trials.matched(reading.changed(combinations=()), ROLES[role])
+        if other is not None and (variance, clip) in other.combinations:
+            reading = reading.changed(combinations=tuple(dict.fromkeys((*reading.combinations, (variance, clip)))))
+    return reading
 
 
 def _learned_range(subject: Subject, made: Made, found: Finding) -> None:
@@ -333,16 +348,30 @@ def _learned_range(subject: Subject, made: Made, found: Finding) -> None:
         found.taken["learned_range_variance"] = Taken("learned_range_variance", subject, reading, "numbers")
 
 
+def _clipped_too(subject: Subject, trials: Trials, found: Finding, functions: dict[str, Any]) -> None:
+    """Take another function for the step with a clip, if the one that was taken never clips."""
+    entry = found.taken.get("p_sample")
+    if entry is None or entry.subject is not subject or any(clip for _, clip in entry.reading.combinations):
+        return
+    for name in functions:
+        reading = trials.exact(name, ROLES["p_sample"])
+        if reading is not None:
+            found.taken[CLIPPED] = Taken(CLIPPED, subject, reading, "numbers")
+            return
+
+
 def _with_large(subject: Subject, reading: Reading, role: str) -> Reading:
-    """Add the combinations that the object made with the large variance has."""
+    """Add the combinations that the object has if its constructor is given other options."""
     betas = plain_cases()[1].betas
-    if not reading.combinations or "large" not in subject.of(betas).options:
-        return reading
-    trials = Trials(subject.of(betas, "large"), time.monotonic() + SECONDS)
-    large = trials.matched(reading, ROLES[role])
-    if large is None:
-        return reading
-    return reading.changed(combinations=tuple(dict.fromkeys((*reading.combinations, *large.combinations))))
+    options = subject.of(betas).options if reading.combinations else ()
+    for variance, clip in COMBINATIONS[1:]:
+        if (variance == "large" and "large" not in options) or (clip and "clipped" not in options):
+            continue
+        trials = Trials(subject.of(betas, option(variance, clip)), time.monotonic() + SECONDS)
+        other = trials.matched(reading.changed(combinations=()), ROLES[role])
+        if other is not None and (variance, clip) in other.combinations:
+            reading = reading.changed(combinations=tuple(dict.fromkeys((*reading.combinations, (variance, clip)))))
+    return reading
 
 
 def _tables(subject: Subject, made: Made, case: Case, found: Finding) -> bool:

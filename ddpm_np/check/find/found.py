@@ -16,6 +16,27 @@ from ddpm_np.check.find.roles import ROLES
 from ddpm_np.check.find.trying import drawn, spread
 
 
+CLIPPED = "p_sample, clipped"  # another function for a step with a clip
+
+
+def option(variance: str, clip: bool) -> str:
+    """Return the name of a constructor's options.
+
+    Parameters
+    ----------
+    variance : str
+        The reverse variance.
+    clip : bool
+        Whether x̂₀ is clipped.
+
+    Returns
+    -------
+    str
+        The name, for `Subject.of`.
+    """
+    return f"{variance}, clipped" if clip else variance
+
+
 @dataclass(frozen=True)
 class Taken:
     """A function, or a table, that was taken for a method.
@@ -82,9 +103,15 @@ class Found:
 
     # Calls
 
-    def _made(self, method: str, variance: str = "small") -> Made:
-        subject = self._taken[method].subject
-        return subject.of(self._betas, variance if variance in subject.of(self._betas).options else "small")
+    def _made(self, method: str, variance: str = "small", clip: bool = False) -> Made:
+        subject = self._entry(method, clip).subject
+        options = subject.of(self._betas).options
+        return subject.of(self._betas, option(variance if variance in options else "small",
+                                              clip and "clipped" in options))
+
+    def _entry(self, method: str, clip: bool = False) -> Taken:
+        """Return what was taken for a method; for a step with a clip it can be another function."""
+        return self._taken[CLIPPED if method == "p_sample" and clip and CLIPPED in self._taken else method]
 
     def _t(self, t: np.ndarray) -> np.ndarray:
         """Return the paper's t."""
@@ -96,20 +123,22 @@ class Found:
 
     def _perform(self, method: str, values: dict[str, Any], variance: str = "small", clip: bool = False,
                  ) -> dict[Any, np.ndarray]:
-        entry = self._taken[method]
+        entry = self._entry(method, clip)
         if entry.reading.doubled:
             values = {**values, "v_range": np.array(-1.0)}
-        return perform(self._made(method, variance), entry.reading, values, drawn(ROLES[method], entry.reading), clip)
+        return perform(self._made(method, variance, clip), entry.reading, values, drawn(ROLES[method], entry.reading),
+                       clip)
 
     def _can(self, method: str, variance: str, clip: bool) -> bool:
-        return (variance, clip) in self._taken[method].reading.combinations
+        return (variance, clip) in self._entry(method, clip).reading.combinations
 
     def _need(self, method: str, variance: str, clip: bool) -> None:
         if not self._can(method, variance, clip):
             raise NotImplementedError(f"{self._taken[method].reading.function} has not the option")
 
-    def _part(self, method: str, found: dict[Any, np.ndarray], what: str, like: np.ndarray) -> np.ndarray:
-        array = found[self._taken[method].reading.parts[what]]
+    def _part(self, method: str, found: dict[Any, np.ndarray], what: str, like: np.ndarray,
+              clip: bool = False) -> np.ndarray:
+        array = found[self._entry(method, clip).reading.parts[what]]
         return array.reshape(like.shape) if array.size == like.size else array
 
     def _plain(self, method: str) -> Callable[..., Any]:
@@ -175,13 +204,13 @@ class Found:
                ) -> np.ndarray:
         """Return the x̂₀ of a step: a part of its result, or that of predict_x0, clipped where the step clips."""
         x_t = values["x_t"]
-        parts = self._taken[method].reading.parts
+        parts = self._entry(method, clip).reading.parts
         if "x0" in parts and (clip or not parts.get("clipped")):
-            return self._part(method, found, "x0", x_t)
+            return self._part(method, found, "x0", x_t, clip)
         if "predict_x0" not in self._taken:
             if self._taken[method].how == "name":
                 raise NotImplementedError("the code shows no x̂₀")
-            return self._x0_by_the_mean(self._part(method, found, "value", x_t), x_t, values["t"])
+            return self._x0_by_the_mean(self._part(method, found, "value", x_t, clip), x_t, values["t"])
         x0 = self._methods["predict_x0"](x_t, t, values["model"](x_t, values["t"]))
         return np.clip(x0, -1, 1) if clip else x0
 
@@ -194,7 +223,7 @@ class Found:
                   clip: bool = False) -> np.ndarray:
         self._need("p_sample", variance, clip)
         values = {"model": self._model(model), "x_t": x_t, "t": self._t(t), "noise": noise}
-        return self._part("p_sample", self._perform("p_sample", values, variance, clip), "value", x_t)
+        return self._part("p_sample", self._perform("p_sample", values, variance, clip), "value", x_t, clip)
 
     def _mean_of_a_step(self, method: str, x_t: np.ndarray, t: np.ndarray, eps: np.ndarray) -> np.ndarray:
         """Return μ_θ: the mean of a step, or a step without noise."""
@@ -210,9 +239,9 @@ class Found:
         self._need("p_sample", variance, clip)
         values = {"model": self._model(model), "x_t": x_t, "t": self._t(t), "noise": 0 * x_t}
         found = self._perform("p_sample", values, variance, clip)
-        mean = self._part("p_sample", found, "value", x_t)
+        mean = self._part("p_sample", found, "value", x_t, clip)
         one = self._part("p_sample", self._perform("p_sample", {**values, "noise": 0 * x_t + 1}, variance, clip),
-                         "value", x_t)
+                         "value", x_t, clip)
         return mean, (one - mean) ** 2, self._x0_of("p_sample", found, values, t, clip)
 
     def _sample(self, model: Any, x_T: np.ndarray, noises: np.ndarray, variance: str = "small",

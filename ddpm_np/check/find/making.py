@@ -51,7 +51,7 @@ class Made:
     object : object
         The object, or the module.
     options : tuple of str
-        Reverse variances that an option of the constructor chooses: "large", "learned".
+        What options of the constructor choose: "large" and "learned" variances, "clipped" x̂₀.
     """
 
     functions: dict[str, Callable[..., Any]]
@@ -95,7 +95,8 @@ class Subject:
         betas : array
             β₁..β_T.
         variance : str
-            The value of a constructor's option for the reverse variance: "small", "large" or "learned".
+            The value of a constructor's option for the reverse variance: "small", "large" or "learned"; with ", clipped"
+            if an option that clips x̂₀ is to be on.
 
         Returns
         -------
@@ -207,9 +208,11 @@ def _class_made(cls: type, module: ModuleType, given: dict[str, Any], way: _Way,
         owner = getattr(value, "__qualname__", "")
         if callable(value) and not isinstance(value, (type, Stub)) and _theirs(value, module, owner):
             functions[name] = value
+    parameters = inspect.signature(cls).parameters
     options = tuple(which for which in ("large", "learned") if any(
         _option(name.lower(), None, module, which) not in (None, _option(name.lower(), None, module, "small"))
-        for name in inspect.signature(cls).parameters))
+        for name in parameters))
+    options += ("clipped",) if any("clip" in kinds(name) for name in parameters) else ()
     return Made(functions, _tables(found), hook, torch, found, options)
 
 
@@ -248,6 +251,8 @@ def _arguments(cls: type, module: ModuleType, given: dict[str, Any], way: _Way, 
             found[name] = ends["beta_end" in allowed]
         elif "device" in allowed:
             found[name] = "cpu"
+        elif "clip" in allowed:
+            found[name] = variance.endswith("clipped")
         elif "image" in low or "img" in low or low in ("size", "horizon", "resolution"):
             found[name] = 1 if not isinstance(p.default, (tuple, list)) and "channel" not in low else (
                 type(p.default)([1] * len(p.default)) if isinstance(p.default, (tuple, list)) else 1)
@@ -259,7 +264,7 @@ def _arguments(cls: type, module: ModuleType, given: dict[str, Any], way: _Way, 
 def _option(name: str, default: Any, module: ModuleType, variance: str) -> Any:
     """Return the value of an option that names the prediction, the variance or the loss; None if it is none of them."""
     which = ("mean" if any(w in name for w in ("mean_type", "prediction_type", "objective", "parameterization")) else
-             variance if "var_type" in name or "variance_type" in name else
+             variance.partition(",")[0] if "var_type" in name or "variance_type" in name else
              "loss" if "loss_type" in name else "")
     if not which:
         return None

@@ -6,6 +6,7 @@ decorator or a progress bar does; called with a dict, it returns one whose keys 
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
@@ -53,6 +54,8 @@ class Stub:
             except ImportError:
                 return ()
             return (Module,)
+        if self._stub_name.endswith("Enum"):
+            return (enum.StrEnum if "Str" in self._stub_name else enum.Enum,)
         return ()
 
     def __enter__(self) -> Stub:

@@ -124,7 +124,7 @@ def files(path: Path) -> list[Path]:
         if any(part.startswith(".") or part in ("tests", "test", "venv", "site-packages") for part in file.parts):
             continue
         text = file.read_bytes()
-        if b"cumprod" in text or (b"beta" in text and b"alpha" in text and b"sqrt" in text):
+        if b"cumprod" in text or (b"beta" in text and b"alpha" in text and b"sqrt" in text) or b"10000" in text:
             found.append(file)
     return found
 
@@ -421,10 +421,7 @@ def _posterior_variance(subject: Subject, made: Made, trials: Trials, found: Fin
     t = probe("q_posterior").t
     want = plain_cases()[1].table.beta_tilde[t]
     for name, function in made.functions.items():
-        try:
-            parameters = list(inspect.signature(function).parameters)
-        except (TypeError, ValueError):
-            continue
+        parameters = [name for name, p in _parameters(function).items() if p.default is p.empty]
         if len(parameters) != 1 or "t" not in names.kinds(parameters[0]) or not names.may_be_called(name):
             continue
         for base in trials.bases:
@@ -498,9 +495,19 @@ def _first_variance(found: Finding) -> str:
     return ""
 
 
+def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Return a function's parameters; none of a function that has no signature."""
+    try:
+        return dict(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return {}
+
+
 def _asked(function: Callable[..., Any]) -> str:
     """Return a function's parameters with the kinds that their names allow, for the reader to correct."""
-    shown = []
+    shown: list[str] = []
+    if not _parameters(function):
+        return ""
     for name, p in inspect.signature(function).parameters.items():
         if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and (p.default is p.empty or names.kinds(name) & {
                 "noise", "model", "clip"}):

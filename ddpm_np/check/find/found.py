@@ -125,7 +125,7 @@ class Found:
                  ) -> dict[Any, np.ndarray]:
         entry = self._entry(method, clip)
         if entry.reading.doubled:
-            values = {**values, "v_range": np.array(-1.0)}
+            values = {**values, "v_range": np.array(1.0 if variance == "large" else -1.0)}
         return perform(self._made(method, variance, clip), entry.reading, values, drawn(ROLES[method], entry.reading),
                        clip)
 

@@ -38,30 +38,30 @@ def schedules(functions: dict[str, Callable[..., Any]]) -> dict[str, tuple[str, 
     """
     found: dict[str, tuple[str, Maker, str]] = {}
     by_name: dict[str, tuple[str, Maker, str]] = {}
+    fixed: dict[str, tuple[str, Maker, str]] = {}  # by functions that set the ends of the linear schedule themselves
     for name, function in functions.items():
         if not is_schedule_name(name) or name.startswith("__"):
             continue
         for which, want in WANTED.items():
-            for maker, asked in _makers(function, which):
+            for maker, asked, ends in _makers(function, which):
                 try:
                     betas = maker(TRIED)
                 except Exception:
                     continue
                 if near(betas, want):
                     found.setdefault(which, (name, maker, "numbers"))
-                elif betas.shape == (TRIED,) and asked == which and (betas > 0).all():
-                    by_name.setdefault(which, (name, maker, "name"))
-                if betas.shape == (TRIED,) and not asked and which in name and _is_betas(betas):
-                    by_name.setdefault(which, (name, maker, "name"))
-    return {**by_name, **found}
+                elif betas.shape == (TRIED,) and (betas > 0).all() and (asked == which or (
+                        not asked and which in name and _is_betas(betas))):
+                    (by_name if ends else fixed).setdefault(which, (name, maker, "name"))
+    return {**by_name, **found, **fixed}
 
 
 def _is_betas(betas: np.ndarray) -> bool:
     return bool(((betas > 0) & (betas < 1)).all() and (np.diff(betas) >= 0).all())
 
 
-def _makers(function: Callable[..., Any], which: str) -> Iterator[tuple[Maker, str]]:
-    """Yield ways to ask a function for a schedule, with the name that it was asked by."""
+def _makers(function: Callable[..., Any], which: str) -> Iterator[tuple[Maker, str, bool]]:
+    """Yield ways to ask a function for a schedule, with the name that it was asked by, and whether by its ends too."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -94,10 +94,10 @@ def _makers(function: Callable[..., Any], which: str) -> Iterator[tuple[Maker, s
         return array
 
     if not named:
-        yield ask, ""
+        yield ask, "", bool(given)
         return
     for spelling in SPELLINGS[which]:
-        yield (lambda T, s=spelling: ask(T, **{named: s})), spelling
+        yield (lambda T, s=spelling: ask(T, **{named: s})), spelling, bool(given)
 
 
 def embeddings(candidates: dict[str, Any], torch: Any,

@@ -53,9 +53,9 @@ def ways(function: Callable[..., Any], role: Role, held: Collection[str] = ()) -
     ((('x0', 'x_0'), ('t', 't'), ('noise', 'noise')), True)
     """
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
-        return
+        parameters = []
     if all(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
         name = getattr(function, "__name__", "") or getattr(function, "name", "")
         if name in ROLE_NAMES.get(role.name, ()):  # its arguments have no names: those of the method, in order
@@ -232,12 +232,13 @@ class Trials:
                 options.remove(value)  # type: ignore[arg-type]
                 options.insert(0, value)  # type: ignore[arg-type]
 
-    def tried(self, reading: Reading, role: Role, which: int = 0, clip: bool = False) -> dict[Any, np.ndarray] | None:
+    def tried(self, reading: Reading, role: Role, which: int = 0, clip: bool = False,
+              v: float = -1.0) -> dict[Any, np.ndarray] | None:
         """Return the parts of a function's result for a probe, or None if it raised."""
         p = probe(role.name, which)
         kept = {kind: value for kind, value in p.values.items()
                 if kind in role.needs or kind in ("t", "n", "T", "noises")}
-        kept["v_range"] = np.array(-1.0)
+        kept["v_range"] = np.array(v)
         if "t" not in role.needs:
             kept.pop("t")
         if "eps" in kept and "eps" not in reading.kinds:
@@ -277,7 +278,7 @@ class Trials:
                     if "clip" in reading.kinds and clip != combination[1]:
                         continue
                     if reading.doubled and combination[0] == "large":
-                        continue
+                        parts = self.tried(reading, role, which, clip, 1.0) or {}
                     here = _key(parts, want[combination], role)
                     if here is not None:
                         key = here[0]

@@ -50,4 +50,4 @@ def test_a_planted_mistake_never_passes(name, equation, tmp_path):
         assert found[equation].verdict == FAIL
 
 
-NOT_SURE: set[tuple[str, str]] = set()  # what the checker asks about instead: nothing there has a usual name
+NOT_SURE = {("tables_of_the_module", "14")}  # what the checker asks about: another loss is a choice

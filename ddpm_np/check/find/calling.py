@@ -119,6 +119,7 @@ def perform(made: Made, reading: Reading, values: dict[str, Any], draws: tuple[s
         with closed(), handed(handed_over), _gradients_off(made.torch), _last_clip(made) as last:
             result = called(function, given)
             found = parts(result)
+        made.hook.drawn = handed_over.drawn
         if last:
             found[LAST] = last[-1]
         if len(made.hook.asked) == 1:

@@ -26,7 +26,7 @@ from ddpm_np.check.find.roles import COMBINATIONS, ROLES, probe
 from ddpm_np.check.find.schedules import embeddings, schedules
 from ddpm_np.check.find.source import Source
 from ddpm_np.check.find.stubs import Stub
-from ddpm_np.check.find.trying import Trials, near
+from ddpm_np.check.find.trying import Trials, near, ways
 
 SECONDS = 5.0  # for one subject
 EMBEDDER = re.compile("emb|sin|pos", re.I)
@@ -267,7 +267,9 @@ def _by_name(subject: Subject, trials: Trials, found: Finding, functions: dict[s
         for name in functions:
             if name not in names.ROLE_NAMES.get(role.name, ()) or role.name in found.taken or role.name in told:
                 continue
-            reading = trials.named(name, role) if consistent else None
+            reading = trials.named(name, role) if consistent and role.name != "simple_loss" else None
+            if reading is not None and not _of_betas(trials.made, reading):
+                reading = None
             if reading is not None:
                 found.taken[role.name] = Taken(role.name, subject, reading, "name")
                 break
@@ -291,6 +293,14 @@ def _clipped_too(subject: Subject, trials: Trials, found: Finding, functions: di
         if reading is not None:
             found.taken[CLIPPED] = Taken(CLIPPED, subject, reading, "numbers")
             return
+
+
+def _of_betas(made: Made, reading: Reading) -> bool:
+    """Return whether a function's coefficients come from β by all appearances: by an argument, or by a table's name."""
+    if reading.kinds & {"betas", "alphas", "alpha_bars", "sqrt_alpha_bars", "sqrt_one_minus_alpha_bars"}:
+        return True
+    return any(re.search("beta|alpha|ab", name, re.I) for name in made.tables) or any(
+        reading.function in names.ROLE_NAMES[method] for method in BY_NAME_ONLY)
 
 
 def _with_large(subject: Subject, reading: Reading, role: str) -> Reading:
@@ -360,6 +370,14 @@ def _clipped_too(subject: Subject, trials: Trials, found: Finding, functions: di
             return
 
 
+def _of_betas(made: Made, reading: Reading) -> bool:
+    """Return whether a function's coefficients come from β by all appearances: by an argument, or by a table's name."""
+    if reading.kinds & {"betas", "alphas", "alpha_bars", "sqrt_alpha_bars", "sqrt_one_minus_alpha_bars"}:
+        return True
+    return any(re.search("beta|alpha|ab", name, re.I) for name in made.tables) or any(
+        reading.function in names.ROLE_NAMES[method] for method in BY_NAME_ONLY)
+
+
 def _with_large(subject: Subject, reading: Reading, role: str) -> Reading:
     """Add the combinations that the object has if its constructor is given other options."""
     betas = plain_cases()[1].betas
@@ -402,15 +420,36 @@ def _tables(subject: Subject, made: Made, case: Case, found: Finding) -> bool:
                 found.notes.append(f"{subject.name}.{name} has β̃₂ at t = 1, for its logarithm: taken as 0 in (7)")
             break
         else:
-            named = [name for name in ordered if name in usual and len(made.tables[name]) == case.T]
+            named = [name for name in ordered if name in usual and len(made.tables[name]) in (case.T, case.T + 1)]
             if named and method == "alpha_bar":
                 consistent = subject.consistent(named[0])
-                if consistent:
+                if len(made.tables[named[0]]) > case.T and not _asks_from_one(made, case):
+                    found.questions.append(('[conventions]\nindex_base = 1',
+                                            f"{subject.name}.{named[0]} has {case.T + 1} elements for {case.T} steps, "
+                                            "and is not the product of the α of the last: which belongs to the first?"))
+                elif consistent:
                     found.taken.setdefault(method, Taken(method, subject, Reading(named[0], ()), "name", "table"))
                 else:
                     found.notes.append(f"{subject.name}.{named[0]} does not follow from the β that were put in, but does "
                                        "with the object's own schedule: no verdict")
     return consistent
+
+
+def _asks_from_one(made: Made, case: Case) -> bool:
+    """Return whether the steps at which a loss asks its net are 1..T, so that element 0 of a table is the data's."""
+    x = np.zeros((64, 1))
+    for name, function in made.functions.items():
+        for given, _ in ways(function, ROLES["simple_loss"]) if names.may_be_called(name) else ():
+            if any(kind == "t" for _, kind in given):
+                continue
+            try:
+                perform(made, Reading(name, given, 1, "batch", "NCHW"), {"model": lambda x, t: 0 * x, "x_0": x, "noise": x},
+                        () if any(kind == "noise" for _, kind in given) else ("noise",))
+            except Exception:
+                continue
+            if made.hook.asked and set(np.concatenate([t for _, t in made.hook.asked])) == set(range(1, case.T + 1)):
+                return True
+    return False
 
 
 def _posterior_variance(subject: Subject, made: Made, trials: Trials, found: Finding) -> None:

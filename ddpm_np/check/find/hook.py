@@ -35,6 +35,8 @@ class Hook:
         The other half of the output's channels, for code that learns the variance: the v of each number, or one for all.
     asked : list
         What the net was asked: (x in the code's layout, t).
+    drawn : int
+        How often the code drew normal numbers in the last call.
     """
 
     def __init__(self, betas: np.ndarray):
@@ -44,6 +46,7 @@ class Hook:
         self.base = 0
         self.second: np.ndarray | None = None
         self.asked: list[tuple[np.ndarray, np.ndarray]] = []
+        self.drawn = 0
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         arrays = [a for a in [*args, *options.values()] if hasattr(a, "shape") or isinstance(a, (int, float))]

@@ -161,8 +161,10 @@ def class_subject(cls: type, module: ModuleType, given: dict[str, Any]) -> Subje
     why = ""
     for way, text in ((_Way.ARGUMENT, "betas is an argument of its constructor"),
                       (_Way.OWN, "its schedule is replaced where it is made"),
-                      (_Way.LINEAR, "linear schedules only, by their ends")):
-        probe = linear if way is _Way.LINEAR else betas
+                      (_Way.LINEAR, "linear schedules only, by their ends"),
+                      (_Way.LINEAR_FROM_0, "linear schedules only, by their ends; its tables begin one step before the "
+                                           "first")):
+        probe = linear if way in (_Way.LINEAR, _Way.LINEAR_FROM_0) else betas
         try:
             made = _class_made(cls, module, given, way, probe)
         except Exception as error:
@@ -176,7 +178,7 @@ def class_subject(cls: type, module: ModuleType, given: dict[str, Any]) -> Subje
 
 
 class _Way(enum.Enum):
-    ARGUMENT, OWN, LINEAR, NATIVE = range(4)
+    ARGUMENT, OWN, LINEAR, LINEAR_FROM_0, NATIVE = range(5)
 
 
 def _native(cls: type, module: ModuleType, given: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -186,7 +188,8 @@ def _native(cls: type, module: ModuleType, given: dict[str, Any]) -> dict[str, n
 def _class_made(cls: type, module: ModuleType, given: dict[str, Any], way: _Way, betas: np.ndarray,
                 variance: str = "small") -> Made:
     torch, hook = torch_of(module), Hook(betas)
-    if way is _Way.LINEAR and (len(betas) < 2 or np.ptp(np.diff(betas)) > 1e-12 or betas[0] >= betas[-1]):
+    if way in (_Way.LINEAR, _Way.LINEAR_FROM_0) and (
+            len(betas) < 2 or np.ptp(np.diff(betas)) > 1e-12 or not 0 < _ends(way, betas)[0] < betas[-1]):
         raise NotImplementedError("only linear schedules get in")
     made = _arguments(cls, module, given, way, betas, hook, torch, variance)
     with closed(), replaced(module, cls, betas, torch) if way is _Way.OWN else contextlib.nullcontext():
@@ -216,6 +219,13 @@ def _class_made(cls: type, module: ModuleType, given: dict[str, Any], way: _Way,
     return Made(functions, _tables(found), hook, torch, found, options)
 
 
+def _ends(way: _Way, betas: np.ndarray) -> tuple[float, float]:
+    """Return the ends of a linear schedule, as a constructor is given them."""
+    if way is _Way.LINEAR_FROM_0:
+        return float(2 * betas[0] - betas[1]), float(betas[-1])
+    return (float(betas[0]), float(betas[-1])) if way is _Way.LINEAR else (1e-4, 0.02)
+
+
 def _theirs(function: Any, module: ModuleType, owner: str) -> bool:
     """Return whether a function was defined in the project rather than in PyTorch."""
     where = getattr(inspect.unwrap(function) if not isinstance(function, functools.partial) else function.func,
@@ -227,6 +237,7 @@ def _arguments(cls: type, module: ModuleType, given: dict[str, Any], way: _Way, 
                torch: Any, variance: str) -> dict[str, Any]:
     """Choose the constructor's arguments by their names."""
     found: dict[str, Any] = {}
+    linear = way in (_Way.LINEAR, _Way.LINEAR_FROM_0)
     for name, p in inspect.signature(cls).parameters.items():
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             continue
@@ -238,17 +249,16 @@ def _arguments(cls: type, module: ModuleType, given: dict[str, Any], way: _Way, 
             found[name] = option
         elif "model" in allowed:
             found[name] = net(hook, torch)
-        elif "betas" in allowed and way is _Way.LINEAR and low.startswith("beta"):
-            found[name] = (float(betas[0]), float(betas[-1]))
+        elif "betas" in allowed and linear and low.startswith("beta") and not isinstance(p.default, str):
+            found[name] = _ends(way, betas)
         elif "betas" in allowed and p.default is not None and isinstance(p.default, str):
-            found[name] = "linear" if way is _Way.LINEAR else p.default
+            found[name] = "linear" if linear else p.default
         elif "betas" in allowed and way is _Way.ARGUMENT and name != "b":
             found[name] = array_for(betas, torch) if _wants_tensor(cls, torch) else betas.copy()
         elif "T" in allowed:
             found[name] = len(betas)
         elif allowed & {"beta_start", "beta_end"}:
-            ends = (float(betas[0]), float(betas[-1])) if way is _Way.LINEAR else (1e-4, 0.02)
-            found[name] = ends["beta_end" in allowed]
+            found[name] = _ends(way, betas)["beta_end" in allowed]
         elif "device" in allowed:
             found[name] = "cpu"
         elif "clip" in allowed:
@@ -461,6 +471,6 @@ def table(value: Any) -> np.ndarray | None:
 def _shows(tables: dict[str, np.ndarray], betas: np.ndarray) -> bool:
     """Return whether a table is β, α or a root of them, perhaps with an element before the first step."""
     wanted = [betas, 1 - betas, np.sqrt(betas), np.sqrt(1 - betas)]
-    return any(len(t) >= len(betas) and np.allclose(t[-len(betas):], want, rtol=1e-5, atol=0)
+    return any(len(t) in (len(betas), len(betas) + 1) and np.allclose(t[-len(betas):], want, rtol=1e-5, atol=0)
                for t in tables.values() for want in wanted) or any(
         len(t) == len(betas) and np.allclose(t, np.cumprod(1 - betas), rtol=1e-5, atol=0) for t in tables.values())

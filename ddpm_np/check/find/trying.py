@@ -10,6 +10,7 @@ import inspect
 import itertools
 import time
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -57,8 +58,7 @@ def ways(function: Callable[..., Any], role: Role, held: Collection[str] = ()) -
     except (TypeError, ValueError):
         parameters = []
     if all(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
-        name = getattr(function, "__name__", "") or getattr(function, "name", "")
-        if name in ROLE_NAMES.get(role.name, ()):  # its arguments have no names: those of the method, in order
+        if {getattr(function, "__name__", ""), getattr(function, "name", "")} & ROLE_NAMES.get(role.name, frozenset()):  # its arguments have no names: those of the method, in order
             yield tuple((str(i), kind) for i, kind in enumerate(role.needs)), True
         return
     needs = (*role.needs, *(("eps",) if "model" in role.needs else ("model",) if "eps" in role.needs else ()))
@@ -119,6 +119,7 @@ class Trials:
         self.made, self.deadline = made, deadline
         self.bases, self.layouts, self.times = [0, 1], list(LAYOUTS), list(TIMES)
         self.doubled = [False, True]
+        self.meaning: Callable[..., Any] | None = None  # makes what a net predicts of its ε
         self.held = set(getattr(made.object, "__dict__", ())) if not isinstance(made.object, ModuleType) else set()
         self.errors: dict[tuple[str, str], str] = {}  # what a function raised, by function and method
 
@@ -166,7 +167,7 @@ class Trials:
         """
         best: tuple[float, Reading] | None = None
         for given, sure in ways(self.made.functions[name], role, self.held):
-            if not sure:
+            if not sure or self._another_net(name, given, role):
                 continue
             for reading in self._variants(name, given, role):
                 if reading.base != self.bases[0] or time.monotonic() > self.deadline:
@@ -177,6 +178,22 @@ class Trials:
             if best is not None:
                 return best[1]
         return None
+
+    def _another_net(self, name: str, given: tuple[tuple[str, str], ...], role: Role) -> bool:
+        """Return whether a function is right for a net that predicts x₀ or v: a choice, and no mistake."""
+        if not {"model", "eps"} & set(role.needs):
+            return False
+        kept, table = self.meaning, probe(role.name).case.table
+        for meaning in ("x0", "v"):
+            self.meaning = partial(_as, meaning, table.sqrt_alpha_bar, table.sqrt_one_minus_alpha_bar)
+            try:
+                if any(self.matched(reading, role) is not None for reading in self._variants(name, given, role)
+                       if reading.base == self.bases[0] and reading.layout == self.layouts[0]):
+                    self.errors[name, role.name] = f"it is right for a net that predicts {meaning}"
+                    return True
+            finally:
+                self.meaning = kept
+        return False
 
     def told(self, name: str, role: Role, entry: dict[str, Any]) -> Reading | None:
         """Return the reading of a function that the configuration names, whatever its numbers are.
@@ -244,6 +261,10 @@ class Trials:
         if "eps" in kept and "eps" not in reading.kinds:
             eps = kept.pop("eps")
             kept["model"] = lambda x, t: eps
+        if self.meaning is not None and "model" in kept:
+            kept["model"] = partial(self.meaning, kept["model"])
+        elif self.meaning is not None:
+            kept["eps"] = self.meaning(lambda x, t: p.values["eps"], kept["x_t"], kept["t"])
         try:
             return perform(self.made, reading, kept, drawn(role, reading), clip)
         except Exception as error:
@@ -343,12 +364,18 @@ class Trials:
         value = _value(found, expected, role)
         if value is None or not np.isfinite(value[1]).all():
             return None
-        if role.images and role.name not in ("sample", "p_sample") and not self._affine(reading, role, value[0]):
-            return None
-        if role.name == "sample":
-            calls = [int(t[0]) for _, t in self.made.hook.asked]
-            if not calls or calls != sorted(set(calls), reverse=True) or len(calls) < 2:
+        if role.images and role.name not in ("sample", "p_sample"):
+            solved = self._coefficients(reading, role, value[0])
+            if solved is None or (role.name == "q_sample" and _another_process(solved)):
                 return None
+            self.tried(reading, role)  # what the net was asked last
+        drawn_noise = self.made.hook.drawn - ("x_T" not in reading.kinds)
+        if role.name == "sample":
+            calls, T = [int(t[0]) for _, t in self.made.hook.asked], probe(role.name).case.T
+            if drawn_noise < 1 or len(calls) < T - 1 or calls != list(range(calls[0], calls[0] - len(calls), -1)):
+                return None  # a sampler of fewer steps or without noise is another one, and no mistake
+        if role.name == "p_sample" and "noise" not in reading.kinds and self.made.hook.drawn < 1:
+            return None
         combinations: tuple[Any, ...] = ()
         if role.name in ("p_sample", "sample"):
             best = min(COMBINATIONS, key=lambda c: float(np.abs(value[1] - want[c]).max()))
@@ -357,22 +384,39 @@ class Trials:
         distance = float(np.abs(value[1] - expected).max() / np.abs(expected).max())
         return distance, reading.changed(parts={"value": value[0]}, combinations=combinations)
 
-    def _affine(self, reading: Reading, role: Role, key: Any) -> bool:
-        """Return whether a result is a_t·x + b_t·y of its two images, with numbers that depend on t alone."""
+    def _coefficients(self, reading: Reading, role: Role, key: Any) -> np.ndarray | None:
+        """Return the a_t and b_t of a result a_t·x + b_t·y of two images, (steps, 2); None if it is none."""
         p = probe(role.name)
-        kinds_ = [kind for kind in role.needs if kind not in ("t", "model")]
+        of = [kind for kind in role.needs if kind not in ("t", "model")]
         found = self.tried(reading, role)
         if found is None or key not in found:
-            return False
-        value = found[key].reshape(p.values[kinds_[0]].shape)
+            return None
+        value, result = found[key].reshape(p.values[of[0]].shape), []
         for step in np.unique(p.t):
             rows = p.t == step
-            columns = np.stack([p.values[kind][rows].ravel() for kind in kinds_], 1)
-            target = value[rows].ravel()
-            solved, *_ = np.linalg.lstsq(columns, target, rcond=None)
-            if len(target) > len(kinds_) and np.abs(columns @ solved - target).max() > 1e-3 * np.abs(target).max():
-                return False
-        return True
+            columns = np.stack([p.values[kind][rows].ravel() for kind in of], 1)
+            wanted_here = value[rows].ravel()
+            solved, *_ = np.linalg.lstsq(columns, wanted_here, rcond=None)
+            result.append(solved)
+            if len(wanted_here) > len(of) and (
+                    np.abs(columns @ solved - wanted_here).max() > 1e-3 * np.abs(wanted_here).max()):
+                return None
+        return np.array(result)
+
+
+def _another_process(coefficients: np.ndarray) -> bool:
+    """Return whether x_t is x₀ plus noise, or lies on a line between them: other processes, and no mistakes."""
+    signal, noise = coefficients[:, 0], coefficients[:, 1]
+    return bool(np.allclose(signal, 1, rtol=1e-4) or np.allclose(signal + noise, 1, rtol=1e-4))
+
+
+def _as(meaning: str, signal: np.ndarray, noise: np.ndarray, model: Callable[..., Any], x: np.ndarray,
+        t: np.ndarray) -> np.ndarray:
+    """Return x̂₀, or v, of a net that predicts ε."""
+    c, s = (table[t].reshape(-1, *[1] * (x.ndim - 1)) for table in (signal, noise))
+    eps = model(x, t)
+    x0 = (x - s * eps) / c
+    return x0 if meaning == "x0" else c * eps - s * x0
 
 
 def drawn(role: Role, reading: Reading) -> tuple[str, ...]:

@@ -12,9 +12,9 @@ from unittest.mock import patch
 import numpy as np
 
 from ddpm_np.check.find.hook import net
-from ddpm_np.check.find.making import Made, array_for
-from ddpm_np.check.find.names import kinds
+from ddpm_np.check.find.making import Made
 from ddpm_np.check.find.randomness import Draws, closed, handed
+from ddpm_np.check.find.replacing import array_for
 from ddpm_np.check.find.stubs import Stub
 
 IMAGES = ("x_0", "x_t", "x_prev", "noise", "eps", "v", "x_T", "mean1", "logvar1", "mean2", "logvar2", "mean",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -12,9 +12,9 @@ import numpy as np
 from ddpm_np.check.exact import Case
 from ddpm_np.check.find.calling import Reading, perform
 from ddpm_np.check.find.making import Made, Subject
+from ddpm_np.check.find.matching import spread
 from ddpm_np.check.find.roles import ROLES
-from ddpm_np.check.find.trying import drawn, spread
-
+from ddpm_np.check.find.trying import drawn
 
 CLIPPED = "p_sample, clipped"  # another function for a step with a clip
 
@@ -60,6 +60,42 @@ class Taken:
     reading: Reading
     how: str
     kind: str = "function"
+
+
+@dataclass
+class Finding:
+    """What was found, and what was not.
+
+    Parameters
+    ----------
+    name : str
+        The file, or the folder.
+
+    Attributes
+    ----------
+    taken : dict
+        What was taken for each method.
+    questions : list of (str, str)
+        Each a line of configuration, and the question that it answers.
+    notes : list of str
+        What could not be read or asked.
+    conventions : dict
+        Conventions that the target declares.
+    """
+
+    name: str
+    taken: dict[str, Taken] = field(default_factory=dict)
+    questions: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    conventions: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, betas: np.ndarray) -> Found:
+        return Found(self.taken, self.conventions, betas)
+
+    @property
+    def __name__(self) -> str:
+        return self.name
+
 
 
 class Found:
@@ -145,7 +181,7 @@ class Found:
         role = ROLES[method]
 
         def asked(*args: np.ndarray) -> np.ndarray:
-            values = dict(zip(role.needs, args, strict=True))
+            values: dict[str, Any] = dict(zip(role.needs, args, strict=True))
             if "t" in values:
                 values["t"] = self._t(values["t"])
             if "eps" in values and "eps" not in self._taken[method].reading.kinds:

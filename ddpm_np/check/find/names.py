@@ -86,12 +86,9 @@ ROLES: dict[str, str] = {  # names of functions that leave no doubt about what i
 }
 ROLE_NAMES = {role: frozenset(names.split()) for role, names in ROLES.items()}
 
-ALPHA_BAR = frozenset(("alphas_cumprod alpha_cumprod alpha_bar alpha_bars alphas_bar alphas_bars alpha_hat alphas_hat "
-                       "alphabar alphabar_t abar a_bar alpha_cum_prod alphas_cum_prod alpha_bar_t alpha_cumprods "
-                       "alphas_bar_t cumprod_alphas alpha_cum alphas_hats").split())
-LOG_VARIANCE = frozenset("posterior_log_variance_clipped posterior_log_var_clipped posterior_logvar_clipped "
-                         "beta_tilde_log log_posterior_variance".split())
-POSTERIOR_VARIANCE = frozenset("posterior_variance posterior_var beta_tilde betas_tilde".split())
+ALPHA_BAR = frozenset(["alphas_cumprod", "alpha_cumprod", "alpha_bar", "alpha_bars", "alphas_bar", "alphas_bars", "alpha_hat", "alphas_hat", "alphabar", "alphabar_t", "abar", "a_bar", "alpha_cum_prod", "alphas_cum_prod", "alpha_bar_t", "alpha_cumprods", "alphas_bar_t", "cumprod_alphas", "alpha_cum", "alphas_hats"])
+LOG_VARIANCE = frozenset(["posterior_log_variance_clipped", "posterior_log_var_clipped", "posterior_logvar_clipped", "beta_tilde_log", "log_posterior_variance"])
+POSTERIOR_VARIANCE = frozenset(["posterior_variance", "posterior_var", "beta_tilde", "betas_tilde"])
 
 _SCHEDULE = re.compile(r"schedul|beta|alpha", re.I)
 _UNSAFE = re.compile(r"train|main|save|load|plot|show|download|fit|launch|setup|write|export|wandb|log_|eval|visual|fid|"

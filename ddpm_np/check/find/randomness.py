@@ -92,7 +92,7 @@ def handed(draws: Draws) -> Iterator[None]:
 
 def _numpy(stack: contextlib.ExitStack, draws: Draws) -> None:
     real, generator = np.random.randint, np.random.default_rng
-    replaced = {
+    replaced: dict[str, Any] = {
         "randn": lambda *shape: draws.normal(shape),
         "standard_normal": lambda size=(), **_: draws.normal(_shape(size)),
         "normal": lambda loc=0.0, scale=1.0, size=(): loc + scale * draws.normal(_shape(size)),
@@ -115,7 +115,7 @@ def _torch(stack: contextlib.ExitStack, draws: Draws) -> None:
         values = mean + std * normal(tensor.shape)
         return values if tensor.shape != values.shape or tensor.dtype != values.dtype else tensor.copy_(values)
 
-    replaced = {
+    replaced: dict[str, Any] = {
         "randn": lambda *shape, size=None, **_: normal(size or (shape[0] if _nested(shape) else shape)),
         "randn_like": lambda like, **_: normal(like.shape, like),
         "normal": lambda mean=0.0, std=1.0, size=None, **_: mean + std * normal(
@@ -145,7 +145,7 @@ def _nested(shape: tuple[Any, ...]) -> bool:
 
 
 def _shape(size: Any) -> tuple[int, ...]:
-    return (size,) if isinstance(size, (int, np.integer)) else tuple(size or ())
+    return (int(size),) if isinstance(size, (int, np.integer)) else tuple(size or ())
 
 
 _watch = threading.local()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ddpm_np.check.find.calling import ASKED, LAST
-from ddpm_np.check.find.finding import Finding
-from ddpm_np.check.find.found import Taken
+from ddpm_np.check.find.found import Finding, Taken
 
 LAYOUT = {"any": "", "NCHW": "images as (N, C, H, W)", "flat": "vectors (N, D)"}
 TIME = {"batch": "", "one by one": "t a number", "equal": "equal t in a batch", "alone": "one image at a time",

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ddpm_np.check.find.making import array_for, table
+from ddpm_np.check.find.making import table
+from ddpm_np.check.find.matching import near
 from ddpm_np.check.find.names import is_schedule_name, kinds
 from ddpm_np.check.find.randomness import closed
-from ddpm_np.check.find.trying import near
+from ddpm_np.check.find.replacing import array_for
 from ddpm_np.check.target import CONVENTIONS
 from ddpm_np.diffusion import schedules as ours
 
@@ -97,7 +98,7 @@ def _makers(function: Callable[..., Any], which: str) -> Iterator[tuple[Maker, s
         yield ask, "", bool(given)
         return
     for spelling in SPELLINGS[which]:
-        yield (lambda T, s=spelling: ask(T, **{named: s})), spelling, bool(given)
+        yield partial(ask, **{named: spelling}), spelling, bool(given)
 
 
 def embeddings(candidates: dict[str, Any], torch: Any,

@@ -16,12 +16,21 @@ from typing import Any
 
 import numpy as np
 
-from ddpm_np.check.find.calling import ASKED, LAST, LAYOUTS, TIMES, Reading, perform
+from ddpm_np.check.find.calling import ASKED, LAYOUTS, TIMES, Reading, perform
 from ddpm_np.check.find.making import Made
+from ddpm_np.check.find.matching import (
+    another_process,
+    first_part,
+    loss_part,
+    near,
+    part_of,
+    spread,
+    variance_part,
+    x0_part,
+)
 from ddpm_np.check.find.names import ROLE_NAMES, kinds
-from ddpm_np.check.find.roles import COMBINATIONS, ROLES, Probe, Role, probe, wanted
+from ddpm_np.check.find.roles import COMBINATIONS, ROLES, Role, probe, wanted
 
-NEAR = 2e-4  # of the largest number expected: tables in single precision are as near, no wrong formula is
 EXTRAS = ("shape", "n", "device", "clip", "none", "T", "seq", "level", "betas", "alphas", "alpha_bars",
           "sqrt_alpha_bars", "sqrt_one_minus_alpha_bars", "rng", "true")
 AT_MOST = 12  # ways to give a function its arguments that are tried for one method
@@ -300,7 +309,7 @@ class Trials:
                         continue
                     if reading.doubled and combination[0] == "large":
                         parts = self.tried(reading, role, which, clip, 1.0) or {}
-                    here = _key(parts, want[combination], role)
+                    here = part_of(parts, want[combination], role)
                     if here is not None:
                         key = here[0]
                         combinations.append(combination)
@@ -308,26 +317,26 @@ class Trials:
                         break
             if not combinations:
                 return None
-            extra = _x0_part(found, which) if role.name == "p_sample" else {}
+            extra = x0_part(found, which) if role.name == "p_sample" else {}
             if extra.get("clipped") and (combinations[0][0], True) not in combinations:
                 combinations.append((combinations[0][0], True))  # it clips x̂₀, and so is asked about that too
             return reading.changed(parts={"value": key, **extra}, combinations=tuple(combinations), scale=scale)
         if role.name == "q_posterior":
-            here = _key(found, want[None][0], role)
+            here = part_of(found, want[None][0], role)
             if here is None:
                 return None
-            parts: dict[str, Any] = {"value": here[0]}
+            posterior: dict[str, Any] = {"value": here[0]}
             later = p.t > 1
             for key, array in found.items():
                 variance = spread(array, p.values["x_t"])
                 if variance is not None and near(variance[later], want[None][1][later]):
-                    parts["variance"] = key
-            return reading.changed(parts=parts)
+                    posterior["variance"] = key
+            return reading.changed(parts=posterior)
         if role.name == "q_sample" and "t" not in reading.kinds and "level" not in reading.kinds:
             found = {ASKED: found[ASKED]} if ASKED in found else {}
         if role.name == "simple_loss":
-            return _loss(reading, found, want[None])
-        here = _key(found, want[None], role)
+            return loss_part(reading, found, want[None])
+        here = part_of(found, want[None], role)
         return None if here is None else reading.changed(parts={"value": here[0]}, scale=here[1])
 
     def _mean_variance(self, reading: Reading, found: dict[Any, np.ndarray], which: int) -> Reading | None:
@@ -336,19 +345,19 @@ class Trials:
         clips = (False, True) if "clip" in reading.kinds else (None,)
         combinations, parts = [], {}
         for clip in clips:
-            result = found if not clip else self.tried(reading, role, which, True)
-            for combination in COMBINATIONS if result else ():
+            result = found if not clip else self.tried(reading, role, which, True) or {}
+            for combination in COMBINATIONS:
                 if clip is not None and combination[1] != clip:
                     continue
                 mean, variance, x0 = want[combination]
                 if reading.doubled and combination[0] == "large":
                     continue  # what a learned range ends at, β_t at t = 1 too, is no choice of the large variance
-                where = _key(result, mean, role)
-                spread_at = _variance_key(result, variance, p)
+                where = part_of(result, mean, role)
+                spread_at = variance_part(result, variance, p)
                 if where is None or spread_at is None:
                     continue
                 combinations.append(combination)
-                x0_at = _key({k: v for k, v in result.items() if k != ASKED}, x0, role)
+                x0_at = part_of({k: v for k, v in result.items() if k != ASKED}, x0, role)
                 parts = {"value": where[0], **spread_at, **({"x0": x0_at[0]} if x0_at else {})}
         if not combinations:
             return None
@@ -361,12 +370,12 @@ class Trials:
             return None
         expected = want[None] if None in want else want["small", False]
         expected = expected[0] if isinstance(expected, (tuple, list)) else expected
-        value = _value(found, expected, role)
+        value = first_part(found, expected, role)
         if value is None or not np.isfinite(value[1]).all():
             return None
         if role.images and role.name not in ("sample", "p_sample"):
             solved = self._coefficients(reading, role, value[0])
-            if solved is None or (role.name == "q_sample" and _another_process(solved)):
+            if solved is None or (role.name == "q_sample" and another_process(solved)):
                 return None
             self.tried(reading, role)  # what the net was asked last
         drawn_noise = self.made.hook.drawn - ("x_T" not in reading.kinds)
@@ -404,12 +413,6 @@ class Trials:
         return np.array(result)
 
 
-def _another_process(coefficients: np.ndarray) -> bool:
-    """Return whether x_t is x₀ plus noise, or lies on a line between them: other processes, and no mistakes."""
-    signal, noise = coefficients[:, 0], coefficients[:, 1]
-    return bool(np.allclose(signal, 1, rtol=1e-4) or np.allclose(signal + noise, 1, rtol=1e-4))
-
-
 def _as(meaning: str, signal: np.ndarray, noise: np.ndarray, model: Callable[..., Any], x: np.ndarray,
         t: np.ndarray) -> np.ndarray:
     """Return x̂₀, or v, of a net that predicts ε."""
@@ -425,80 +428,3 @@ def drawn(role: Role, reading: Reading) -> tuple[str, ...]:
     if role.name in ("sample", "vlb"):
         found.append("noises")
     return tuple(found)
-
-
-def near(got: np.ndarray, want: np.ndarray) -> bool:
-    """Return whether numbers are those expected, up to single precision."""
-    return got.shape == want.shape and bool(
-        np.isfinite(got).all() and np.abs(got - want).max(initial=0.0) <= NEAR * np.abs(want).max(initial=0.0))
-
-
-def spread(array: np.ndarray, like: np.ndarray) -> np.ndarray | None:
-    """Return one number for each image, or for each element, in the images' shape; None if it does not fit."""
-    if array.shape[:1] != like.shape[:1]:
-        return None
-    if array.size == len(like):
-        return np.broadcast_to(array.reshape(-1, *[1] * (like.ndim - 1)), like.shape)
-    return array.reshape(like.shape) if array.size == like.size else None
-
-
-def _key(found: dict[Any, np.ndarray], want: np.ndarray, role: Role) -> tuple[Any, float] | None:
-    """Return the key of the part that is expected, and a factor that makes it so: 2 for (x + 1)/2, which is undone."""
-    want = np.asarray(want)
-    for key, array in found.items():
-        if array.size == want.size and array.dtype.kind == "f" and (key != ASKED or role.name == "q_sample"):
-            value = array.reshape(want.shape).astype(np.float64)
-            if near(value, want):
-                return key, 1.0
-            if role.name == "sample" and near(2 * value - 1, want):
-                return key, 2.0
-    return None
-
-
-def _value(found: dict[Any, np.ndarray], want: np.ndarray, role: Role) -> tuple[Any, np.ndarray] | None:
-    """Return the part that can be a method's result: floating, of its size, and the first of those."""
-    for key, array in found.items():
-        if key == ASKED and role.name != "q_sample":
-            continue
-        if array.size == want.size and array.dtype.kind == "f" and array.shape[:1] == want.shape[:1]:
-            return key, array.reshape(want.shape).astype(np.float64)
-    return None
-
-
-def _x0_part(found: dict[Any, np.ndarray], which: int) -> dict[str, Any]:
-    """Return the key of a step's x̂₀ if it returns one, and whether that is clipped."""
-    want = wanted("p_mean_variance", which)
-    for clip in (False, True):
-        here = _key({k: v for k, v in found.items() if k not in (ASKED, LAST)}, want["small", clip][2],
-                    ROLES["predict_x0"])
-        if here is not None:
-            return {"x0": here[0], "clipped": clip}
-    return {}
-
-
-def _variance_key(found: dict[Any, np.ndarray], want: np.ndarray, p: Probe) -> dict[str, Any] | None:
-    later = p.t > 1
-    logs = {}
-    for key, array in found.items():
-        value = spread(array, p.values["x_t"])
-        if value is None or key == ASKED:
-            continue
-        if near(np.exp(value[later]), want[later]):
-            logs = {"log_variance": key}
-        elif near(value[later], want[later]) and not logs:
-            logs = {"variance": key}
-    return logs or None
-
-
-def _loss(reading: Reading, found: dict[Any, np.ndarray], want: np.ndarray) -> Reading | None:
-    """Take a loss for each image, for each element, or for a batch of one."""
-    elements = probe("simple_loss").values["x_0"][0].size
-    for key, array in found.items():
-        if key in (ASKED, LAST) or array.dtype.kind != "f" or array.shape[:1] != want.shape:
-            continue
-        value = array.reshape(len(want), -1).astype(np.float64)
-        if near(value.mean(axis=1), want):
-            return reading.changed(parts={"value": key})
-        if value.shape[1] == 1 and near(value[:, 0] / elements, want):
-            return reading.changed(parts={"value": key, "sum": True})
-    return None

@@ -33,11 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help=f"code to check: MODULE:FACTORY, FILE.py:FACTORY, {' or '.join(LIBRARIES)} (default: this "
                              "package)")
     parser.add_argument("--find", metavar="PATH",
-                        help="find the mathematics in a Python file, or in a folder, and check it; only definitions are "
-                             "run, nothing is trained")
+                        help="find the mathematics in a Python file, or in a folder, and check it; only definitions "
+                             "are run, nothing is trained")
     parser.add_argument("--config", metavar="FILE",
-                        help="with --find: a TOML file that says which function is what; if there is none, it is written "
-                             "with what was found, to be corrected")
+                        help="with --find: a TOML file that says which function is what; if there is none, it is "
+                             "written with what was found, to be corrected")
     parser.add_argument("--equation", action="append", metavar="ID",
                         help="check only this equation; can be repeated (default: all)")
     parser.add_argument("--derivations", action="store_true",

@@ -284,7 +284,8 @@ def timestep_embedding(timesteps, dim, max_period=10000):
     return np.concatenate([np.cos(args), np.sin(args)], axis=-1)
 ''', ("linear-schedule", "cosine-schedule", "time-embedding"), {
     "cosine-schedule": ("0, 0.999)", "0, 0.5)"),
-    "linear-schedule": ("np.linspace(beta_start, beta_end, timesteps)", "np.linspace(beta_start, beta_end, timesteps + 1)[1:]"),
+    "linear-schedule": ("np.linspace(beta_start, beta_end, timesteps)",
+                        "np.linspace(beta_start, beta_end, timesteps + 1)[1:]"),
 })
 
 CLIPPED = Script('''

@@ -38,7 +38,7 @@ class Reading:
     base : int
         The first step of its t.
     time : str
-        One of `TIMES`: t for the whole batch; an int for the images of equal t; an array for those; each image by itself.
+        One of `TIMES`: t for the whole batch; an int, or an array, for the images of equal t; each image by itself.
     layout : str
         "any": images as they are; "NCHW": as (N, D, 1, 1); "flat": as (N, D).
     parts : dict
@@ -176,7 +176,8 @@ def _theirs(kind: str, values: dict[str, Any], reading: Reading, made: Made, cli
               "sqrt_alpha_bars": made.hook.levels, "sqrt_one_minus_alpha_bars": np.sqrt(1 - made.hook.levels**2)}
     if kind in tables:
         return array_for(tables[kind], made.torch)
-    return {"device": "cpu", "none": None, "true": True, "n": len(values.get("x_T", values.get("x_0", ()))), "T": made.hook.T,
+    n = len(values.get("x_T", values.get("x_0", ())))
+    return {"device": "cpu", "none": None, "true": True, "n": n, "T": made.hook.T,
             "seq": list(range(reading.base, made.hook.T + reading.base)), "rng": None}.get(kind, values.get(kind))
 
 

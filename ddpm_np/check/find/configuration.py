@@ -106,5 +106,6 @@ def write(finding: Any) -> str:
     for answer, question in finding.questions:
         lines += ["", f"# {question}", *(f"# {line}" for line in answer.splitlines())]
     if finding.conventions:
-        lines += ["", "[conventions]", *(f"{name} = {json.dumps(value)}" for name, value in finding.conventions.items())]
+        lines += ["", "[conventions]"]
+        lines += [f"{name} = {json.dumps(value)}" for name, value in finding.conventions.items()]
     return "\n".join(lines) + "\n"

@@ -123,7 +123,8 @@ def _mentions_schedule(cls: type) -> bool:
 
 
 
-def _module_subject(source: Source, module: ModuleType, functions: dict[str, Any], embedders: dict[str, Any]) -> Subject:
+def _module_subject(source: Source, module: ModuleType, functions: dict[str, Any], embedders: dict[str, Any],
+                    ) -> Subject:
     """Return a module as a subject: its tables made again for each schedule, if it makes any when it is imported."""
     tables = {name for name, value in vars(module).items() if making.table(value) is not None}
     torch = making.torch_of(module)

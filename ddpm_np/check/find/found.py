@@ -362,7 +362,7 @@ class Found:
 
 def seed_all(rng: np.random.Generator, made: Made) -> None:
     """Seed NumPy's and PyTorch's global generators from a generator."""
-    np.random.seed(int(rng.integers(2**32)))
+    np.random.seed(int(rng.integers(2**32)))  # noqa: NPY002 - the code may draw from it
     if made.torch is not None:
         made.torch.manual_seed(int(rng.integers(2**62)))
 

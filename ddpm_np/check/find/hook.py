@@ -32,7 +32,7 @@ class Hook:
     base : int
         The first step of the code's t.
     second : array or None
-        The other half of the output's channels, for code that learns the variance: the v of each number, or one for all.
+        The other half of the output's channels, for code that learns the variance: v of each number, or one for all.
     asked : list
         What the net was asked: (x in the code's layout, t).
     drawn : int

@@ -1,8 +1,8 @@
 """Objects of a class, or functions of a module, for given β: by an argument, or in place of the schedule they make.
 
-Three ways are tried, in this order: the constructor takes β; the functions by which it makes a schedule (``linspace``, and
-functions and methods with a schedule's name) return β instead; it takes the two ends of a linear schedule, and β is one.
-A way is taken if a table of the object then shows β.
+Three ways are tried, in this order: the constructor takes β; the functions by which it makes a schedule (``linspace``,
+and functions and methods with a schedule's name) return β instead; it takes the two ends of a linear schedule, and β is
+one. A way is taken if a table of the object then shows β.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ class Subject:
         betas : array
             β₁..β_T.
         variance : str
-            The value of a constructor's option for the reverse variance: "small", "large" or "learned"; with ", clipped"
-            if an option that clips x̂₀ is to be on.
+            The value of a constructor's option for the reverse variance: "small", "large" or "learned"; with
+            ", clipped" if an option that clips x̂₀ is to be on.
 
         Returns
         -------

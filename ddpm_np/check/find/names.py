@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import re
 
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 KINDS: dict[str, str] = {  # what a parameter may be given, by its name
-    "x_0": "x0 x_0 x_start xstart x_init x_orig original originals original_samples original_image clean clean_images x "
-           "data batch images image img imgs pred_x0 pred_xstart x0_pred x_recon x_0_pred x0_hat x_0_hat x_hat inputs "
+    "x_0": "x0 x_0 x_start xstart x_init x_orig original originals original_samples original_image clean "
+           "clean_images x data batch images image img imgs pred_x0 pred_xstart x0_pred x_recon x_0_pred x0_hat x_0_hat x_hat inputs "
            "y_0 sample samples pred_x_start latents pred_x_0 start x_zero input",
     "x_t": "xt x_t x img imgs image images sample samples noisy x_noisy noisy_image noisy_images latents current x_i "
            "x_cur y_t z_t zt xs x_in current_image inputs noisy_samples input",
@@ -86,13 +90,20 @@ ROLES: dict[str, str] = {  # names of functions that leave no doubt about what i
 }
 ROLE_NAMES = {role: frozenset(names.split()) for role, names in ROLES.items()}
 
-ALPHA_BAR = frozenset(["alphas_cumprod", "alpha_cumprod", "alpha_bar", "alpha_bars", "alphas_bar", "alphas_bars", "alpha_hat", "alphas_hat", "alphabar", "alphabar_t", "abar", "a_bar", "alpha_cum_prod", "alphas_cum_prod", "alpha_bar_t", "alpha_cumprods", "alphas_bar_t", "cumprod_alphas", "alpha_cum", "alphas_hats"])
-LOG_VARIANCE = frozenset(["posterior_log_variance_clipped", "posterior_log_var_clipped", "posterior_logvar_clipped", "beta_tilde_log", "log_posterior_variance"])
-POSTERIOR_VARIANCE = frozenset(["posterior_variance", "posterior_var", "beta_tilde", "betas_tilde"])
+ALPHA_BAR = _words(
+    "alphas_cumprod alpha_cumprod alpha_bar alpha_bars alphas_bar alphas_bars alpha_hat "
+    "alphas_hat alphabar alphabar_t abar a_bar alpha_cum_prod alphas_cum_prod alpha_bar_t "
+    "alpha_cumprods alphas_bar_t cumprod_alphas alpha_cum alphas_hats")
+LOG_VARIANCE = _words(
+    "posterior_log_variance_clipped posterior_log_var_clipped posterior_logvar_clipped "
+    "beta_tilde_log log_posterior_variance")
+POSTERIOR_VARIANCE = _words(
+    "posterior_variance posterior_var beta_tilde betas_tilde")
 
 _SCHEDULE = re.compile(r"schedul|beta|alpha", re.I)
-_UNSAFE = re.compile(r"train|main|save|load|plot|show|download|fit|launch|setup|write|export|wandb|log_|eval|visual|fid|"
-                     r"dataset|dataloader|__(?!call)|parse|animate|draw_(?!t$|noise)|display|checkpoint|ema|optim", re.I)
+_UNSAFE = re.compile(
+    r"train|main|save|load|plot|show|download|fit|launch|setup|write|export|wandb|log_|eval|visual|fid|dataset|dataloader|"
+    r"__(?!call)|parse|animate|draw_(?!t$|noise)|display|checkpoint|ema|optim", re.I)
 
 
 def is_schedule_name(name: str) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ddpm_np.check.find.calling import ASKED, LAST
-from ddpm_np.check.find.found import Finding, Taken
+from ddpm_np.check.find.found import Finding, Taken, option
 
 LAYOUT = {"any": "", "NCHW": "images as (N, C, H, W)", "flat": "vectors (N, D)"}
 TIME = {"batch": "", "one by one": "t a number", "equal": "equal t in a batch", "alone": "one image at a time",
         "alone, a tensor": "one image at a time, t an array without axes", "column": "t as (N, 1)"}
-HOW = {"numbers": "by its numbers", "name": "by its name: its numbers differ", "integers": "by its name; it gives integers",
+HOW = {"numbers": "by its numbers", "name": "by its name: its numbers differ",
+       "integers": "by its name; it gives integers",
        "configuration": "by the configuration"}
 
 
@@ -54,7 +55,7 @@ def _taken(taken: Taken) -> str:
         details += [f"{part} is {_key(key)}" for part, key in r.parts.items()
                     if part in ("value", "x0", "variance", "log_variance") and key != ()]
         if r.combinations:
-            details.append(" and ".join(f"{variance}{', clipped' if clip else ''}" for variance, clip in r.combinations))
+            details.append(" and ".join(option(variance, clip) for variance, clip in r.combinations))
         if r.doubled:
             details.append("its net has a second half, for the variance")
     return f"{taken.subject.name}: {what} -> {taken.method}; {'; '.join(filter(None, details))}"

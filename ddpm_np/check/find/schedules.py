@@ -98,7 +98,11 @@ def _makers(function: Callable[..., Any], which: str) -> Iterator[tuple[Maker, s
         yield ask, "", bool(given)
         return
     for spelling in SPELLINGS[which]:
-        yield partial(ask, **{named: spelling}), spelling, bool(given)
+        yield partial(_asked_by, ask, named, spelling), spelling, bool(given)
+
+
+def _asked_by(ask: Callable[..., np.ndarray], parameter: str, spelling: str, T: int) -> np.ndarray:
+    return ask(T, **{parameter: spelling})
 
 
 def embeddings(candidates: dict[str, Any], torch: Any,

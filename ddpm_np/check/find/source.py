@@ -1,9 +1,9 @@
 """Read a Python file for its definitions only: nothing is trained, downloaded, plotted or saved.
 
 Of the file's statements, those that define something are run, one by one: imports, functions, classes, and names for
-constants and for tables that NumPy or PyTorch computes. Calls of anything else are left out, and so is what stands under
-``if __name__ == "__main__"``. Modules of the same project are read in the same way; of other packages only Python's own
-and the numerical ones are imported, the rest are stand-ins.
+constants and for tables that NumPy or PyTorch computes. Calls of anything else are left out, and so is what stands
+under ``if __name__ == "__main__"``. Modules of the same project are read in the same way. Of other packages only
+Python's own and the numerical ones are imported, the rest are stand-ins.
 """
 
 from __future__ import annotations
@@ -293,8 +293,9 @@ def _harmless(node: ast.expr, known: set[str]) -> bool:
             if last in _LEFT_OUT:
                 return False
             of_the_file = root in known and is_schedule_name(root)
-            if not (root in _CALLABLE or of_the_file or (isinstance(part.func, ast.Attribute) and not root[:1].isalpha())
-                    or last in ("to", "float", "double", "numpy", "sqrt", "cumprod", "cpu", "copy", "astype")):
+            of_an_expression = isinstance(part.func, ast.Attribute) and not root[:1].isalpha()
+            if not (root in _CALLABLE or of_the_file or of_an_expression or last in (
+                    "to", "float", "double", "numpy", "sqrt", "cumprod", "cpu", "copy", "astype")):
                 return False
     return True
 

@@ -74,8 +74,10 @@ class Stub:
 class StubModule(ModuleType):
     """A module each of whose attributes is a `Stub`; it has any submodule."""
 
-    __path__: list[str] = []
-    __all__: list[str] = []
+    def __init__(self, name: str):
+        super().__init__(name)
+        self.__path__: list[str] = []
+        self.__all__: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name.endswith("__"):

@@ -35,7 +35,7 @@ def tables(subject: Subject, made: Made, case: Case, found: Finding) -> bool:
               "posterior_log_variance_clipped": (logs, names.LOG_VARIANCE, slice(1, None))}
     consistent = True
     for method, (want, usual, rows) in wanted.items():
-        ordered = sorted(made.tables, key=lambda name, usual=usual: name not in usual)
+        ordered = sorted(made.tables, key=[*usual, *made.tables].index)
         for name in ordered:
             table = made.tables[name].astype(np.float64)
             if len(table) not in (case.T, case.T + 1) or not near(table[-case.T:][rows], want[rows]):
@@ -60,10 +60,14 @@ def tables(subject: Subject, made: Made, case: Case, found: Finding) -> bool:
                 elif consistent:
                     found.taken.setdefault(method, Taken(method, subject, Reading(named[0], ()), "name", "table"))
                 else:
-                    found.notes.append(f"{subject.name}.{named[0]} does not follow from the β that were put in, but does "
-                                       "with the object's own schedule: no verdict")
+                    found.notes.append(f"{subject.name}.{named[0]} does not follow from the β that were put in, but "
+                                       "does with the object's own schedule: no verdict")
     return consistent
 
+
+
+def _nothing(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+    return 0 * x
 
 
 def _asks_from_one(made: Made, case: Case) -> bool:
@@ -74,7 +78,7 @@ def _asks_from_one(made: Made, case: Case) -> bool:
             if any(kind == "t" for _, kind in given):
                 continue
             try:
-                perform(made, Reading(name, given, 1, "batch", "NCHW"), {"model": lambda x, t: 0 * x, "x_0": x, "noise": x},
+                perform(made, Reading(name, given, 1, "batch", "NCHW"), {"model": _nothing, "x_0": x, "noise": x},
                         () if any(kind == "noise" for _, kind in given) else ("noise",))
             except Exception:
                 continue
@@ -108,8 +112,8 @@ def posterior_variance(subject: Subject, made: Made, trials: Trials, found: Find
                             "posterior_variance", subject, reading.changed(parts={"value": key}), "numbers")
                         return
     del found.taken["q_posterior"]
-    found.notes.append(f"{entry.subject.name}.{entry.reading.function} gives the posterior's mean (7), but its variance "
-                       "was not found")
+    found.notes.append(f"{entry.subject.name}.{entry.reading.function} gives the posterior's mean (7), but its "
+                       "variance was not found")
 
 
 
@@ -135,7 +139,8 @@ def times(subject: Subject, made: Made, found: Finding) -> None:
                   if name not in earlier or (earlier[name][2] == "name" and maker[2] == "numbers")}
         names_ = ", ".join(dict.fromkeys(maker[0] for maker in {**earlier, **better}.values()))
         how = "numbers" if all(maker[2] == "numbers" for maker in {**earlier, **better}.values()) else "name"
-        found.taken["schedule"] = Taken("schedule", subject, Reading(names_, (), parts={**earlier, **better}), how, "maker")
+        reading = Reading(names_, (), parts={**earlier, **better})
+        found.taken["schedule"] = Taken("schedule", subject, reading, how, "maker")
     if "time_embedding" not in found.taken:
         embedder = embeddings(subject.embedders, made.torch)
         if embedder is not None:

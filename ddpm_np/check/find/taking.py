@@ -19,7 +19,10 @@ from ddpm_np.check.find.trying import Trials
 
 SECONDS = 5.0  # for one subject
 BY_NAME_ONLY = ("kl", "prior_kl", "vlb", "vlb_term", "decoder_log_likelihood")
-_DOES_MORE = frozenset(["backward", "zero_grad", "savefig", "imsave", "open", "system", "Popen", "urlopen", "urlretrieve", "rmtree", "unlink", "makedirs", "mkdir", "DataLoader", "save", "save_image", "save_images", "dump", "imshow", "Adam", "AdamW"])
+_DOES_MORE = frozenset((
+    "backward", "zero_grad", "savefig", "imsave", "open", "system", "Popen", "urlopen", "urlretrieve", "rmtree",
+    "unlink", "makedirs", "mkdir", "DataLoader", "save", "save_image", "save_images", "dump", "imshow", "Adam",
+    "AdamW"))
 
 
 def look(subject: Subject, found: Finding, configured: dict[str, Any]) -> None:

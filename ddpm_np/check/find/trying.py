@@ -37,7 +37,8 @@ AT_MOST = 12  # ways to give a function its arguments that are tried for one met
 TRIALS = 40  # of one function for one method
 
 
-def ways(function: Callable[..., Any], role: Role, held: Collection[str] = ()) -> Iterator[tuple[tuple[tuple[str, str], ...], bool]]:
+def ways(function: Callable[..., Any], role: Role, held: Collection[str] = (),
+         ) -> Iterator[tuple[tuple[tuple[str, str], ...], bool]]:
     """Yield the ways to give a function what a method is given, those by names alone first.
 
     Parameters
@@ -67,7 +68,8 @@ def ways(function: Callable[..., Any], role: Role, held: Collection[str] = ()) -
     except (TypeError, ValueError):
         parameters = []
     if all(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
-        if {getattr(function, "__name__", ""), getattr(function, "name", "")} & ROLE_NAMES.get(role.name, frozenset()):  # its arguments have no names: those of the method, in order
+        called = {getattr(function, "__name__", ""), getattr(function, "name", "")}
+        if called & ROLE_NAMES.get(role.name, frozenset()):  # no names: the method's arguments, in order
             yield tuple((str(i), kind) for i, kind in enumerate(role.needs)), True
         return
     needs = (*role.needs, *(("eps",) if "model" in role.needs else ("model",) if "eps" in role.needs else ()))
@@ -308,8 +310,9 @@ class Trials:
                     if "clip" in reading.kinds and clip != combination[1]:
                         continue
                     if reading.doubled and combination[0] == "large":
-                        parts = self.tried(reading, role, which, clip, 1.0) or {}
-                    here = part_of(parts, want[combination], role)
+                        here = part_of(self.tried(reading, role, which, clip, 1.0) or {}, want[combination], role)
+                    else:
+                        here = part_of(parts, want[combination], role)
                     if here is not None:
                         key = here[0]
                         combinations.append(combination)

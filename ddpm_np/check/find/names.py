@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 
+
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
 KINDS: dict[str, str] = {  # what a parameter may be given, by its name
     "x_0": "x0 x_0 x_start xstart x_init x_orig original originals original_samples original_image clean "
-           "clean_images x data batch images image img imgs pred_x0 pred_xstart x0_pred x_recon x_0_pred x0_hat x_0_hat x_hat inputs "
+           "clean_images x data batch images image img imgs pred_x0 pred_xstart x0_pred x_recon "
+           "x_0_pred x0_hat x_0_hat x_hat inputs "
            "y_0 sample samples pred_x_start latents pred_x_0 start x_zero input",
     "x_t": "xt x_t x img imgs image images sample samples noisy x_noisy noisy_image noisy_images latents current x_i "
            "x_cur y_t z_t zt xs x_in current_image inputs noisy_samples input",

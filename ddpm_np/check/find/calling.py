@@ -255,8 +255,8 @@ def parts(result: Any, prefix: tuple[Any, ...] = (), depth: int = 0) -> dict[Any
 
     Examples
     --------
-    >>> sorted(parts((np.zeros(2), {"x": np.ones(3)})))
-    [(0,), (1, 'x')]
+    >>> list(parts((np.zeros(2), {"x": np.ones(3)})))
+    [(0,), (1, 'x'), (-1, 'x')]
     """
     if result is None or isinstance(result, (str, Stub)) or depth > 3:
         return {}

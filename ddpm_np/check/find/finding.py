@@ -6,6 +6,7 @@ import contextlib
 import functools
 import inspect
 import re
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +26,7 @@ from ddpm_np.check.find.stubs import Stub
 from ddpm_np.check.find.tables import LINEAR
 from ddpm_np.check.find.taking import look
 
+SECONDS = 8.0  # for all files
 EMBEDDER = re.compile("emb|sin|pos", re.I)
 
 
@@ -52,12 +54,19 @@ def find(path: str | Path, configuration: dict[str, Any] | None = None) -> Findi
     if not path.exists():
         raise ValueError(f"--find: there is no file or folder {path}")
     found, configured = Finding(str(path)), configuration or {}
+    started = time.monotonic()
     for file in files(path):
+        if time.monotonic() - started > SECONDS:
+            found.notes.append(f"{file.name} and what follows were not read: {SECONDS:.0f} s are over")
+            break
         source = Source(file)
         with making.closed():
             module = source.load()
         found.notes += [f"left out: {line}" for line in source.left_out]
         for subject in _subjects(source, module, found, configured):
+            if time.monotonic() - started > SECONDS:
+                found.notes.append(f"{subject.name} was not looked at: {SECONDS:.0f} s are over")
+                break
             look(subject, found, configured)
     _conventions(found, configured)
     return found

@@ -7,6 +7,7 @@ decorator or a progress bar does; called with a dict, it returns one whose keys 
 from __future__ import annotations
 
 import enum
+import sys
 from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
@@ -48,12 +49,9 @@ class Stub:
         return Stub(f"{self._stub_name}()")
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
-        if self._stub_name.endswith("Module"):
-            try:
-                from torch.nn import Module
-            except ImportError:
-                return ()
-            return (Module,)
+        torch = sys.modules.get("torch")
+        if self._stub_name.endswith("Module") and torch is not None:
+            return (torch.nn.Module,)
         if self._stub_name.endswith("Enum"):
             return (enum.StrEnum if "Str" in self._stub_name else enum.Enum,)
         return ()

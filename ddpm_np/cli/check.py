@@ -21,6 +21,7 @@ EXAMPLES = """examples:
   ddpm-np check --equation 7 --equation ddim-12   # some equations (--list names them)
   ddpm-np check --derivations                     # and prove every line of the book's derivations
   ddpm-np check --target exercise.py:Mine         # your own code
+  ddpm-np check --find diffusion.py               # code that was not written for the checker
   ddpm-np check --target diffusers --json report.json
   ddpm-np check --target openai:../guided-diffusion   # a checkout of OpenAI's code, or of a copy of it
 """
@@ -41,6 +42,12 @@ OURS = "ddpm_np"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", default=OURS, metavar="TARGET",
                         help=f"code to check: {FORMS} (default: this package)")
+    parser.add_argument("--find", metavar="PATH",
+                        help="find the mathematics in a Python file, or in a folder, and check it; only definitions "
+                             "are run, nothing is trained")
+    parser.add_argument("--config", metavar="FILE",
+                        help="with --find: a TOML file that says which function is what; if there is none, it is "
+                             "written with what was found, to be corrected")
     parser.add_argument("--equation", action="append", metavar="ID",
                         help="check only this equation; can be repeated (default: all)")
     parser.add_argument("--derivations", action="store_true",
@@ -65,6 +72,10 @@ def run(args: argparse.Namespace) -> int:
     if args.derivations and (args.target, args.backend, args.dtype) != (OURS, "numpy", "float64"):
         raise ValueError("--derivations proves this package's book, exactly: leave it out with --target, --backend and "
                          "--dtype")
+    if args.config and not args.find:
+        raise ValueError("--config says what --find is to take for what: give --find too")
+    if args.find:
+        return _find(args)
     targets, gradients = _targets(args), args.target == OURS and args.backend == "numpy" and args.dtype == "float64"
     reports = [_check(name, factory, args, gradients) for name, factory in targets.items()]
     if args.json:
@@ -72,6 +83,33 @@ def run(args: argparse.Namespace) -> int:
     if not any(report.verified for report in reports):
         raise ValueError(f"--target: {reports[0].advice}")
     return int(any(report.failed for report in reports))
+
+
+def _find(args: argparse.Namespace) -> int:
+    """Find the mathematics in a file, say what was taken for what, and check it."""
+    if (args.target, args.backend, args.dtype, args.derivations) != (OURS, "numpy", "float64", False):
+        raise ValueError("--find checks the file that it is given: leave out --target, --backend, --dtype and "
+                         "--derivations")
+    from ddpm_np.check.find import configuration, find
+    from ddpm_np.check.find.report import lines
+
+    known = args.config and Path(args.config).is_file()
+    finding = find(args.find, configuration.read(args.config) if known else None)
+    print("\n".join(lines(finding)) + "\n", flush=True)
+    if args.config and not known:
+        from ddpm_np.storage import write_atomically
+
+        write_atomically(Path(args.config), [configuration.write(finding).encode()])
+        print(f"written to {args.config}: correct it and give it again\n")
+    if not finding.taken:
+        raise ValueError(f"--find: nothing in {args.find} was recognised: name its functions in a file, --config "
+                         "ddpm-check.toml")
+    report = _check(finding.name, finding, args, False)
+    if args.json:
+        _write(args.json, [report])
+    if not report.verified:
+        raise ValueError(f"--find: no equation could be verified in {args.find}")
+    return int(report.failed)
 
 
 def _check(name: str, factory: Callable, args: argparse.Namespace, gradients: bool) -> Report:

@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Sequence
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape
 
 from ddpm_np.check.result import FAIL, UNVERIFIED, Report, Result
 
@@ -56,7 +55,8 @@ def junit(reports: Sequence[Report]) -> str:
                 "classname": "ddpm_np", "name": f"{result.equation}: {result.title}", "time": f"{result.seconds:.3f}"})
             if result.verdict == FAIL:
                 shown = _xml(explained(result))
-                ElementTree.SubElement(case, "failure", {"type": FAIL, "message": shown.partition("\n")[0]}).text = shown
+                failure = ElementTree.SubElement(case, "failure", {"type": FAIL, "message": shown.partition("\n")[0]})
+                failure.text = shown
             elif result.verdict == UNVERIFIED:
                 ElementTree.SubElement(case, "skipped", {"type": UNVERIFIED, "message": _xml(result.hint)})
             else:
@@ -119,18 +119,17 @@ def badge(reports: Sequence[Report]) -> str:
     colour = GREY if not verified else GREEN if held == verified else RED
     spoken = f"equations: {held} of the {verified} verified hold" if verified else "equations: none could be verified"
     left, right = _width("equations"), _width(value)
-    texts = "\n".join(
-        f'<text x="{middle / 2:g}" y="14" textLength="{width - 12}" lengthAdjust="spacingAndGlyphs">{escape(text)}</text>'
-        for text, width, middle in (("equations", left, left), (value, right, 2 * left + right)))
-    return f"""<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" role="img" aria-label="{spoken}">
+    whole = f'width="{left + right}" height="20"'
+    return f"""<svg xmlns="http://www.w3.org/2000/svg" {whole} role="img" aria-label="{spoken}">
 <title>{spoken}</title>
-<clipPath id="round"><rect width="{left + right}" height="20" rx="3"/></clipPath>
+<clipPath id="round"><rect {whole} rx="3"/></clipPath>
 <g clip-path="url(#round)">
 <rect width="{left}" height="20" fill="{DARK}"/>
 <rect x="{left}" width="{right}" height="20" fill="{colour}"/>
 </g>
 <g fill="#fff" text-anchor="middle" font-family="Verdana, DejaVu Sans, sans-serif" font-size="11">
-{texts}
+<text x="{left / 2:g}" y="14" textLength="{left - 12}">equations</text>
+<text x="{left + right / 2:g}" y="14" textLength="{right - 12}">{value}</text>
 </g>
 </svg>
 """

@@ -95,7 +95,18 @@ def _name(factory: Any) -> str:
 
 
 def check_signature(factory: Callable[[np.ndarray], Any]) -> None:
-    """Raise TypeError if a factory cannot be called with betas alone, or does not return an object at once."""
+    """Check that a factory can be called with betas alone, and returns an object at once.
+
+    Parameters
+    ----------
+    factory : callable
+        The factory.
+
+    Raises
+    ------
+    TypeError
+        If not.
+    """
     if inspect.iscoroutinefunction(factory) or inspect.isgeneratorfunction(factory):
         raise TypeError(f"the factory {_name(factory)} is a coroutine or a generator: return the object")
     try:

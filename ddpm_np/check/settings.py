@@ -9,7 +9,8 @@
     seed = 0
     conventions = {index_base = 0}           # replaces what the target declares, key by key
 
-Every key is optional but the target.
+Every key is optional but the target. The tables ``methods`` and ``arguments`` beside them say which function is what in
+code that was not written for the checker; they are not read here.
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ from ddpm_np.arguments import seed as checked_seed
 
 FILE, TABLE = "pyproject.toml", "tool.ddpm_np.check"
 KEYS = ("target", "equations", "examples", "seed", "conventions")
+OTHERS = ("methods", "arguments")
 
 
 @dataclass(frozen=True)
 class Settings:
     """A project's settings.
 
-    Parameters
+    Attributes
     ----------
     folder : Path
         The folder from which the target is found: that of the pyproject.toml.
@@ -139,9 +141,11 @@ def read(folder: Path) -> Settings | None:
         return None
     where = f"{FILE}: {TABLE}"
     for key in found:
-        if key not in KEYS:
+        if key not in (*KEYS, *OTHERS):
             raise ValueError(f"{where} has an unknown key {key!r}: {closest(key, KEYS)}")
     if "target" not in found:
+        if any(key in found for key in OTHERS):
+            return None
         raise ValueError(f"{where} has no target: add target = \"FILE.py:FACTORY\"")
     if not isinstance(found["target"], str):
         raise ValueError(f"{where}.target must be a string, got {described(found['target'])}")

@@ -61,7 +61,8 @@ def junit(reports: Sequence[Report]) -> str:
                 ElementTree.SubElement(case, "skipped", {"type": UNVERIFIED, "message": _xml(result.hint)})
             else:
                 properties = ElementTree.SubElement(case, "properties")
-                ElementTree.SubElement(properties, "property", {"name": "verdict", "value": result.verdict})
+                for name, value in said(result):
+                    ElementTree.SubElement(properties, "property", {"name": name, "value": _xml(value)})
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, "unicode") + "\n"
 
@@ -80,6 +81,24 @@ def explained(result: Result) -> str:
         One or two lines.
     """
     return "\n".join(text for text in (result.counterexample, result.hint) if text)
+
+
+def said(result: Result) -> list[tuple[str, str]]:
+    """Return what is said of a verdict beside a counterexample, as names and values.
+
+    Parameters
+    ----------
+    result : Result
+        The result.
+
+    Returns
+    -------
+    list of (str, str)
+        The verdict, and if it is right the declarations used and the options that were asked.
+    """
+    right = result.verdict not in (FAIL, UNVERIFIED)
+    return [("verdict", result.verdict),
+            *((name, getattr(result, name)) for name in ("hint", "note") if right and getattr(result, name))]
 
 
 def _totals(reports: Sequence[Report]) -> dict[str, str]:

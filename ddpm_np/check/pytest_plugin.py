@@ -133,13 +133,13 @@ class EquationItem(pytest.Item):
 
     def runtest(self) -> None:
         """Check the equation: FAIL fails with the counterexample, UNVERIFIED is skipped with what is lacking."""
-        from ddpm_np.check.formats import explained
+        from ddpm_np.check.formats import explained, said
         from ddpm_np.check.result import FAIL, UNVERIFIED
         from ddpm_np.check.runner import run
 
         checked = self.config.stash[_CHECKED]
         result = run(self.factory, [self.name], checked.seed, checked.examples).results[0]
-        self.user_properties += [("verdict", result.verdict)]
+        self.user_properties += said(result)  # which reports such as --junitxml show
         if result.verdict == FAIL:
             pytest.fail(explained(result), pytrace=False)
         if result.verdict == UNVERIFIED:

@@ -24,6 +24,10 @@ def result(verdict, **changes):
         made = replace(made, counterexample="t=2: x_t got 16/25, expected 4/5", hint="a missing root")
     if verdict == UNVERIFIED:
         made = replace(made, error=float("nan"), cases=0, hint="the target lacks q_sample")
+    if verdict == CONVENTION:
+        made = replace(made, hint="declared: unit 'nats'")
+    if verdict == PASS:
+        made = replace(made, note="asked with clip=False")
     return replace(made, **changes)
 
 
@@ -82,6 +86,8 @@ def test_junit_has_a_case_for_each_equation():
     assert lacking.find("skipped").get("message") == "the target lacks q_sample"
     assert [case.find("properties/property").get("value") for case in (right, single, declared)] == [
         PASS, PRECISION, CONVENTION]
+    assert [part.attrib for part in declared.iter("property")][1:] == [{"name": "hint", "value": "declared: unit 'nats'"}]
+    assert [part.attrib for part in right.iter("property")][1:] == [{"name": "note", "value": "asked with clip=False"}]
     assert len(root.findall("*/testcase/failure")) == len(root.findall("*/testcase/skipped")) == 1
 
 

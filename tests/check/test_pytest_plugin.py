@@ -82,8 +82,23 @@ def repository(tmp_path):
 
 def test_the_entry_point_is_the_plugin():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    assert project["entry-points"]["pytest11"] == {"ddpm_np": PLUGIN}
+    assert project["entry-points"]["pytest11"] == {PLUGIN: PLUGIN}
     assert callable(import_module(PLUGIN).pytest_addoption)
+
+
+def test_installed_and_named_by_p_it_is_one_plugin(mine):
+    """An entry point of another name than the module's would be a second plugin, which pytest refuses."""
+    points = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"]["pytest11"]
+    about = mine / "installed" / "ddpm_np-0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: ddpm_np\nVersion: 0\n", "utf-8")
+    (about / "entry_points.txt").write_text(
+        "[pytest11]\n" + "".join(f"{name} = {module}\n" for name, module in points.items()), "utf-8")
+    words = ["-m", "pytest", "-v", "--ddpm-target", "mine.py:Mine", "--ddpm-equation", "alpha-bar"]
+    installed = {"PYTHONPATH": os.pathsep.join([str(about.parent), str(ROOT)]), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": ""}
+    for more in [], ["-p", PLUGIN]:
+        done = python(mine, *words, *more, **installed)
+        assert outcomes(done.stdout) == {"ddpm_np::alpha-bar": "PASSED"}, done.stderr
 
 
 def test_a_target_in_a_folder_without_tests(mine):

@@ -74,7 +74,7 @@ def run(factory: Callable[[np.ndarray], Any], equations: Iterable[Any] | None = 
 
     if not callable(factory):
         raise TypeError(f"a target must be a factory, betas -> object, got {type(factory).__name__}")
-    _check_signature(factory)
+    check_signature(factory)
     if examples is not None and examples < 0:
         raise ValueError(f"examples must be at least 0, got {examples}")
     started, results = time.perf_counter(), []
@@ -94,8 +94,19 @@ def _name(factory: Any) -> str:
     return getattr(factory, "__name__", type(factory).__name__)
 
 
-def _check_signature(factory: Callable[[np.ndarray], Any]) -> None:
-    """Raise TypeError if a factory cannot be called with betas alone, or does not return an object at once."""
+def check_signature(factory: Callable[[np.ndarray], Any]) -> None:
+    """Check that a factory can be called with betas alone, and returns an object at once.
+
+    Parameters
+    ----------
+    factory : callable
+        The factory.
+
+    Raises
+    ------
+    TypeError
+        If not.
+    """
     if inspect.iscoroutinefunction(factory) or inspect.isgeneratorfunction(factory):
         raise TypeError(f"the factory {_name(factory)} is a coroutine or a generator: return the object")
     try:

@@ -55,7 +55,8 @@ def _run(argv: Sequence[str] | None) -> int:
             from ddpm_np.cli.parser import build_parser
 
             args = build_parser().parse_args(argv)
-            out.ends_with_reader = args.command in ("check", "bench") and not (args.json or getattr(args, "plot", ""))
+            out.ends_with_reader = args.command in ("check", "bench") and not any(
+                getattr(args, option, "") for option in ("json", "junit", "badge", "plot"))
             status = _command(args)
             out.flush()
             return status

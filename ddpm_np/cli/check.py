@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ddpm_np.check.named import FORMS, OURS
 from ddpm_np.cli.options import add_backend, index, seed
 
 if TYPE_CHECKING:
     from ddpm_np.check.result import Report, Result
+    from ddpm_np.check.settings import Settings
 
 EXAMPLES = """examples:
   ddpm-np check                                   # this package, gradients included
@@ -22,26 +24,15 @@ EXAMPLES = """examples:
   ddpm-np check --derivations                     # and prove every line of the book's derivations
   ddpm-np check --target exercise.py:Mine         # your own code
   ddpm-np check --find diffusion.py               # code that was not written for the checker
-  ddpm-np check --target diffusers --json report.json
+  ddpm-np check --target diffusers --json report.json --junit report.xml --badge equations.svg
   ddpm-np check --target openai:../guided-diffusion   # a checkout of OpenAI's code, or of a copy of it
 """
-LIBRARIES = ("diffusers", "lucidrains")
-KINDS = {  # modules of ddpm_np.check.targets, and what follows the colon in KIND:PATH
-    "openai": "PATH[:PACKAGE]",
-    "compvis": "PATH",
-    "monai": "PATH",
-    "k-diffusion": "PATH",
-    "edm": "PATH",
-    "authors": "PATH",
-}
-FORMS = ", ".join(["MODULE:FACTORY", "FILE.py:FACTORY", *(f"{kind}:{form}" for kind, form in KINDS.items()),
-                   " or ".join(LIBRARIES)])
-OURS = "ddpm_np"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--target", default=OURS, metavar="TARGET",
-                        help=f"code to check: {FORMS} (default: this package)")
+    parser.add_argument("--target", metavar="TARGET",
+                        help=f"code to check: {FORMS} (default: the target under [tool.ddpm_np.check] in this folder's "
+                             f"pyproject.toml, else {OURS}, this package)")
     parser.add_argument("--find", metavar="PATH",
                         help="find the mathematics in a Python file, or in a folder, and check it; only definitions "
                              "are run, nothing is trained")
@@ -55,8 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "--equation posterior.mean proves some)")
     parser.add_argument("--list", action="store_true", help="list the equations with their sources and exit")
     parser.add_argument("--examples", type=index, metavar="N", help="random cases per property, beyond the fixed ones")
-    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of the random cases (default: 0)")
+    parser.add_argument("--seed", type=seed, metavar="N", help="seed of the random cases (default: 0)")
     parser.add_argument("--json", metavar="FILE", help="also write the report to a file")
+    parser.add_argument("--junit", metavar="FILE.xml", help="also write it as JUnit XML, a test case for each equation")
+    parser.add_argument("--badge", metavar="FILE.svg", help="also draw a badge: how many of the equations hold")
     add_backend(parser)
     parser.add_argument("--dtype", default="float64", choices=("float64", "float32"),
                         help="precision that this package computes in (default: float64)")
@@ -65,8 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.list:
         return _list()
-    if args.json and not Path(args.json).resolve().parent.is_dir():
-        raise ValueError(f"--json: there is no folder {Path(args.json).parent} to write in")
+    for option in ("json", "junit", "badge"):
+        if (given := getattr(args, option)) and not Path(given).resolve().parent.is_dir():
+            raise ValueError(f"--{option}: there is no folder {Path(given).parent} to write in")
+    settings = _settle(args)
     if args.target != OURS and (args.backend, args.dtype) != ("numpy", "float64"):
         raise ValueError("--backend and --dtype apply to this package only: leave them out with --target")
     if args.derivations and (args.target, args.backend, args.dtype) != (OURS, "numpy", "float64"):
@@ -76,12 +71,12 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--config says what --find is to take for what: give --find too")
     if args.find:
         return _find(args)
-    targets, gradients = _targets(args), args.target == OURS and args.backend == "numpy" and args.dtype == "float64"
+    targets = _targets(args, settings)
+    gradients = args.target == OURS and args.backend == "numpy" and args.dtype == "float64"
     reports = [_check(name, factory, args, gradients) for name, factory in targets.items()]
-    if args.json:
-        _write(args.json, reports)
+    _write(args, reports)
     if not any(report.verified for report in reports):
-        raise ValueError(f"--target: {reports[0].advice}")
+        raise ValueError(f"{settings.option if settings else '--target'}: {reports[0].advice}")
     return int(any(report.failed for report in reports))
 
 
@@ -105,11 +100,24 @@ def _find(args: argparse.Namespace) -> int:
         raise ValueError(f"--find: nothing in {args.find} was recognised: name its functions in a file, --config "
                          "ddpm-check.toml")
     report = _check(finding.name, finding, args, False)
-    if args.json:
-        _write(args.json, [report])
+    _write(args, [report])
     if not report.verified:
         raise ValueError(f"--find: no equation could be verified in {args.find}")
     return int(report.failed)
+
+
+def _settle(args: argparse.Namespace) -> Settings | None:
+    """Complete the options by the settings of this folder's project, which are returned, or by the defaults."""
+    from ddpm_np.check.settings import FILE, TABLE, read
+
+    settings = None if args.target or args.find else read(Path())
+    if settings is not None:
+        print(f"[{TABLE}] in {FILE}: target {settings.target}\n")
+        args.target, args.equation = settings.target, args.equation or settings.equations
+        args.examples = settings.examples if args.examples is None else args.examples
+    args.target = args.target or OURS
+    args.seed = (settings.seed if settings else 0) if args.seed is None else args.seed
+    return settings
 
 
 def _check(name: str, factory: Callable, args: argparse.Namespace, gradients: bool) -> Report:
@@ -179,24 +187,15 @@ def _is_line(id: str) -> bool:
     return not dot or bool(relations([id]))
 
 
-def _targets(args: argparse.Namespace) -> dict[str, Callable]:
+def _targets(args: argparse.Namespace, settings: Settings | None) -> dict[str, Callable]:
     """Return the target's factories by name."""
-    from importlib import import_module
+    from ddpm_np.check.named import targets
 
+    if settings is not None:
+        return settings.targets()
     if args.target == OURS:
         return {f"{OURS} ({args.backend}, {args.dtype})": _ours(args.backend, args.dtype)}
-    kind, colon, where = args.target.partition(":")
-    try:
-        if args.target in LIBRARIES:
-            return import_module(f"ddpm_np.check.targets.{args.target}").TARGETS
-        if colon and kind in KINDS:
-            return import_module(f"ddpm_np.check.targets.{kind.replace('-', '_')}").targets(where)
-    except ImportError as error:
-        raise ValueError(str(error)) from error
-    module, colon, name = args.target.rpartition(":")
-    if not colon or not module or not name:
-        raise ValueError(f"--target must be {FORMS}, got {args.target!r}")
-    return {args.target: _attribute(_module(module), module, name)}
+    return targets(args.target)
 
 
 def _ours(backend: str, dtype: str) -> Callable:
@@ -209,44 +208,6 @@ def _ours(backend: str, dtype: str) -> Callable:
     return partial(ddpm_np, backend=backend, dtype=dtype)
 
 
-def _module(name: str) -> Any:
-    """Import a module by name (from the current folder first) or by file; it can import its neighbours."""
-    import importlib.util
-    import sys
-
-    path = Path(name)
-    if path.suffix == ".py" and not path.is_file():
-        raise ValueError(f"--target: there is no file {name}")
-    folder = str(path.resolve().parent if path.suffix == ".py" else Path.cwd())
-    sys.path.insert(0, folder)
-    try:
-        if path.suffix != ".py":
-            return importlib.import_module(name)
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)  # dataclasses look it up there
-        spec.loader.exec_module(module)
-        return module
-    except (Exception, SystemExit) as error:  # the target's own code can raise anything
-        text = " ".join(str(error).split())
-        raise ValueError(f"--target: importing {name} raised {type(error).__name__}: {text}") from error
-    finally:
-        sys.path.remove(folder)
-
-
-def _attribute(module: Any, name: str, factory: str) -> Callable:
-    from difflib import get_close_matches
-
-    found = getattr(module, factory, None)
-    if found is None:
-        close = get_close_matches(factory, dir(module), 1)
-        raise ValueError(f"--target: {name} has no {factory}" + (f": did you mean {close[0]}?" if close else ""))
-    if not callable(found):
-        raise ValueError(f"--target: {name}:{factory} must be a factory, betas -> object, got {type(found).__name__}")
-    return found
-
-
 def _colour() -> bool:
     """Return whether to print in colour: on a terminal, unless NO_COLOR is set (https://no-color.org)."""
     import os
@@ -255,14 +216,14 @@ def _colour() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def _write(path: str, reports: list[Report]) -> None:
-    import json
-
+def _write(args: argparse.Namespace, reports: list[Report]) -> None:
+    """Write the reports to the files that were asked for."""
+    from ddpm_np.check import formats
     from ddpm_np.storage import write_atomically
 
-    shown = [report.as_dict() for report in reports]
-    content = shown[0] if len(shown) == 1 else {"failed": any(r["failed"] for r in shown), "reports": shown}
-    write_atomically(Path(path), [json.dumps(content, ensure_ascii=False, indent=1).encode() + b"\n"])
+    for path, form in (args.json, formats.as_json), (args.junit, formats.junit), (args.badge, formats.badge):
+        if path:
+            write_atomically(Path(path), [form(reports).encode()])
 
 
 def _list() -> int:

@@ -18,7 +18,7 @@ def check_outputs(args: argparse.Namespace) -> None:
     OSError
         If one cannot be written: a folder in place of a file, a file in place of a folder, or no permission.
     """
-    for option in ("out", "json", "plot"):
+    for option in ("out", "json", "junit", "badge", "plot"):
         if given := getattr(args, option, None):
             check_output(Path(given), folder=option == "out" and args.command in _FOLDERS)
 

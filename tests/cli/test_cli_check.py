@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -110,6 +111,37 @@ def test_a_run_that_verifies_nothing_exits_2_and_its_report_is_written(folder, c
     assert "expected an object with a method q_posterior" in capsys.readouterr().err
 
 
+def test_files_for_other_programs_are_written_whatever_the_verdicts(folder, capsys):
+    files = ["--json", "report.json", "--junit", "report.xml", "--badge", "equations.svg"]
+    for target, status, value in ("Right", 0, ">1/1<"), ("Wrong", 1, ">0/1<"), ("Nothing", 2, ">none verified<"):
+        assert main(["check", "--target", f"their_code:{target}", "--equation", "4", *files]) == status
+        suite, = ElementTree.parse("report.xml").getroot()
+        assert (suite.get("name"), suite.get("tests")) == (f"their_code:{target}", "1")
+        assert json.loads((folder / "report.json").read_text("utf-8"))["target"] == f"their_code:{target}"
+        assert value in (folder / "equations.svg").read_text("utf-8")
+    assert sorted(path.name for path in folder.iterdir() if path.suffix not in (".py", "")) == [
+        "equations.svg", "report.json", "report.xml"]
+    capsys.readouterr()
+
+
+def test_the_target_of_this_folders_project(folder, capsys):
+    (folder / "pyproject.toml").write_text(
+        "[tool.ddpm_np.check]\ntarget = 'their_code.py:Right'\nequations = [4]\nseed = 5\n", "utf-8")
+    assert main(["check"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("[tool.ddpm_np.check] in pyproject.toml: target their_code.py:Right\n")
+    assert "their_code.py:Right: 1 PASS; " in out
+    assert out.rstrip().endswith("seed 5")
+    assert main(["check", "--equation", "alpha-bar", "--seed", "6"]) == 0
+    out = capsys.readouterr().out
+    assert "alpha-bar                 PASS" in out
+    assert out.rstrip().endswith("seed 6")
+    assert main(["check", "--equation", "7"]) == 2
+    assert capsys.readouterr().err.startswith("ddpm-np: error: target in pyproject.toml: no equation could be verified")
+    assert main(["check", "--dtype", "float32"]) == 2
+    assert "--backend and --dtype apply to this package only" in capsys.readouterr().err
+
+
 def test_ctrl_c_exits_with_130(folder, capsys):
     assert main(["check", "--target", "their_code:Stops"]) == 130
     assert "stopped by Ctrl-C" in capsys.readouterr().err
@@ -129,7 +161,11 @@ def test_ctrl_c_exits_with_130(folder, capsys):
     (["--equation", "grad-conv"], "no equation is called 'grad-conv'"),
     (["--examples", "-1", "--equation", "4"], "examples must be at least 0, got -1"),
     (["--target", "their_code:Right", "--dtype", "float32"], "--backend and --dtype apply to this package only"),
-    (["--json", "nowhere/report.json"], "there is no folder nowhere to write in"),
+    (["--json", "nowhere/report.json"], "--json: there is no folder nowhere to write in"),
+    (["--junit", "nowhere/report.xml"], "--junit: there is no folder nowhere to write in"),
+    (["--badge", "nowhere/equations.svg"], "--badge: there is no folder nowhere to write in"),
+    (["--junit", "."], ".: Is a directory"),
+    (["--badge", "helper.py/equations.svg"], "helper.py: Not a directory"),
     (["--backend", "torch"], "invalid choice: 'torch'")])
 def test_bad_input_is_one_line_and_exit_status_2(folder, capsys, args, words):
     try:

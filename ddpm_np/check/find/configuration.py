@@ -28,6 +28,8 @@ from typing import Any
 
 from ddpm_np.check.find.calling import LAYOUTS, TIMES
 from ddpm_np.check.find.roles import ROLES
+from ddpm_np.check.settings import FILE, OTHERS, table
+from ddpm_np.check.settings import KEYS as SETTINGS
 from ddpm_np.check.target import Declared
 
 KEYS = {"function": str, "arguments": dict, "index_base": int, "time": str, "layout": str}
@@ -55,11 +57,12 @@ def read(path: str | Path) -> dict[str, Any]:
         found = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"--config: {path} cannot be read: {error}") from error
-    if Path(path).name == "pyproject.toml":
-        found = found.get("tool", {}).get("ddpm_np", {}).get("check", {})
-    for table in found:
-        if table not in ("methods", "arguments", "conventions"):
-            raise ValueError(f"--config: {path} has a table {table!r}: there are methods, arguments and conventions")
+    if Path(path).name == FILE:
+        others = set(SETTINGS) - {"conventions"}  # of a target, for runs without --find
+        found = {key: value for key, value in (table(Path(path)) or {}).items() if key not in others}
+    for name in found:
+        if name not in (*OTHERS, "conventions"):
+            raise ValueError(f"--config: {path} has a table {name!r}: there are methods, arguments and conventions")
     for method, entry in found.get("methods", {}).items():
         _check(path, method, entry)
     Declared(found.get("conventions", {}))  # raises ValueError for what cannot be declared

@@ -1,6 +1,6 @@
 """Targets named KIND:PATH: somebody's code in a checkout on this machine, imported apart from everything else.
 
-The table of kinds is `ddpm_np.cli.check.KINDS`. An adapter is a module of this package with a function
+The table of kinds is `ddpm_np.check.named.KINDS`. An adapter is a module of this package with a function
 ``targets(where)``: `where` is what follows the kind's colon, the result the factories by name. It raises ValueError in
 one plain line if the path does not hold such code, and ImportError if a library that the code needs is not installed. A
 factory can have ``notes``, lines that are shown before the verdicts and kept in the report: what was replaced, or found

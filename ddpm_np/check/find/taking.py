@@ -11,9 +11,9 @@ from typing import Any
 from ddpm_np.check.cases import plain_cases
 from ddpm_np.check.find import names
 from ddpm_np.check.find.calling import Reading
+from ddpm_np.check.find.fewer import fewer_steps
 from ddpm_np.check.find.found import CLIPPED, Finding, Taken, option
 from ddpm_np.check.find.making import Made, Subject
-from ddpm_np.check.find.fewer import fewer_steps
 from ddpm_np.check.find.roles import COMBINATIONS, ROLES
 from ddpm_np.check.find.tables import LINEAR, draw_t, parameters_of, posterior_variance, tables, times
 from ddpm_np.check.find.trying import Trials
@@ -106,6 +106,7 @@ def _by_name(subject: Subject, trials: Trials, found: Finding, functions: dict[s
              consistent: bool) -> None:
     """Take functions whose names leave no doubt, though their numbers are not a method's; ask about the others."""
     for role in ROLES.values():
+        questions: list[tuple[str, str]] = []
         for name in functions:
             if name not in names.ROLE_NAMES.get(role.name, ()) or role.name in found.taken or role.name in told or (
                     role.name == "ddim_step" and subject.shorter is None):
@@ -119,11 +120,12 @@ def _by_name(subject: Subject, trials: Trials, found: Finding, functions: dict[s
             why = trials.errors.get((name, role.name), "its numbers are those of no reading that was tried")
             if not consistent:
                 why = "the object's tables do not follow from the β that it was given"
-            found.questions.append((f'[methods.{role.name}]\nfunction = "{subject.name}.{name}"\n'
-                                    f"arguments = {{{_asked(functions[name])}}}",
-                                    f"{subject.name}.{name} has the name of {role.name}, but "
-                                    f"{' '.join(why.split())[:160]}: what is it given? function = \"\" for none"))
-            break
+            questions.append((f'[methods.{role.name}]\nfunction = "{subject.name}.{name}"\n'
+                              f"arguments = {{{_asked(functions[name])}}}",
+                              f"{subject.name}.{name} has the name of {role.name}, but "
+                              f"{' '.join(why.split())[:160]}: what is it given? function = \"\" for none"))
+        if role.name not in found.taken:
+            found.questions += questions[:1]
 
 
 
@@ -171,8 +173,11 @@ def _learned_range(subject: Subject, made: Made, found: Finding) -> None:
         return
     learned = subject.of(plain_cases()[1].betas, "learned" if "learned" in made.options else "small")
     reading = entry.reading.changed(doubled=True)
-    if Trials(learned, time.process_time() + SECONDS).matched(reading, ROLES["p_mean_variance"]) is not None:
-        found.taken["learned_range_variance"] = Taken("learned_range_variance", subject, reading, "numbers")
+    trials = Trials(learned, time.process_time() + SECONDS)
+    exact = trials.matched(reading, ROLES["p_mean_variance"]) is not None
+    if exact or ("learned" in made.options and trials.tried(reading, ROLES["p_mean_variance"]) is not None):
+        how = "numbers" if exact else "name"  # that of the constructor's option
+        found.taken["learned_range_variance"] = Taken("learned_range_variance", subject, reading, how)
 
 
 

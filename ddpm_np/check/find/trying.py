@@ -157,10 +157,32 @@ class Trials:
                 if left < 0 or time.process_time() > self.deadline:
                     return None
                 found = self.matched(reading, role)
-                if found is not None:
+                if found is not None and not self._hides(found, role):
                     self._prefer(found)
                     return found
         return None
+
+    def _hides(self, reading: Reading, role: Role) -> bool:
+        """Return whether a reading asks less than a function takes, and with more of it the numbers are others.
+
+        So it is with one t, or one image, at a time, where a batch mixes them up; and with an x_T that is left out.
+        """
+        if role.name == "q_sample" and reading.time in ("equal", "alone"):
+            fuller = reading.changed(time="batch")
+        elif role.name == "p_sample" and reading.time == "alone":
+            fuller = reading.changed(time="equal")
+        elif role.name == "sample" and "x_T" not in reading.kinds:
+            function = self.made.functions[reading.function]
+            name = next((p.name for p in inspect.signature(function).parameters.values()
+                         if p.name in ("noise", "x_T") and p.default is None), "")
+            fuller = reading.changed(given=(*reading.given, (name, "x_T")))
+            if not name:
+                return False
+        else:
+            return False
+        found, want = self.tried(fuller, role), wanted(role.name)
+        return found is not None and first_part(found, want[None] if None in want else want["small", False], role,
+                                                ) is not None
 
     def named(self, name: str, role: Role) -> Reading | None:
         """Return the reading nearest to a method's numbers of a function whose names leave no doubt, or None.
@@ -182,7 +204,7 @@ class Trials:
             if not sure or self._another_net(name, given, role):
                 continue
             for reading in self._variants(name, given, role):
-                if reading.base != self.bases[0] or time.process_time() > self.deadline:
+                if reading.base != self.bases[0] or time.process_time() > self.deadline or self._hides(reading, role):
                     continue
                 near = self._distance(reading, role)
                 if near is not None and (best is None or near[0] < best[0]):

@@ -113,7 +113,7 @@ def perform(made: Made, reading: Reading, values: dict[str, Any], draws: tuple[s
             if len(rows) > 1 and "x_t" in part and "x_t" in reading.kinds and "x_0" not in reading.kinds:
                 out = np.asarray(values["model"](values["x_t"], values["t"]))[here]
                 made.hook.ask = lambda x, t, out=out: out  # type: ignore[misc]
-        given = {name: getattr(made.object, name) if kind == "own" else _theirs(kind, part, reading, made, clip)
+        given = {name: getattr(made.object, name) if kind == "own" else given_to(kind, part, reading, made, clip)
                  for name, kind in reading.given}
         handed_over = _draws(part, reading, draws)
         with closed(), handed(handed_over), _gradients_off(made.torch), _last_clip(made) as last:
@@ -130,6 +130,31 @@ def perform(made: Made, reading: Reading, values: dict[str, Any], draws: tuple[s
     n = sum(len(here) for here, _ in collected)
     keys = [key for key in collected[0][1] if all(key in found for _, found in collected)]
     return {key: _joined(n, [(here, found[key]) for here, found in collected]) for key in keys}
+
+
+def undirected(made: Made, reading: Reading, values: dict[str, Any]) -> dict[Any, np.ndarray]:
+    """Call a function without its noise, and let it draw.
+
+    Parameters
+    ----------
+    made : Made
+        The object for a schedule.
+    reading : Reading
+        How the function is called with noise.
+    values : dict
+        The other arguments by kind; t is the paper's.
+
+    Returns
+    -------
+    dict
+        The parts of its result by their keys, images in the layout of the values.
+    """
+    given = {name: given_to(kind, values, reading, made, False) for name, kind in reading.given if kind != "noise"}
+    with closed():
+        found = parts(called(made.functions[reading.function], given))
+    like = next(values[kind] for kind in IMAGES if kind in values)
+    return {key: value.reshape(like.shape) if value.size == like.size and value.shape == laid_out(
+        like, reading.layout).shape else value for key, value in found.items()}
 
 
 def called(function: Callable[..., Any], given: dict[str, Any]) -> Any:
@@ -153,7 +178,8 @@ def _groups(values: dict[str, Any], time: str) -> list[np.ndarray]:
     return [np.flatnonzero(t == step) for step in np.unique(t)]
 
 
-def _theirs(kind: str, values: dict[str, Any], reading: Reading, made: Made, clip: bool) -> Any:
+def given_to(kind: str, values: dict[str, Any], reading: Reading, made: Made, clip: bool) -> Any:
+    """Return what a parameter of a kind is given, as the code takes it."""
     if kind in IMAGES:
         return array_for(laid_out(values[kind], reading.layout), made.torch)
     if kind == "t":

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from ddpm_np.check.exact import Case
-from ddpm_np.check.find.calling import Reading, perform
+from ddpm_np.check.find.calling import Reading, parts, perform, undirected
 from ddpm_np.check.find.making import Made, Subject
 from ddpm_np.check.find.matching import spread
+from ddpm_np.check.find.randomness import closed
 from ddpm_np.check.find.roles import ROLES
 from ddpm_np.check.find.trying import drawn
 
@@ -50,7 +51,7 @@ class Taken:
     reading : Reading
         How it is called; for a table, `function` is its name.
     how : str
-        "numbers", "name", "integers" or "configuration": what it was taken by.
+        "numbers", "name", "integers", "parameter" or "configuration": what it was taken by.
     kind : str
         "function"; "table" for an attribute; or the kind of a function that is asked in another way.
     """
@@ -198,6 +199,10 @@ class Found:
 
     def _posterior_log_variance_clipped(self, t: np.ndarray) -> np.ndarray:
         entry = self._taken["posterior_log_variance_clipped"]
+        if entry.kind == "function":
+            x = np.zeros((len(t), 1))
+            found = perform(entry.subject.of(self._betas), entry.reading, {"x_0": x, "x_t": x, "t": self._t(t)})
+            return found[entry.reading.parts["log_variance"]].reshape(t.shape)
         table = self._made("posterior_log_variance_clipped").tables[entry.reading.function]
         return table[self._t(t) - 1 + (len(table) - len(self._betas))]
 
@@ -342,10 +347,70 @@ class Found:
                 tuple(k for k in ("noise",) if k not in reading.kinds))
         return made.hook.asked[-1][1] - 1 + self.conventions.get("index_base", 1)
 
+    def _ddim_step(self, model: Any, x_t: np.ndarray, t: np.ndarray, t_prev: np.ndarray, eta: float,
+                   noise: np.ndarray) -> np.ndarray:
+        """Take the step of each image in an object that keeps t_prev and t; the net is asked for the whole batch."""
+        entry, result, steps = self._taken["ddim_step"], np.empty_like(x_t), self._t(t)
+        net = self._model(model)
+        for i, before in enumerate(self._t(t_prev).tolist()):
+            kept = np.array([before, steps[i]] if before > 0 else [steps[i]])
+
+            def ask(x: np.ndarray, t: np.ndarray, i: int = i) -> np.ndarray:
+                images, times = x_t.copy(), steps.copy()
+                images[i], times[i] = x.reshape(x_t[i].shape), t[0]
+                return net(images, times)[i:i + 1]
+
+            values = {"model": ask, "x_t": x_t[i:i + 1], "t": np.array([len(kept)]), "eta": eta,
+                      "noise": noise[i:i + 1]}
+            found = perform(entry.subject.respaced(self._betas, kept), entry.reading, values,
+                            drawn(ROLES["ddim_step"], entry.reading))
+            result[i] = found[entry.reading.parts["value"]].reshape(x_t[i].shape)
+        return result
+
+    def _respace(self, model: Any, steps: list[int]) -> tuple[np.ndarray, np.ndarray, Callable[..., np.ndarray]]:
+        """Return β', ᾱ' and what the net of an object with these steps of the paper says."""
+        entry, levels, n = self._taken["respace"], self._taken.get("alpha_bar"), len(steps)
+        if levels is None or levels.subject is not entry.subject:
+            raise NotImplementedError("its table of ᾱ was not found")
+        made = entry.subject.respaced(self._betas, np.array(sorted(steps)))
+        alpha_bar = made.tables[levels.reading.function]
+
+        def respaced(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+            said: list[np.ndarray] = []
+
+            def ask(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+                said.append(np.asarray(model(x, t)))
+                return said[-1]
+
+            perform(made, self._taken["p_mean_variance"].reading, {"model": ask, "x_t": x, "t": t})
+            return np.asarray(said[-1])
+
+        return (made.tables[entry.reading.function][:n],
+                np.concatenate(([1.0], alpha_bar))[:n + 1] if len(alpha_bar) <= max(n, 2) else alpha_bar[:n + 1],
+                respaced)
+
+    def _timesteps(self, n: int) -> np.ndarray:
+        steps = self._taken["timesteps"].reading.parts["ask"](len(self._betas), n)
+        return steps + self.conventions.get("index_base", 1)  # theirs are counted from 0
+
+    def _draw_noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Return the noise that q_sample draws: its x_T of x₀ = 0 in units of that of noise 1."""
+        entry, values = self._taken["draw_noise"], {"x_0": np.zeros(shape), "t": np.full(shape[0], len(self._betas))}
+        made, key = entry.subject.of(self._betas), entry.reading.parts["value"]
+        unit = perform(made, entry.reading, {**values, "noise": np.ones(shape)})[key].reshape(shape)
+        seed_all(rng, made)
+        return undirected(made, entry.reading, values)[key].reshape(shape) / unit
+
     def _draw_t(self, rng: np.random.Generator, n: int) -> np.ndarray:
         entry = self._taken["draw_t"]
         made = entry.subject.of(self._betas)
         seed_all(rng, made)
+        if entry.kind == "sampler":
+            given = {name: n if kind == "n" else "cpu" for name, kind in entry.reading.given}
+            with closed():
+                steps = parts(entry.reading.parts["class"](made.object).sample(**given))
+            whole = next(values for values in steps.values() if values.dtype.kind in "iu")
+            return whole.reshape(-1) - entry.reading.base + self.conventions.get("index_base", 1)
         found = perform(made, entry.reading, {"x_T": np.zeros((n, 1)), "noise": np.zeros(n)})
         return next(iter(found.values())).reshape(-1) - entry.reading.base + self.conventions.get("index_base", 1)
 

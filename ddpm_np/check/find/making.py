@@ -32,6 +32,7 @@ CHOICES: dict[str, tuple[str, ...]] = {  # of options of a constructor, as texts
     "learned": ("learned_range",),
     "loss": ("mse", "l2"),
 }
+KEPT = "use_timesteps"  # a constructor's argument for the steps to keep
 
 
 @dataclass
@@ -78,6 +79,11 @@ class Subject:
         Functions and classes that may embed a time.
     native : callable or None
         Returns the tables with the schedule of its own, for a class whose schedule is replaced.
+    shorter : callable or None
+        ``shorter(betas, kept) -> Made`` for some of the steps, counted from 0, if a class that derives from it takes
+        them.
+    classes : dict
+        The classes beside it.
     """
 
     name: str
@@ -85,6 +91,8 @@ class Subject:
     way: str
     embedders: dict[str, Any] = field(default_factory=dict)
     native: Callable[[], dict[str, np.ndarray]] | None = None
+    shorter: Callable[[np.ndarray, np.ndarray], Made] | None = None
+    classes: dict[str, type] = field(default_factory=dict)
     made: dict[tuple[bytes, str], Made] = field(default_factory=dict)
 
     def of(self, betas: np.ndarray, variance: str = "small") -> Made:
@@ -108,6 +116,31 @@ class Subject:
             if len(self.made) > 40:
                 self.made.clear()
             self.made[key] = self.make(betas, variance)
+        return self.made[key]
+
+    def respaced(self, betas: np.ndarray, steps: np.ndarray) -> Made:
+        """Return what the subject is for some of the steps.
+
+        Parameters
+        ----------
+        betas : array
+            β₁..β_T.
+        steps : int array
+            The paper's t of those that are kept. One is kept with a step above it: classes read β̃₂.
+
+        Returns
+        -------
+        Made
+            The object.
+        """
+        assert self.shorter is not None
+        key = betas.tobytes(), str(steps.tolist())
+        if key not in self.made:
+            if len(self.made) > 40:
+                self.made.clear()
+            if len(steps) == 1:
+                betas, steps = np.append(betas, 0.5), np.append(steps, len(betas) + 1)
+            self.made[key] = self.shorter(betas, steps - 1)
         return self.made[key]
 
     def consistent(self, table: str) -> bool:
@@ -172,9 +205,28 @@ def class_subject(cls: type, module: ModuleType, given: dict[str, Any]) -> Subje
             continue
         if _shows(made.tables, probe):
             native = functools.partial(_native, cls, module, given) if way is _Way.OWN else None
-            return Subject(cls.__name__, functools.partial(_class_made, cls, module, given, way), text, native=native)
+            return Subject(cls.__name__, functools.partial(_class_made, cls, module, given, way), text, native=native,
+                           shorter=_shorter(cls, module, given) if way is _Way.ARGUMENT else None,
+                           classes={name: other for name, other in vars(module).items() if isinstance(other, type)})
         why = why or "none of its tables shows the β that it was given"
     raise ValueError(why)
+
+
+def takes_steps(cls: type) -> bool:
+    """Return whether a class is given the steps to keep, and derives from one that is given β."""
+    parameters = inspect.signature(cls).parameters
+    return KEPT in parameters and any("betas" in inspect.signature(base).parameters for base in cls.__mro__[1:-1])
+
+
+def _shorter(cls: type, module: ModuleType, given: dict[str, Any]) -> Callable[[np.ndarray, np.ndarray], Made] | None:
+    """Return what makes objects with some of the steps, if a class beside this one does."""
+    for other in vars(module).values():
+        if isinstance(other, type) and issubclass(other, cls) and other is not cls and takes_steps(other):
+            def shorter(betas: np.ndarray, kept: np.ndarray, other: type = other) -> Made:
+                return _class_made(other, module, {**given, KEPT: set(kept.tolist())}, _Way.ARGUMENT, betas)
+
+            return shorter
+    return None
 
 
 class _Way(enum.Enum):
@@ -211,7 +263,7 @@ def _class_made(cls: type, module: ModuleType, given: dict[str, Any], way: _Way,
         owner = getattr(value, "__qualname__", "")
         if callable(value) and not isinstance(value, (type, Stub)) and _theirs(value, module, owner):
             functions[name] = value
-    parameters = inspect.signature(cls).parameters
+    parameters = _parameters(cls)
     options = tuple(which for which in ("large", "learned") if any(
         _option(name.lower(), None, module, which) not in (None, _option(name.lower(), None, module, "small"))
         for name in parameters))
@@ -238,7 +290,7 @@ def _arguments(cls: type, module: ModuleType, given: dict[str, Any], way: _Way, 
     """Choose the constructor's arguments by their names."""
     found: dict[str, Any] = {}
     linear = way in (_Way.LINEAR, _Way.LINEAR_FROM_0)
-    for name, p in inspect.signature(cls).parameters.items():
+    for name, p in _parameters(cls).items():
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             continue
         allowed, low = kinds(name), name.lower()
@@ -306,8 +358,17 @@ def _wants_tensor(cls: type, torch: Any) -> bool:
     """Return whether a constructor computes with its betas by PyTorch."""
     if torch is None:
         return False
-    code = inspect.unwrap(cls.__init__).__code__  # type: ignore[misc]
+    own = cls.__mro__[1] if KEPT in inspect.signature(cls).parameters else cls
+    code = inspect.unwrap(own.__init__).__code__  # type: ignore[misc]
     return not {"np", "numpy"} & set(code.co_names)
+
+
+def _parameters(cls: type) -> dict[str, inspect.Parameter]:
+    """Return a constructor's parameters; with the steps to keep, those too that it hands on."""
+    found = dict(inspect.signature(cls).parameters)
+    if KEPT in found:
+        found = {**dict(inspect.signature(cls.__mro__[1]).parameters), **found}
+    return found
 
 
 def _set_schedule(found: Any, betas: np.ndarray, array: Any = None) -> None:

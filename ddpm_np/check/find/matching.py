@@ -81,6 +81,18 @@ def variance_part(found: dict[Any, np.ndarray], want: np.ndarray, p: Probe) -> d
 
 
 
+def by_place(function: str, found: dict[Any, np.ndarray]) -> dict[str, Any]:
+    """Return the parts of a result that the function's name, or their own names, tell, whatever their numbers are."""
+    keys = [key for key in found if key not in (ASKED, LAST)]
+    if "mean_variance" not in function:
+        return {}
+    if keys[:3] == [(0,), (1,), (2,)] and all(found[key].shape[:1] == found[0,].shape[:1] for key in keys[:3]):
+        return {"value": (0,), "variance": (1,), "log_variance": (2,)}
+    usual = {"value": ("mean",), "variance": ("variance",), "log_variance": ("log_variance",), "x0": ("pred_xstart",)}
+    return usual if all(key in found for key in usual.values()) else {}
+
+
+
 def loss_part(reading: Reading, found: dict[Any, np.ndarray], want: np.ndarray) -> Reading | None:
     """Take a loss for each image, for each element, or for a batch of one."""
     elements = probe("simple_loss").values["x_0"][0].size

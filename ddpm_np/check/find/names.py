@@ -46,6 +46,7 @@ KINDS: dict[str, str] = {  # what a parameter may be given, by its name
     "name": "schedule schedule_name beta_schedule noise_schedule schedule_type beta_type kind mode name type",
     "clip": "clip_denoised clip clip_x_start clip_x0 clamp clipped clip_sample clipped_reverse_diffusion clip_pred",
     "device": "device dev",
+    "eta": "eta ddim_eta",
     "dim": "dim embedding_dim emb_dim d embed_dim dims n_channels channels time_dim size emb_size hidden_size d_model",
     "none": "y c cond labels label classes class_labels context condition condition_x self_cond x_self_cond "
             "model_kwargs mask text prompt emb cond_fn denoised_fn",
@@ -88,6 +89,7 @@ ROLES: dict[str, str] = {  # names of functions that leave no doubt about what i
     "prior_kl": "_prior_bpd prior_bpd prior_kl",
     "vlb_term": "_vb_terms_bpd vb_terms_bpd _loss_term_bpd vlb_term",
     "vlb": "calc_bpd_loop calc_all_bpd vlb",
+    "ddim_step": "ddim_sample ddim_step",
     "draw_t": "sample_timesteps draw_t sample_t draw_timesteps random_timesteps sample_time_steps",
 }
 ROLE_NAMES = {role: frozenset(names.split()) for role, names in ROLES.items()}

@@ -10,6 +10,7 @@ TIME = {"batch": "", "one by one": "t a number", "equal": "equal t in a batch", 
         "alone, a tensor": "one image at a time, t an array without axes", "column": "t as (N, 1)"}
 HOW = {"numbers": "by its numbers", "name": "by its name: its numbers differ",
        "integers": "by its name; it gives integers",
+       "parameter": "by a class that is given the steps to keep",
        "configuration": "by the configuration"}
 
 

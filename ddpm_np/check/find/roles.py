@@ -51,6 +51,7 @@ ROLES: dict[str, Role] = {role.name: role for role in (
     Role("p_sample", ("model", "x_t", "t", "noise"), ("noise",)),
     Role("sample", ("model", "x_T"), ("x_T",)),
     Role("simple_loss", ("model", "x_0", "t", "noise"), ("t", "noise"), images=False),
+    Role("ddim_step", ("model", "x_t", "t", "eta", "noise"), ("noise",)),
     Role("q_step", ("x_prev", "t", "noise"), ("noise",)),
     Role("predict_eps", ("x_t", "t", "x_0")),
     Role("velocity", ("x_0", "t", "noise")),
@@ -110,7 +111,7 @@ def probe(role: str, which: int = 0) -> Probe:
     def quarters() -> np.ndarray:
         return rng.integers(-8, 9, shape) / 4 + 0.125
 
-    values: dict[str, Any] = {"t": t, "T": case.T, "n": len(t)}
+    values: dict[str, Any] = {"t": t, "T": case.T, "n": len(t), "eta": 0.5}
     for kind in ("x_0", "x_t", "x_prev", "noise", "eps", "v", "mean1", "logvar1", "mean2", "logvar2", "x_T"):
         values[kind] = quarters()
     values["noises"] = np.concatenate([np.zeros((1, *shape)), rng.integers(-8, 9, (case.T, *shape)) / 4 + 0.125])
@@ -159,6 +160,8 @@ def wanted(role: str, which: int = 0) -> dict[Any, Any]:
                          "sample": (v["model"], v["x_T"], v["noises"])}[role]
             found[variance, clip] = method(*arguments, variance=variance, clip=clip)
         return found
+    if role == "ddim_step":
+        return {None: method(v["model"], v["x_t"], v["t"], v["t"] - 1, v["eta"], v["noise"])}
     if role == "vlb":
         return {None: method(v["model"], v["x_0"], v["noises"])}
     return {None: method(*(v[kind] for kind in ROLES[role].needs))}

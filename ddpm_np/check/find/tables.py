@@ -91,6 +91,9 @@ def _asks_from_one(made: Made, case: Case) -> bool:
 def posterior_variance(subject: Subject, made: Made, trials: Trials, found: Finding) -> None:
     """Find β̃_t as a function of t, for a posterior that returns its mean only; without it there is no posterior."""
     entry = found.taken.get("q_posterior")
+    if entry is not None and "log_variance" in entry.reading.parts:
+        found.taken.setdefault("posterior_log_variance_clipped", Taken(
+            "posterior_log_variance_clipped", entry.subject, entry.reading, entry.how))
     if entry is None or "variance" in entry.reading.parts or "posterior_variance" in found.taken:
         return
     t = probe("q_posterior").t

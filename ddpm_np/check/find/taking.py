@@ -11,13 +11,14 @@ from typing import Any
 from ddpm_np.check.cases import plain_cases
 from ddpm_np.check.find import names
 from ddpm_np.check.find.calling import Reading
+from ddpm_np.check.find.fewer import fewer_steps
 from ddpm_np.check.find.found import CLIPPED, Finding, Taken, option
 from ddpm_np.check.find.making import Made, Subject
 from ddpm_np.check.find.roles import COMBINATIONS, ROLES
 from ddpm_np.check.find.tables import LINEAR, draw_t, parameters_of, posterior_variance, tables, times
 from ddpm_np.check.find.trying import Trials
 
-SECONDS = 5.0  # for one subject
+SECONDS = 5.0  # of processor time, for one subject
 BY_NAME_ONLY = ("kl", "prior_kl", "vlb", "vlb_term", "decoder_log_likelihood")
 _DOES_MORE = frozenset((
     "backward", "zero_grad", "savefig", "imsave", "open", "system", "Popen", "urlopen", "urlretrieve", "rmtree",
@@ -40,7 +41,7 @@ def look(subject: Subject, found: Finding, configured: dict[str, Any]) -> None:
     if case is LINEAR:
         found.notes.append(f"{subject.name}: {subject.way}: its functions were not asked")
         return
-    trials = Trials(made, time.monotonic() + SECONDS)
+    trials = Trials(made, time.process_time() + SECONDS)
     functions = {name: f for name, f in made.functions.items() if names.may_be_called(name) and computes(f)}
     told = configured.get("methods", {})
     used = _by_configuration(subject, trials, found, told)
@@ -50,6 +51,7 @@ def look(subject: Subject, found: Finding, configured: dict[str, Any]) -> None:
     times(subject, made, found)
     posterior_variance(subject, made, trials, found)
     draw_t(subject, made, trials, found, functions)
+    fewer_steps(subject, made, trials, found)
     _by_name(subject, trials, found, {name: f for name, f in functions.items() if name not in used}, told, consistent)
 
 
@@ -76,6 +78,8 @@ def _by_numbers(subject: Subject, trials: Trials, found: Finding, functions: dic
     """Take functions by their numbers, first those with a method's usual name; their names are added to `used`."""
     for by_name in (True, False):
         for role in ROLES.values():
+            if role.name == "ddim_step" and subject.shorter is None:
+                continue  # it is asked for jumps
             if role.name in found.taken or role.name in told or (role.name in BY_NAME_ONLY and not by_name):
                 continue
             for name in functions:
@@ -102,8 +106,10 @@ def _by_name(subject: Subject, trials: Trials, found: Finding, functions: dict[s
              consistent: bool) -> None:
     """Take functions whose names leave no doubt, though their numbers are not a method's; ask about the others."""
     for role in ROLES.values():
+        questions: list[tuple[str, str]] = []
         for name in functions:
-            if name not in names.ROLE_NAMES.get(role.name, ()) or role.name in found.taken or role.name in told:
+            if name not in names.ROLE_NAMES.get(role.name, ()) or role.name in found.taken or role.name in told or (
+                    role.name == "ddim_step" and subject.shorter is None):
                 continue
             reading = trials.named(name, role) if consistent and role.name != "simple_loss" else None
             if reading is not None and not _of_betas(trials.made, reading):
@@ -114,11 +120,12 @@ def _by_name(subject: Subject, trials: Trials, found: Finding, functions: dict[s
             why = trials.errors.get((name, role.name), "its numbers are those of no reading that was tried")
             if not consistent:
                 why = "the object's tables do not follow from the β that it was given"
-            found.questions.append((f'[methods.{role.name}]\nfunction = "{subject.name}.{name}"\n'
-                                    f"arguments = {{{_asked(functions[name])}}}",
-                                    f"{subject.name}.{name} has the name of {role.name}, but "
-                                    f"{' '.join(why.split())[:160]}: what is it given? function = \"\" for none"))
-            break
+            questions.append((f'[methods.{role.name}]\nfunction = "{subject.name}.{name}"\n'
+                              f"arguments = {{{_asked(functions[name])}}}",
+                              f"{subject.name}.{name} has the name of {role.name}, but "
+                              f"{' '.join(why.split())[:160]}: what is it given? function = \"\" for none"))
+        if role.name not in found.taken:
+            found.questions += questions[:1]
 
 
 
@@ -129,7 +136,7 @@ def _with_large(subject: Subject, reading: Reading, role: str) -> Reading:
     for variance, clip in COMBINATIONS[1:]:
         if (variance == "large" and "large" not in options) or (clip and "clipped" not in options):
             continue
-        trials = Trials(subject.of(betas, option(variance, clip)), time.monotonic() + SECONDS)
+        trials = Trials(subject.of(betas, option(variance, clip)), time.process_time() + SECONDS)
         other = trials.matched(reading.changed(combinations=()), ROLES[role])
         if other is not None and (variance, clip) in other.combinations:
             reading = reading.changed(combinations=tuple(dict.fromkeys((*reading.combinations, (variance, clip)))))
@@ -166,8 +173,11 @@ def _learned_range(subject: Subject, made: Made, found: Finding) -> None:
         return
     learned = subject.of(plain_cases()[1].betas, "learned" if "learned" in made.options else "small")
     reading = entry.reading.changed(doubled=True)
-    if Trials(learned, time.monotonic() + SECONDS).matched(reading, ROLES["p_mean_variance"]) is not None:
-        found.taken["learned_range_variance"] = Taken("learned_range_variance", subject, reading, "numbers")
+    trials = Trials(learned, time.process_time() + SECONDS)
+    exact = trials.matched(reading, ROLES["p_mean_variance"]) is not None
+    if exact or ("learned" in made.options and trials.tried(reading, ROLES["p_mean_variance"]) is not None):
+        how = "numbers" if exact else "name"  # that of the constructor's option
+        found.taken["learned_range_variance"] = Taken("learned_range_variance", subject, reading, how)
 
 
 

@@ -20,6 +20,7 @@ from ddpm_np.check.find.calling import ASKED, LAYOUTS, TIMES, Reading, perform
 from ddpm_np.check.find.making import Made
 from ddpm_np.check.find.matching import (
     another_process,
+    by_place,
     first_part,
     loss_part,
     near,
@@ -123,7 +124,7 @@ class Trials:
     made : Made
         The object for the schedule of the probes.
     deadline : float
-        Time at which to stop, as of `time.monotonic`.
+        Time at which to stop, as of `time.process_time`.
     """
 
     def __init__(self, made: Made, deadline: float):
@@ -153,13 +154,35 @@ class Trials:
         for given, _ in ways(self.made.functions[name], role, self.held):
             for reading in self._variants(name, given, role):
                 left -= 1
-                if left < 0 or time.monotonic() > self.deadline:
+                if left < 0 or time.process_time() > self.deadline:
                     return None
                 found = self.matched(reading, role)
-                if found is not None:
+                if found is not None and not self._hides(found, role):
                     self._prefer(found)
                     return found
         return None
+
+    def _hides(self, reading: Reading, role: Role) -> bool:
+        """Return whether a reading asks less than a function takes, and with more of it the numbers are others.
+
+        So it is with one t, or one image, at a time, where a batch mixes them up; and with an x_T that is left out.
+        """
+        if role.name == "q_sample" and reading.time in ("equal", "alone"):
+            fuller = reading.changed(time="batch")
+        elif role.name == "p_sample" and reading.time == "alone":
+            fuller = reading.changed(time="equal")
+        elif role.name == "sample" and "x_T" not in reading.kinds:
+            function = self.made.functions[reading.function]
+            name = next((p.name for p in inspect.signature(function).parameters.values()
+                         if p.name in ("noise", "x_T") and p.default is None), "")
+            fuller = reading.changed(given=(*reading.given, (name, "x_T")))
+            if not name:
+                return False
+        else:
+            return False
+        found, want = self.tried(fuller, role), wanted(role.name)
+        return found is not None and first_part(found, want[None] if None in want else want["small", False], role,
+                                                ) is not None
 
     def named(self, name: str, role: Role) -> Reading | None:
         """Return the reading nearest to a method's numbers of a function whose names leave no doubt, or None.
@@ -181,7 +204,7 @@ class Trials:
             if not sure or self._another_net(name, given, role):
                 continue
             for reading in self._variants(name, given, role):
-                if reading.base != self.bases[0] or time.monotonic() > self.deadline:
+                if reading.base != self.bases[0] or time.process_time() > self.deadline or self._hides(reading, role):
                     continue
                 near = self._distance(reading, role)
                 if near is not None and (best is None or near[0] < best[0]):
@@ -334,7 +357,7 @@ class Trials:
                 variance = spread(array, p.values["x_t"])
                 if variance is not None and near(variance[later], want[None][1][later]):
                     posterior["variance"] = key
-            return reading.changed(parts=posterior)
+            return reading.changed(parts={**posterior, **by_place(reading.function, found)})
         if role.name == "q_sample" and "t" not in reading.kinds and "level" not in reading.kinds:
             found = {ASKED: found[ASKED]} if ASKED in found else {}
         if role.name == "simple_loss":
@@ -374,9 +397,12 @@ class Trials:
         expected = want[None] if None in want else want["small", False]
         expected = expected[0] if isinstance(expected, (tuple, list)) else expected
         value = first_part(found, expected, role)
+        named = by_place(reading.function, found)
+        if role.name == "p_mean_variance" and (value is None or named.get("value") != value[0]):
+            return None  # which part is the variance, only names say
         if value is None or not np.isfinite(value[1]).all():
             return None
-        if role.images and role.name not in ("sample", "p_sample"):
+        if role.images and "model" not in role.needs:
             solved = self._coefficients(reading, role, value[0])
             if solved is None or (role.name == "q_sample" and another_process(solved)):
                 return None
@@ -386,15 +412,17 @@ class Trials:
             calls, T = [int(t[0]) for _, t in self.made.hook.asked], probe(role.name).case.T
             if drawn_noise < 1 or len(calls) < T - 1 or calls != list(range(calls[0], calls[0] - len(calls), -1)):
                 return None  # a sampler of fewer steps or without noise is another one, and no mistake
-        if role.name == "p_sample" and "noise" not in reading.kinds and self.made.hook.drawn < 1:
+        if role.name in ("p_sample", "ddim_step") and "noise" not in reading.kinds and self.made.hook.drawn < 1:
             return None
         combinations: tuple[Any, ...] = ()
+        if role.name == "p_mean_variance":
+            combinations = (("small", False), *([("small", True)] if "clip" in reading.kinds else []))
         if role.name in ("p_sample", "sample"):
             best = min(COMBINATIONS, key=lambda c: float(np.abs(value[1] - want[c]).max()))
             combinations = (best,)
             expected = want[best]
         distance = float(np.abs(value[1] - expected).max() / np.abs(expected).max())
-        return distance, reading.changed(parts={"value": value[0]}, combinations=combinations)
+        return distance, reading.changed(parts={"value": value[0], **named}, combinations=combinations)
 
     def _coefficients(self, reading: Reading, role: Role, key: Any) -> np.ndarray | None:
         """Return the a_t and b_t of a result a_t·x + b_t·y of two images, (steps, 2); None if it is none."""

@@ -14,8 +14,8 @@ from unittest.mock import patch
 import numpy as np
 
 from ddpm_np.check.target import Model
+from ddpm_np.check.targets.noise import drawing, images, net
 from ddpm_np.check.targets.peers import imported, tensor
-from ddpm_np.check.targets.sources import drawing, images, net
 
 torch = imported("torch", "PyTorch")
 

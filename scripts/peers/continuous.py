@@ -10,8 +10,9 @@ from unittest.mock import patch
 
 import numpy as np
 
+from ddpm_np.check.targets.checkouts import load
+from ddpm_np.check.targets.noise import asking, drawing, images
 from ddpm_np.check.targets.peers import tensor
-from ddpm_np.check.targets.sources import asking, drawing, images, load
 from peers.adapter import Peer, Steps, chain, each, fitting, keeping, seeded, steps_of, torch
 
 Factory = Callable[[np.ndarray], Any]

@@ -10,8 +10,9 @@ from unittest.mock import patch
 
 import numpy as np
 
+from ddpm_np.check.targets.checkouts import load, package
+from ddpm_np.check.targets.noise import asking, drawing, images
 from ddpm_np.check.targets.peers import tensor
-from ddpm_np.check.targets.sources import asking, drawing, images, load, package
 from peers.adapter import Peer, Steps, chain, each, estimated, keeping, seeded, torch
 
 Factory = Callable[[np.ndarray], Any]

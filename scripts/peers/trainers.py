@@ -11,8 +11,10 @@ from unittest.mock import patch
 
 import numpy as np
 
+from ddpm_np.check.targets.checkouts import load, package
+from ddpm_np.check.targets.noise import asking, drawing, images, net
 from ddpm_np.check.targets.peers import tensor
-from ddpm_np.check.targets.sources import asking, drawing, images, load, net, package, stand_in
+from ddpm_np.check.targets.stubs import Inert
 from peers.adapter import Peer, Steps, chain, each, fitting, keeping, seeded, steps_of, torch
 
 Factory = Callable[[np.ndarray], Any]
@@ -260,7 +262,7 @@ def tcapelle(folder: Path) -> Factory:
     """tcapelle/Diffusion-Models-pytorch: ddpm_conditional.py, without labels."""
     module = load(folder / "ddpm_conditional.py", "tcapelle", replaced=("utils", "modules"), given={
         "utils": {"get_cifar": lambda img_size: ""},
-        "modules": {"UNet_conditional": lambda *shape, **options: net(), "EMA": stand_in("EMA")}})
+        "modules": {"UNet_conditional": lambda *shape, **options: net(), "EMA": Inert("EMA")}})
     module.progress_bar = lambda steps, **shown: steps
 
     def sampled(diffusion: Any, net: Any, n: int) -> Any:

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from ddpm_np.check import run
-from ddpm_np.check.targets.sources import file_in, load, stand_in
+from ddpm_np.check.targets.checkouts import load
+from ddpm_np.check.targets.finding import file_in
+from ddpm_np.check.targets.noise import drawing
+from ddpm_np.check.targets.stubs import Inert
 from ddpm_np.check.targets.tensorflow_as_numpy import tensor, tensorflow
 
 SHAPES = Path(__file__).resolve().parent.parent / "support" / "shapes"
@@ -106,7 +109,7 @@ def test_a_stand_in_can_be_imported_and_subclassed_and_decorates_but_does_not_co
     assert (sys.path, {name for name in sys.modules if "absent" in name}) == (path, set())
     assert set(sys.modules) <= modules | {"theirs"} | {name for name in sys.modules if name.startswith("torch")}
     assert module.Kind.two(None) == 2
-    with pytest.raises(NotImplementedError, match=r"absent\.deep\.compute is not installed"):
+    with pytest.raises(NotImplementedError, match=r"it needs absent\.deep\.compute, which cannot be imported"):
         module.a.compute(3)
 
 
@@ -118,6 +121,53 @@ def test_only_imports_of_the_checkout_get_stand_ins(tmp_path):
         import_module("absent_here")
 
 
+def test_a_class_with_a_stand_in_as_its_base_works_except_for_what_the_base_has(tmp_path):
+    file = tmp_path / "theirs.py"
+    file.write_text("from absent import Base, Other, PI\n\nHALF = PI / 2\n\n\nclass Kind(Base, Other):\n"
+                    "    def __init__(self):\n        super().__init__(1, name='x')\n        self.two = 2\n\n"
+                    "    def three(self, x: 'int' | PI = 1):\n        return self.three_of_base()\n", "utf-8")
+    module = load(file, "theirs")
+    kind = module.Kind()
+    assert kind.two == 2
+    assert not hasattr(kind, "anything")
+    assert not isinstance(kind, module.Other)
+    with pytest.raises(NotImplementedError, match=r"Kind lacks three_of_base, and absent\.\w+, its base, cannot be"):
+        kind.three()
+    with pytest.raises(NotImplementedError, match=r"it needs absent\.PI, which cannot be imported"):
+        _ = 2 * module.HALF
+
+
+def test_what_an_import_raises_because_a_package_is_absent_is_no_error(tmp_path):
+    (tmp_path / "theirs.py").write_text("try:\n    import absent\nexcept ImportError as error:\n"
+                                        "    raise RuntimeError('please install it') from error\n"
+                                        "from theirs_too.lost import part\n", "utf-8")
+    (tmp_path / "theirs_too").mkdir()
+    module = load(tmp_path / "theirs.py", "theirs")
+    with pytest.raises(NotImplementedError, match=r"it needs theirs_too\.lost\.part, which cannot be imported"):
+        module.part()
+    assert not list(tmp_path.rglob("__pycache__"))
+
+
+def test_what_a_stand_in_is_given_is_imported_by_a_star_too(tmp_path):
+    (tmp_path / "theirs.py").write_text("from utils import *\nfrom utils import lost\nTWO = two()\n", "utf-8")
+    (tmp_path / "utils.py").write_text("1 / 0\n", "utf-8")
+    module = load(tmp_path / "theirs.py", "theirs", given={"utils": {"two": lambda: 2}}, replaced=("utils",))
+    assert module.TWO == 2
+
+
+def test_noise_is_drawn_in_turn_by_either_function_and_by_modules_that_imported_one(tmp_path):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'ddpm_np[peers]'")
+    (tmp_path / "theirs.py").write_text("from torch import randn_like\n", "utf-8")
+    module, first, last = load(tmp_path / "theirs.py", "theirs"), torch.ones(2, 3), torch.zeros(2, 3)
+    with drawing(first, last, modules=[module]) as drawn:
+        assert module.randn_like(torch.empty(2, 3, 1)).shape == (2, 3, 1)
+        assert torch.equal(torch.randn(2, 3), last)
+        assert torch.equal(torch.randn_like(first), last)
+    assert [noise is first for noise in drawn] == [True, False, False]
+    with drawing(first, again=False), pytest.raises(NotImplementedError, match="draws noise more than once a step"):
+        torch.randn(2, 3) + torch.randn(2, 3)
+
+
 def test_what_a_file_raises_on_import_is_one_line(tmp_path):
     (tmp_path / "theirs.py").write_text("raise RuntimeError('no\\n GPU')", "utf-8")
     with pytest.raises(ValueError, match=r"importing .*theirs\.py raised RuntimeError: no GPU"):
@@ -125,8 +175,8 @@ def test_what_a_file_raises_on_import_is_one_line(tmp_path):
 
 
 def test_a_stand_in_names_what_is_lacking():
-    with pytest.raises(NotImplementedError, match=r"wandb\.init is not installed"):
-        stand_in("wandb").init()
+    with pytest.raises(NotImplementedError, match=r"it needs wandb\.init, which cannot be imported"):
+        Inert("wandb").init()
 
 
 def test_shapes_of_the_stand_in_for_tensorflow_are_equal_to_lists():

@@ -16,7 +16,8 @@ from unittest.mock import patch
 import numpy as np
 
 from ddpm_np.check.target import Model
-from ddpm_np.check.targets.sources import file_in, package
+from ddpm_np.check.targets.checkouts import package
+from ddpm_np.check.targets.finding import file_in
 from ddpm_np.check.targets.tensorflow_as_numpy import Tensor, tensor, tensorflow
 
 

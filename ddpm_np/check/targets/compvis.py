@@ -16,8 +16,10 @@ from unittest.mock import patch
 import numpy as np
 
 from ddpm_np.check.target import Model
+from ddpm_np.check.targets.checkouts import load
+from ddpm_np.check.targets.finding import file_in
+from ddpm_np.check.targets.noise import asking, images, net
 from ddpm_np.check.targets.peers import imported, tensor
-from ddpm_np.check.targets.sources import asking, file_in, images, load, net
 
 PLACE = "ldm/models/diffusion/ddpm.py"
 SCHEDULES = {"linear": "sqrt_linear", "cosine": "cosine"}  # their "linear" is linear in √β

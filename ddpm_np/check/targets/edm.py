@@ -17,8 +17,10 @@ from unittest.mock import patch
 import numpy as np
 
 from ddpm_np.check.target import Model
+from ddpm_np.check.targets.checkouts import load
+from ddpm_np.check.targets.finding import file_in
+from ddpm_np.check.targets.noise import asking, drawing, images, net
 from ddpm_np.check.targets.peers import tensor
-from ddpm_np.check.targets.sources import asking, drawing, file_in, images, load, net
 
 
 class Preconditioned:

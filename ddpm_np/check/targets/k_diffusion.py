@@ -17,8 +17,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ddpm_np.check.target import Model
+from ddpm_np.check.targets.checkouts import package
+from ddpm_np.check.targets.finding import file_in
+from ddpm_np.check.targets.noise import asking, images, net
 from ddpm_np.check.targets.peers import by_step, tensor
-from ddpm_np.check.targets.sources import asking, file_in, images, net, package
 
 
 class Denoisers:

@@ -16,8 +16,9 @@ from unittest.mock import patch
 import numpy as np
 
 from ddpm_np.check.target import Model
+from ddpm_np.check.targets.checkouts import package
+from ddpm_np.check.targets.finding import file_in
 from ddpm_np.check.targets.peers import by_step, imported, tensor
-from ddpm_np.check.targets.sources import file_in, package
 
 PLACES = ("monai/networks/schedulers/ddpm.py", "generative/networks/schedulers/ddpm.py")
 GIVEN = "checked"  # the name under which a check's betas are a schedule of theirs

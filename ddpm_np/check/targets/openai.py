@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ddpm_np.check.target import Model
-from ddpm_np.check.targets.checkouts import seeded
+from ddpm_np.check.targets.noise import drawing, seeded
 from ddpm_np.check.targets.openai_fork import Fork
 from ddpm_np.check.targets.peers import array, images, imported, tensor
 
@@ -90,14 +90,14 @@ class OpenAI:
         net.model = None  # where motion-diffusion-model's loss looks for a body
         return net
 
-    def _noisy(self, noises: list[np.ndarray], drawing: bool, function: Callable[[], Any]) -> np.ndarray:
-        """Return the result of a function that draws these noises; `drawing`: it should draw some."""
+    def _noisy(self, noises: list[np.ndarray], draws: bool, function: Callable[[], Any]) -> np.ndarray:
+        """Return the result of a function that draws these noises; `draws`: it should draw some."""
         def once() -> tuple[np.ndarray, list[Any]]:
-            with self._fork.checkout.handing([images(noise) for noise in noises]) as drawn:
+            with drawing(*map(images, noises), modules=self._fork.checkout.modules, again=False) as drawn:
                 return array(function()), drawn
 
         found, drawn = once()
-        if drawing and not drawn and not np.array_equal(found, once()[0]):
+        if draws and not drawn and not np.array_equal(found, once()[0]):
             raise NotImplementedError("it draws its noise by a function that is not known")
         return found
 

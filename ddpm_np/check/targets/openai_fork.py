@@ -19,7 +19,8 @@ import numpy as np
 
 from ddpm_np.check.calls import described
 from ddpm_np.check.targets.asking import conventions_of
-from ddpm_np.check.targets.checkouts import Checkout, dotted, found, path_and_rest, root_of
+from ddpm_np.check.targets.checkouts import Checkout
+from ddpm_np.check.targets.finding import dotted, found, path_and_rest, root_of
 from ddpm_np.check.targets.peers import imported
 
 FILE, CLASS = "gaussian_diffusion.py", "GaussianDiffusion"

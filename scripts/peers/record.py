@@ -50,6 +50,8 @@ def asked(repository: Repository, checkouts: Path) -> dict[str, Any]:
             reason = result.counterexample if verdict == FAIL else result.hint if verdict is None else ""
             if verdict == FAIL and result.hint:
                 reason += f"; {result.hint}"
+            if result.note:  # it holds for the options that the code has
+                verdict, reason = PART, result.note
             results[result.equation] = [verdict or PART, reason]
         targets[short(name)] = results
     blob = repository.blob(checkouts)

@@ -8,10 +8,10 @@ import pytest
 
 pytest.importorskip("torch", reason="PyTorch is not installed")
 
-from mistakes import openai_shape as shape  # noqa: E402 - after the skip
+from mistakes import openai_shape as shape
 
-from ddpm_np.check import FAIL, UNVERIFIED, run  # noqa: E402
-from ddpm_np.check.find import find  # noqa: E402
+from ddpm_np.check import FAIL, UNVERIFIED, run
+from ddpm_np.check.find import find
 
 EVERY = 1 if os.environ.get("DDPM_NP_FIND_ALL") else 10
 NOT_SEEN: set[str] = set()

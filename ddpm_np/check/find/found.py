@@ -197,6 +197,11 @@ class Found:
         table = self._made("alpha_bar").tables[self._taken["alpha_bar"].reading.function]
         return np.concatenate(([1.0], table)) if len(table) == len(self._betas) else table
 
+    def _x0_from_mean(self, x_t: np.ndarray, t: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        """Return x̂₀ of μ; beyond the protocol, so t is the paper's."""
+        found = self._perform("x0_from_mean", {"x_t": x_t, "t": t, "x_prev": mean})
+        return self._part("x0_from_mean", found, "value", x_t)
+
     def _posterior_log_variance_clipped(self, t: np.ndarray) -> np.ndarray:
         entry = self._taken["posterior_log_variance_clipped"]
         if entry.kind == "function":

@@ -243,6 +243,8 @@ class Found:
         spread_out = spread(found[parts["log_variance" if logs else "variance"]], x_t)
         assert spread_out is not None
         sigma2 = np.exp(spread_out) if logs else spread_out.copy()
+        if "stated" in parts:
+            sigma2 = self._stated(found[parts["stated"]], sigma2, values["t"])
         mean = self._part("p_mean_variance", found, "value", x_t)
         return mean, sigma2, self._x0_of("p_mean_variance", found, values, t, clip)
 
@@ -334,7 +336,15 @@ class Found:
         logs = "log_variance" in entry.reading.parts
         result = spread(found[entry.reading.parts["log_variance" if logs else "variance"]], v)
         assert result is not None
-        return np.exp(result) if logs else result.copy()
+        sigma2 = np.exp(result) if logs else result.copy()
+        stated = entry.reading.parts.get("stated")
+        return sigma2 if stated is None else self._stated(found[stated], sigma2, values["t"])
+
+    def _stated(self, variance: np.ndarray, sigma2: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """Return the variance that is stated beside its logarithm, but at t = 1, where it may be β̃₁ = 0."""
+        found = spread(variance, sigma2)
+        assert found is not None
+        return np.where((steps == 1).reshape(-1, *[1] * (sigma2.ndim - 1)), sigma2, found)
 
     def _need_variance(self, method: str, variance: str) -> None:
         entry = self._taken[method]

@@ -167,7 +167,8 @@ class Trials:
 
         So it is with one t, or one image, at a time, where a batch mixes them up; and with an x_T that is left out.
         """
-        if role.name == "q_sample" and reading.time in ("equal", "alone"):
+        if (role.name == "q_sample" and reading.time in ("equal", "alone")) or (
+                role.name == "simple_loss" and reading.time.startswith("alone")):
             fuller = reading.changed(time="batch")
         elif role.name == "p_sample" and reading.time.startswith("alone"):
             fuller = reading.changed(time="equal")
@@ -390,6 +391,9 @@ class Trials:
             return None
         clipped = self.tried(reading, role, which, True) if "clip" in reading.kinds else None
         combinations += _ignored(reading, combinations, found, clipped, parts["value"])
+        stated = by_place(reading.function, found).get("variance")
+        if stated and "log_variance" in parts:
+            parts["stated"] = stated  # beside its logarithm, which alone counts at t = 1
         return reading.changed(parts=parts, combinations=tuple(combinations))
 
     def _distance(self, reading: Reading, role: Role) -> tuple[float, Reading] | None:

@@ -237,7 +237,7 @@ class Found:
                          clip: bool = False) -> tuple[np.ndarray, ...]:
         self._need("p_mean_variance", variance, clip)
         parts = self._taken["p_mean_variance"].reading.parts
-        values = {"model": self._model(model), "x_t": x_t, "t": self._t(t)}
+        values: dict[str, Any] = {"model": self._model(model), "x_t": x_t, "t": self._t(t)}
         found = self._perform("p_mean_variance", values, variance, clip)
         logs = "log_variance" in parts
         spread_out = spread(found[parts["log_variance" if logs else "variance"]], x_t)
@@ -331,7 +331,7 @@ class Found:
     def _learned_range_variance(self, v: np.ndarray, t: np.ndarray) -> np.ndarray:
         """Return σ_t² of a net whose second half is v."""
         entry = self._taken["learned_range_variance"]
-        values = {"model": lambda x, s: 0 * x, "x_t": 0 * v, "t": self._t(t), "v_range": v}
+        values: dict[str, Any] = {"model": lambda x, s: 0 * x, "x_t": 0 * v, "t": self._t(t), "v_range": v}
         found = perform(self._made("learned_range_variance", "learned"), entry.reading, values)
         logs = "log_variance" in entry.reading.parts
         result = spread(found[entry.reading.parts["log_variance" if logs else "variance"]], v)

@@ -29,7 +29,8 @@ def fewer_steps(subject: Subject, made: Made, trials: Trials, found: Finding) ->
 def _respaced(subject: Subject, made: Made, found: Finding) -> None:
     """Take the class that is given the steps to keep; without it DDIM's steps are not asked for either."""
     case, entry = plain_cases()[1], found.taken.get("p_mean_variance")
-    table = next((name for name, values in made.tables.items() if np.allclose(values, case.betas)), "")
+    table = next((name for name, values in made.tables.items()
+                  if len(values) == case.T and np.allclose(values, case.betas)), "")
     if subject.shorter is None or not table or "respace" in found.taken or entry is None or (
             entry.subject is not subject):
         return

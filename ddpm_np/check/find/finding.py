@@ -176,9 +176,9 @@ def _conventions(found: Finding, configured: dict[str, Any]) -> None:
         declared["index_base"] = 0
     if any(_single(entry) for entry in found.taken.values()):
         declared["precision"] = "float32"
-    by_numbers = any(method in found.taken and found.taken[method].how == "numbers"
-                     for method in ("vlb", "vlb_term", "prior_kl"))
-    if "simple_loss" in found.taken and found.taken["simple_loss"].reading.parts.get("sum") and not by_numbers:
+    means = any(method in found.taken and found.taken[method].how == "numbers"
+                for method in ("vlb", "vlb_term", "prior_kl"))
+    if "simple_loss" in found.taken and found.taken["simple_loss"].reading.parts.get("sum") and not means:
         declared["reduction"] = "sum"
     found.conventions = {**declared, **configured.get("conventions", {})}
     first = _first_variance(found)

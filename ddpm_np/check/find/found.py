@@ -197,6 +197,11 @@ class Found:
         table = self._made("alpha_bar").tables[self._taken["alpha_bar"].reading.function]
         return np.concatenate(([1.0], table)) if len(table) == len(self._betas) else table
 
+    def _x0_from_mean(self, x_t: np.ndarray, t: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        """Return x̂₀ of μ; beyond the protocol, so t is the paper's."""
+        found = self._perform("x0_from_mean", {"x_t": x_t, "t": t, "x_prev": mean})
+        return self._part("x0_from_mean", found, "value", x_t)
+
     def _posterior_log_variance_clipped(self, t: np.ndarray) -> np.ndarray:
         entry = self._taken["posterior_log_variance_clipped"]
         if entry.kind == "function":
@@ -232,12 +237,14 @@ class Found:
                          clip: bool = False) -> tuple[np.ndarray, ...]:
         self._need("p_mean_variance", variance, clip)
         parts = self._taken["p_mean_variance"].reading.parts
-        values = {"model": self._model(model), "x_t": x_t, "t": self._t(t)}
+        values: dict[str, Any] = {"model": self._model(model), "x_t": x_t, "t": self._t(t)}
         found = self._perform("p_mean_variance", values, variance, clip)
         logs = "log_variance" in parts
         spread_out = spread(found[parts["log_variance" if logs else "variance"]], x_t)
         assert spread_out is not None
         sigma2 = np.exp(spread_out) if logs else spread_out.copy()
+        if "stated" in parts:
+            sigma2 = self._stated(found[parts["stated"]], sigma2, values["t"])
         mean = self._part("p_mean_variance", found, "value", x_t)
         return mean, sigma2, self._x0_of("p_mean_variance", found, values, t, clip)
 
@@ -324,12 +331,20 @@ class Found:
     def _learned_range_variance(self, v: np.ndarray, t: np.ndarray) -> np.ndarray:
         """Return σ_t² of a net whose second half is v."""
         entry = self._taken["learned_range_variance"]
-        values = {"model": lambda x, s: 0 * x, "x_t": 0 * v, "t": self._t(t), "v_range": v}
+        values: dict[str, Any] = {"model": lambda x, s: 0 * x, "x_t": 0 * v, "t": self._t(t), "v_range": v}
         found = perform(self._made("learned_range_variance", "learned"), entry.reading, values)
         logs = "log_variance" in entry.reading.parts
         result = spread(found[entry.reading.parts["log_variance" if logs else "variance"]], v)
         assert result is not None
-        return np.exp(result) if logs else result.copy()
+        sigma2 = np.exp(result) if logs else result.copy()
+        stated = entry.reading.parts.get("stated")
+        return sigma2 if stated is None else self._stated(found[stated], sigma2, values["t"])
+
+    def _stated(self, variance: np.ndarray, sigma2: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """Return the variance that is stated beside its logarithm, but at t = 1, where it may be β̃₁ = 0."""
+        found = spread(variance, sigma2)
+        assert found is not None
+        return np.where((steps == 1).reshape(-1, *[1] * (sigma2.ndim - 1)), sigma2, found)
 
     def _need_variance(self, method: str, variance: str) -> None:
         entry = self._taken[method]

@@ -73,7 +73,9 @@ def variance_part(found: dict[Any, np.ndarray], want: np.ndarray, p: Probe) -> d
         value = spread(array, p.values["x_t"])
         if value is None or key == ASKED:
             continue
-        if near(np.exp(value[later]), want[later]):
+        with np.errstate(over="ignore"):
+            exponential = np.exp(value[later])
+        if near(exponential, want[later]):
             logs = {"log_variance": key}
         elif near(value[later], want[later]) and not logs:
             logs = {"variance": key}

@@ -70,6 +70,7 @@ ROLES: dict[str, str] = {  # names of functions that leave no doubt about what i
                    "q_posterior_mean posterior_mean",
     "predict_x0": "predict_start_from_noise predict_xstart_from_eps _predict_xstart_from_eps predict_x0 reconstruct_x0 "
                   "_pred_x_0_from_eps predict_x0_from_eps predict_x0_from_noise pred_x0 predict_start estimate_x0",
+    "x0_from_mean": "_predict_xstart_from_xprev predict_xstart_from_xprev",
     "predict_eps": "predict_noise_from_start _predict_eps_from_xstart predict_eps_from_xstart predict_eps "
                    "predict_eps_from_x0",
     "mean_from_eps": "predict_xt_prev_mean_from_eps mean_from_eps p_mean remove_noise _predict_mean_from_eps",

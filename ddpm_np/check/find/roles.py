@@ -54,6 +54,7 @@ ROLES: dict[str, Role] = {role.name: role for role in (
     Role("ddim_step", ("model", "x_t", "t", "eta", "noise"), ("noise",)),
     Role("q_step", ("x_prev", "t", "noise"), ("noise",)),
     Role("predict_eps", ("x_t", "t", "x_0")),
+    Role("x0_from_mean", ("x_t", "t", "x_prev")),
     Role("velocity", ("x_0", "t", "noise")),
     Role("x0_from_velocity", ("x_t", "t", "v")),
     Role("eps_from_velocity", ("x_t", "t", "v")),

@@ -19,7 +19,7 @@ from ddpm_np.check.find.tables import LINEAR, draw_t, parameters_of, posterior_v
 from ddpm_np.check.find.trying import Trials
 
 SECONDS = 5.0  # of processor time, for one subject
-BY_NAME_ONLY = ("kl", "prior_kl", "vlb", "vlb_term", "decoder_log_likelihood")
+BY_NAME_ONLY = ("kl", "prior_kl", "vlb", "vlb_term", "decoder_log_likelihood", "x0_from_mean")
 _DOES_MORE = frozenset((
     "backward", "zero_grad", "savefig", "imsave", "open", "system", "Popen", "urlopen", "urlretrieve", "rmtree",
     "unlink", "makedirs", "mkdir", "DataLoader", "save", "save_image", "save_images", "dump", "imshow", "Adam",

@@ -167,9 +167,10 @@ class Trials:
 
         So it is with one t, or one image, at a time, where a batch mixes them up; and with an x_T that is left out.
         """
-        if role.name == "q_sample" and reading.time in ("equal", "alone"):
+        if (role.name == "q_sample" and reading.time in ("equal", "alone")) or (
+                role.name == "simple_loss" and reading.time.startswith("alone")):
             fuller = reading.changed(time="batch")
-        elif role.name == "p_sample" and reading.time == "alone":
+        elif role.name == "p_sample" and reading.time.startswith("alone"):
             fuller = reading.changed(time="equal")
         elif role.name == "sample" and "x_T" not in reading.kinds:
             function = self.made.functions[reading.function]
@@ -343,6 +344,7 @@ class Trials:
                         break
             if not combinations:
                 return None
+            combinations += _ignored(reading, combinations, found, clipped, key)
             extra = x0_part(found, which) if role.name == "p_sample" else {}
             if extra.get("clipped") and (combinations[0][0], True) not in combinations:
                 combinations.append((combinations[0][0], True))  # it clips x̂₀, and so is asked about that too
@@ -387,6 +389,11 @@ class Trials:
                 parts = {"value": where[0], **spread_at, **({"x0": x0_at[0]} if x0_at else {})}
         if not combinations:
             return None
+        clipped = self.tried(reading, role, which, True) if "clip" in reading.kinds else None
+        combinations += _ignored(reading, combinations, found, clipped, parts["value"])
+        stated = by_place(reading.function, found).get("variance")
+        if stated and "log_variance" in parts:
+            parts["stated"] = stated  # beside its logarithm, which alone counts at t = 1
         return reading.changed(parts=parts, combinations=tuple(combinations))
 
     def _distance(self, reading: Reading, role: Role) -> tuple[float, Reading] | None:
@@ -442,6 +449,15 @@ class Trials:
                     np.abs(columns @ solved - wanted_here).max() > 1e-3 * np.abs(wanted_here).max()):
                 return None
         return np.array(result)
+
+
+def _ignored(reading: Reading, combinations: list[tuple[str, bool]], found: dict[Any, np.ndarray],
+             clipped: dict[Any, np.ndarray] | None, key: Any) -> list[tuple[str, bool]]:
+    """Return the combinations with a clip of x̂₀ that a parameter's name promises, if it changes nothing."""
+    if any(clip for _, clip in combinations) or not {name for name, kind in reading.given if kind == "clip"} & {
+            "clip_denoised", "clip_x_start", "clip_x0"} or clipped is None or key not in clipped:
+        return []
+    return [(variance, True) for variance, _ in combinations] if np.array_equal(clipped[key], found[key]) else []
 
 
 def _as(meaning: str, signal: np.ndarray, noise: np.ndarray, model: Callable[..., Any], x: np.ndarray,

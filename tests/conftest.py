@@ -12,6 +12,9 @@ from hypothesis import settings
 
 from ddpm_np.parallel.threads import single_threaded_blas
 
+# What is no test, and would be imported for its doctests: code that tests read as files, and a program that they run.
+collect_ignore = ["support/openai_shape.py", "support/shapes", "check/example_repository", "live/native_verdicts.py"]
+
 settings.register_profile("ddpm_np", deadline=None, max_examples=25)
 if settings.get_current_profile_name() in ("default", "ci"):  # the mutation tool has loaded its own
     settings.load_profile("ddpm_np")

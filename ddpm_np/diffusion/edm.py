@@ -48,8 +48,8 @@ def edm_preconditioning(sigma: Array, sigma_data: float = 0.5) -> Preconditionin
     Examples
     --------
     >>> import numpy as np
-    >>> [c.round(12) for c in edm_preconditioning(np.array([4.0]), 3.0)]  # σ² + σ_d² = 5²
-    [array([0.36]), array([2.4]), array([0.2]), array([0.173611111111])]
+    >>> [c.round(4) for c in edm_preconditioning(np.array([4.0]), 3.0)]  # σ² + σ_d² = 5²
+    [array([0.36]), array([2.4]), array([0.2]), array([0.1736])]
     """
     arguments.number("sigma_data", sigma_data, above=0)
     total = of(sigma).sqrt(sigma**2 + sigma_data**2)

@@ -17,6 +17,8 @@ from ddpm_np.check.targets.noise import drawing
 from ddpm_np.check.targets.stubs import Inert
 from ddpm_np.check.targets.tensorflow_as_numpy import tensor, tensorflow
 
+pytestmark = pytest.mark.peers  # with PyTorch, where it is
+
 SHAPES = Path(__file__).resolve().parent.parent / "support" / "shapes"
 NEEDS_TORCH = pytest.mark.skipif("not __import__('importlib.util').util.find_spec('torch')",
                                  reason="PyTorch is not installed: pip install 'ddpm_np[peers]'")

@@ -15,6 +15,8 @@ from ddpm_np.check import FAIL, UNVERIFIED, run  # noqa: E402
 from ddpm_np.check.targets.openai import targets  # noqa: E402
 from ddpm_np.cli import main  # noqa: E402
 
+pytestmark = pytest.mark.peers  # with PyTorch, where it is
+
 
 @pytest.fixture
 def copy(tmp_path):

@@ -9,6 +9,8 @@ from ddpm_np.check import FAIL, PASS, UNVERIFIED, run
 from ddpm_np.check.find import find
 from ddpm_np.check.result import CONVENTION, PRECISION
 
+pytestmark = pytest.mark.peers  # with PyTorch, where it is
+
 WITHOUT_TORCH = importlib.util.find_spec("torch") is None
 EXAMPLES = 2
 

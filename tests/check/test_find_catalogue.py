@@ -13,6 +13,8 @@ from mistakes import openai_shape as shape
 from ddpm_np.check import FAIL, UNVERIFIED, run
 from ddpm_np.check.find import find
 
+pytestmark = pytest.mark.peers  # with PyTorch, where it is
+
 EVERY = 1 if os.environ.get("DDPM_NP_FIND_ALL") else 10
 NOT_SEEN = {"rows: in half precision"}  # nearer than 2e-3: its verdict is PRECISION
 

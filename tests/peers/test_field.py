@@ -14,6 +14,8 @@ import pytest
 
 from ddpm_np.check import run
 
+pytestmark = pytest.mark.peers  # with PyTorch, where it is
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE, RECORD = ROOT / "docs" / "peers-of-the-field.md", ROOT / "docs" / "peers" / "record.json"
 SHAPE = ROOT / "tests" / "support" / "shapes" / "trainer"

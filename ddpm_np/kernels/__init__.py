@@ -10,8 +10,7 @@ from ddpm_np.kernels import (
     numpy_norm,
     numpy_upsample,
     numpy_winograd,
-    numpy_winograd_together,
 )
 
 __all__ = ["cupy_conv", "cupy_dense", "cupy_elementwise", "cupy_norm", "numpy_conv", "numpy_dense", "numpy_norm",
-           "numpy_upsample", "numpy_winograd", "numpy_winograd_together"]
+           "numpy_upsample", "numpy_winograd"]

@@ -1,201 +1,212 @@
-"""3×3 convolution on the CPU by Winograd's F(2×2, 3×3): 16 multiplications for 2×2 outputs, instead of 36.
+"""3×3 convolution on the CPU by Winograd's F(4×4, 3×3): 36 multiplications for 4×4 outputs, instead of 144.
 
-An image is cut into 4×4 tiles that overlap by two. With Bᵀ, G, Aᵀ of Lavin & Gray 2016,
+An image is cut into 6×6 tiles that overlap by two. With Bᵀ, G, Aᵀ of `toom_cook`,
 
     y = Aᵀ [(G w Gᵀ) ⊙ (Bᵀ d B)] A
 
-for a tile d and one channel. The elementwise product ⊙, summed over channels, is sixteen matrix products, one for each
-of its places. The input's gradient is the same convolution of the output's gradient with the flipped kernel; the
-kernel's is Gᵀ [Σ (Bᵀ d B) ⊙ (A g Aᵀ)] G. B and A hold only 0 and ±1, so their products are additions, done here on a
-few images at a time, or on a band of a large image, with even and odd columns apart so that they run along whole rows.
-The forward products take one matrix for each image or band, so that an image's bits do not depend on its batch, unless
-images may be taken together.
+for a tile d and one channel. The elementwise product ⊙, summed over channels, is 36 matrix products, one for each of
+its places. The transforms are products too: all tiles as the columns of a matrix of 36 rows, times the Kronecker square
+of Bᵀ, which runs at BLAS's speed where additions, pass by pass, run at that of memory. So the points need not be small
+integers, and are chosen for small errors.
+
+The input's gradient is the same convolution of the output's gradient with the flipped kernel. Its tiles serve the
+kernel's gradient as well: ⟨x, gx⟩ is bilinear in x and in the flipped kernel w', so gw' = Gᵀ [Σ (A x Aᵀ) ⊙ (Bᵀ g B)] G,
+summed over tiles, with x cut into 4×4 tiles without overlap.
+
+The work is done on a few images at a time, or on a band of a large image. Forward, each image is a matrix of its own,
+so that its bits do not depend on its batch, unless images may be taken together.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from ddpm_np.autograd.op import Forward, are_images_together
 from ddpm_np.autograd.ops.conv import Padding, conv2d, output_size
 from ddpm_np.autograd.tape import Gradients
 from ddpm_np.kernels.numpy_conv import takes
-from ddpm_np.kernels.numpy_runs import SHORTEST_RUN, channel_sums, long_runs
+from ddpm_np.kernels.numpy_runs import channel_sums
+from ddpm_np.kernels.toom_cook import toom_cook
 from ddpm_np.parallel.threads import contiguous_spans
 
-_TILES = 3 << 20  # bytes of tiles at a time: as fast as any of 1, 2, 3, 4, 6, 8, 16 MiB and all at once, or faster
+POINTS = (0, 5 / 8, -5 / 8, 3 / 2, -3 / 2)  # of errors in float32 a third of those of 0, ±1, ±2
+_TILES = 3 << 20  # bytes of tiles and products at a time
 
-_G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
-_TO_PLACES = np.kron(_G, _G)  # (16, 9): w -> G w Gᵀ
-FLIPPED = _TO_PLACES[:, ::-1]  # (16, 9): the same of the kernel turned by 180°
-_SIGNS = np.kron([1, 1, 1, -1], [1, 1, 1, -1])  # of A g Aᵀ, whose last row and column are computed without their minus
-FROM_PLACES = _TO_PLACES.T * _SIGNS  # (9, 16)
+_B, _G, _A = toom_cook(POINTS, 4, 3)
+_TO_TILES = np.kron(_B, _B)  # (36, 36): d -> Bᵀ d B
+_TO_PLACES = np.kron(_G, _G)  # (36, 9): w -> G w Gᵀ
+_FLIPPED = _TO_PLACES[:, ::-1]  # (36, 9): the same of the kernel turned by 180°
+_TO_OUTPUTS = np.kron(_A, _A)  # (16, 36): m -> Aᵀ m A
+_WITH_BIAS = np.concatenate([_TO_OUTPUTS, np.ones((16, 1))], axis=1)  # (16, 37): a 37th place, added to all outputs
 
 
 def fits(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: int, padding: Padding) -> bool:
-    """Return whether F(2×2, 3×3) applies. With more than two zeros of padding the backward pass would have to crop."""
+    """Return whether F(4×4, 3×3) applies. With more than two zeros of padding the backward pass would have to crop."""
     if w.shape[:2] != (3, 3) or stride != 1 or not takes(x, w, b):
         return False
     _, h, width, _ = x.shape
     ho, wo = output_size(h, 3, 1, padding[0]), output_size(width, 3, 1, padding[1])
-    return min(ho, wo, h, width) >= 2 and all(0 <= zeros <= 2 for sides in padding for zeros in sides)
+    return min(ho, wo) >= 1 and all(0 <= zeros <= 2 for sides in padding for zeros in sides)
 
 
 def _suits(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None, *, stride: int = 1,
            padding: Padding = ((0, 0), (0, 0))) -> bool:
-    """Return whether it pays: even sizes, and channels enough that the products saved outweigh the additions.
-
-    Fewer channels are enough where rows are long.
-    """
-    if not fits(x, w, b, stride, padding):
-        return False
-    (c, o), (h, width) = w.shape[2:], x.shape[1:3]
-    ho, wo = output_size(h, 3, 1, padding[0]), output_size(width, 3, 1, padding[1])
-    enough = 16 if wo // 2 * min(c, o) >= SHORTEST_RUN else 24
-    return c * o >= enough * (c + o) and min(ho, wo) >= 8 and not (ho | wo | h | width) & 1
+    return fits(x, w, b, stride, padding) and min(w.shape[2:]) >= 16 and x.shape[1] >= 4
 
 
 def kernel_places(w: np.ndarray, matrix: np.ndarray = _TO_PLACES) -> np.ndarray:
-    """Return G w Gᵀ at its sixteen places, with `FLIPPED` that of the flipped kernel: (3, 3, C, O) -> (16, C, O)."""
+    """Return G w Gᵀ at its 36 places, with `_FLIPPED` that of the flipped kernel: (3, 3, C, O) -> (36, C, O)."""
     c, o = w.shape[2:]
-    return (matrix.astype(w.dtype) @ np.ascontiguousarray(w).reshape(9, c * o)).reshape(16, c, o)
+    return (matrix.astype(w.dtype) @ np.ascontiguousarray(w).reshape(9, c * o)).reshape(36, c, o)
 
 
-def input_places(x: np.ndarray, padding: Padding, th: int, tw: int, split: np.ndarray, rows: np.ndarray,
-                 out: np.ndarray) -> None:
-    """Write Bᵀ d B of a few images: x (k, H, W, C) -> out (4, 4, k, th, tw, C).
+def _in_rows(count: int, length: int, dtype: np.dtype) -> np.ndarray:
+    """Return an array (count, length) whose rows do not start a power of two of bytes apart, where caches collide."""
+    return np.empty((count, length + 16 * (length % 512 == 0)), dtype)[:, :length]
 
-    `split` (k, 2·th + 2, 2, tw + 1, C) receives the padded image with even and odd columns apart, and already holds
-    the zeros of the padding; `rows` (4, k, th, 2, tw + 1, C) receives Bᵀ d.
+
+class _Tiling:
+    """The cut of images into tiles of 4×4 outputs, and the lots to work through: a few images, or a band of one.
+
+    Parameters
+    ----------
+    n : int
+        Number of images.
+    ho, wo : int
+        The size of their outputs.
+    padding : Padding
+        Of their inputs.
+    channels : int
+        Of tiles and products together.
+    dtype : dtype
     """
-    (top, _), (left, _) = padding
-    h = x.shape[1]
-    for parity in (0, 1):  # of the padded image's columns
-        first = (parity - left) % 2  # the first column of x with that parity
-        start = (first + left) // 2
-        columns = x[:, :, first::2]
-        split[:, top : top + h, parity, start : start + columns.shape[2]] = columns
-    d = [split[:, i : i + 2 * th : 2] for i in range(4)]  # (k, th, 2, tw + 1, C): row i of each tile
-    np.subtract(d[0], d[2], out=rows[0])
-    np.add(d[1], d[2], out=rows[1])
-    np.subtract(d[2], d[1], out=rows[2])
-    np.subtract(d[1], d[3], out=rows[3])
-    e = [rows[:, :, :, j % 2, j // 2 : j // 2 + tw] for j in range(4)]  # (4, k, th, tw, C): column j of each
-    np.subtract(e[0], e[2], out=out[:, 0])
-    np.add(e[1], e[2], out=out[:, 1])
-    np.subtract(e[2], e[1], out=out[:, 2])
-    np.subtract(e[1], e[3], out=out[:, 3])
+
+    def __init__(self, n: int, ho: int, wo: int, padding: Padding, channels: int, dtype: np.dtype) -> None:
+        self.ho, self.wo, self.padding = ho, wo, padding
+        self.th, self.tw = -(-ho // 4), -(-wo // 4)
+        row = 36 * self.tw * channels * np.dtype(dtype).itemsize  # bytes of a row of tiles
+        most = max(1, _TILES // (self.th * row))
+        self.images = contiguous_spans(n, -(-n // most))
+        self.bands = contiguous_spans(self.th, -(-self.th * row // _TILES) if most == 1 else 1)
+        self.padded: dict[tuple[int, int], np.ndarray] = {}
+
+    def lots(self) -> Iterator[tuple[slice, int, int]]:
+        """Yield (slice of the images, first row of tiles, end) of each lot."""
+        for start, stop in self.images:
+            for first, end in self.bands:
+                yield slice(start, stop), first, end
+
+    def overlapping(self, x: np.ndarray, first: int, end: int) -> np.ndarray:
+        """Return the 6×6 tiles of rows `first` to `end` of some images: (k, H, W, C) -> (36, k·th·tw·C)."""
+        (k, h, width, c), (top, _), (left, _) = x.shape, *self.padding
+        th, tw = end - first, self.tw
+        low = 4 * first - top  # row of x at the first padded row
+        here = x[:, max(0, low) : max(0, min(h, low + 4 * th + 2))]
+        padded = self.zeros(k, 4 * th + 2, 4 * tw + 2, c, x.dtype)
+        before = max(0, -low)
+        padded[:, :before] = 0
+        padded[:, before + here.shape[1] :] = 0
+        padded[:, before : before + here.shape[1], left : left + width] = here
+        image, row, pixel, number = padded.strides
+        tiles = _in_rows(36, k * th * tw * c, x.dtype)
+        tiles.reshape(6, 6, k, th, tw, c)[...] = as_strided(
+            padded, (6, 6, k, th, tw, c), (row, pixel, image, 4 * row, 4 * pixel, number))
+        return tiles
+
+    def apart(self, x: np.ndarray, first: int, end: int) -> np.ndarray:
+        """Return the 4×4 tiles of rows `first` to `end` of some images: (k, H, W, C) -> (16, k·th·tw·C)."""
+        k, h, width, c = x.shape
+        th, tw = end - first, self.tw
+        here = x[:, 4 * first : 4 * end]
+        if here.shape[1:3] != (4 * th, 4 * tw):
+            whole = self.zeros(k, 4 * th, 4 * tw, c, x.dtype)
+            whole[:, here.shape[1] :] = 0
+            whole[:, : here.shape[1], :width] = here
+            here = whole
+        tiles = _in_rows(16, k * th * tw * c, x.dtype)
+        tiles.reshape(4, 4, k, th, tw, c)[...] = here.reshape(k, th, 4, tw, 4, c).transpose(2, 4, 0, 1, 3, 5)
+        return tiles
+
+    def zeros(self, k: int, h: int, width: int, c: int, dtype: np.dtype) -> np.ndarray:
+        """Return an array for images of this size in which the columns of padding are zeros; the lots use it in turn."""
+        shape = (k, h, width, c)
+        if shape not in self.padded:
+            self.padded[shape] = np.zeros(shape, dtype)
+        return self.padded[shape]
+
+    def put(self, tiles: np.ndarray, y: np.ndarray, first: int, end: int) -> None:
+        """Write rows `first` to `end` of 4×4 tiles: (16, k·th·tw·O) -> y (k, H', W', O)."""
+        k, _, width, o = y.shape
+        th, tw = end - first, self.tw
+        tiles = tiles.reshape(4, 4, k, th, tw, o).transpose(2, 3, 0, 4, 1, 5)  # (k, th, 4, tw, 4, O)
+        here = y[:, 4 * first : 4 * end]
+        if here.shape[1] == 4 * th and width == 4 * tw:
+            as_strided(here, tiles.shape, (here.strides[0], 4 * here.strides[1], here.strides[1], 4 * here.strides[2],
+                                           here.strides[2], here.strides[3]))[...] = tiles
+        else:
+            here[...] = np.ascontiguousarray(tiles).reshape(k, 4 * th, 4 * tw, o)[:, : here.shape[1], :width]
 
 
-def outputs(places: np.ndarray, rows: np.ndarray, y: np.ndarray) -> None:
-    """Write Aᵀ m A of a few images: places (4, 4, k, th, tw, O), overwritten -> y (k, 2·th, 2·tw, O)."""
-    np.add(places[0], places[1], out=rows[0])
-    rows[0] += places[2]
-    np.subtract(places[1], places[2], out=rows[1])
-    rows[1] -= places[3]
-    spare = places[0, 0]
-    for i in (0, 1):
-        r = rows[i]  # (4, k, th, tw, O)
-        np.add(r[0], r[1], out=spare)
-        np.add(spare, r[2], out=y[:, i::2, 0::2])
-        np.subtract(r[1], r[2], out=spare)
-        np.subtract(spare, r[3], out=y[:, i::2, 1::2])
+def _transform(matrix: np.ndarray, columns: np.ndarray, images: int, out: np.ndarray | None = None) -> np.ndarray:
+    """Return matrix @ columns, as one product or, where `images` is above 1, as one for each image's columns."""
+    if out is None:
+        out = _in_rows(matrix.shape[0], columns.shape[1], columns.dtype)
+    def each(array: np.ndarray) -> np.ndarray:
+        return array.reshape(array.shape[0], images, -1).swapaxes(0, 1)  # (images, places, columns)
 
-
-def gradient_places(g: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
-    """Write A g Aᵀ of a few images without the signs `_SIGNS`: g (k, 2·th, 2·tw, O) -> out (4, 4, k, th, tw, O)."""
-    k, h, w, o = g.shape
-    pairs = g.reshape(k, h // 2, 2, w // 2, 2, o)
-    rows[0], rows[3] = pairs[:, :, 0].swapaxes(2, 3), pairs[:, :, 1].swapaxes(2, 3)  # (k, th, 2, tw, O)
-    np.add(rows[0], rows[3], out=rows[1])
-    np.subtract(rows[0], rows[3], out=rows[2])
-    even, odd = rows[:, :, :, 0], rows[:, :, :, 1]  # (4, k, th, tw, O)
-    out[:, 0], out[:, 3] = even, odd
-    np.add(even, odd, out=out[:, 1])
-    np.subtract(even, odd, out=out[:, 2])
-
-
-class _Workspace:
-    """Arrays for the tiles of a few images of one size, or of a band of one image, and the lots to work through."""
-
-    def __init__(self, n: int, th: int, tw: int, c: int, o: int, padding: Padding, dtype: np.dtype) -> None:
-        row = 16 * tw * (c + o) * np.dtype(dtype).itemsize  # bytes of a row of tiles
-        self.k = k = min(n, max(1, _TILES // (th * row)))
-        bands = -(-th // max(1, _TILES // row)) if k == 1 else 1
-        self.bands = contiguous_spans(th, bands)  # [first, end) rows of tiles
-        self.n, self.padding, self.tw = n, padding, tw
-        self.most = most = max(end - first for first, end in self.bands)
-        self.split = np.zeros((k, 2 * most + 2, 2, tw + 1, c), dtype)
-        self.rows = np.empty((4, k, most, 2, tw + 1, c), dtype)
-        self.places = np.empty((4, 4, k, most, tw, c), dtype)
-        self.products = np.empty((4, 4, k, most, tw, o), dtype)
-
-    def lots(self) -> Iterator[tuple[slice, int, int, int]]:
-        """Yield (slice of the images, how many, first row of tiles, end) of each lot."""
-        for i in range(0, self.n, self.k):
-            m = min(self.k, self.n - i)
-            for band in self.bands:
-                yield slice(i, i + m), m, *band
-
-    def of(self, array: np.ndarray, m: int, th: int) -> np.ndarray:
-        """Return the part of an array like `products` that a lot fills, in one block of memory."""
-        whole = m == self.k and th == self.most
-        return array if whole else array.reshape(-1)[: array[:, :, :m, :th].size].reshape(
-            *array.shape[:2], m, th, *array.shape[4:])
-
-    def take(self, x: np.ndarray, m: int, first: int, end: int) -> np.ndarray:
-        """Return the tiles of m images x at their places, in the given rows: (4, 4, m, end − first, tw, C)."""
-        (top, bottom), sides = self.padding
-        th = end - first
-        before, start = max(0, top - 2 * first), max(0, 2 * first - top)  # rows of zeros, and rows of x above the band
-        x = x[:, start : max(start, 2 * end + 2 - top)]
-        split = self.split[:m, : 2 * th + 2]
-        split[:, :before] = 0
-        split[:, before + x.shape[1] :] = 0
-        found = self.of(self.places, m, th)
-        input_places(x, ((before, bottom), sides), th, self.tw, split, self.rows[:, :m, :th], found)
-        return found
+    np.matmul(matrix.astype(columns.dtype), each(columns), out=each(out))
+    return out
 
 
 def convolve(x: np.ndarray, places: np.ndarray, padding: Padding, ho: int, wo: int, b: np.ndarray | None = None, *,
              together: bool = True) -> np.ndarray:
-    """Return the convolution of x (N, H, W, C) with `kernel_places` (16, C, O): (N, ho, wo, O)."""
-    n, (_, c, o), th, tw = x.shape[0], places.shape, ho // 2, wo // 2
+    """Return the convolution of x (N, H, W, C) with `kernel_places` (36, C, O): (N, ho, wo, O)."""
+    n, (_, c, o) = x.shape[0], places.shape
     y = np.empty((n, ho, wo, o), x.dtype)
-    work = _Workspace(n, th, tw, c, o, padding, x.dtype)
-    rows = np.empty((2, 4, work.k, work.most, tw, o), x.dtype)
-    if b is not None:
-        b = np.tile(b, tw)  # (tw·O,)
-    with long_runs(tw * min(c, o)):
-        for part, m, first, end in work.lots():
-            tiles, products = work.take(x[part], m, first, end), work.of(work.products, m, end - first)
-            stack = 1 if together else m  # matrices: one of all images, or one per image
-            np.matmul(tiles.reshape(16, stack, -1, c), places[:, None], out=products.reshape(16, stack, -1, o))
-            if b is not None:  # Aᵀ m A adds this place once to each of the four outputs
-                once = products[1, 1].reshape(m, end - first, tw * o)
-                once += b
-            outputs(products, rows[:, :, :m, : end - first], y[part, 2 * first : 2 * end])
+    tiling = _Tiling(n, ho, wo, padding, c + o, x.dtype)
+    for part, first, end in tiling.lots():
+        k = part.stop - part.start
+        stack = 1 if together else k  # matrices: one of all images, or one per image
+        tiles = _transform(_TO_TILES, tiling.overlapping(x[part], first, end), stack)
+        tiling.put(_outputs(tiles, places, b, stack), y[part], first, end)
     return y
 
 
-def kernel_gradient(x: np.ndarray, g: np.ndarray, padding: Padding) -> np.ndarray:
-    """Return the kernel's gradient (3, 3, C, O) from x (N, H, W, C) and g (N, ho, wo, O)."""
-    (n, ho, wo, o), c = g.shape, x.shape[3]
-    th, tw = ho // 2, wo // 2
-    work = _Workspace(n, th, tw, c, o, padding, x.dtype)
-    rows = np.empty((4, work.k, work.most, 2, tw, o), x.dtype)
+def _outputs(tiles: np.ndarray, places: np.ndarray, b: np.ndarray | None, stack: int) -> np.ndarray:
+    """Return Aᵀ [places ⊙ tiles] A + b, the product ⊙ summed over channels: (36, T·C) and (36, C, O) -> (16, T·O)."""
+    _, c, o = places.shape
+    count = tiles.shape[1] // c
+    products = _in_rows(36 + (b is not None), count * o, tiles.dtype)
+    np.matmul(tiles.reshape(36, stack, -1, c), places[:, None], out=products[:36].reshape(36, stack, -1, o))
+    if b is None:
+        return _transform(_TO_OUTPUTS, products, stack)
+    products[36].reshape(count, o)[...] = b
+    return _transform(_WITH_BIAS, products, stack)
+
+
+def gradients(x: np.ndarray, w: np.ndarray, g: np.ndarray, padding: Padding, *,
+              with_input: bool) -> tuple[np.ndarray | None, np.ndarray]:
+    """Return the input's gradient (N, H, W, C), unless it is not wanted, and the kernel's (3, 3, C, O)."""
+    (n, h, width, c), o = x.shape, w.shape[3]
+    back = tuple((2 - before, 2 - after) for before, after in padding)
+    gx = np.empty(x.shape, g.dtype) if with_input else None
+    flipped = kernel_places(w, _FLIPPED).swapaxes(1, 2) if with_input else None  # (36, O, C)
     total: Any = None
-    with long_runs(tw * min(c, o)):
-        for part, m, first, end in work.lots():
-            tiles, grads = work.take(x[part], m, first, end), work.of(work.products, m, end - first)
-            gradient_places(g[part, 2 * first : 2 * end], rows[:, :m, : end - first], grads)
-            count = m * (end - first) * tw
-            products = np.matmul(tiles.reshape(16, count, c).swapaxes(1, 2), grads.reshape(16, count, o))  # (16, C, O)
-            total = products if total is None else np.add(total, products, out=total)
-    return (FROM_PLACES.astype(x.dtype) @ total.reshape(16, c * o)).reshape(3, 3, c, o)
+    tiling = _Tiling(n, h, width, back, c + o, x.dtype)
+    for part, first, end in tiling.lots():
+        tiles = _transform(_TO_TILES, tiling.overlapping(g[part], first, end), 1)  # (36, T·O)
+        if gx is not None:
+            tiling.put(_outputs(tiles, flipped, None, 1), gx[part], first, end)
+        inputs = _transform(_TO_OUTPUTS.T, tiling.apart(x[part], first, end), 1)  # (36, T·C)
+        products = np.matmul(inputs.reshape(36, -1, c).swapaxes(1, 2), tiles.reshape(36, -1, o))  # (36, C, O)
+        total = products if total is None else np.add(total, products, out=total)
+    gw = (_FLIPPED.T.astype(x.dtype) @ total.reshape(36, c * o)).reshape(3, 3, c, o)
+    return gx, gw
 
 
 @conv2d.kernel("numpy", when=_suits, saves=("w", "x"))
@@ -206,10 +217,14 @@ def winograd(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None, *, strid
     ho, wo = output_size(h, 3, 1, padding[0]), output_size(width, 3, 1, padding[1])
 
     def vjp(g: np.ndarray) -> Gradients:
-        def gx() -> np.ndarray:
-            back = tuple((2 - before, 2 - after) for before, after in padding)
-            return convolve(g, kernel_places(w, FLIPPED).swapaxes(1, 2), back, h, width)
+        found: list[np.ndarray] = []
 
-        return gx, (lambda: kernel_gradient(x, np.ascontiguousarray(g), padding)), (lambda: channel_sums(g))
+        def gx() -> np.ndarray | None:
+            result, gw = gradients(x, w, g, padding, with_input=True)
+            found.append(gw)
+            return result
+
+        return gx, (lambda: found.pop() if found else gradients(x, w, g, padding, with_input=False)[1]), (
+            lambda: channel_sums(np.ascontiguousarray(g)))
 
     return convolve(x, kernel_places(w), padding, ho, wo, b, together=are_images_together()), vjp

@@ -10,6 +10,8 @@ gx = i·(scale·g − mean(scale·A) − i·z·mean(scale·B)), the means over a
 
 from __future__ import annotations
 
+import functools
+import math
 from functools import reduce
 
 import numpy as np
@@ -21,6 +23,7 @@ from ddpm_np.autograd.tape import Gradients
 from ddpm_np.autograd.tensor import is_recording, nothing_kept
 from ddpm_np.kernels.numpy_runs import long_runs, pixel_sums, pixels_in_a_run, repeated
 
+_LOG2_E = 1 / math.log(2)
 _NUMBERS = 1 << 20  # numbers of an array at a time: as fast as any from 2¹⁶ to 2²⁰, or faster
 
 
@@ -99,6 +102,25 @@ def _input_gradient(g: np.ndarray, z: np.ndarray, inverse: np.ndarray, scale: np
     return a, b
 
 
+@functools.cache
+def _has_fast_exp2() -> bool:
+    """Return whether NumPy computes 2^x of float32 by vectors here: with AVX-512, at half of e^x's time."""
+    found = np.lib.introspect.opt_func_info(func_name="^exp2$", signature="float32")
+    return any("X86_V4" in each["current"] or "AVX512" in each["current"]
+               for each in found.get("exp2", {}).values())
+
+
+def _one_plus_exponential(h: np.ndarray, out: np.ndarray) -> None:
+    """Write 1 + e^{−h} = 1/σ(h), with e^{−h} = 2^{−h·log₂e} where that is faster."""
+    if _has_fast_exp2():
+        np.multiply(h, -_LOG2_E, out=out)
+        np.exp2(out, out=out)
+    else:
+        np.negative(h, out=out)
+        np.exp(out, out=out)
+    out += 1
+
+
 @group_norm.kernel("numpy", when=_suits, saves=("z", "inverse", "scale"))
 def normalise(x: np.ndarray, scale: np.ndarray, bias: np.ndarray, *, groups: int, eps: float) -> Forward:
     """GroupNorm."""
@@ -136,11 +158,12 @@ def normalise_silu(x: np.ndarray, scale: np.ndarray, bias: np.ndarray, *, groups
         for part, z_part, s_part in zip(parts, z_parts, s_parts, strict=True):
             h_part = y[part]  # y holds h until σ(h) is known
             inverse[part] = _normalise(flat[part], scale, bias, groups, eps, z_part, h_part)
-            np.negative(h_part, out=s_part)
-            np.exp(s_part, out=s_part)
-            np.add(s_part, 1, out=s_part)
-            np.reciprocal(s_part, out=s_part)
-            h_part *= s_part
+            _one_plus_exponential(h_part, s_part)
+            if is_recording():
+                np.reciprocal(s_part, out=s_part)
+                h_part *= s_part
+            else:
+                h_part /= s_part
     if not is_recording():
         return y.reshape(n, h, w, c), nothing_kept
 

@@ -5,9 +5,9 @@ n = m + r − 1 coefficients, so its values at n − 1 points p and its leading 
 
     s(x) = Σᵢ s(pᵢ) Lᵢ(x) + s(∞) N(x),   N(x) = Πⱼ (x − pⱼ),   Lᵢ(x) = Πⱼ₍ⱼ≠ᵢ₎ (x − pⱼ)/(pᵢ − pⱼ),
 
-and s(p) = g(p)·u(p): n multiplications instead of m·r. As matrices s = C [(G g) ⊙ (A u)]: the rows of G and A are powers
-of the points, the columns of C the coefficients of Lᵢ and N. A net's convolution is the transpose of that map from u to
-s (Winograd 1980, Lavin & Gray 2016): m outputs, each of r inputs of a tile d of n,
+and s(p) = g(p)·u(p): n multiplications instead of m·r. As matrices s = C [(G g) ⊙ (A u)]: the rows of G and A are
+powers of the points, the columns of C the coefficients of Lᵢ and N. A net's convolution is the transpose of that map
+from u to s (Winograd 1980, Lavin & Gray 2016): m outputs, each of r inputs of a tile d of n,
 
     y = Aᵀ [(G g) ⊙ (Bᵀ d)],   B = C.
 

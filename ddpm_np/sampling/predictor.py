@@ -10,6 +10,7 @@ from ddpm_np.autograd.ops import images_together
 from ddpm_np.autograd.tensor import Tensor, no_grad
 from ddpm_np.backend import Array, Ints, freeze, of, plain
 from ddpm_np.diffusion.reverse import Denoiser
+from ddpm_np.kernels.fixed import FixedWeights
 from ddpm_np.models.inputs import one_int_each
 from ddpm_np.nn import Module, module_contents
 from ddpm_np.parallel.processes import WorkerPool, can_fork, is_shared
@@ -95,6 +96,7 @@ class Predictor:
         self.net = self.source.clone(
             lambda p: Tensor(freeze(_laid_out(p.data) if self.fixed else p.data[...]))).eval()
         self.pool, self.watch = WorkerPool(), CallWatch()
+        self.kept = FixedWeights() if self.fixed else None
 
     def __copy__(self) -> Predictor:
         return Predictor(self.source, self.workers, self.fixed, self.together)
@@ -106,7 +108,7 @@ class Predictor:
         self.source, self.workers, self.fixed, self.together = state
 
     def __getattr__(self, name: str) -> Any:
-        if name not in ("net", "pool", "watch"):
+        if name not in ("net", "pool", "watch", "kept"):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         self._open()  # after a copy, when the weights of the source are where they will stay
         return vars(self)[name]
@@ -145,7 +147,8 @@ class Predictor:
 
     def _part(self, task: tuple[Array, ...]) -> Array:
         """Return the prediction for some images."""
-        with no_grad(), images_together() if self.together else nullcontext():
+        with (no_grad(), images_together() if self.together else nullcontext(),
+              self.kept.in_use() if self.kept else nullcontext()):
             y = self.net(*task)
         if not hasattr(y, "__array_namespace__"):
             raise TypeError(f"the net must return a Tensor, got {type(y).__name__}")

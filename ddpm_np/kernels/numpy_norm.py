@@ -159,11 +159,9 @@ def normalise_silu(x: np.ndarray, scale: np.ndarray, bias: np.ndarray, *, groups
             h_part = y[part]  # y holds h until σ(h) is known
             inverse[part] = _normalise(flat[part], scale, bias, groups, eps, z_part, h_part)
             _one_plus_exponential(h_part, s_part)
+            h_part /= s_part
             if is_recording():
                 np.reciprocal(s_part, out=s_part)
-                h_part *= s_part
-            else:
-                h_part /= s_part
     if not is_recording():
         return y.reshape(n, h, w, c), nothing_kept
 

@@ -25,6 +25,7 @@ import numpy as np
 from ddpm_np import cuda
 from ddpm_np.backend import Array
 from ddpm_np.parallel import threads
+from ddpm_np.parallel.heap import release_free_memory
 
 _SENT_AS_THEY_ARE = (ValueError, TypeError, RuntimeError, ArithmeticError, FloatingPointError, AssertionError,
                      MemoryError, IndexError, NotImplementedError)
@@ -113,6 +114,7 @@ class WorkerProcesses:
         self._pipes: list[Any] = []
         self._processes: list[Any] = []
         self.close = Finalize(self, _kill, (self._pipes, self._processes), exitpriority=1)  # may be called twice
+        release_free_memory()
         for worker in range(count):
             ours, theirs = context.Pipe()
             _parent_ends.add(ours)

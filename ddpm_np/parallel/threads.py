@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ddpm_np import cuda
+from ddpm_np.parallel.heap import keep_memory
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -120,32 +121,6 @@ def _executor(workers: int) -> ThreadPoolExecutor:
         _blas().limit(limits=1, user_api="blas")  # for a BLAS whose limit is per thread and not inherited
 
     return ThreadPoolExecutor(workers, thread_name_prefix="ddpm_np-worker", initializer=limit)
-
-
-_MALLOPT = ((-8, 1), (-3, 1 << 25), (-1, -1), (-2, 1 << 26))  # of glibc's malloc.h; in the order of `keep_memory`
-
-
-@functools.cache
-def keep_memory() -> bool:
-    """Have the C library keep the memory of freed arrays for later ones.
-
-    A step allocates and frees the same hundreds of arrays each time. glibc returns large ones to the system at once,
-    which then hands out zeroed pages one by one: that was a fifth of a step's time. So: one heap for all threads (their
-    own would be trimmed), arrays up to 32 MiB on it, never trimmed, grown by 64 MiB at a time. Other C libraries keep
-    their settings.
-
-    Returns
-    -------
-    bool
-        Whether the C library accepted the settings.
-    """
-    try:
-        import ctypes
-
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return False
-    return sum(mallopt(parameter, value) for parameter, value in _MALLOPT) == len(_MALLOPT)
 
 
 _in_worker: contextvars.ContextVar[bool] = contextvars.ContextVar("in_worker", default=False)

@@ -97,6 +97,7 @@ class Predictor:
             lambda p: Tensor(freeze(_laid_out(p.data) if self.fixed else p.data[...]))).eval()
         self.pool, self.watch = WorkerPool(), CallWatch()
         self.kept = FixedWeights() if self.fixed else None
+        self.forked: list[Any] = []  # what the workers were forked with: of a fixed net, for good
 
     def __copy__(self) -> Predictor:
         return Predictor(self.source, self.workers, self.fixed, self.together)
@@ -108,7 +109,7 @@ class Predictor:
         self.source, self.workers, self.fixed, self.together = state
 
     def __getattr__(self, name: str) -> Any:
-        if name not in ("net", "pool", "watch", "kept"):
+        if name not in ("net", "pool", "watch", "kept", "forked"):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         self._open()  # after a copy, when the weights of the source are where they will stay
         return vars(self)[name]
@@ -134,16 +135,16 @@ class Predictor:
         tasks = [tuple(array[first:end] for array in inputs) for first, end in contiguous_spans(x.shape[0], count)]
         if len(tasks) == 1:
             return next(map_in_order(self._part, tasks))
-        parameters = self.net.parameters()
-        labels = {id(p): i for i, p in enumerate(parameters)}
-        contents, others = module_contents(self.net, labels)
-        if contents is not None and can_fork() and (self.fixed or all(is_shared(p.data) for p in parameters)):
-            self.pool.fork(self._part, len(tasks) - 1, [], contents)
-            parts = self.pool.map(self._part, tasks)
-        else:
-            with self.watch.calls(others, labels.keys() - {id(x) for x in others}, len(tasks)) as threads:
-                parts = list(map_in_order(self._part, tasks, threads))
-        return xp.concat(parts, axis=0)
+        if not (self.fixed and self.forked):
+            parameters = self.net.parameters()
+            labels = {id(p): i for i, p in enumerate(parameters)}
+            contents, others = module_contents(self.net, labels)
+            if contents is None or not can_fork() or not (self.fixed or all(is_shared(p.data) for p in parameters)):
+                with self.watch.calls(others, labels.keys() - {id(x) for x in others}, len(tasks)) as threads:
+                    return xp.concat(list(map_in_order(self._part, tasks, threads)), axis=0)
+            self.forked = contents
+        self.pool.fork(self._part, len(tasks) - 1, [], self.forked)
+        return xp.concat(self.pool.map(self._part, tasks), axis=0)
 
     def _part(self, task: tuple[Array, ...]) -> Array:
         """Return the prediction for some images."""

@@ -158,8 +158,9 @@ def _left_in_the_control_group() -> int | None:
 def memory_of_images(work: Callable[[int], Any], several: int, backend: Backend) -> tuple[int, int]:
     """Measure the peak that one image and several take, as bytes that there are once and bytes for each image.
 
-    An array grows in proportion to the number of images or not at all. So n images, from `several` on, take at most n
-    times a share of what `several` take. The result is therefore what they take or more.
+    An array grows in proportion to the number of images, up to a size at which its work is done in lots, or not at all.
+    So n images, from `several` on, take at most n times a share of what `several` take; what one image and half as many
+    take beyond their shares is counted once. The result is therefore what they take or more.
 
     Parameters
     ----------
@@ -181,7 +182,8 @@ def memory_of_images(work: Callable[[int], Any], several: int, backend: Backend)
         Or CUDA's error, if one image does not fit.
     """
     peaks: list[int] = []
-    for images in (1, several):
+    counts = sorted({1, several // 2, several} - {0})
+    for images in counts:
         try:
             with measured(backend) as meter:
                 work(images)
@@ -190,10 +192,10 @@ def memory_of_images(work: Callable[[int], Any], several: int, backend: Backend)
             if backend.name == "numpy" or not is_full(error) or not peaks:
                 raise
     release(backend)  # the blocks of so few images would break the memory up
-    if len(peaks) == 1:
+    if len(peaks) < len(counts):
         return 0, peaks[0]
-    each = math.ceil(peaks[1] / several)
-    return max(0, peaks[0] - each), each
+    each = math.ceil(peaks[-1] / several)
+    return max(0, *(peak - n * each for n, peak in zip(counts, peaks, strict=True))), each
 
 
 def is_full(error: BaseException) -> bool:

@@ -34,7 +34,8 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, f
         rounding. Where the system allows, the workers after the first are processes, for nets of this package whose
         weights a Trainer shares with them or are `fixed`; else they are threads.
     fixed : bool
-        A promise that the weights do not change while the function is in use.
+        A promise that the net, its weights and its settings, does not change while the function is in use. What kernels
+        compute of the weights alone is then kept.
     together : bool
         Whether all images of a worker may be multiplied as one matrix. That is faster for small images, but an image's
         last bits then depend on the images beside it.

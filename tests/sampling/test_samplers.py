@@ -211,8 +211,9 @@ def test_a_predictor_sees_what_a_net_of_others_reads(workers):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_predictor_sees_changes_of_its_net(model, workers):
+    """Of one whose weights workers share, as a Trainer's are; of a fixed net nothing changes by its promise."""
     x, t = np.ones((4, 8, 8, 1), np.float32), np.ones(4, np.int64)
-    eps = predictor(model, workers=workers, fixed=True)
+    eps = predictor(Trainer(UNet(model.config), SCHEDULE, workers=2), workers=workers)
     before = eps(x, t)
     eps.net.conv_norm_out.eps = 10.0
     assert not np.array_equal(eps(x, t), before)

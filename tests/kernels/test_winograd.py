@@ -127,7 +127,7 @@ def test_every_image_and_every_row_is_in_one_lot(monkeypatch):
 @every_dtype
 def test_an_image_is_the_same_bits_in_any_batch(dtype, monkeypatch):
     """In lots of any size; together images differ by rounding."""
-    for (h, w), (c, o), size in product(((5, 4), (8, 8), (14, 13)), ((16, 16), (32, 48)), (1, 40_000, 3 << 20)):
+    for (h, w), (c, o), size in product(((4, 4), (5, 8), (14, 13)), ((17, 16), (64, 64)), (1, 40_000, 3 << 20)):
         monkeypatch.setattr(numpy_winograd, "_TILES", size)
         x, *others = convolution(6, h, w, c, o, ONE, dtype).inputs
         y = winograd(x, *others, padding=ONE)[0]
@@ -135,7 +135,7 @@ def test_an_image_is_the_same_bits_in_any_batch(dtype, monkeypatch):
             assert winograd(x[part], *others, padding=ONE)[0].tobytes() == y[part].tobytes()
         with images_together():
             together = winograd(x, *others, padding=ONE)[0]
-        assert error(together, y) <= TOLERANCE[dtype] / 10
+        assert error(together, y) <= TOLERANCE[dtype] / 4
         assert winograd(x, *others, padding=ONE)[0].tobytes() == y.tobytes()
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.polynomial.polynomial import polyfromroots
 
 
 def toom_cook(points: Sequence[float], m: int, r: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -58,12 +59,12 @@ def toom_cook(points: Sequence[float], m: int, r: int) -> tuple[np.ndarray, np.n
     b = np.zeros((n, n))
     for i, p in enumerate(points):
         others = [q for q in points if q != p]
-        b[i, : n - 1] = np.poly(others)[::-1] / np.prod([p - q for q in others])  # Lᵢ, from the constant term on
-    b[n - 1] = np.poly(points)[::-1]  # N
+        b[i, : n - 1] = polyfromroots(others) / np.prod([p - q for q in others])  # Lᵢ, from the constant term on
+    b[n - 1] = polyfromroots(points)  # N
     return b, _powers(points, r), _powers(points, m).T
 
 
 def _powers(points: Sequence[float], count: int) -> np.ndarray:
     """Return the values of 1, x, …, x^{count−1} at the points, and their leading coefficients: (n, count)."""
-    at_infinity = np.eye(count)[-1:]
-    return np.concatenate([np.array([[float(p) ** k for k in range(count)] for p in points]), at_infinity])
+    values = np.vander(np.asarray(points, float), count, increasing=True)
+    return np.concatenate([values, np.eye(count)[-1:]])

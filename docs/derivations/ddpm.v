@@ -178,6 +178,34 @@ Theorem winograd_f_2_3 : forall d0 d1 d2 d3 g0 g1 g2,
   r0 + r1 + r2 = d0 * g0 + d1 * g1 + d2 * g2 /\ r1 - r2 - r3 = d1 * g0 + d2 * g1 + d3 * g2.
 Proof. intros. unfold r0, r1, r2, r3. split; field. Qed.
 
+(* Toom and Cook: the same for any three points p, q, r and infinity. *)
+Theorem toom_cook_2_3 : forall p q r d0 d1 d2 d3 g0 g1 g2, p <> q -> p <> r -> q <> r ->
+  let value := fun x => g0 + g1 * x + g2 * x^2 in
+  let rest := fun x y z => (y * z * d0 - (y + z) * d1 + d2) / ((x - y) * (x - z)) in
+  let mp := value p * rest p q r in let mq := value q * rest q p r in let mr := value r * rest r p q in
+  let mi := g2 * (- (p * q * r) * d0 + (p * q + p * r + q * r) * d1 - (p + q + r) * d2 + d3) in
+  mp + mq + mr = d0 * g0 + d1 * g1 + d2 * g2 /\ p * mp + q * mq + r * mr + mi = d1 * g0 + d2 * g1 + d3 * g2.
+Proof.
+  intros p q r d0 d1 d2 d3 g0 g1 g2 Hpq Hpr Hqr value rest mp mq mr mi. unfold mp, mq, mr, mi, value, rest.
+  split; field; repeat split; lra.
+Qed.
+
+(* Winograd's F(4, 3) at the package's points 0, 5/8, -5/8, 3/2, -3/2 and infinity: six products for four outputs. *)
+Theorem winograd_f_4_3 : forall d0 d1 d2 d3 d4 d5 g0 g1 g2,
+  let value := fun x => g0 + g1 * x + g2 * x^2 in
+  let u := 5 / 8 in let v := 3 / 2 in
+  let even := fun a b => (- b^2 * d2 + d4) / (2 * a^2 * (a^2 - b^2)) in
+  let odd := fun a b => (- b^2 * d1 + d3) / (2 * a * (a^2 - b^2)) in
+  let r0 := value 0 * (d0 - (u^2 + v^2) / (u^2 * v^2) * d2 + d4 / (u^2 * v^2)) in
+  let r1 := value u * (even u v + odd u v) in let r2 := value (- u) * (even u v - odd u v) in
+  let r3 := value v * (even v u + odd v u) in let r4 := value (- v) * (even v u - odd v u) in
+  let r5 := g2 * (u^2 * v^2 * d1 - (u^2 + v^2) * d3 + d5) in
+  r0 + r1 + r2 + r3 + r4 = d0 * g0 + d1 * g1 + d2 * g2 /\
+  u * (r1 - r2) + v * (r3 - r4) = d1 * g0 + d2 * g1 + d3 * g2 /\
+  u^2 * (r1 + r2) + v^2 * (r3 + r4) = d2 * g0 + d3 * g1 + d4 * g2 /\
+  u^3 * (r1 - r2) + v^3 * (r3 - r4) + r5 = d3 * g0 + d4 * g1 + d5 * g2.
+Proof. intros. unfold r0, r1, r2, r3, r4, r5, even, odd, value, u, v. repeat split; field. Qed.
+
 Print Assumptions eq6_completing_the_square.
 Print Assumptions eq10.
 Print Assumptions eq3_gibbs.

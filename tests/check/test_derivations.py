@@ -16,7 +16,9 @@ import ddpm_np
 import ddpm_np.check.equations
 from ddpm_np.check.derivations import METHODS, SYMBOLS, Relation, book, expand, macros, mutants, prove, relations
 from ddpm_np.check.derivations.code_ties import untied
+from ddpm_np.check.derivations.pages.winograd import OURS
 from ddpm_np.check.registry import EQUATIONS
+from ddpm_np.kernels.numpy_winograd import POINTS
 
 ALL = relations()
 IDS = {relation.id: place for place, relation in enumerate(ALL)}
@@ -97,6 +99,14 @@ def test_a_line_whose_code_computes_something_else_is_red():
     wrong = replace(line, code="d.posterior_mean(s, x_t, x_0, t)")
     assert not prove(wrong).proved
     assert untied(wrong).startswith("d.posterior_mean(s, x_t, x_0, t) = ")
+
+
+def test_the_line_on_f_4_3_has_the_packages_points():
+    """Its code ties it to the package's matrices, but the identity holds at any points."""
+    assert tuple(map(float, OURS)) == POINTS
+    [line] = relations(["winograd.four-outputs"])
+    assert [line.given[f"G_{k}_2"] for k in range(1, 6)] == ["0", r"\frac{5}{8}", r"-\frac{5}{8}", r"\frac{3}{2}",
+                                                           r"-\frac{3}{2}"]
 
 
 def test_symbols_are_written_in_one_way_only():

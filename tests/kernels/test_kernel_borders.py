@@ -1,8 +1,7 @@
 """Kernels equal their definitions at the thresholds where they are chosen and at the edges of their chunks.
 
 GroupNorm: groups of few and of many channels, runs of pixels or none, one chunk or several; without a tape it saves
-nothing and gives the same bits. Winograd: at its thresholds, and one less of each. Images taken together: only the
-rounding differs.
+nothing and gives the same bits. Images taken together: only the rounding differs.
 """
 
 from __future__ import annotations
@@ -17,10 +16,8 @@ from ddpm_np.autograd.ops.examples import Example
 from ddpm_np.autograd.ops.linear import rows
 from ddpm_np.autograd.tensor import no_grad
 from ddpm_np.check.gradients.derivatives import error, vjp_parts
-from ddpm_np.kernels import numpy_norm, numpy_winograd
+from ddpm_np.kernels import numpy_norm
 from ddpm_np.kernels.numpy_runs import pixels_in_a_run
-from ddpm_np.kernels.numpy_winograd import winograd
-from ddpm_np.kernels.numpy_winograd_together import winograd_together
 from ddpm_np.models import UNet, UNetConfig
 from ddpm_np.parallel.threads import map_in_order, single_threaded_blas
 
@@ -95,74 +92,6 @@ def test_group_norm_without_a_tape(name, shape):
         vjp(y)
 
 
-# Winograd
-
-ONE = ((1, 1), (1, 1))
-
-
-def convolution(n, h, w, c, o, padding, dtype="float64"):
-    rng = generator("convolution", n, h, w, c, o)
-    arrays = [rng.standard_normal(shape).astype(dtype) for shape in ((n, h, w, c), (3, 3, c, o), (o,))]
-    return Example(tuple(arrays), static={"stride": 1, "padding": padding})
-
-
-@every_dtype
-@pytest.mark.parametrize(("size", "channels", "padding", "chosen"), [
-    ((8, 8), (48, 48), ONE, True), ((8, 8), (48, 47), ONE, False), ((8, 8), (47, 48), ONE, False),
-    ((8, 8), (40, 60), ONE, True), ((8, 8), (40, 59), ONE, False), ((8, 8), (24, 200), ONE, False),
-    ((8, 8), (200, 28), ONE, True), ((8, 8), (200, 27), ONE, False),
-    ((6, 8), (48, 48), ONE, False), ((8, 6), (48, 48), ONE, False), ((9, 8), (48, 48), ONE, False),
-    ((8, 9), (48, 48), ONE, False), ((10, 8), (48, 48), ONE, True), ((8, 12), (48, 48), ONE, True),
-    ((10, 10), (48, 48), ((0, 0), (0, 0)), True), ((8, 8), (48, 48), ((0, 0), (0, 0)), False),
-    ((10, 8), (48, 48), ((0, 0), (2, 0)), True), ((8, 8), (48, 48), ((2, 2), (2, 2)), True),
-    ((6, 6), (48, 48), ((2, 2), (2, 2)), True), ((8, 8), (48, 48), ((2, 1), (1, 1)), False),
-    ((9, 8), (48, 48), ((0, 1), (1, 1)), False), ((8, 8), (48, 48), ((3, 1), (1, 1)), False),
-    ((8, 8), (48, 48), ((1, 1), (1, 3)), False),
-    ((8, 16), (32, 32), ONE, True), ((16, 14), (32, 32), ONE, False), ((8, 16), (32, 31), ONE, False),
-    ((8, 32), (16, 200), ONE, False), ((8, 30), (18, 144), ONE, True), ((8, 28), (18, 144), ONE, False),
-])
-def test_winograd_is_chosen_at_its_thresholds_and_equals_the_definition(size, channels, padding, chosen, dtype):
-    example = convolution(2, *size, *channels, padding, dtype)
-    assert (REGISTRY["conv2d"].choose(list(example.inputs), example.static) is winograd) == chosen
-    assert_as_defined("conv2d", example)
-
-
-@pytest.mark.parametrize(("x", "w", "static"), [
-    ((2, 8, 8, 64), (3, 3, 64, 64), {"stride": 2, "padding": ONE}),
-    ((2, 8, 8, 64), (1, 1, 64, 64), {}),
-    ((2, 8, 8, 64), (3, 2, 64, 64), {"padding": ONE}),
-    ((2, 8, 8, 64), (5, 5, 64, 64), {"padding": ((2, 2), (2, 2))}),
-    ((0, 8, 8, 64), (3, 3, 64, 64), {"padding": ONE}),
-    ((2, 8, 8, 64), (3, 3, 32, 128), {"padding": ONE}),
-])
-def test_winograd_is_not_chosen_for_unsupported_inputs(x, w, static):
-    assert REGISTRY["conv2d"].choose([np.ones(x), np.ones(w)], static) is not winograd
-    if x[3] == w[2]:
-        for a, b in (("float32", "float64"), ("float64", "float32"), ("complex128", "complex128")):
-            arrays = [np.ones((2, 8, 8, 64), a), np.ones((3, 3, 64, 64), b)]
-            assert REGISTRY["conv2d"].choose(arrays, {"padding": ONE}) is REGISTRY["conv2d"].define
-
-
-@every_dtype
-@pytest.mark.parametrize(("n", "size", "lots"), [
-    (45, (8, 8), {"float32": [(32, 0, 4), (13, 0, 4)], "float64": [(16, 0, 4), (16, 0, 4), (13, 0, 4)]}),
-    (5, (32, 16), {"float32": [(4, 0, 16), (1, 0, 16)], "float64": [(2, 0, 16), (2, 0, 16), (1, 0, 16)]}),
-    (2, (48, 32), {"float32": 2 * [(1, 0, 24)], "float64": 2 * [(1, 0, 12), (1, 12, 24)]}),
-    (2, (54, 64), {"float32": 2 * [(1, 0, 13), (1, 13, 27)],
-                   "float64": 2 * [(1, 0, 6), (1, 6, 13), (1, 13, 20), (1, 20, 27)]}),
-    (1, (8, 2400), {"float32": [(1, i, i + 1) for i in range(4)], "float64": [(1, i, i + 1) for i in range(4)]}),
-])
-def test_winograd_over_several_chunks_and_bands(n, size, lots, dtype):
-    """More images than fit the budget of tiles, an incomplete last chunk, images in equal and unequal bands."""
-    h, w = size
-    work = numpy_winograd._Workspace(n, h // 2, w // 2, 48, 48, ONE, dtype)
-    assert [(m, first, end) for _, m, first, end in work.lots()] == lots[dtype]
-    for padding in (ONE, ((0, 2), (2, 0)), ((2, 2), (1, 1))):
-        example = convolution(n, h, w, 48, 48, padding, dtype)
-        assert REGISTRY["conv2d"].choose(list(example.inputs), example.static) is winograd
-        assert_as_defined("conv2d", example)
-
-
 # Images together
 
 
@@ -179,39 +108,6 @@ def test_rows_of_one_image_or_of_all_images_together():
         raise KeyError
     assert rows(x).shape == (2, 12, 5)
     np.testing.assert_array_equal(rows(x).ravel(), x.ravel())
-
-
-@every_dtype
-@pytest.mark.parametrize(("n", "size", "channels", "padding", "chosen"), [
-    (16, (6, 6), (32, 32), ONE, True), (15, (6, 6), (32, 32), ONE, False), (17, (6, 6), (32, 31), ONE, False),
-    (16, (14, 14), (32, 64), ONE, True), (16, (14, 16), (32, 32), ONE, False), (16, (2, 4), (32, 32), ONE, True),
-    (16, (2, 2), (32, 32), ONE, False), (8, (7, 7), (64, 64), ONE, True), (8, (7, 7), (64, 63), ONE, False),
-    (8, (7, 6), (64, 64), ONE, False), (8, (7, 9), (64, 64), ((0, 0), (1, 1)), False),
-    (8, (9, 8), (64, 64), ((0, 0), (1, 1)), True), (8, (8, 8), (64, 64), ((1, 0), (0, 2)), True),
-    (8, (10, 11), (64, 64), ((2, 0), (1, 2)), True),
-])
-def test_winograd_together_is_chosen_at_its_thresholds_and_equals_the_definition(n, size, channels, padding, chosen,
-                                                                             dtype):
-    """Odd sizes of the image, of the output or of both are included."""
-    example = convolution(n, *size, *channels, padding, dtype)
-    choose = REGISTRY["conv2d"].choose
-    assert choose(list(example.inputs), example.static) is not winograd_together
-    with images_together():
-        assert (choose(list(example.inputs), example.static) is winograd_together) == chosen
-        assert_as_defined("conv2d", example)
-
-
-@every_dtype
-def test_winograd_with_images_together_equals_the_definition(dtype):
-    """In one chunk and in several."""
-    for n in (2, 45):
-        example = convolution(n, 8, 8, 48, 48, ONE, dtype)
-        apart = winograd(*example.inputs, **example.static)[0]
-        with images_together():
-            assert_as_defined("conv2d", example)
-            together = winograd(*example.inputs, **example.static)[0]
-        assert error(together, apart) <= TOLERANCE[dtype] / 10
-        assert winograd(*example.inputs, **example.static)[0].tobytes() == apart.tobytes()
 
 
 def test_images_together_change_only_rounding():

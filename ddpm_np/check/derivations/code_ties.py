@@ -1,16 +1,16 @@
 """Relations tied to the package: the expression in `Relation.code` equals the line at random schedules and points.
 
 The expression is Python. Its names are ``d`` (`ddpm_np.diffusion`), ``s`` (a `Schedule`), ``t``, ``k`` (its
-coefficients at t), ``ln2``, ``ops``, ``vjp``, ``adam_step``, and the symbols of the line by their names in the table:
-``x_t``, ``eps``, ``w``; ``x`` is the array of ``x_{i}`` and ``i`` the index. Arrays have the shape (1, 1). The line is
-evaluated in 40 digits.
+coefficients at t), ``ln2``, ``ops``, ``vjp``, ``adam_step``, ``selected``, ``POINTS``, and the symbols of the line by
+their names in the table: ``x_t``, ``eps``, ``w``; ``x`` is the array of ``x_{i}`` and ``i`` the index. Arrays have the
+shape (1, 1). The line is evaluated in 40 digits.
 """
 
 from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import cache
 from typing import Any
@@ -128,6 +128,8 @@ def _nodes(relation: Relation) -> Iterator[Node]:
 def _functions() -> dict[str, Any]:
     """Return the functions beyond `diffusion` that code can call, on arrays."""
     from ddpm_np.autograd import ops
+    from ddpm_np.kernels.numpy_winograd import POINTS
+    from ddpm_np.kernels.toom_cook import toom_cook
     from ddpm_np.training.adam import adam_step
 
     def vjp(op: Any, place: int, g: np.ndarray, *operands: np.ndarray, **settings: Any) -> Any:
@@ -136,6 +138,11 @@ def _functions() -> dict[str, Any]:
         found = (gradients if isinstance(gradients, tuple) else (gradients,))[place]
         return found() if callable(found) else found
 
-    return {"adam_step": adam_step, "ops": ops, "vjp": vjp}
+    def selected(points: Sequence[float], m: int, r: int, x: np.ndarray) -> np.ndarray:
+        """Return Σ A_ik G_kl B_kj x^{j−1}, summed over k and j, with the matrices of F(m, r): (m, r)."""
+        b, g, a = toom_cook(points, m, r)
+        return np.einsum("ik,kl,kj,j->il", a, g, b, x.ravel() ** np.arange(m + r - 1))
+
+    return {"adam_step": adam_step, "ops": ops, "vjp": vjp, "selected": selected, "POINTS": POINTS}
 
 

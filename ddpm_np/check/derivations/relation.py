@@ -21,6 +21,7 @@ from ddpm_np.check.derivations.tree import Node
 from ddpm_np.check.registry import EQUATIONS
 
 _PACKAGES = {"d": "diffusion", "ops": "autograd.ops", "k": "diffusion.Schedule", "s": "diffusion.Schedule"}
+_CALLED = {"adam_step": "training.adam.adam_step", "selected": "kernels.toom_cook.toom_cook"}
 METHODS = {
     "algebra": "an identity of rational functions and roots of the free symbols",
     "moments": "exact moments of the noise and the data",
@@ -129,8 +130,8 @@ class Relation:
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in _PACKAGES:
                 package = _PACKAGES[node.value.id]
                 found.append(f"{package}.{node.attr}" if node.value.id in ("d", "ops") else package)
-            elif isinstance(node, ast.Name) and node.id == "adam_step":
-                found.append("training.adam.adam_step")
+            elif isinstance(node, ast.Name) and node.id in _CALLED:
+                found.append(_CALLED[node.id])
         if not found and self.equation:
             import_module("ddpm_np.check.equations")  # fills the registry
             return EQUATIONS[self.equation].functions

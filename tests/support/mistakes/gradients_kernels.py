@@ -78,68 +78,63 @@ WINOGRAD: Lines = {
         ("padding that the way back cannot cut off", "0 <= zeros <= 2", "True", "grad-conv2d"),
     ],
     "kernels.numpy_winograd.winograd": [
-        ("the kernel not flipped", "kernel_places(w, FLIPPED)", "kernel_places(w)", "grad-conv2d"),
-        ("flipped along one axis", "kernel_places(w, FLIPPED)",
-         "kernel_places(w, _TO_PLACES.reshape(16, 3, 3)[:, ::-1].reshape(16, 9))", "grad-conv2d"),
-        ("inputs and outputs not exchanged", ".swapaxes(1, 2), back", ", back", "grad-conv2d"),
-        ("padding of the way back not turned round", "(2 - before, 2 - after)", "(2 - after, 2 - before)",
-         "grad-conv2d"),
-        ("the bias's gradient over one image", "channel_sums(g)", "channel_sums(g[:1])", "grad-conv2d"),
+        ("no bias", "ho, wo, b, together", "ho, wo, together", "grad-conv2d"),
+        ("height and width exchanged", "padding, ho, wo, b", "padding, wo, ho, b", "grad-conv2d"),
+        ("the kernel turned on the way there", "kernel_places(w)", "kernel_places(w, _FLIPPED)", "grad-conv2d"),
+        ("another kernel gradient if the input's is not asked for", "gradients(x, w, g, padding, with_input=False)[1]",
+         "2 * gradients(x, w, g, padding, with_input=False)[1]", "grad-conv2d"),
+        ("the bias's gradient over one image", "ascontiguousarray(g)", "ascontiguousarray(g[:1])", "grad-conv2d"),
     ],
     "kernels.numpy_winograd.kernel_places": [
         ("the same matrix for the flipped kernel", "matrix.astype", "_TO_PLACES.astype", "grad-conv2d"),
-        ("the flipped matrix for both", "matrix.astype", "FLIPPED.astype", "grad-conv2d"),
+        ("the flipped matrix for both", "matrix.astype", "_FLIPPED.astype", "grad-conv2d"),
         ("the kernel's taps transposed", "np.ascontiguousarray(w)", "np.ascontiguousarray(w.swapaxes(0, 1))",
          "grad-conv2d"),
     ],
-    "kernels.numpy_winograd.input_places": [
-        ("columns of the wrong parity", "first = (parity - left) % 2", "first = parity", "grad-conv2d"),
-        ("rows without their padding", "top : top + h", ": h", "grad-conv2d"),
-        ("a sign", "np.subtract(d[1], d[3], out=rows[3])", "np.subtract(d[3], d[1], out=rows[3])", "grad-conv2d"),
+    "kernels.numpy_winograd._Tiling.overlapping": [
+        ("rows without their padding", "low = 4 * first - top", "low = 4 * first", "grad-conv2d"),
+        ("columns without their padding", "left : left + width", ": width", "grad-conv2d"),
+        ("the border above left as it was", "padded[:, :before] = 0", "padded[:, :before] += 1", "grad-conv2d"),
+        ("the border below left as it was", "padded[:, before + here.shape[1] :] = 0",
+         "padded[:, before + here.shape[1] :] += 1", "grad-conv2d"),
+        ("rows and columns of a tile exchanged", "(row, pixel, image, 4 * row, 4 * pixel, number)",
+         "(pixel, row, image, 4 * row, 4 * pixel, number)", "grad-conv2d"),
+        ("tiles that begin two pixels apart", "4 * pixel, number", "2 * pixel, number", "grad-conv2d"),
     ],
-    "kernels.numpy_winograd.outputs": [
-        ("a sign", "rows[1] -= places[3]", "rows[1] += places[3]", "grad-conv2d"),
-        ("even and odd rows exchanged", "r = rows[i]", "r = rows[1 - i]", "grad-conv2d"),
+    "kernels.numpy_winograd._Tiling.apart": [
+        ("rows and columns of a tile exchanged", "transpose(2, 4, 0, 1, 3, 5)", "transpose(4, 2, 0, 1, 3, 5)",
+         "grad-conv2d"),
+        ("an image of odd size at the other end", "whole[:, : here.shape[1], :width]",
+         "whole[:, : here.shape[1], -width:]", "grad-conv2d"),
     ],
-    "kernels.numpy_winograd.gradient_places": [
-        ("a sign", "np.subtract(even, odd", "np.subtract(odd, even", "grad-conv2d"),
+    "kernels.numpy_winograd._Tiling.put": [
+        ("rows and columns of a tile exchanged", "transpose(2, 3, 0, 4, 1, 5)", "transpose(2, 3, 1, 4, 0, 5)",
+         "grad-conv2d"),
+        ("an output of odd size from the other end", "[:, : here.shape[1], :width]", "[:, -here.shape[1] :, -width:]",
+         "grad-conv2d"),
     ],
     "kernels.numpy_winograd.convolve": [
-        ("the bias at one corner of a tile", "products[1, 1]", "products[0, 0]", "grad-conv2d"),
-        ("each number of the bias repeated", "np.tile(b, tw)", "np.repeat(b, tw)", "grad-conv2d"),
-        ("every lot written over the first", "y[part, 2", "y[:m, 2", "grad-conv2d"),
+        ("every lot written over the first", "y[part], first", "y[:k], first", "grad-conv2d"),
     ],
-    "kernels.numpy_winograd.kernel_gradient": [
-        ("the last lot alone", "np.add(total, products, out=total)", "products", "grad-conv2d"),
-        ("the signs of the last row and column left out", "FROM_PLACES.astype", "_TO_PLACES.T.astype",
-         "grad-conv2d"),
+    "kernels.numpy_winograd._outputs": [
+        ("the bias at one corner of a tile", "return _transform(_WITH_BIAS, products, stack)",
+         "products[0] += products[36]\n    return _transform(_TO_OUTPUTS, products[:36], stack)", "grad-conv2d"),
+        ("each number of the bias repeated", "products[36].reshape(count, o)[...] = b",
+         "products[36] = np.repeat(b, count)", "grad-conv2d"),
+        ("no bias", "[...] = b", "[...] = 0 * b", "grad-conv2d"),
     ],
-}
-
-WINOGRAD |= {
-    "kernels.numpy_winograd_together.winograd_together": [
-        ("the kernel not flipped", "kernel_places(w, FLIPPED)", "kernel_places(w)", "grad-conv2d"),
+    "kernels.numpy_winograd.gradients": [
+        ("the kernel not flipped", "kernel_places(w, _FLIPPED)", "kernel_places(w)", "grad-conv2d"),
+        ("flipped along one axis", "kernel_places(w, _FLIPPED)",
+         "kernel_places(w, _TO_PLACES.reshape(36, 3, 3)[:, ::-1].reshape(36, 9))", "grad-conv2d"),
+        ("inputs and outputs not exchanged", ".swapaxes(1, 2) if", " if", "grad-conv2d"),
         ("padding of the way back not turned round", "(2 - before, 2 - after)", "(2 - after, 2 - before)",
          "grad-conv2d"),
-    ],
-    "kernels.numpy_winograd_together.input_places": [
-        ("rows without their padding", "top : top + x.shape[1]", ": x.shape[1]", "grad-conv2d"),
-        ("a sign", "np.subtract(d[1], d[3], out=rows[3])", "np.subtract(d[3], d[1], out=rows[3])", "grad-conv2d"),
-    ],
-    "kernels.numpy_winograd_together.outputs": [
-        ("images and rows exchanged", ".transpose(2, 0, 1, 3)", ".reshape(y.shape)", "grad-conv2d"),
-        ("a sign", "rows[1] -= places[3]", "rows[1] += places[3]", "grad-conv2d"),
-    ],
-    "kernels.numpy_winograd_together.gradient_places": [
-        ("a sign", "np.subtract(even, odd", "np.subtract(odd, even", "grad-conv2d"),
-        ("a gradient of odd size at the other end", "turned[: g.shape[1], ", "turned[-g.shape[1] :, ", "grad-conv2d"),
-    ],
-    "kernels.numpy_winograd_together.convolve": [
-        ("the bias at one corner of a tile", "products[1, 1]", "products[0, 0]", "grad-conv2d"),
-        ("each number of the bias repeated", "np.tile(b, k)", "np.repeat(b, k)", "grad-conv2d"),
-    ],
-    "kernels.numpy_winograd_together.kernel_gradient": [
+        ("the first lot's input for all", "apart(x[part]", "apart(x[: part.stop - part.start]", "grad-conv2d"),
         ("the last lot alone", "np.add(total, products, out=total)", "products", "grad-conv2d"),
+        ("the kernel's gradient not flipped back", "_FLIPPED.T.astype", "_TO_PLACES.T.astype", "grad-conv2d"),
+        ("the rows of a tile upside down", "_TO_OUTPUTS.T, tiling", "_TO_OUTPUTS[::-1].T, tiling",
+         "grad-conv2d"),
     ],
 }
 

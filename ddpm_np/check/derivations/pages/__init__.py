@@ -16,10 +16,10 @@ from ddpm_np.check.derivations.pages import (  # noqa: I001 - the order of the b
     schedules,
     readings,
     training,
+    winograd,
 )
 
 __all__ = [
     "appendix", "bound", "ddim", "decoder", "forward", "gaussian_kl", "noise", "posterior", "readings", "schedules",
-     "score",
-    "training", "variance", "velocity", "weights",
+    "score", "training", "variance", "velocity", "weights", "winograd",
 ]

@@ -1,4 +1,4 @@
-r"""Adam and its bias correction, EMA, gradient clipping; the vjps of the ops; Winograd's convolution."""
+r"""Adam and its bias correction, EMA, gradient clipping, and the vjps of the ops."""
 
 from ddpm_np.check.derivations.relation import derivation, line
 
@@ -147,51 +147,3 @@ line("vjp.dropout", r"w\cdot\frac{x}{w} = x",
 line("vjp.complex-step", r"\frac{a(x+z)^2-a(x-z)^2}{2z} = 2ax",
      "Central differences are exact on quadratics, and otherwise have an error of second order; the complex step has "
      "no cancellation at all.")
-
-derivation("winograd", "Winograd's F(2×2, 3×3)", page="winograd")
-
-B = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
-G = (("1", "0", "0"), (r"\frac{1}{2}", r"\frac{1}{2}", r"\frac{1}{2}"), (r"\frac{1}{2}", r"-\frac{1}{2}",
-        r"\frac{1}{2}"), ("0", "0", "1"))
-A = ((1, 1, 1, 0), (0, 1, -1, -1))
-MATRICES = {**{f"B_{i + 1}_{j + 1}": str(B[i][j]) for i in range(4) for j in range(4)},
-            **{f"G_{i + 1}_{j + 1}": G[i][j] for i in range(4) for j in range(3)},
-            **{f"A_{i + 1}_{j + 1}": str(A[i][j]) for i in range(2) for j in range(4)}}
-PLACES = (r"\sum_{k=1}^{4}\sum_{m=1}^{4}A_{ROW,k}A_{COLUMN,m}\left(\sum_{l=1}^{3}\sum_{n"
-          r"=1}^{3}G_{k,l}w_{l,n}G_{m,n}\right)"
-          r"\left(\sum_{l=1}^{4}\sum_{n=1}^{4}B_{k,l}d_{l,n}B_{m,n}\right)")
-PARTS = {"m_1": r"(d_{1}-d_{3})g_{1}", "m_2": r"(d_{2}+d_{3})\frac{g_{1}+g_{2}+g_{3}}{2}",
-         "m_3": r"(d_{3}-d_{2})\frac{g_{1}-g_{2}+g_{3}}{2}", "m_4": r"(d_{2}-d_{4})g_{3}"}
-
-line("winograd.middle", r"(d_{2}+d_{3})\frac{g_{1}+g_{2}+g_{3}}{2}+(d_{3}-d_{2})\frac{g_{1}-g_{2}+g_{3}}{2} = "
-     r"d_2g_2+d_3(g_1+g_3)",
-     "Two products that share their middle terms: the sum …")
-line("winograd.middle-difference", r"(d_{2}+d_{3})\frac{g_{1}+g_{2}+g_{3}}{2}-(d_{3}-d_{2})\frac{g_{1}-g_{2}"
-     r"+g_{3}}{2} = d_2(g_1+g_3)+d_3g_2",
-     "… and the difference.")
-line("winograd.first", r"m_1+m_2+m_3 = d_1g_1+d_2g_2+d_3g_3", "F(2, 3): four products give the first …",
-     on="winograd.middle", given=PARTS)
-line("winograd.second", r"m_2-m_3-m_4 = d_2g_1+d_3g_2+d_4g_3",
-     "… and the second output of a kernel of three: four instead of six.", on="winograd.middle-difference",
-     given=PARTS)
-line("winograd.matrices", r"\sum_{k=1}^{4}A_{i,k}\left(\sum_{l=1}^{3}G_{k,l}g_{l}\right)\left(\sum_{l"
-     r"=1}^{4}B_{k,l}d_{l}\right) = \sum_{l=1}^{3}\sum_{m=1}^{4}"
-     r"\sum_{k=1}^{4}A_{i,k}G_{k,l}B_{k,m}g_{l}d_{m}", "The same as Aᵀ[(Gg) ⊙ (Bᵀd)].",
-     on="winograd.first winograd.second", given=MATRICES, sizes={"i": (1, 2)})
-line("winograd.selects", r"\sum_{k=1}^{4}A_{1,k}G_{k,l}B_{k,j} = \kron{l}{j}",
-     "The first output takes input l with the kernel's l, and nothing else …", on="winograd.matrices", given=MATRICES,
-     sizes={"l": (1, 2, 3), "j": (1, 2, 3, 4)})
-line("winograd.selects-next", r"\sum_{k=1}^{4}A_{2,k}G_{k,l}B_{k,j} = \kron{l+1}{j}",
-     "… and the second takes input l + 1: this is the identity that the three matrices satisfy.",
-     on="winograd.matrices",
-     given=MATRICES, sizes={"l": (1, 2, 3), "j": (1, 2, 3, 4)})
-line("winograd.two-dimensions", PLACES.replace("ROW", "1").replace("COLUMN",
-     "1") + r" = \sum_{l=1}^{3}\sum_{n=1}^{3}w_{l,n}d_{l,n}",
-     "In two dimensions, Aᵀ[(GwGᵀ) ⊙ (BᵀdB)]A, the identity holds along rows and along columns: here for one corner …",
-     on="winograd.selects", given=MATRICES)
-line("winograd.two-dimensions-next", PLACES.replace("ROW", "2").replace("COLUMN",
-     "2") + r" = \sum_{l=1}^{3}\sum_{n=1}^{3}w_{l,n}d_{l+1,n+1}",
-     "… and for the opposite one.", on="winograd.selects-next", given=MATRICES)
-line("winograd.count", r"\frac{2\cdot2\cdot3\cdot3}{4\cdot4} = \frac{9}{4}",
-     "4·4 products replace 2·2·9: 2.25 times fewer.",
-     on="winograd.two-dimensions")

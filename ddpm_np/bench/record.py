@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm_np.bench import machine
-from ddpm_np.bench.timing import COMPILED, OURS, better, ratios, spread
+from ddpm_np.bench.timing import COMPILED, OURS, Turns, better, ratios, spread
 from ddpm_np.storage import write_atomically
 
 SCHEMA = 1
@@ -32,7 +32,8 @@ class Result:
     unit : str
         Unit of the values: ``"s"``, ``"MiB"`` or ``"GFLOP/s"``.
     values : dict
-        Raw numbers by side; the i-th numbers of all sides belong to the same turn.
+        Raw numbers by side; the i-th numbers of all sides belong to the same turn. Those of dropped turns are among
+        them: `kept` leaves them out.
     net : str or None
         Name of the net, if the result is about one.
     work : dict
@@ -41,6 +42,8 @@ class Result:
         Other known facts.
     notes : list of str
         Notes for the reader, such as why a side is missing.
+    turns : dict
+        For each turn, if its load was measured: ``"load"`` and ``"steal"``, CPUs, and whether it was ``"dropped"``.
     """
 
     what: str
@@ -51,6 +54,30 @@ class Result:
     work: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    turns: dict[str, list[Any]] = field(default_factory=dict)
+
+    @classmethod
+    def of_turns(cls, what: str, name: str, turns: Turns, *, unit: str = "s", notes: Sequence[str] = (), **others: Any,
+                 ) -> Result:
+        """Return the result of what was measured in turn."""
+        account = {"load": turns.load, "steal": turns.steal, "dropped": turns.dropped} if turns.load else {}
+        return cls(what, name, unit, turns.times, notes=[*notes, *turns.notes], turns=account, **others)
+
+    @property
+    def kept(self) -> dict[str, list[float]]:
+        """The values by side without those of dropped turns."""
+        dropped = self.turns.get("dropped")
+        if not dropped:
+            return self.values
+        return {side: [value for value, out in zip(values, dropped, strict=True) if not out]
+                for side, values in self.values.items()}
+
+    def busy(self, part: str = "load") -> list[float]:
+        """Return the CPUs busy with other work in the kept turns, or over the whole task if that is what is known."""
+        if self.turns:
+            return [load for load, out in zip(self.turns[part], self.turns["dropped"], strict=True)
+                    if load is not None and not out]
+        return [self.facts[BUSY]] if part == "load" and BUSY in self.facts else []
 
     def rivals(self) -> list[str]:
         """Return the names of PyTorch's sides in eager mode."""
@@ -58,15 +85,15 @@ class Result:
 
     def ratios(self, under: Sequence[str] | None = None) -> list[float]:
         """Return, turn by turn, our number over the smallest of `under` (default: PyTorch in eager mode)."""
-        return ratios(self.values, OURS, self.rivals() if under is None else under)
+        return ratios(self.kept, OURS, self.rivals() if under is None else under)
 
     def better(self) -> str | None:
         """Return PyTorch's eager side with the smallest median; None if none was measured."""
-        return better(self.values, self.rivals())
+        return better(self.kept, self.rivals())
 
     def summary(self) -> dict[str, Any]:
         """Return the medians and the ratios with their spread, which the tables show, for readers of the JSON."""
-        found: dict[str, Any] = {"medians": {side: spread(values).median for side, values in self.values.items()}}
+        found: dict[str, Any] = {"medians": {side: spread(values).median for side, values in self.kept.items()}}
         for name, under in (("ratio", None), ("ratio to compiled", (COMPILED,))):
             each = self.ratios(under)
             if each:

@@ -83,7 +83,8 @@ class _Operations:
         if self.key is None or self.dropout == 0:
             return x
         self.key, own = self.jax.random.split(self.key)
-        return self.jax.numpy.where(self.jax.random.bernoulli(own, 1 - self.dropout, x.shape), x / (1 - self.dropout), 0)
+        keep = 1 - self.dropout
+        return self.jax.numpy.where(self.jax.random.bernoulli(own, keep, x.shape), x / keep, 0)
 
     def waves(self, t: Any, omega: np.ndarray) -> Any:
         angle = t[:, None] * omega.astype(np.float32)

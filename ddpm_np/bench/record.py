@@ -60,7 +60,9 @@ class Result:
     def of_turns(cls, what: str, name: str, turns: Turns, *, unit: str = "s", notes: Sequence[str] = (), **others: Any,
                  ) -> Result:
         """Return the result of what was measured in turn."""
-        account = {"load": turns.load, "steal": turns.steal, "dropped": turns.dropped} if turns.load else {}
+        account: dict[str, list[Any]] = {}
+        if turns.load:
+            account = {"load": turns.load, "steal": turns.steal, "dropped": turns.dropped}
         return cls(what, name, unit, turns.times, notes=[*notes, *turns.notes], turns=account, **others)
 
     @property
@@ -91,10 +93,15 @@ class Result:
         """Return PyTorch's eager side with the smallest median; None if none was measured."""
         return better(self.kept, self.rivals())
 
+    def others(self) -> list[str]:
+        """Return the names of further sides to compare with: PyTorch compiled, and other frameworks."""
+        return [side for side in self.kept if side not in (OURS, *self.rivals())]
+
     def summary(self) -> dict[str, Any]:
         """Return the medians and the ratios with their spread, which the tables show, for readers of the JSON."""
         found: dict[str, Any] = {"medians": {side: spread(values).median for side, values in self.kept.items()}}
-        for name, under in (("ratio", None), ("ratio to compiled", (COMPILED,))):
+        sides = [] if self.what == "arithmetic" else self.others()
+        for name, under in (("ratio", None), *((f"ratio to {side}", (side,)) for side in sides)):
             each = self.ratios(under)
             if each:
                 found[name] = dataclasses.asdict(spread(each))
@@ -117,6 +124,8 @@ class Record:
         The results.
     complete : bool
         Whether everything requested was measured.
+    earlier : list of Record
+        Earlier runs on machines of the class, with those of their results that no later run has measured again.
     """
 
     settings: dict[str, Any]
@@ -124,6 +133,26 @@ class Record:
     date: str = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).date().isoformat())
     results: list[Result] = field(default_factory=list)
     complete: bool = False
+    earlier: list[Record] = field(default_factory=list)
+
+    def after(self, before: Record) -> Record:
+        """Return this record with what an earlier one has beside it, part by part.
+
+        If this run was stopped, the part that it was measuring is left to the earlier one.
+        """
+        parts = list(dict.fromkeys(result.what for result in self.results))
+        if not self.complete:
+            parts = parts[:-1]
+        if not parts:
+            return before
+        earlier = [dataclasses.replace(run, results=[each for each in run.results if each.what not in parts],
+                                       earlier=[]) for run in (before, *before.earlier)]
+        return dataclasses.replace(self, results=[each for each in self.results if each.what in parts], complete=True,
+                                   earlier=[run for run in earlier if run.results])
+
+    def every(self, what: str) -> list[Result]:
+        """Return the results of one part, from the run that measured it last."""
+        return next((found for run in (self, *self.earlier) if (found := run.of(what))), [])
 
     def of(self, what: str) -> list[Result]:
         """Return the results of one part of the benchmark."""
@@ -135,6 +164,7 @@ class Record:
             "schema": SCHEMA, "date": self.date, "machine": self.machine, "settings": self.settings,
             "complete": self.complete,
             "results": [{**dataclasses.asdict(result), "summary": result.summary()} for result in self.results],
+            "earlier": [run.to_json() for run in self.earlier],
         }
 
     @classmethod
@@ -145,7 +175,8 @@ class Record:
                              "measure again with ddpm-np bench --json FILE")
         results = [Result(**{key: value for key, value in each.items() if key != "summary"})
                    for each in found["results"]]
-        return cls(found["settings"], found["machine"], found["date"], results, found["complete"])
+        return cls(found["settings"], found["machine"], found["date"], results, found["complete"],
+                   [cls.from_json(run) for run in found.get("earlier", ())])
 
     def save(self, path: str | Path) -> None:
         """Write the record as JSON, atomically."""
@@ -159,5 +190,6 @@ class Record:
 
 
 def _numbers_on_a_line(text: str) -> str:
-    """Put each list of numbers in JSON text on one line."""
-    return re.sub(r"\[\s+(-?[\d.][^\[\]{}\"]*?)\s+\]", lambda found: f"[{' '.join(found[1].split())}]", text)
+    """Put each list of numbers or truth values in JSON text on one line."""
+    lists = r"\[\s+((?:-?[\d.]|null|true|false)[^\[\]{}\"]*?)\s+\]"
+    return re.sub(lists, lambda found: f"[{' '.join(found[1].split())}]", text)

@@ -54,12 +54,12 @@ def measure(axis: str, nets: Sequence[tuple[int, Net]], workers: int, turns: int
             sides[f"{OURS} {size}"] = ours("step", net, workers)
             for name, layout in {} if absent else pytorch.LAYOUTS.items():  # type: ignore[union-attr]
                 sides[f"{name} {size}"] = pytorch.PyTorchNet(net.config, layout).training(net.images())
-        times = in_turn(sides, turns, **options)
+        measured = in_turn(sides, turns, **options)
     return [
-        Result("scaling", net.name, "s",
-               {name.rpartition(" ")[0]: found for name, found in times.items() if name.endswith(f" {size}")},
-               work={"FLOP": step_flops(net)["products"]}, facts={"axis": axis, "size": size},
-               notes=[f"PyTorch was not measured: {absent}"] if absent else [])
+        Result.of_turns("scaling", net.name,
+                        measured.of({name.rpartition(" ")[0]: name for name in sides if name.endswith(f" {size}")}),
+                        work={"FLOP": step_flops(net)["products"]}, facts={"axis": axis, "size": size},
+                        notes=[f"PyTorch was not measured: {absent}"] if absent else [])
         for size, net in nets
     ]
 
@@ -103,7 +103,7 @@ def curves(results: Sequence[Result]) -> dict[tuple[str, str], list[tuple[float,
     for result in sorted(results, key=lambda result: result.facts["size"]):
         for name, side in ((OURS, OURS), ("PyTorch", result.better())):
             if side in result.values:
-                point = (result.facts["size"], spread(result.values[side]).median, result.work["FLOP"])
+                point = (result.facts["size"], spread(result.kept[side]).median, result.work["FLOP"])
                 found.setdefault((result.facts["axis"], name), []).append(point)
     return found
 

@@ -59,9 +59,9 @@ def in_turn(sides: Mapping[str, Callable[[], Any]], turns: int, *, calls: int | 
     """Time functions in turn: first, second, …, and again, after `WARM` untimed turns.
 
     A turn in which other processes keep more than `QUIET` CPUs busy is dropped and another is taken in its place, up
-    to `MORE` times the turns asked for. If fewer than three are quiet then, the three quietest are kept with a note. The
-    load is read over at least half a second: short turns are judged together, and a measurement that is shorter as a
-    whole is kept as it is.
+    to `MORE` times the turns asked for. If fewer than three are quiet then, the three quietest are kept with a note.
+    The load is read over at least half a second: short turns are judged together, and a measurement that is shorter as
+    a whole is kept as it is.
 
     Parameters
     ----------
@@ -137,8 +137,8 @@ def _judged(taken: Sequence[Mapping[str, float]], loads: Sequence[tuple[float, f
     notes = []
     if limit > QUIET:
         quiet = sum(each is None or each <= QUIET for each in load)
-        notes = [f"only {quiet} of {len(load)} turns were quiet: the {len(load) - sum(dropped)} quietest count, with up "
-                 f"to {limit:.1f} CPUs busy with other work, which slows PyTorch's side more: measure again"]
+        notes = [f"only {quiet} of {len(load)} turns were quiet: the {len(load) - sum(dropped)} quietest count, with "
+                 f"up to {limit:.1f} CPUs busy with other work, which slows PyTorch's side more: measure again"]
     return Turns(times, load, steal, dropped, notes)
 
 

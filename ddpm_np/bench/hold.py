@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from ddpm_np.bench.machine import AVX2, AVX512, numpy_features, simd_of
 
-_HELD = "DDPM_NP_BENCH_HOLD"  # names what the process was started with
+VARIABLE = "DDPM_NP_BENCH_HOLD"  # names what the process was started with
 _VARIABLES = {
     "OPENBLAS_CORETYPE": "Haswell", "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2",
     "MKL_ENABLE_INSTRUCTIONS": "AVX2",
@@ -18,7 +18,7 @@ _XLA = "--xla_cpu_max_isa=AVX2"
 
 def held() -> str | None:
     """Return what this process is held to, or None."""
-    return os.environ.get(_HELD)
+    return os.environ.get(VARIABLE)
 
 
 def variables(features: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:
@@ -37,7 +37,7 @@ def variables(features: Sequence[str], environment: Mapping[str, str]) -> dict[s
         The variables.
     """
     above = [name for name in features if simd_of([name]) == AVX512]
-    return {**_VARIABLES, _HELD: "avx2", "NPY_DISABLE_CPU_FEATURES": ",".join(above),
+    return {**_VARIABLES, VARIABLE: "avx2", "NPY_DISABLE_CPU_FEATURES": ",".join(above),
             "XLA_FLAGS": f"{environment.get('XLA_FLAGS', '')} {_XLA}".strip()}
 
 
@@ -56,7 +56,7 @@ def environment() -> dict[str, str]:
 
 
 def verify() -> None:
-    """Raise `RuntimeError` if NumPy was not held: another library's build, or a NumPy with other names."""
+    """Raise `ValueError` if NumPy was not held, as by a version with other names."""
     found = simd_of(numpy_features())
     if found != AVX2:
-        raise RuntimeError(f"this process should be held to {AVX2}, and NumPy still finds {found}")
+        raise ValueError(f"this process should be held to {AVX2}, and NumPy still finds {found}: leave --hold out")

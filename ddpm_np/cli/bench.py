@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     record = bench.Record(settings.as_json())
     if hold.held():
         hold.verify()
-        record.machine["held"] = args.hold
+        record.machine["held"] = hold.held()
     if args.backend != "numpy":
         record.machine["gpu"] = cuda.describe(xp)
     status = 0

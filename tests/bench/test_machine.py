@@ -11,8 +11,8 @@ import pytest
 
 from ddpm_np.bench import hold, machine
 from ddpm_np.bench.record import Record
-from ddpm_np.cli import main
 from ddpm_np.cli import bench as command
+from ddpm_np.cli import main
 
 NEW = ["X86_V2", "X86_V3", "X86_V4", "AVX512_ICL"]  # as NumPy 2.4 names them
 OLD = ["SSE", "SSE2", "AVX2", "FMA3", "AVX512F", "AVX512CD", "AVX512_SKX"]
@@ -60,8 +60,8 @@ def test_numpy_is_held_by_the_names_that_it_uses_itself(features, above):
 def test_a_held_process_is_of_the_other_class():
     code = ("import json; from ddpm_np.bench import hold, machine; hold.verify(); "
             "print(json.dumps([machine.describe(), hold.held()]))")
-    out = subprocess.run([sys.executable, "-c", code], env=hold.environment(), capture_output=True, text=True, check=True)
-    described, held = json.loads(out.stdout)
+    out = subprocess.run([sys.executable, "-c", code], env=hold.environment(), capture_output=True, check=True).stdout
+    described, held = json.loads(out)
     assert machine.class_key(described) == held == "avx2"
     assert "SkylakeX" not in machine.class_of(described)
 

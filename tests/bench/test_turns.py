@@ -12,24 +12,21 @@ from ddpm_np.bench.timing import MORE, OURS, WARM, Turns, in_turn
 
 
 class Loads:
-    """Contexts that measure the given loads, one after the other, the last one for ever."""
+    """Contexts that measure the given loads, one after the other; the last one again and again."""
 
-    def __init__(self, *cpus, steal=0.0, seconds=1.0):
-        self.cpus, self.steal, self.seconds, self.opened = list(cpus), steal, seconds, 0
+    def __init__(self, *loads, steal=0.0, seconds=1.0):
+        self.loads, self.steal, self.seconds, self.opened = loads, steal, seconds, 0
 
     def __call__(self):
-        self.opened += 1
         return self
 
     def __enter__(self):
+        self.cpus = self.loads[min(self.opened, len(self.loads) - 1)]
+        self.opened += 1
         return self
 
     def __exit__(self, *error):
         pass
-
-    def __getattribute__(self, name):
-        found = super().__getattribute__(name)
-        return found[min(self.opened, len(found)) - 1] if name == "cpus" and super().__getattribute__("opened") else found
 
 
 @pytest.fixture(autouse=True)

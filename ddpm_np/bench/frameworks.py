@@ -22,7 +22,7 @@ FRAMEWORKS = {"JAX": "jax_net", "ONNX Runtime": "onnx_runtime", "tinygrad": "tin
 _OWN_THREADS = ("JAX",)  # takes a thread for each CPU, whatever is asked for
 _ONE_THREAD = ("tinygrad",)
 _NOT_HELD = ("ONNX Runtime", "tinygrad")  # take the widest instructions that they find
-_LONGEST = 3.0  # seconds of one call, above which a framework is left out of the turns
+_LONGEST = 10.0  # seconds of one call, above which a framework is left out of the turns
 
 
 def sides(what: str, net: Net, workers: int) -> tuple[dict[str, Callable[[], Any]], list[str]]:

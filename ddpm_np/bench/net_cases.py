@@ -9,7 +9,7 @@ from ddpm_np.backend import get_backend, to_host
 from ddpm_np.bench import frameworks, pytorch
 from ddpm_np.bench.arithmetic import forward_flops, rates, step_flops
 from ddpm_np.bench.nets import Net
-from ddpm_np.bench.record import Result
+from ddpm_np.bench.record import SAME, Result
 from ddpm_np.bench.timing import OURS, calls_for, in_turn
 from ddpm_np.cuda import current_device
 from ddpm_np.diffusion import linear_schedule
@@ -104,8 +104,8 @@ def compare(what: str, net: Net, workers: int, turns: int, *, compiled: bool = F
     if _APART in mine:
         found[f"{name}, an image's bits those of any batch"] = measured.of(
             {OURS: _APART, **{side: side for side in others if side.startswith("PyTorch")}})
-    return [Result.of_turns(part or what, name, each, net=net.name, work=_work(what, net), notes=notes)
-            for name, each in found.items()]
+    return [Result.of_turns(part or what, title, times, net=net.name, work=_work(what, net), notes=notes,
+                            facts={} if title == name else {SAME: name}) for title, times in found.items()]
 
 
 def _work(what: str, net: Net) -> dict[str, float]:

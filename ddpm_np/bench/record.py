@@ -17,6 +17,7 @@ from ddpm_np.storage import write_atomically
 
 SCHEMA = 1
 BUSY = "CPUs busy elsewhere"  # key in a result's facts: CPUs that other processes kept busy meanwhile
+SAME = "turns of"  # key in a result's facts: the name of another one that was measured in the same turns
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm_np.bench.machine import class_of
-from ddpm_np.bench.record import Record, Result
+from ddpm_np.bench.record import SAME, Record, Result
 from ddpm_np.bench.scaling import growth
 from ddpm_np.bench.timing import COMPILED, EAGER, OURS, QUIET, spread
 from ddpm_np.storage import write_atomically
@@ -59,7 +59,7 @@ def rows(result: Result) -> list[list[str]]:
 def turns_of(results: Sequence[Result]) -> list[str]:
     """Return a sentence on the turns dropped from results, and one on the load in those that count."""
     found = []
-    dropped = [out for result in results for out in result.turns.get("dropped", ())]
+    dropped = [out for result in results if SAME not in result.facts for out in result.turns.get("dropped", ())]
     if any(dropped):
         found.append(f"{sum(dropped)} of {len(dropped)} turns were dropped, in which other processes kept more than "
                      f"{QUIET} CPUs busy.")
@@ -136,7 +136,7 @@ def aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def widths(what: str) -> list[int]:
     """Return the widths of a terminal's columns, fixed before the rows are known."""
-    return [max(len(name), 22 if i == 0 else 58 if i == 1 else 9 if i < 6 else 12)
+    return [max(len(name), 22 if i == 0 or name == "whose" else 58 if i == 1 else 9 if i < 6 else 12)
             for i, name in enumerate(header(what))]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
 
 from ddpm_np.bench import tables, timing
-from ddpm_np.bench.record import Record, Result
+from ddpm_np.bench.record import SAME, Record, Result
 from ddpm_np.bench.timing import MORE, OURS, WARM, Turns, in_turn
 
 
@@ -135,6 +136,8 @@ def test_tables_say_how_many_turns_were_dropped_and_what_the_hypervisor_took():
     assert tables.turns_of([result()]) == [
         "1 of 3 turns were dropped, in which other processes kept more than 0.2 CPUs busy.",
         "Other work on the machine: 0.0 to 0.1 CPUs; up to 0.05 of them other guests of the hypervisor."]
+    again = dataclasses.replace(result(), facts={SAME: "a step"})
+    assert tables.turns_of([result(), again])[0].startswith("1 of 3 turns")
     first, second = tables.rows(result())
     assert first[3:6] == ["2.00 s", "PyTorch, contiguous", "1.00"]
     assert second[3:6] == ["5.00 s", "JAX", "0.38"]

@@ -19,7 +19,6 @@ from ddpm_np.models import UNet, UNetConfig
 from ddpm_np.nn import host_state
 
 WHAT = ("step", "forward")
-INSTALL = "pip install jax"
 
 
 def _jax() -> Any:
@@ -35,7 +34,7 @@ def why_absent() -> str | None:
     try:
         _jax()
     except ImportError as error:
-        return f"JAX is not installed: {INSTALL} ({error})"
+        return f"JAX is not installed: pip install 'ddpm_np[bench]' ({error})"
     return None
 
 

@@ -18,7 +18,6 @@ from ddpm_np.bench.nets import Net
 from ddpm_np.check.targets.peers import imported
 
 WHAT = ("forward",)
-INSTALL = "pip install onnxruntime onnx onnxscript"
 
 
 def why_absent() -> str | None:
@@ -30,7 +29,7 @@ def why_absent() -> str | None:
         for module in ("onnxruntime", "onnx", "onnxscript"):
             imported(module, module)
     except ImportError as error:
-        return f"ONNX Runtime is not installed: {INSTALL} ({error.__cause__})"
+        return f"ONNX Runtime is not installed: pip install 'ddpm_np[bench]' ({error.__cause__})"
     return None
 
 

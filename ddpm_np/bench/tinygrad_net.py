@@ -18,7 +18,6 @@ from ddpm_np.models import UNet, UNetConfig
 from ddpm_np.nn import host_state
 
 WHAT = ("forward",)
-INSTALL = "pip install tinygrad"
 
 
 def why_absent() -> str | None:
@@ -26,7 +25,7 @@ def why_absent() -> str | None:
     try:
         tinygrad = imported("tinygrad", "tinygrad")
     except ImportError as error:
-        return f"tinygrad is not installed: {INSTALL} ({error.__cause__})"
+        return f"tinygrad is not installed: pip install 'ddpm_np[bench]' ({error.__cause__})"
     try:
         (tinygrad.Tensor([1.0], device="CPU") + 1).numpy()
     except (OSError, RuntimeError) as error:

@@ -38,14 +38,6 @@ def keep(new: Record, folder: Path) -> Path:
     return path
 
 
-def write_page(folder: Path) -> None:
-    """Write the tables of every record into the page."""
-    paths = sorted(folder.glob("record-*.json"))
-    pictures = [folder / path.name.replace("record-", "cost-").replace(".json", ".png") for path in paths]
-    refresh(folder / "README.md", page([Record.load(path) for path in paths],
-                                       [each.name if each.exists() else "" for each in pictures]))
-
-
 def main(arguments: list[str], folder: Path = FOLDER) -> int:
     status = 0
     if arguments != ["--tables"]:
@@ -59,7 +51,7 @@ def main(arguments: list[str], folder: Path = FOLDER) -> int:
         print(f"{folder}: there is no record yet: leave --tables out to measure one", file=sys.stderr)
         return 2
     if status in (0, 130):
-        write_page(folder)
+        refresh(folder / "README.md", page(folder))
     return status
 
 

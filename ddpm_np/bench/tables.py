@@ -180,13 +180,27 @@ def markdown(record: Record, level: int = 2) -> str:
     return "\n".join(lines) + "\n"
 
 
-def page(records: Sequence[Record], pictures: Sequence[str] = ()) -> str:
-    """Format records in Markdown, a section for each class of machine, with its picture of cost if it has one."""
+def page(folder: str | Path) -> str:
+    """Format a folder's records in Markdown, a section for each class of machine, with its plot if it has one.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where ``record-CLASS.json`` and ``cost-CLASS.png`` are.
+
+    Returns
+    -------
+    str
+        The text.
+    """
     parts = []
-    for i, record in enumerate(records):
-        picture = pictures[i] if i < len(pictures) else ""
-        shown = f"![Time of a training step, and of a GFLOP, against sizes]({picture})\n\n" if picture else ""
-        parts.append(f"## {class_of(record.machine)}\n\n{shown}{markdown(record, 3)}")
+    for path in sorted(Path(folder).glob("record-*.json")):
+        record, plot = Record.load(path), path.with_name(f"{path.stem.replace('record', 'cost', 1)}.png")
+        text = markdown(record, 3)
+        if plot.exists():
+            head = f"### {TITLES['scaling']}\n\n"
+            text = text.replace(head, f"{head}![Time of a training step, and of a GFLOP]({plot.name})\n\n")
+        parts.append(f"## {class_of(record.machine)}\n\nAll raw times: [{path.name}]({path.name}).\n\n{text}")
     return "\n".join(parts)
 
 

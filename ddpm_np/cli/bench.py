@@ -59,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
     for path in (args.json, args.plot):
         if path and not path.parent.is_dir():
             raise ValueError(f"{path}: there is no folder {path.parent}: create it first")
+    if args.hold and args.backend != "numpy":
+        raise ValueError(f"--hold {args.hold} holds the CPU: leave it out with --backend {args.backend}")
     if args.hold and not hold.held():
         return _held(args.given)
     record = bench.Record(settings.as_json())

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import fake_cupy
 import pytest
 
 from ddpm_np.bench import hold, machine
@@ -108,3 +109,9 @@ def test_the_command_runs_itself_in_a_held_process(monkeypatch, avx512):
     assert run == [sys.executable, "-m", "ddpm_np", *given]
     assert environment[hold.VARIABLE] == "avx2"
     assert environment["PATH"] == os.environ["PATH"]
+
+
+def test_a_gpu_is_not_held(capsys):
+    with fake_cupy.installed():
+        assert main(["bench", "--hold", "avx2", "--backend", "cupy"]) == 2
+    assert "--hold avx2 holds the CPU: leave it out with --backend cupy" in capsys.readouterr().err

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import sys
 
 import pytest
 
-from ddpm_np.bench import tables, timing
+from ddpm_np import bench
+from ddpm_np.bench import net_cases, tables, timing
 from ddpm_np.bench.record import SAME, Record, Result
 from ddpm_np.bench.timing import MORE, OURS, WARM, Turns, in_turn
+from ddpm_np.cli import main
+from ddpm_np.models import UNetConfig
 
 
 class Loads:
@@ -146,3 +150,17 @@ def test_tables_say_how_many_turns_were_dropped_and_what_the_hypervisor_took():
 def test_some_sides_of_turns_keep_the_account():
     turns = Turns({"ours 1": [1.0], "ours 2": [2.0]}, [0.1], [0.0], [False], ["a note"])
     assert turns.of({OURS: "ours 2"}) == Turns({OURS: [2.0]}, [0.1], [0.0], [False], ["a note"])
+
+
+def test_the_command_says_what_it_dropped(monkeypatch, capsys):
+    tiny = bench.Net("tiny", UNetConfig(4, 1, 4, (1, 2), 1, (2,), groups=2), 4, 2)
+    monkeypatch.setitem(bench.NETS, "8", tiny)
+    monkeypatch.setitem(in_turn.__kwdefaults__, "load", Loads(0.0, 0.9, 0.0))
+    monkeypatch.setattr(net_cases, "_STRETCH", 0.01)
+    monkeypatch.setattr(timing, "_JUDGED", 1e-9)  # each turn has a reading of its own
+    for module in ("torch", "diffusers", "jax", "tinygrad"):
+        monkeypatch.setitem(sys.modules, module, None)
+    assert main(["bench", "--what", "step", "--net", "8", "--repeats", "2", "--workers", "1", "--quiet"]) == 0
+    out = capsys.readouterr().out
+    assert "1 of 3 turns were dropped, in which other processes kept more than 0.2 CPUs busy." in out
+    assert "JAX was not measured: JAX is not installed" in out

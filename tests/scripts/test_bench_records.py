@@ -39,7 +39,7 @@ def record(machine, date, complete=True, **seconds):
 def test_each_class_has_its_record_and_its_section(script, folder):
     for machine, date in ((HASWELL, "2026-01-01"), (WIDE, "2026-01-02")):
         script.keep(record(machine, date, step=2.0), folder)
-    script.write_page(folder)
+    assert script.main(["--tables"], folder) == 0
     assert sorted(path.name for path in folder.glob("*.json")) == ["record-avx2.json", "record-avx512.json"]
     text = (folder / "README.md").read_text("utf-8")
     assert text.index("## AVX2 (Haswell kernels)") < text.index("Measured on 2026-01-01: 2 CPUs old") < text.index(
@@ -55,7 +55,7 @@ def test_parts_that_were_not_measured_again_keep_their_date_and_machine(script, 
     kept = Record.load(path)
     assert [(run.date, [each.what for each in run.results]) for run in (kept, *kept.earlier)] == [
         ("2026-01-03", ["step"]), ("2026-01-02", ["forward"]), ("2026-01-01", ["ops"])]
-    script.write_page(folder)
+    assert script.main(["--tables"], folder) == 0
     text = (folder / "README.md").read_text("utf-8")
     step, forward, ops = (text.index(f"### {tables.TITLES[what]}") for what in ("step", "forward", "ops"))
     assert ops < text.index("Measured on 2026-01-01: 2 CPUs old") < forward < text.index("2026-01-02") < step
@@ -105,6 +105,6 @@ def test_scaling_is_plotted_for_its_class(script, folder):
     results = [Result("scaling", f"batch {n}", "s", {OURS: [float(n)]}, None, {"FLOP": float(n)},
                       {"axis": "batch", "size": n}) for n in (1, 2)]
     script.keep(Record({}, WIDE, "2026-01-01", results, True), folder)
-    script.write_page(folder)
+    assert script.main(["--tables"], folder) == 0
     assert (folder / "cost-avx512.png").stat().st_size > 5000
     assert "(cost-avx512.png)" in (folder / "README.md").read_text("utf-8")

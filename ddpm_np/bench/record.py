@@ -64,7 +64,9 @@ class Result:
         account: dict[str, list[Any]] = {}
         if turns.load:
             account = {"load": turns.load, "steal": turns.steal, "dropped": turns.dropped}
-        return cls(what, name, unit, turns.times, notes=[*notes, *turns.notes], turns=account, **others)
+        told = ", ".join(filter(None, (others.get("net"), name)))
+        return cls(what, name, unit, turns.times, notes=[*notes, *(f"{told}: {note}" for note in turns.notes)],
+                   turns=account, **others)
 
     @property
     def kept(self) -> dict[str, list[float]]:

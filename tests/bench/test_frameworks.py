@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,6 +82,16 @@ def test_what_cannot_be_held_is_not_measured_beside_what_is(monkeypatch, one_fra
         {}, ["ONNX Runtime was not measured: ONNX Runtime cannot be held to avx2"])
     monkeypatch.delenv(hold.VARIABLE)
     assert list(frameworks.sides("forward", TINY, 2)[0]) == ["ONNX Runtime"]
+
+
+def test_nothing_else_in_the_package_imports_them():
+    package = Path(bench.__file__).parents[1]
+    own = {package / "bench" / f"{module}.py" for module in frameworks.FRAMEWORKS.values()}
+    assert all(path.exists() for path in own)
+    asked = re.compile(r"""(?:import|from|imported\(|import_module\() ?["']?(?:jax|onnx|onnxruntime|tinygrad)\b""")
+    found = {path for path in package.rglob("*.py") if asked.search(path.read_text("utf-8"))}
+    assert found <= own
+    assert {path.stem for path in found} >= {"jax_net", "tinygrad_net"}
 
 
 @pytest.mark.peers

@@ -117,7 +117,7 @@ def test_calls_can_differ_by_side():
 def result():
     turns = Turns({OURS: [1.0, 9.0, 3.0], "PyTorch contiguous": [2.0, 3.0, 2.0], "JAX": [4.0, 1.0, 6.0]},
                   [0.0, 0.7, 0.1], [0.0, 0.5, 0.05], [False, True, False], ["a note"])
-    return Result.of_turns("step", "a step", turns, notes=["another"])
+    return Result.of_turns("step", "a step", turns, net="a net", notes=["another"])
 
 
 def test_a_dropped_turn_counts_nowhere_but_stays_in_the_record(tmp_path):
@@ -130,7 +130,7 @@ def test_a_dropped_turn_counts_nowhere_but_stays_in_the_record(tmp_path):
     assert found.summary()["medians"][OURS] == 2.0
     assert found.summary()["ratio to JAX"]["median"] == 0.375
     assert found.busy() == [0.0, 0.1]
-    assert found.notes == ["another", "a note"]
+    assert found.notes == ["another", "a net, a step: a note"]
     Record({}, results=[found], complete=True).save(tmp_path / "r.json")
     assert Record.load(tmp_path / "r.json").results == [found]
     assert '"dropped": [false, true, false]' in (tmp_path / "r.json").read_text("utf-8")

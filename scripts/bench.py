@@ -45,13 +45,14 @@ def main(arguments: list[str], folder: Path = FOLDER) -> int:
         with tempfile.TemporaryDirectory() as scratch:
             made = Path(scratch) / "record.json"
             status = ddpm_np(["bench", *what, *arguments, "--json", str(made)])
-            if made.exists():
-                print(keep(Record.load(made), folder))
-    if not any(folder.glob("record-*.json")):
-        print(f"{folder}: there is no record yet: leave --tables out to measure one", file=sys.stderr)
-        return 2
-    if status in (0, 130):
+            if not made.exists():  # bad arguments
+                return status
+            print(keep(Record.load(made), folder))
+    if any(folder.glob("record-*.json")):
         refresh(folder / "README.md", page(folder))
+    elif not status:
+        print(f"{folder}: there is no record yet: leave --tables out to measure one", file=sys.stderr)
+        status = 2
     return status
 
 

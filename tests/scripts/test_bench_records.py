@@ -96,6 +96,22 @@ def test_the_command_measures_into_its_own_class(script, folder, monkeypatch, ca
     assert len(given) == 2
 
 
+def test_a_run_that_was_stopped_or_refused(script, folder, monkeypatch, capsys):
+    """What SIGTERM leaves is kept, and the page shows it; after bad arguments nothing changes."""
+    def stopped(arguments):
+        record(WIDE, "2026-01-02", complete=False, step=2.0, forward=3.0).save(arguments[-1])
+        return 143
+
+    before = (folder / "README.md").read_text("utf-8")
+    monkeypatch.setattr(script, "ddpm_np", lambda arguments: 2)
+    assert script.main(["--what", "nothing"], folder) == 2
+    assert (folder / "README.md").read_text("utf-8") == before
+    monkeypatch.setattr(script, "ddpm_np", stopped)
+    assert script.main([], folder) == 143
+    assert "### Training step" in (folder / "README.md").read_text("utf-8")
+    assert capsys.readouterr().err == ""
+
+
 def test_tables_of_no_record(script, folder, capsys):
     assert script.main(["--tables"], folder) == 2
     assert "there is no record yet: leave --tables out" in capsys.readouterr().err

@@ -113,7 +113,9 @@ def in_turn(sides: Mapping[str, Callable[[], Any]], turns: int, *, calls: int | 
             break
         with load() as others:
             taken += [one_turn() for _ in range(block)]
-        found = None if others.cpus is None or others.seconds < _JUDGED / 2 else (others.cpus, others.steal or 0.0)
+        found = None
+        if others.cpus is not None and others.seconds >= _JUDGED / 2:
+            found = round(others.cpus, 3), round(others.steal or 0.0, 3)
         loads += [found] * block
         if found is None or found[0] <= QUIET:
             quiet += block
@@ -131,7 +133,7 @@ def _judged(taken: Sequence[Mapping[str, float]], loads: Sequence[tuple[float, f
     times = {name: [turn[name] for turn in taken] for name in taken[0]}
     if not any(loads):
         return Turns(times)
-    load, steal = ([each and round(each[part], 3) for each in loads] for part in (0, 1))
+    load, steal = ([each and each[part] for each in loads] for part in (0, 1))
     limit = max(QUIET, sorted(each or 0.0 for each in load)[:least][-1])
     dropped = [each is not None and each > limit for each in load]
     notes = []

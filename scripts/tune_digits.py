@@ -31,8 +31,8 @@ from ddpm_np.training.trainer import Trainer
 NEIGHBOURS = 10
 
 
-def judge(images: np.ndarray, leave_one_out: bool = False) -> str:
-    """The figures of images (N, 8, 8, 1) in [−1, 1]."""
+def figures(images: np.ndarray, leave_one_out: bool = False) -> dict[str, float]:
+    """The figures of images (N, 8, 8, 1) in [−1, 1], by name."""
     real = digits()
     x, y = real.scaled(slice(None)).reshape(-1, 64), images.reshape(-1, 64)  # (1797, 64), (N, 64)
     squared = (y**2).sum(1)[:, None] - 2 * y @ x.T + (x**2).sum(1)  # (N, 1797)
@@ -44,8 +44,15 @@ def judge(images: np.ndarray, leave_one_out: bool = False) -> str:
     shares = counts[counts > 0] / len(y)
     balance = -(shares * np.log(shares)).sum() / np.log(10)
     distance = np.median(np.sqrt(squared.min(axis=1)))
-    return (f"confidence {agreeing.mean() / NEIGHBOURS:.3f}, nine or ten agree {(agreeing >= 9).mean():.3f}, "
-            f"balance {balance:.3f} ({counts.min()} to {counts.max()}), distance {distance:.2f}")
+    return {"confidence": agreeing.mean() / NEIGHBOURS, "nine or ten agree": (agreeing >= 9).mean(),
+            "balance": balance, "smallest": counts.min(), "largest": counts.max(), "distance": distance}
+
+
+def judge(images: np.ndarray, leave_one_out: bool = False) -> str:
+    """The figures of images in a line."""
+    found = figures(images, leave_one_out)
+    return (f"confidence {found['confidence']:.3f}, nine or ten agree {found['nine or ten agree']:.3f}, balance "
+            f"{found['balance']:.3f} ({found['smallest']} to {found['largest']}), distance {found['distance']:.2f}")
 
 
 def variant(text: str) -> Config:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from ddpm_np.autograd.tensor import no_grad
 from ddpm_np.bench.instrument import instrumented
 from ddpm_np.bench.nets import Net
-from ddpm_np.bench.timing import OURS, in_turn
+from ddpm_np.bench.timing import OURS, Turns, in_turn
 from ddpm_np.models import UNet, UNetConfig
 
 _SIDE = 2048  # rows and columns of the matrices whose product measures the machine's rate
@@ -92,13 +93,15 @@ def sgemm(threads: int) -> Callable[[], Any]:
     return run
 
 
-def rates(step: Callable[[], Any], flops: float, workers: int, turns: int, **options: Any) -> dict[str, list[float]]:
+def rates(step: Callable[[], Any], flops: float, workers: int, turns: int, **options: Any) -> Turns:
     """Measure GFLOP/s of sgemm with all threads, of sgemm with one, and of a training step, in turn.
 
-    The order matters: for tens of milliseconds after a product BLAS's threads wait for the next one in a busy loop, and
-    would slow a step that came directly after the product with all threads.
+    The rates take the place of times. The order matters: for tens of milliseconds after a product BLAS's threads wait
+    for the next one in a busy loop, and would slow a step that came directly after the product with all threads.
     """
     sides = {f"sgemm, {workers} threads": sgemm(workers), "sgemm, one thread": sgemm(1), OURS: step}
     product = 2.0 * _SIDE**3
-    return {name: [(flops if name == OURS else product) / seconds / 1e9 for seconds in times]
-            for name, times in in_turn(sides, turns, **options).items()}
+    found = in_turn(sides, turns, **options)
+    return dataclasses.replace(found, times={
+        name: [(flops if name == OURS else product) / seconds / 1e9 for seconds in times]
+        for name, times in found.times.items()})

@@ -30,6 +30,6 @@ def measure(dataset: Dataset, batch: int, workers: int, turns: int, **options: A
     absent = pytorch.why_absent()
     with pytorch.threads(workers):
         others = {} if absent else pytorch.loading(dataset.images, dataset.levels, batch)
-        times = in_turn({OURS: epoch, **others}, turns, **options)
-    return [Result("data", f"{dataset.name}, batch {batch}", "s", times, work={"images": float(count * batch)},
-                   notes=[f"PyTorch was not measured: {absent}"] if absent else [])]
+        measured = in_turn({OURS: epoch, **others}, turns, **options)
+    return [Result.of_turns("data", f"{dataset.name}, batch {batch}", measured, work={"images": float(count * batch)},
+                            notes=[f"PyTorch was not measured: {absent}"] if absent else [])]

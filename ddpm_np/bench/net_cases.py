@@ -1,4 +1,4 @@
-"""Time whole nets beside PyTorch's: the forward pass, a training step, sampling."""
+"""Time whole nets beside those of PyTorch and other frameworks: the forward pass, a training step, sampling."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ddpm_np.backend import get_backend, to_host
-from ddpm_np.bench import pytorch
+from ddpm_np.bench import frameworks, pytorch
 from ddpm_np.bench.arithmetic import forward_flops, rates, step_flops
 from ddpm_np.bench.nets import Net
-from ddpm_np.bench.record import Result
+from ddpm_np.bench.record import SAME, Result
 from ddpm_np.bench.timing import OURS, calls_for, in_turn
 from ddpm_np.cuda import current_device
 from ddpm_np.diffusion import linear_schedule
@@ -60,8 +60,8 @@ def theirs(what: str, net: Net, compiled: bool, backend: str = "numpy",
 
 
 def compare(what: str, net: Net, workers: int, turns: int, *, compiled: bool = False, backend: str = "numpy",
-            **options: Any) -> list[Result]:
-    """Time our net and PyTorch's in turn.
+            part: str | None = None, **options: Any) -> list[Result]:
+    """Time our net, PyTorch's and those of the other frameworks in turn.
 
     Parameters
     ----------
@@ -76,7 +76,9 @@ def compare(what: str, net: Net, workers: int, turns: int, *, compiled: bool = F
     compiled : bool
         Time torch.compile too.
     backend : str
-        ``"numpy"``, or ``"cupy"``: both sides on the GPU.
+        ``"numpy"``, or ``"cupy"``: our side and PyTorch's on the GPU, alone.
+    part : str or None
+        Another part of the benchmark than `what` that the results belong to, beside PyTorch alone.
     **options
         Options of `in_turn`.
 
@@ -87,16 +89,23 @@ def compare(what: str, net: Net, workers: int, turns: int, *, compiled: bool = F
     """
     name = {"step": f"training step, batch {net.batch}", "forward": f"forward pass, batch {net.batch}",
             "sample": f"{net.batch} images in {net.sampling} steps"}[what]
-    with pytorch.threads(workers):
+    with pytorch.threads(workers), frameworks.quiet():
         others, notes = theirs(what, net, compiled, backend)
         mine = {OURS: ours(what, net, workers, backend=backend)}
         if what == "forward" and backend == "numpy":  # a GPU promises no such bits
             mine[_APART] = ours(what, net, workers, together=False)
-        times = in_turn({**mine, **others}, turns, calls=calls_for(mine[OURS], _STRETCH), **options)
-    apart = times.pop(_APART, None)
-    found = {name: times} if apart is None else {name: times, f"{name}, an image's bits those of any batch": {
-        **times, OURS: apart}}
-    return [Result(what, name, "s", each, net.name, _work(what, net), notes=notes) for name, each in found.items()]
+        calls = dict.fromkeys((*mine, *others), calls_for(mine[OURS], _STRETCH))
+        if backend == "numpy" and not part:
+            further, missing = frameworks.sides(what, net, workers)
+            others, notes = {**others, **further}, [*notes, *missing]
+            calls |= {name: calls_for(run, _STRETCH) for name, run in further.items()}
+        measured = in_turn({**mine, **others}, turns, calls=calls, **options)
+    found = {name: measured.of({side: side for side in (OURS, *others)})}
+    if _APART in mine:
+        found[f"{name}, an image's bits those of any batch"] = measured.of(
+            {OURS: _APART, **{side: side for side in others if side.startswith("PyTorch")}})
+    return [Result.of_turns(part or what, title, times, net=net.name, work=_work(what, net), notes=notes,
+                            facts={} if title == name else {SAME: name}) for title, times in found.items()]
 
 
 def _work(what: str, net: Net) -> dict[str, float]:
@@ -113,4 +122,5 @@ def arithmetic(net: Net, workers: int, turns: int, **options: Any) -> list[Resul
     """Measure GFLOP/s of a training step's convolutions over its whole time, beside the machine's sgemm, in turn."""
     work = _work("step", net)
     found = rates(ours("step", net, workers), work["FLOP of convolutions"], workers, turns, **options)
-    return [Result("arithmetic", f"training step, batch {net.batch}", "GFLOP/s", found, net.name, work)]
+    return [Result.of_turns("arithmetic", f"training step, batch {net.batch}", found, unit="GFLOP/s", net=net.name,
+                            work=work)]

@@ -132,8 +132,8 @@ def measure(net: Net, case: Case, workers: int, turns: int, **options: Any) -> l
             if not absent:
                 sides |= {name: pytorch.operation(case.op, pytorch.LAYOUTS[name], arrays, case.options, g)
                           for name in names}
-            times = in_turn(sides, turns, calls=calls_for(sides[OURS]), **options)
-        found.append(Result("ops", f"{case.name}, {kind}", "s", times, net.name,
-                            {"FLOP": factor * flops} if flops else {},
-                            notes=[f"PyTorch was not measured: {absent}"] if absent else []))
+            measured = in_turn(sides, turns, calls=calls_for(sides[OURS]), **options)
+        found.append(Result.of_turns("ops", f"{case.name}, {kind}", measured, net=net.name,
+                                     work={"FLOP": factor * flops} if flops else {},
+                                     notes=[f"PyTorch was not measured: {absent}"] if absent else []))
     return found

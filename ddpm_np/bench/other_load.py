@@ -37,26 +37,38 @@ def _fields(pid: int) -> list[str]:
 class OtherLoad:
     """A context that measures the load of other processes while it is open.
 
+    The system counts processor time in ticks of 10 ms, and each process's on its own: over half a second the figure is
+    good to a few hundredths of a CPU, over a tenth of a second it means nothing.
+
     Attributes
     ----------
     cpus : float or None
-        CPUs that other processes kept busy, set when the context ends; None if the system does not report it.
+        CPUs that other processes kept busy, and those that a hypervisor gave to its other guests; set when the context
+        ends. None if the system does not report it.
+    steal : float or None
+        The hypervisor's part of `cpus`.
+    seconds : float
+        The time that the context was open.
     """
 
     cpus: float | None = None
+    steal: float | None = None
+    seconds: float = 0.0
 
     def __enter__(self) -> OtherLoad:
-        self._before = _others(), monotonic()
+        self._before, self._since = _others(), monotonic()
         return self
 
     def __exit__(self, *error: object) -> None:
-        (before, since), after = self._before, _others()
-        if before is not None and after is not None:
-            self.cpus = max(0.0, after - before) / max(monotonic() - since, 1e-9)
+        self.seconds = max(monotonic() - self._since, 1e-9)
+        after = _others()
+        if self._before is not None and after is not None:
+            self.cpus, self.steal = (max(0.0, end - start) / self.seconds
+                                     for start, end in zip(self._before, after, strict=True))
 
 
-def _others() -> float | None:
-    """Return processor seconds since the system's start, less those of this process and its descendants."""
+def _others() -> tuple[float, float] | None:
+    """Return processor seconds since the system's start less those of this process and its descendants, and steal."""
     try:
         numbers = [int(field) for field in (PROC / "stat").read_text(encoding="ascii").split()[1:9]]
     except (OSError, ValueError):
@@ -65,4 +77,5 @@ def _others() -> float | None:
     own = 0
     for pid in process_tree(os.getpid()):
         own += sum(int(field) for field in _fields(pid)[11:15])  # its own and its ended children's, user and system
-    return (user + nice + system + irq + softirq + steal - own) / os.sysconf("SC_CLK_TCK")
+    ticks = os.sysconf("SC_CLK_TCK")
+    return (user + nice + system + irq + softirq + steal - own) / ticks, steal / ticks

@@ -17,11 +17,13 @@ from ddpm_np.bench.record import BUSY, Result
 from ddpm_np.bench.timing import WARM
 from ddpm_np.parallel.threads import default_workers
 
-WHAT = ("arithmetic", "step", "forward", "sample", "data", "memory", "profile", "ops", "scaling")
+WHAT = ("arithmetic", "step", "forward", "sample", "batches", "data", "memory", "profile", "ops", "scaling")
 DEFAULT = ("arithmetic", "step", "forward", "sample", "data", "memory")
 ON_DEVICE = ("step", "forward", "sample")
 _MEMORY_TURNS = 3  # at most: the readings vary little
 _PROFILE_TURNS = 5  # at most
+BATCHES = {"8": (16, 64, 250, 500)}  # images of the forward passes of "batches", by net
+MANY = {"8": (500, 10)}  # images, and steps, of a second sampling run
 
 @dataclass(frozen=True)
 class Settings:
@@ -63,6 +65,9 @@ class Settings:
         if self.backend != "numpy" and on_host:
             raise ValueError(f"--what {','.join(on_host)} measures the CPU alone: with --backend {self.backend} choose "
                              f"some of {', '.join(ON_DEVICE)}")
+        if "batches" in self.what and len(self.what) == 1 and not set(self.nets) & set(BATCHES):
+            raise ValueError(f"--what batches measures the nets {', '.join(BATCHES)}: add one to --net, got "
+                             f"{','.join(self.nets)!r}")
         arguments.count("repeats", self.repeats)
         if self.workers is not None:
             arguments.count("workers", self.workers)
@@ -98,13 +103,14 @@ class Task:
     run: Callable[..., list[Result]]
 
     def measure(self, on_turn: Callable[[], Any] = lambda: None) -> list[Result]:
-        """Run the task and note in each result how many CPUs were busy with other work meanwhile."""
+        """Run the task; note the CPUs busy with other work meanwhile in results that don't know them turn by turn."""
         gc.collect()  # reference cycles can keep the previous task's nets and worker processes alive
         with OtherLoad() as load:
             results = self.run(on_turn=on_turn)
         if load.cpus is not None:
             for result in results:
-                result.facts[BUSY] = round(load.cpus, 2)
+                if not result.turns:
+                    result.facts[BUSY] = round(load.cpus, 2)
         return results
 
 
@@ -123,13 +129,14 @@ def plan(settings: Settings, nets: dict[str, Net] | None = None) -> list[Task]:
     list of Task
         The tasks.
     """
-    chosen = list(nets.values()) if nets else [NETS[key] for key in NETS if key in settings.nets]
+    chosen = nets or {key: net for key, net in NETS.items() if key in settings.nets}
     return [task for what in WHAT if what in settings.what for task in _tasks(what, settings, chosen)]
 
 
-def _tasks(what: str, settings: Settings, nets: list[Net]) -> list[Task]:
+def _tasks(what: str, settings: Settings, chosen: dict[str, Net]) -> list[Task]:
     turns, workers = settings.repeats, settings.workers or default_workers()
     limits: dict[str, Any] = {"seconds": settings.seconds}
+    nets = list(chosen.values())
 
     def task(title: str, count: int, run: Callable[..., list[Result]], *args: Any, **options: Any) -> Task:
         return Task(what, f"{what}, {title}", count, partial(run, *args, **options))
@@ -151,5 +158,12 @@ def _tasks(what: str, settings: Settings, nets: list[Net]) -> list[Task]:
         return [task(net.name, count + WARM, profile.measure, net, workers, count) for net in nets]
     if what == "arithmetic":
         return [task(net.name, turns + WARM, net_cases.arithmetic, net, workers, turns, **limits) for net in nets]
+    if what == "batches":
+        return [task(f"{net.name}, batch {batch}", turns + WARM, net_cases.compare, "forward",
+                     dataclasses.replace(net, batch=batch), workers, turns, part=what, **limits)
+                for key, net in chosen.items() for batch in BATCHES.get(key, ())]
+    if what == "sample":
+        nets += [dataclasses.replace(net, batch=MANY[key][0], sampling=MANY[key][1])
+                 for key, net in chosen.items() if key in MANY and settings.backend == "numpy"]
     return [task(net.name, turns + WARM, net_cases.compare, what, net, workers, turns, compiled=settings.compiled,
                  backend=settings.backend, **limits) for net in nets]

@@ -30,6 +30,13 @@ def why_absent() -> str | None:
     return None
 
 
+def cpu_capability() -> str | None:
+    """Return the instructions that PyTorch's own kernels use on this CPU, None without PyTorch."""
+    if why_absent():
+        return None
+    return str(imported("torch", "PyTorch").backends.cpu.get_cpu_capability())
+
+
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
     """Set PyTorch's number of threads while the context is open; do nothing if PyTorch is not installed."""

@@ -11,7 +11,7 @@ from ddpm_np.bench import pytorch
 from ddpm_np.bench.arithmetic import step_flops
 from ddpm_np.bench.net_cases import ours
 from ddpm_np.bench.nets import Net
-from ddpm_np.bench.record import Result
+from ddpm_np.bench.record import SAME, Result
 from ddpm_np.bench.timing import OURS, in_turn, spread
 from ddpm_np.models import UNetConfig
 
@@ -54,12 +54,14 @@ def measure(axis: str, nets: Sequence[tuple[int, Net]], workers: int, turns: int
             sides[f"{OURS} {size}"] = ours("step", net, workers)
             for name, layout in {} if absent else pytorch.LAYOUTS.items():  # type: ignore[union-attr]
                 sides[f"{name} {size}"] = pytorch.PyTorchNet(net.config, layout).training(net.images())
-        times = in_turn(sides, turns, **options)
+        measured = in_turn(sides, turns, **options)
+    first = nets[0][1]
     return [
-        Result("scaling", net.name, "s",
-               {name.rpartition(" ")[0]: found for name, found in times.items() if name.endswith(f" {size}")},
-               work={"FLOP": step_flops(net)["products"]}, facts={"axis": axis, "size": size},
-               notes=[f"PyTorch was not measured: {absent}"] if absent else [])
+        Result.of_turns("scaling", net.name,
+                        measured.of({name.rpartition(" ")[0]: name for name in sides if name.endswith(f" {size}")}),
+                        work={"FLOP": step_flops(net)["products"]},
+                        facts={"axis": axis, "size": size, **({SAME: first.name} if net is not first else {})},
+                        notes=[f"PyTorch was not measured: {absent}"] if absent else [])
         for size, net in nets
     ]
 
@@ -103,7 +105,7 @@ def curves(results: Sequence[Result]) -> dict[tuple[str, str], list[tuple[float,
     for result in sorted(results, key=lambda result: result.facts["size"]):
         for name, side in ((OURS, OURS), ("PyTorch", result.better())):
             if side in result.values:
-                point = (result.facts["size"], spread(result.values[side]).median, result.work["FLOP"])
+                point = (result.facts["size"], spread(result.kept[side]).median, result.work["FLOP"])
                 found.setdefault((result.facts["axis"], name), []).append(point)
     return found
 

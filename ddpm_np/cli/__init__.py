@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from ddpm_np.cli import stopping
@@ -55,6 +56,7 @@ def _run(argv: Sequence[str] | None) -> int:
             from ddpm_np.cli.parser import build_parser
 
             args = build_parser().parse_args(argv)
+            args.given = sys.argv[1:] if argv is None else list(argv)
             out.ends_with_reader = args.command in ("check", "bench") and not any(
                 getattr(args, option, "") for option in ("json", "junit", "badge", "plot"))
             status = _command(args)
@@ -101,6 +103,4 @@ def _command(args: argparse.Namespace) -> int:
 
 def _tell(line: str) -> None:
     """Print the one line of an error."""
-    import sys
-
     print(f"ddpm-np: {line}", file=sys.stderr)

@@ -1,12 +1,14 @@
-"""Measure speed and memory, side by side with PyTorch if it is installed.
+"""Measure speed and memory, side by side with PyTorch and other frameworks where they are installed.
 
-The two alternate in one process, and each ratio is ours over PyTorch's in its faster memory layout: below 1, ours is
-faster or needs less memory. Without PyTorch (pip install 'ddpm_np[peers]') only ours is measured.
+They alternate in one process, and each ratio is ours over theirs, PyTorch's in its faster memory layout: below 1, ours
+is faster or needs less memory. Turns in which other processes kept more than 0.2 CPUs busy are dropped and others taken
+in their place, up to twice as many in all. Without PyTorch (pip install 'ddpm_np[peers]') only ours is measured.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ EXAMPLES = """examples:
   ddpm-np bench                                    a few minutes: all but ops, profile and scaling
   ddpm-np bench --what step,profile --net 8        one net's training step, and where its time goes
   ddpm-np bench --what all --json bench.json --plot cost.png
+  ddpm-np bench --hold avx2                        an AVX-512 machine as one with AVX2
   ddpm-np bench --backend cupy                     whole nets on a GPU, beside PyTorch on the same one
 """
 
@@ -24,13 +27,16 @@ EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--what", metavar="LIST",
                         help="parts, separated by commas: arithmetic (GFLOP/s of a step beside sgemm), step, forward, "
-                             "sample, data, memory, profile (a step by op), ops, scaling (time against size); or all "
-                             "(default: all but the last three; with --backend cupy: step, forward, sample)")
+                             "sample, batches (the 8×8 net's forward pass by batch), data, memory, profile (a step by "
+                             "op), ops, scaling (time against size); or all (default: all but batches and the last "
+                             "three; with --backend cupy: step, forward, sample)")
     parser.add_argument("--net", metavar="LIST", help="nets, by the size of their images: 8, 28, 32 (default: all)")
     add_backend(parser)
-    parser.add_argument("--repeats", type=count, default=9, metavar="N", help="timed turns (default: 9)")
+    parser.add_argument("--hold", choices=("avx2",), help="hold an AVX-512 machine to AVX2, on every side: it is "
+                                                          "measured in a process of its own")
+    parser.add_argument("--repeats", type=count, default=9, metavar="N", help="timed turns that count (default: 9)")
     parser.add_argument("--seconds", type=positive, metavar="S",
-                        help="stop a comparison after S seconds, once it has three turns")
+                        help="stop a comparison after S seconds, once it has three turns that count")
     parser.add_argument("--workers", type=count, metavar="N", help="threads of each side (default: one per CPU)")
     parser.add_argument("--compile", action="store_true", help="time torch.compile too; it can take minutes per net")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the record, with all raw times")
@@ -41,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from ddpm_np import bench, cuda
     from ddpm_np.backend import get_backend
+    from ddpm_np.bench import hold
     from ddpm_np.cli.stopping import explain
 
     xp = get_backend(args.backend).xp  # an absent GPU is an error of the command
@@ -52,7 +59,14 @@ def run(args: argparse.Namespace) -> int:
     for path in (args.json, args.plot):
         if path and not path.parent.is_dir():
             raise ValueError(f"{path}: there is no folder {path.parent}: create it first")
+    if args.hold and args.backend != "numpy":
+        raise ValueError(f"--hold {args.hold} holds the CPU: leave it out with --backend {args.backend}")
+    if args.hold and not hold.held():
+        return _held(args.given)
     record = bench.Record(settings.as_json())
+    if hold.held():
+        hold.verify()
+        record.machine["held"] = hold.held()
     if args.backend != "numpy":
         record.machine["gpu"] = cuda.describe(xp)
     status = 0
@@ -75,6 +89,20 @@ def run(args: argparse.Namespace) -> int:
     return status
 
 
+def _held(given: list[str]) -> int:
+    """Run the command with these arguments in a process that is held to AVX2; return its exit status."""
+    from ddpm_np.bench import hold
+    from ddpm_np.cli.stopping import Terminated
+
+    with subprocess.Popen([sys.executable, "-m", "ddpm_np", *given], env=hold.environment()) as child:
+        try:
+            return child.wait()
+        except KeyboardInterrupt as error:  # Ctrl-C reaches the child too, SIGTERM does not
+            if isinstance(error, Terminated):
+                child.terminate()
+            return child.wait()
+
+
 def _list(given: str | None, default: tuple[str, ...], every: tuple[str, ...]) -> tuple[str, ...]:
     """Split a comma-separated list; "all" selects every part."""
     if given is None:
@@ -84,10 +112,11 @@ def _list(given: str | None, default: tuple[str, ...], every: tuple[str, ...]) -
 
 def _measure(settings: Any, record: Any, quiet: bool) -> None:
     """Measure everything requested, printing each row as soon as it is measured."""
+    from ddpm_np import bench
     from ddpm_np.bench import plan, tables
     from ddpm_np.progress import Progress
 
-    print(tables.describe(record.machine))
+    print(f"{bench.class_of(record.machine)}\n{tables.describe(record.machine)}")
     part, said = "", set[str]()
     for task in plan(settings):
         if task.what != part:
@@ -99,10 +128,12 @@ def _measure(settings: Any, record: Any, quiet: bool) -> None:
         for result in found:
             for row in tables.rows(result):
                 print(tables.aligned(row, widths))
-        for note in dict.fromkeys(note for result in found for note in tables.notes(result)):
+        for note in dict.fromkeys(note for result in found for note in result.notes):
             if note not in said:
                 print(f"  {note}")
             said.add(note)
+        if any(any(result.turns.get("dropped", ())) for result in found):
+            print(f"  {' '.join(tables.turns_of(found))}")
         sys.stdout.flush()
     for cells in (tables.GROWTH, *tables.growth_rows(record.of("scaling"))) if record.of("scaling") else ():
         print(tables.aligned(cells, [22, 12, 14, 20, 34]))

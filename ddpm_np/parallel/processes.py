@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import gc
 import mmap
 import os
 import signal
@@ -24,7 +25,7 @@ import numpy as np
 
 from ddpm_np import cuda
 from ddpm_np.backend import Array
-from ddpm_np.parallel import threads
+from ddpm_np.parallel import cpu, threads
 from ddpm_np.parallel.heap import release_free_memory
 
 _SENT_AS_THEY_ARE = (ValueError, TypeError, RuntimeError, ArithmeticError, FloatingPointError, AssertionError,
@@ -118,7 +119,7 @@ class WorkerProcesses:
         for worker in range(count):
             ours, theirs = context.Pipe()
             _parent_ends.add(ours)
-            process = context.Process(target=_serve, args=(work, worker, theirs), daemon=True,
+            process = context.Process(target=_serve, args=(work, worker, count, theirs), daemon=True,
                                       name=f"ddpm_np-worker-{worker}")
             with warnings.catch_warnings(), _signals_wait():
                 warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: see `_serve`
@@ -143,7 +144,7 @@ class WorkerProcesses:
             If the worker has ended.
         """
         try:
-            self._pipes[worker].send(message)
+            self._pipes[worker].send((cpu.current(), message))
         except OSError as error:
             raise self._died(worker) from error
 
@@ -278,7 +279,7 @@ def _kill(pipes: list[Any], processes: list[Any]) -> None:
         process.join()
 
 
-def _serve(work: Callable[[int, Any], Any], worker: int, pipe: Any) -> None:
+def _serve(work: Callable[[int, Any], Any], worker: int, count: int, pipe: Any) -> None:
     """Answer messages until the parent's end of the pipe closes, because the parent closed it or ended.
 
     Of the parent's threads only the one that forked exists here, so nothing may wait for another: locks that they may
@@ -289,10 +290,12 @@ def _serve(work: Callable[[int, Any], Any], worker: int, pipe: Any) -> None:
     for kind in _SIGNALS:
         signal.signal(kind, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    gc.freeze()  # a collection would write to every object, and the system copy their pages
     threads.reset_after_fork()
     with threads.single_threaded_blas(), contextlib.suppress(EOFError, OSError):
         while True:
-            message = pipe.recv()
+            parents_cpu, message = pipe.recv()
+            cpu.keep_off(parents_cpu, count)
             try:
                 answer = True, work(worker, message)
             except BaseException as error:  # of any kind: the parent raises it

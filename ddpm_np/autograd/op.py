@@ -118,14 +118,11 @@ class Kernel(NamedTuple):
         ``when(*arrays, **static)`` is whether it takes these inputs.
     saves : tuple of str
         The arrays and closures that its vjp keeps alive.
-    together : bool
-        Whether it is for `images_together` only.
     """
 
     forward: Definition
     when: Callable[..., bool]
     saves: tuple[str, ...]
-    together: bool
 
 
 class Op:
@@ -207,12 +204,12 @@ class Op:
         """
         if self.kernels and _kernels.get() == "fast":
             for kernel in reversed(self.kernels.get(of(*arrays).name, ())):
-                if (not kernel.together or are_images_together()) and kernel.when(*arrays, **static):
+                if kernel.when(*arrays, **static):
                     return kernel.forward
         return self.define
 
     def kernel(self, backend_name: str, when: Callable[..., bool] = lambda *arrays, **static: True,
-               saves: tuple[str, ...] = (), together: bool = False) -> Callable[[Definition], Definition]:
+               saves: tuple[str, ...] = ()) -> Callable[[Definition], Definition]:
         """Register the decorated function as this op's fast twin on a backend.
 
         The twin has the definition's signature and is tested equal to it. Of several that take the same inputs, the one
@@ -226,8 +223,6 @@ class Op:
             ``when(*arrays, **static)`` is whether the twin takes these inputs; by default it takes all.
         saves : tuple of str
             The arrays and closures that its vjp keeps alive.
-        together : bool
-            Whether an image's bits depend on its batch. The twin is then chosen only inside `images_together`.
 
         Returns
         -------
@@ -236,7 +231,7 @@ class Op:
         """
 
         def register(forward: Definition) -> Definition:
-            self.kernels.setdefault(backend_name, []).append(Kernel(forward, when, tuple(saves), together))
+            self.kernels.setdefault(backend_name, []).append(Kernel(forward, when, tuple(saves)))
             return forward
 
         return register

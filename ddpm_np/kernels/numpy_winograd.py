@@ -53,6 +53,7 @@ class Scheme:
 
     Attributes
     ----------
+    m, points
     n : int
         m + 2, the inputs in a row of a tile.
     even, odd : array of shape (n²/2, n²/2)
@@ -67,6 +68,7 @@ class Scheme:
 
     def __init__(self, m: int, points: tuple[float, ...]) -> None:
         b, g, a = toom_cook(points, m, 3)
+        self.points = points
         self.m, self.n, self.pairs = m, m + 2, m // 2
         self.even = np.kron(b[: self.pairs + 1, 0::2], b)
         self.odd = np.kron(b[[*range(1, self.pairs + 1), -1], 1::2], b)
@@ -124,8 +126,8 @@ class _Tiling:
         row = self.n**2 * self.tw * channels * np.dtype(dtype).itemsize  # bytes of a row of tiles
         most = max(1, _TILES // (self.th * row))
         self.images = contiguous_spans(n, -(-n // most))
-        self.bands = contiguous_spans(self.th, -(-self.th * row // _TILES) if most == 1 else 1)
-        self.padded: dict[tuple[int, int], np.ndarray] = {}
+        self.bands = contiguous_spans(self.th, -(-self.th * row // _TILES))
+        self.padded: dict[tuple[int, ...], np.ndarray] = {}
 
     def lots(self) -> Iterator[tuple[slice, int, int]]:
         """Yield (slice of the images, first row of tiles, end) of each lot."""
@@ -187,23 +189,24 @@ class _Tiling:
             here[...] = np.ascontiguousarray(tiles).reshape(k, m * th, m * tw, o)[:, : here.shape[1], :width]
 
 
-def _transform(matrix: np.ndarray, columns: np.ndarray, images: int, out: np.ndarray | None = None) -> np.ndarray:
-    """Return matrix @ columns, as one product or, where `images` is above 1, as one for each image's columns."""
+def _transform(matrix: np.ndarray, columns: np.ndarray, parts: int, out: np.ndarray | None = None) -> np.ndarray:
+    """Return matrix @ columns, as one product for each of so many equal parts of the columns."""
     if out is None:
         out = _in_rows(matrix.shape[0], columns.shape[1], columns.dtype)
 
     def each(array: np.ndarray) -> np.ndarray:
-        return array.reshape(array.shape[0], images, -1).swapaxes(0, 1)  # (images, places, columns)
+        return array.reshape(array.shape[0], parts, -1).swapaxes(0, 1)  # (parts, places, columns)
 
     np.matmul(matrix.astype(columns.dtype), each(columns), out=each(out))
     return out
 
 
-def _to_places(scheme: Scheme, tiles: np.ndarray, images: int) -> np.ndarray:
+def _to_places(scheme: Scheme, tiles: np.ndarray, matrices: int) -> np.ndarray:
     """Return Bᵀ d B of tiles as `overlapping` returns them: (n², T·C) -> (n², T·C)."""
-    places, half, n = _in_rows(*tiles.shape, tiles.dtype), tiles.shape[0] // 2, scheme.n
-    _transform(scheme.even, tiles[:half], images, places[:half])
-    _transform(scheme.odd, tiles[half:], images, places[half:])
+    count, columns = tiles.shape
+    places, half, n = _in_rows(count, columns, tiles.dtype), count // 2, scheme.n
+    _transform(scheme.even, tiles[:half], matrices, places[:half])
+    _transform(scheme.odd, tiles[half:], matrices, places[half:])
     plus, minus = places[n:half], places[half : 2 * half - n]  # the even and the odd part of p, …
     difference = plus - minus
     plus += minus
@@ -211,16 +214,18 @@ def _to_places(scheme: Scheme, tiles: np.ndarray, images: int) -> np.ndarray:
     return places
 
 
-def _outputs(scheme: Scheme, tiles: np.ndarray, places: np.ndarray, b: np.ndarray | None, images: int) -> np.ndarray:
+def _outputs(scheme: Scheme, tiles: np.ndarray, places: np.ndarray, b: np.ndarray | None,
+             matrices: int) -> np.ndarray:
     """Return Aᵀ [places ⊙ tiles] A + b, the product ⊙ summed over channels: (n², T·C) and (n², C, O) -> (m², T·O)."""
     count, c, o = places.shape
     rows = tiles.shape[1] // c
     products = _in_rows(count + (b is not None), rows * o, tiles.dtype)
-    np.matmul(tiles.reshape(count, images, -1, c), places[:, None], out=products[:count].reshape(count, images, -1, o))
+    np.matmul(tiles.reshape(count, matrices, -1, c), places[:, None],
+              out=products[:count].reshape(count, matrices, -1, o))
     if b is None:
-        return _transform(scheme.to_outputs, products, images)
+        return _transform(scheme.to_outputs, products, matrices)
     products[count].reshape(rows, o)[...] = b
-    return _transform(scheme.with_bias, products, images)
+    return _transform(scheme.with_bias, products, matrices)
 
 
 def convolve(scheme: Scheme, x: np.ndarray, places: np.ndarray, padding: Padding, ho: int, wo: int,
@@ -230,9 +235,9 @@ def convolve(scheme: Scheme, x: np.ndarray, places: np.ndarray, padding: Padding
     y = np.empty((n, ho, wo, o), x.dtype)
     tiling = _Tiling(scheme, n, ho, wo, padding, c + o, x.dtype)
     for part, first, end in tiling.lots():
-        images = 1 if together else part.stop - part.start  # matrices: one of all images, or one per image
-        tiles = _to_places(scheme, tiling.overlapping(x[part], first, end), images)
-        tiling.put(_outputs(scheme, tiles, places, b, images), y[part], first, end)
+        matrices = 1 if together else part.stop - part.start
+        tiles = _to_places(scheme, tiling.overlapping(x[part], first, end), matrices)
+        tiling.put(_outputs(scheme, tiles, places, b, matrices), y[part], first, end)
     return y
 
 
@@ -247,7 +252,7 @@ def gradients(scheme: Scheme, x: np.ndarray, w: np.ndarray, g: np.ndarray, paddi
     tiling = _Tiling(scheme, n, h, width, back, c + o, x.dtype)
     for part, first, end in tiling.lots():
         tiles = _to_places(scheme, tiling.overlapping(g[part], first, end), 1)  # (n², T·O)
-        if gx is not None:
+        if gx is not None and flipped is not None:
             tiling.put(_outputs(scheme, tiles, flipped, None, 1), gx[part], first, end)
         inputs = _transform(scheme.to_outputs.T, tiling.apart(x[part], first, end), 1)  # (n², T·C)
         count = scheme.n**2

@@ -63,7 +63,7 @@ def release_free_memory() -> None:
 
 def _ask_for_large_pages(libc: Any) -> None:
     """Grow the heap by addresses without memory, and ask for large pages there."""
-    blocks = []
+    blocks: list[int] = []
     while len(blocks) * _BLOCK < _RESERVED and (block := libc.malloc(_BLOCK)):
         blocks.append(block)
     for block in reversed(blocks):
@@ -74,6 +74,6 @@ def _ask_for_large_pages(libc: Any) -> None:
         return
     spans = [[int(number, 16) for number in line.split()[0].split("-")] for line in maps if line.endswith("[heap]")]
     for first, end in spans:
-        first = -(-first // _PAGE) * _PAGE
-        if end > first:
-            libc.madvise(first, (end - first) // _PAGE * _PAGE, _MADV_HUGEPAGE)
+        pages = range(-(-first // _PAGE), end // _PAGE)
+        if pages:
+            libc.madvise(pages.start * _PAGE, len(pages) * _PAGE, _MADV_HUGEPAGE)

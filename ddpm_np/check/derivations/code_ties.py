@@ -128,7 +128,7 @@ def _nodes(relation: Relation) -> Iterator[Node]:
 def _functions() -> dict[str, Any]:
     """Return the functions beyond `diffusion` that code can call, on arrays."""
     from ddpm_np.autograd import ops
-    from ddpm_np.kernels.numpy_winograd import POINTS
+    from ddpm_np.kernels.numpy_winograd import F4
     from ddpm_np.kernels.toom_cook import toom_cook
     from ddpm_np.training.adam import adam_step
 
@@ -143,6 +143,6 @@ def _functions() -> dict[str, Any]:
         b, g, a = toom_cook(points, m, r)
         return np.einsum("ik,kl,kj,j->il", a, g, b, x.ravel() ** np.arange(m + r - 1))
 
-    return {"adam_step": adam_step, "ops": ops, "vjp": vjp, "selected": selected, "POINTS": POINTS}
+    return {"adam_step": adam_step, "ops": ops, "vjp": vjp, "selected": selected, "POINTS": F4.points}
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from ddpm_np.autograd.op import Forward
 from ddpm_np.autograd.ops.conv import Padding, conv2d
 from ddpm_np.autograd.ops.linear import linear, rows
-from ddpm_np.autograd.tape import Gradients
-from ddpm_np.kernels.numpy_runs import channel_sums
+from ddpm_np.autograd.tape import Gradients, Into
+from ddpm_np.kernels.numpy_runs import channel_sums, product
 
 
 def _fits(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> bool:
@@ -30,7 +30,8 @@ def dense(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> Forward:
 
     def vjp(g: np.ndarray) -> Gradients:
         flat = g.reshape(-1, o)  # (N·M, O)
-        return (lambda: (flat @ w.T).reshape(x.shape), lambda: x.reshape(-1, c).T @ flat, lambda: channel_sums(flat))
+        return ((lambda: (flat @ w.T).reshape(x.shape)),
+                Into(lambda out: product(x.reshape(-1, c).T, flat, out, w.shape)), (lambda: channel_sums(flat)))
 
     return y.reshape(*x.shape[:-1], o), vjp
 
@@ -49,6 +50,6 @@ def pointwise(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None, *, stri
 
     def vjp(g: np.ndarray) -> Gradients:
         gx, gw, gb = through_dense(g)
-        return gx, lambda: gw().reshape(w.shape), gb
+        return gx, Into(lambda out: gw.write(out if out is None else out[0, 0]).reshape(w.shape)), gb
 
     return y, vjp

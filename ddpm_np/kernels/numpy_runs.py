@@ -78,3 +78,14 @@ def channel_sums(x: np.ndarray) -> np.ndarray:
     """Return Σ over all but the last axis: (…, C) -> (C,)."""
     flat = x.reshape(1, -1, x.shape[-1])
     return pixel_sums(flat)[0, 0]
+
+
+def product(a: np.ndarray, b: np.ndarray, out: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the matrix A B in the given shape, written into `out` where there is one."""
+    if out is None:
+        return np.matmul(a, b).reshape(shape)
+    if out.flags.c_contiguous:
+        np.matmul(a, b, out=out.reshape(a.shape[0], b.shape[1]))
+    else:
+        out[...] = np.matmul(a, b).reshape(shape)
+    return out

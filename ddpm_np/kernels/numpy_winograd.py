@@ -27,10 +27,10 @@ from numpy.lib.stride_tricks import as_strided
 
 from ddpm_np.autograd.op import Forward, are_images_together
 from ddpm_np.autograd.ops.conv import Padding, conv2d, output_size
-from ddpm_np.autograd.tape import Gradients
+from ddpm_np.autograd.tape import Gradients, Into
 from ddpm_np.kernels import costs, fixed
 from ddpm_np.kernels.numpy_conv import takes
-from ddpm_np.kernels.numpy_runs import channel_sums
+from ddpm_np.kernels.numpy_runs import channel_sums, product
 from ddpm_np.kernels.toom_cook import toom_cook
 from ddpm_np.parallel.threads import contiguous_spans
 
@@ -243,7 +243,7 @@ def convolve(scheme: Scheme, x: np.ndarray, places: np.ndarray, padding: Padding
 
 def gradients(scheme: Scheme, x: np.ndarray, w: np.ndarray, g: np.ndarray, padding: Padding, *,
               with_input: bool) -> tuple[np.ndarray | None, np.ndarray]:
-    """Return the input's gradient (N, H, W, C), unless it is not wanted, and the kernel's (3, 3, C, O)."""
+    """Return the input's gradient (N, H, W, C), unless it is not wanted, and the kernel's at its places (n², C·O)."""
     (n, h, width, c), o = x.shape, w.shape[3]
     back = tuple((2 - before, 2 - after) for before, after in padding)
     gx = np.empty(x.shape, g.dtype) if with_input else None
@@ -258,8 +258,7 @@ def gradients(scheme: Scheme, x: np.ndarray, w: np.ndarray, g: np.ndarray, paddi
         count = scheme.n**2
         products = np.matmul(inputs.reshape(count, -1, c).swapaxes(1, 2), tiles.reshape(count, -1, o))  # (n², C, O)
         total = products if total is None else np.add(total, products, out=total)
-    gw = scheme.flipped.T.astype(x.dtype) @ total.reshape(-1, c * o)
-    return gx, gw.reshape(3, 3, c, o)
+    return gx, total.reshape(-1, c * o)
 
 
 def scheme_for(x: np.ndarray, w: np.ndarray, padding: Padding) -> Scheme | None:
@@ -291,12 +290,15 @@ def winograd(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None, *, strid
         found: list[np.ndarray] = []
 
         def gx() -> np.ndarray | None:
-            result, gw = gradients(scheme, x, w, g, padding, with_input=True)
-            found.append(gw)
+            result, at_places = gradients(scheme, x, w, g, padding, with_input=True)
+            found.append(at_places)
             return result
 
-        return gx, (lambda: found.pop() if found else gradients(scheme, x, w, g, padding, with_input=False)[1]), (
-            lambda: channel_sums(np.ascontiguousarray(g)))
+        def gw(out: np.ndarray | None) -> np.ndarray:
+            at_places = found.pop() if found else gradients(scheme, x, w, g, padding, with_input=False)[1]
+            return product(scheme.flipped.T.astype(x.dtype), at_places, out, w.shape)
+
+        return gx, Into(gw), lambda: channel_sums(np.ascontiguousarray(g))
 
     places = fixed.kept(w, scheme.m, lambda: kernel_places(w, scheme.to_places))
     return convolve(scheme, x, places, padding, ho, wo, b, together=are_images_together()), vjp

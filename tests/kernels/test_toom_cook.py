@@ -37,7 +37,8 @@ def interpolation(points):
     return np.array([row[n:] for row in rows], dtype=object).T
 
 
-@pytest.mark.parametrize(("points", "m", "r"), [(SPREAD[: m + r - 2], m, r) for m, r in SIZES] + [(F4.points, 4, 3), (F2.points, 2, 3)])
+@pytest.mark.parametrize(("points", "m", "r"), [*((SPREAD[: m + r - 2], m, r) for m, r in SIZES), (F4.points, 4, 3),
+                                               (F2.points, 2, 3)])
 def test_in_fractions_output_i_takes_input_i_plus_l_with_the_kernels_l(points, m, r):
     """Σₖ A_ik G_kl B_kj = δ_{i+l, j} with G and A as returned, and B by elimination; B as returned is it, rounded."""
     b, g, a = toom_cook(points, m, r)

@@ -137,11 +137,10 @@ def test_the_convolution_and_its_gradients_by_themselves(scheme, dtype):
         x, w, b = convolution(3, 9, 10, 5, 7, padding, dtype).inputs
         y, through = CONV.define(x, w, b, stride=1, padding=padding)
         g = generator("by itself", padding).standard_normal(y.shape).astype(dtype)
-        for together in (True, False):
-            found = convolve(scheme, x, kernel_places(w, scheme.to_places), padding, *y.shape[1:3], b, together=together)
-            assert error(found, y) <= TOLERANCE[dtype]
-            bare = convolve(scheme, x, kernel_places(w, scheme.to_places), padding, *y.shape[1:3], together=together)
-            assert error(bare, y - b) <= TOLERANCE[dtype]
+        places = kernel_places(w, scheme.to_places)
+        for together, (bias, expected) in product((True, False), ((b, y), (None, y - b))):
+            found = convolve(scheme, x, places, padding, *y.shape[1:3], bias, together=together)
+            assert error(found, expected) <= TOLERANCE[dtype]
         expected_x, expected_w, _ = (part() for part in through(g))
         for with_input in (True, False):
             gx, places = gradients(scheme, x, w, g, padding, with_input=with_input)

@@ -87,7 +87,7 @@ WINOGRAD: Lines = {
          "gradients(scheme, x, w, g, padding, with_input=False)[1]",
          "2 * gradients(scheme, x, w, g, padding, with_input=False)[1]", "grad-conv2d"),
         ("the bias's gradient over one image", "ascontiguousarray(g)", "ascontiguousarray(g[:1])", "grad-conv2d"),
-        ("the output's size of larger tiles", "padding, ho, wo, b", "padding, ho - ho % scheme.m, wo, b", "grad-conv2d"),
+        ("whole tiles alone", "padding, ho, wo, b", "padding, ho - ho % scheme.m, wo, b", "grad-conv2d"),
     ],
     "kernels.numpy_winograd.kernel_places": [
         ("the kernel turned", "matrix.astype", "matrix[:, ::-1].astype", "grad-conv2d"),
@@ -196,9 +196,10 @@ NORM_KERNELS: Lines = {
          "grad-group_norm_silu"),
     ],
     "kernels.numpy_norm._one_plus_exponential": [
-        ("the wrong sign", "np.multiply(h, -_LOG2_E, out=out)\n        np.exp2(out, out=out)\n    else:\n"
-         "        np.negative(h, out=out)", "np.multiply(h, _LOG2_E, out=out)\n        np.exp2(out, out=out)\n    else:\n"
-         "        out[...] = h", "grad-group_norm_silu grad-unet"),
+        ("the wrong sign",
+         "np.multiply(h, -_LOG2_E, out=out)\n        np.exp2(out, out=out)\n    else:\n        np.negative(h, out=out)",
+         "np.multiply(h, _LOG2_E, out=out)\n        np.exp2(out, out=out)\n    else:\n        out[...] = h",
+         "grad-group_norm_silu grad-unet"),
         ("the exponential alone", "out += 1", "out += 0", "grad-group_norm_silu grad-unet"),
     ],
     "kernels.numpy_norm.normalise": [

@@ -32,7 +32,7 @@ CONVOLUTIONS: Lines = {
          "y = np.matmul(rows(x), w, out=rows(x) if c == o else None)", "grad-linear"),
     ],
     "kernels.numpy_dense.pointwise": [
-        ("the kernel's gradient transposed", ").reshape(w.shape)", ").T.reshape(w.shape)",
+        ("the kernel's gradient transposed", "through_w().reshape", "through_w().T.reshape",
          "grad-conv2d grad-layer-conv2d grad-layer-residual-block"),
         ("no bias", "dense(x, w[0, 0], b)", "dense(x, w[0, 0])", "grad-conv2d grad-layer-conv2d"),
     ],

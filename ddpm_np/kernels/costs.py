@@ -42,7 +42,7 @@ DEFAULT = Rates()
 
 
 @functools.cache
-def least(n: int, ho: int, wo: int, c: int, o: int, rates: Rates = DEFAULT) -> int:
+def least(n: int, ho: int, wo: int, c: int, o: int, *, kept: bool = False, rates: Rates = DEFAULT) -> int:
     """Return the m of the fastest way: 4, 2, or 0 for patches.
 
     Parameters
@@ -53,6 +53,8 @@ def least(n: int, ho: int, wo: int, c: int, o: int, rates: Rates = DEFAULT) -> i
         Size of the output.
     c, o : int
         Channels in and out.
+    kept : bool
+        Whether the weights' transforms are there already.
     rates : Rates
         Of the machine.
 
@@ -70,5 +72,5 @@ def least(n: int, ho: int, wo: int, c: int, o: int, rates: Rates = DEFAULT) -> i
         pixels = n * (-(-ho // m) * m) * (-(-wo // m) * m)
         multiplications = ((m + 2) / m) ** 2
         times[m] = (pixels * (2 * multiplications * c * o / rates.products + tiles * (c + o) / 2)
-                    + kernel * c * o)
+                    + (0 if kept else kernel * c * o))
     return min(times, key=times.__getitem__)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import threading
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
-_MOST = 1 << 27  # bytes kept for one net
+_MOST = 1 << 28  # bytes kept for one net
 
 
 class FixedWeights:
@@ -17,12 +18,13 @@ class FixedWeights:
     Attributes
     ----------
     arrays : dict
-        By the weights' id and the name of what was computed: the weights and the array.
+        By the weights' id: the weights and the array.
     """
 
     def __init__(self) -> None:
-        self.arrays: dict[tuple[int, object], tuple[np.ndarray, np.ndarray]] = {}
+        self.arrays: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self.bytes = 0
+        self.lock = threading.Lock()
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
@@ -42,17 +44,33 @@ class FixedWeights:
 _store: contextvars.ContextVar[FixedWeights | None] = contextvars.ContextVar("fixed_weights", default=None)
 
 
-def kept(w: np.ndarray, name: object, compute: Callable[[], np.ndarray]) -> np.ndarray:
+def will_keep(w: np.ndarray, size: int) -> bool:
+    """Return whether `kept` keeps an array computed from the weights w, or has kept one.
+
+    Parameters
+    ----------
+    w : array
+        Weights.
+    size : int
+        Bytes of the array.
+
+    Returns
+    -------
+    bool
+    """
+    store = _store.get()
+    return store is not None and (id(w) in store.arrays or store.bytes + size <= _MOST)
+
+
+def kept(w: np.ndarray, compute: Callable[[], np.ndarray]) -> np.ndarray:
     """Return `compute()`, an array that depends on the weights w alone, from the store in use if it is there.
 
     Parameters
     ----------
     w : array
         Weights.
-    name : object
-        What is computed of them, hashable.
     compute : callable
-        Computes it.
+        Computes it; always the same for the same weights.
 
     Returns
     -------
@@ -61,11 +79,12 @@ def kept(w: np.ndarray, name: object, compute: Callable[[], np.ndarray]) -> np.n
     store = _store.get()
     if store is None:
         return compute()
-    found = store.arrays.get((id(w), name))
+    found = store.arrays.get(id(w))
     if found is not None:
         return found[1]
     array = compute()
-    if store.bytes + array.nbytes <= _MOST:
-        store.bytes += array.nbytes
-        store.arrays[id(w), name] = w, array
+    with store.lock:
+        if id(w) not in store.arrays and store.bytes + array.nbytes <= _MOST:
+            store.bytes += array.nbytes
+            store.arrays[id(w)] = w, array
     return array

@@ -35,6 +35,7 @@ from ddpm_np.kernels.toom_cook import toom_cook
 from ddpm_np.parallel.threads import contiguous_spans
 
 IMAGES = 16  # for which a scheme is chosen where the number of images may not decide
+_KEPT = 16 * 16  # outputs of an image, up to which the kernel's transform counts beside that of the tiles
 _TILES = 3 << 20  # bytes of tiles and products at a time
 
 
@@ -261,6 +262,11 @@ def gradients(scheme: Scheme, x: np.ndarray, w: np.ndarray, g: np.ndarray, paddi
     return gx, total.reshape(-1, c * o)
 
 
+def _is_kept(w: np.ndarray, ho: int, wo: int) -> bool:
+    """Return whether the kernel's transform is computed once, in a context of `FixedWeights.in_use`."""
+    return ho * wo <= _KEPT and fixed.will_keep(w, F4.n**2 * w.nbytes // 9)
+
+
 def scheme_for(x: np.ndarray, w: np.ndarray, padding: Padding) -> Scheme | None:
     """Return the scheme that takes the least time on this machine, or None where patches take less.
 
@@ -269,7 +275,7 @@ def scheme_for(x: np.ndarray, w: np.ndarray, padding: Padding) -> Scheme | None:
     (n, h, width, _), (c, o) = x.shape, w.shape[2:]
     ho, wo = output_size(h, 3, 1, padding[0]), output_size(width, 3, 1, padding[1])
     images = n if are_images_together() else IMAGES
-    m = costs.least(images, ho, wo, c, o)
+    m = costs.least(images, ho, wo, c, o, kept=_is_kept(w, ho, wo))
     return {4: F4, 2: F2, 0: None}[m]
 
 
@@ -286,6 +292,9 @@ def winograd(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None, *, strid
     ho, wo = output_size(h, 3, 1, padding[0]), output_size(width, 3, 1, padding[1])
     scheme = scheme_for(x, w, padding) or F4
 
+    def transformed() -> np.ndarray:
+        return kernel_places(w, scheme.to_places)
+
     def vjp(g: np.ndarray) -> Gradients:
         found: list[np.ndarray] = []
 
@@ -300,5 +309,5 @@ def winograd(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None, *, strid
 
         return gx, Into(gw), lambda: channel_sums(np.ascontiguousarray(g))
 
-    places = fixed.kept(w, scheme.m, lambda: kernel_places(w, scheme.to_places))
+    places = fixed.kept(w, transformed) if _is_kept(w, ho, wo) else transformed()
     return convolve(scheme, x, places, padding, ho, wo, b, together=are_images_together()), vjp

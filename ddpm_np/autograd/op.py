@@ -59,30 +59,55 @@ def chosen_kernels() -> str:
     return _kernels.get()
 
 
-_together: contextvars.ContextVar[bool] = contextvars.ContextVar("images_together", default=False)
+_in_one: contextvars.ContextVar[int] = contextvars.ContextVar("images_in_one_matrix", default=1)  # 0: all
 
 
 @contextlib.contextmanager
-def images_together() -> Iterator[None]:
-    """Provide a context in which the images of a batch may be multiplied as one matrix.
+def images_together(lot: int = 0) -> Iterator[None]:
+    """Provide a context in which images of a batch may be multiplied as one matrix, which is faster.
 
-    That is faster, but an image's last bits then depend on its batch.
+    Parameters
+    ----------
+    lot : int
+        How many: the first `lot` images of the batch, the next, and so on. An image's bits are then a function of its
+        place in its lot, and of no other image. By default all are: an image's last bits then depend on its batch.
+
+    Yields
+    ------
+    None
     """
-    token = _together.set(True)
+    token = _in_one.set(lot)
     try:
         yield
     finally:
-        _together.reset(token)
+        _in_one.reset(token)
+
+
+def images_in_one(n: int) -> int:
+    """Return how many of n images are multiplied as one matrix: n, the lot of `images_together`, or 1.
+
+    Parameters
+    ----------
+    n : int
+        The batch.
+
+    Returns
+    -------
+    int
+        1 where n is no multiple of the lot.
+    """
+    lot = _in_one.get() or max(n, 1)
+    return lot if n % lot == 0 else 1
 
 
 def are_images_together() -> bool:
-    """Return whether this is a context of `images_together`.
+    """Return whether all images of a batch may be multiplied as one matrix.
 
     Returns
     -------
     bool
     """
-    return _together.get()
+    return _in_one.get() == 0
 
 
 class Domain(NamedTuple):

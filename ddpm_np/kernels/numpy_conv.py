@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ddpm_np.arguments import is_int
-from ddpm_np.autograd.op import Forward
+from ddpm_np.autograd.op import Forward, are_images_together, images_in_one
 from ddpm_np.autograd.ops.conv import Padding, conv2d, output_size, pad
 from ddpm_np.autograd.ops.linear import rows
 from ddpm_np.autograd.tape import Gradients
@@ -32,8 +32,9 @@ def patches(padded: np.ndarray, kh: int, kw: int, ho: int, wo: int, stride: int,
 
 
 def chunks(n: int, row_bytes: int) -> Iterator[slice]:
-    """Return slices over n images, of as many images as `_PATCHES` bytes hold."""
-    size = max(1, _PATCHES // max(row_bytes, 1))
+    """Return slices over n images, of as many images as `_PATCHES` bytes hold, and of whole lots."""
+    size, lot = max(1, _PATCHES // max(row_bytes, 1)), 1 if are_images_together() else images_in_one(n)
+    size = max(lot, size // lot * lot)
     return (slice(i, min(i + size, n)) for i in range(0, n, size))
 
 

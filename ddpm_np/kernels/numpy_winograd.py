@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from ddpm_np.autograd.op import Forward, are_images_together
+from ddpm_np.autograd.op import Forward, are_images_together, images_in_one
 from ddpm_np.autograd.ops.conv import Padding, conv2d, output_size
 from ddpm_np.autograd.tape import Gradients, Into
 from ddpm_np.kernels import costs, fixed
@@ -118,16 +118,19 @@ class _Tiling:
     channels : int
         Of tiles and products together.
     dtype : dtype
+    lot : int
+        Images that stay together; their number divides n.
     """
 
     def __init__(self, scheme: Scheme, n: int, ho: int, wo: int, padding: Padding, channels: int,
-                 dtype: np.dtype) -> None:
+                 dtype: np.dtype, lot: int = 1) -> None:
         self.m, self.n, self.padding = scheme.m, scheme.n, padding
         self.th, self.tw = -(-ho // self.m), -(-wo // self.m)
         row = self.n**2 * self.tw * channels * np.dtype(dtype).itemsize  # bytes of a row of tiles
-        most = max(1, _TILES // (self.th * row))
-        self.images = contiguous_spans(n, -(-n // most))
-        self.bands = contiguous_spans(self.th, -(-self.th * row // _TILES))
+        count, whole = n // lot, lot * self.th * row  # lots, and the bytes of one
+        spans = contiguous_spans(count, -(-count // max(1, _TILES // whole)))
+        self.images = [(first * lot, end * lot) for first, end in spans]
+        self.bands = contiguous_spans(self.th, -(-whole // _TILES))
         self.padded: dict[tuple[int, ...], np.ndarray] = {}
 
     def lots(self) -> Iterator[tuple[slice, int, int]]:
@@ -230,13 +233,16 @@ def _outputs(scheme: Scheme, tiles: np.ndarray, places: np.ndarray, b: np.ndarra
 
 
 def convolve(scheme: Scheme, x: np.ndarray, places: np.ndarray, padding: Padding, ho: int, wo: int,
-             b: np.ndarray | None = None, *, together: bool = True) -> np.ndarray:
-    """Return the convolution of x (N, H, W, C) with `kernel_places` (n², C, O): (N, ho, wo, O)."""
+             b: np.ndarray | None = None, *, lot: int = 0) -> np.ndarray:
+    """Return the convolution of x (N, H, W, C) with `kernel_places` (n², C, O): (N, ho, wo, O).
+
+    `lot` images are multiplied as one matrix, or with 0 all that are worked on at once.
+    """
     n, (_, c, o) = x.shape[0], places.shape
     y = np.empty((n, ho, wo, o), x.dtype)
-    tiling = _Tiling(scheme, n, ho, wo, padding, c + o, x.dtype)
+    tiling = _Tiling(scheme, n, ho, wo, padding, c + o, x.dtype, lot or 1)
     for part, first, end in tiling.lots():
-        matrices = 1 if together else part.stop - part.start
+        matrices = (part.stop - part.start) // lot if lot else 1
         tiles = _to_places(scheme, tiling.overlapping(x[part], first, end), matrices)
         tiling.put(_outputs(scheme, tiles, places, b, matrices), y[part], first, end)
     return y
@@ -310,4 +316,5 @@ def winograd(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None, *, strid
         return gx, Into(gw), lambda: channel_sums(np.ascontiguousarray(g))
 
     places = fixed.kept(w, transformed) if _is_kept(w, ho, wo) else transformed()
-    return convolve(scheme, x, places, padding, ho, wo, b, together=are_images_together()), vjp
+    return convolve(scheme, x, places, padding, ho, wo, b,
+                    lot=0 if are_images_together() else images_in_one(len(x))), vjp

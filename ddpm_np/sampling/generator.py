@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -44,8 +45,8 @@ class ImageGenerator:
     guidance : float
         The weight w of classifier-free guidance, see `diffusion.guided`.
     at_a_time : int or None
-        The most images that the net is evaluated on at once; None: see `images_at_a_time`. In either case no more than
-        fit into memory. The result does not depend on it, on a GPU up to rounding.
+        The most images that the net is evaluated on at once, but for a lot of `lot_of`; None: see `images_at_a_time`.
+        In either case no more than fit into memory. The result does not depend on it, on a GPU up to rounding.
 
     Attributes
     ----------
@@ -89,7 +90,8 @@ class ImageGenerator:
         fitting = images_at_a_time(net.config, workers or default_workers(), free_memory(self.backend),
                                    None if self.backend.name == "numpy" else net)
         self.at_a_time = fitting if at_a_time is None else min(arguments.count("batch_size", at_a_time), fitting)
-        self._predictor: Any = partial(_in_parts, predictor(model, weights, workers, fixed=True), self.at_a_time)
+        self._lot = lot_of(self.shape) if self.backend.name == "numpy" else 1
+        self._predictor: Any = predictor(model, weights, workers, fixed=True, together=self._lot)
         self._classes = net.config.num_classes
         self._labels, self._guidance = labels, guidance
         arguments.number("guidance", guidance)
@@ -121,7 +123,7 @@ class ImageGenerator:
         """
         return ImageNoise(self.backend, seed, first, n, self.shape, self.dtype)
 
-    def reverse_of(self, n: int, start: int = 0) -> Reverse:
+    def reverse_of(self, n: int, start: int = 0, first: int | None = None) -> Reverse:
         """Return the reverse process of some images: labels and guidance are in its model (x, t) → ε.
 
         Parameters
@@ -130,6 +132,9 @@ class ImageGenerator:
             The number of images.
         start : int
             The place of the first of them among the labels.
+        first : int or None
+            The number of the first of them; None: `start`. On the CPU an image's bits depend on its number, and on no
+            other image.
 
         Returns
         -------
@@ -140,16 +145,17 @@ class ImageGenerator:
         ValueError
             If there are fewer labels than images.
         """
-        model = self._predictor if self._classes is None else self._conditional(n, start)
+        net = partial(_in_parts, self._predictor, self.at_a_time, self._lot, start if first is None else first)
+        model = net if self._classes is None else self._conditional(net, n, start)
         return Reverse(self.schedule, model, self.predicts, self.variance, self.clip)
 
-    def _conditional(self, n: int, start: int) -> Denoiser:
+    def _conditional(self, net: Any, n: int, start: int) -> Denoiser:
         """The net as a function of (x, t) for the classes of n images."""
         own = _host.asarray(self._no_label if self._labels is None else self._labels, _host.int64)
         rows = _host.broadcast_to(own, (n,)) if own.ndim == 0 else own[start:start + n]
         if rows.shape != (n,):
             raise ValueError(f"expected one label for each image, got {own.shape[0]} for at least {start + n}")
-        y, net = self.backend.to_device(rows), self._predictor  # (n,)
+        y = self.backend.to_device(rows)  # (n,)
         return (lambda x, t: net(x, t, y)) if self._no_label is None else guided(net, y, self._no_label, self._guidance)
 
     def chain(self, sampler: Sampler, noise: ImageNoise, start: int = 0) -> Iterator[tuple[int, Array, Array]]:
@@ -168,22 +174,32 @@ class ImageGenerator:
         iterator of (t, x_t, x0_hat)
             Down to t = 0.
         """
-        return sampler.chain(self.reverse_of(noise.n, start), noise)
+        return sampler.chain(self.reverse_of(noise.n, start, noise.first), noise)
 
 
-def _in_parts(net: Callable[..., Array], most: int, *inputs: Array) -> Array:
-    """Evaluate a net on at most so many images at once: the same numbers, in less memory.
+def lot_of(shape: tuple[int, ...]) -> int:
+    """Return how many images are multiplied as one matrix, for enough rows at a net's lowest level.
 
-    Where a device's memory is full all the same, it is evaluated on half as many, and so on.
+    >>> lot_of((8, 8, 1)), lot_of((32, 32, 3)), lot_of((64, 64, 3))
+    (4, 2, 1)
     """
-    n = inputs[0].shape[0]
+    return max(1, min(4, 2048 // (shape[0] * shape[1])))
+
+
+def _in_parts(net: Callable[..., Array], most: int, lot: int, first: int, *inputs: Array) -> Array:
+    """Evaluate a net on at most so many images at once, or one lot: the same numbers, in less memory.
+
+    Parts begin where lots do. Where a device's memory is full all the same, it is evaluated on half as many, and so on.
+    """
+    n, before = inputs[0].shape[0], first % lot
 
     def in_parts(count: int) -> Array:
-        size = min(most, math.ceil(n / count))
-        if n <= size:
-            return net(*inputs)
-        parts = [net(*(array[first:first + size] for array in inputs)) for first in range(0, n, size)]
-        return of(parts[0]).concat(parts, axis=0)  # (N, …)
+        lots = math.ceil((before + n) / count / lot)
+        size = max(1, min(lots, most // lot)) * lot
+        ends = [*range(size - before, n, size), n]
+        parts = [net(*(array[start:end] for array in inputs), place=first + start)
+                 for start, end in itertools.pairwise([0, *ends])]
+        return of(parts[0]).concat(parts, axis=0) if len(parts) > 1 else parts[0]  # (N, …)
 
     return in_more_parts(in_parts, math.ceil(n / most), n, backend_of(inputs[0]), "one image at a time does not fit "
                          "into the device's memory: choose a smaller net or image")[0]

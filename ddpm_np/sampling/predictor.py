@@ -19,7 +19,7 @@ from ddpm_np.parallel.watch import CallWatch
 
 
 def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, fixed: bool = False,
-              together: bool = False) -> Denoiser:
+              together: bool | int = False) -> Denoiser:
     """Return a net as a plain function ε_θ(x, t): evaluation mode, no tape, arrays in and out.
 
     Parameters
@@ -36,9 +36,11 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, f
     fixed : bool
         A promise that the net, its weights and its settings, does not change while the function is in use. What kernels
         compute of the weights alone is then kept.
-    together : bool
+    together : bool or int
         Whether all images of a worker may be multiplied as one matrix. That is faster for small images, but an image's
-        last bits then depend on the images beside it.
+        last bits then depend on the images beside it. With an int k, k images are, on the CPU: those at the places 0
+        to k − 1, k to 2k − 1, and so on. The function's argument `place`, 0 by default, says where the first image of
+        a batch stands; lots that are not full are filled. An image's bits then depend on its place modulo k alone.
 
     Returns
     -------
@@ -77,7 +79,8 @@ class Predictor:
     source : Module
         The net.
     workers : int or None
-    fixed, together : bool
+    fixed : bool
+    together : bool or int
         As in `predictor`.
 
     Raises
@@ -88,9 +91,14 @@ class Predictor:
         If it returns another number of results than there are images.
     """
 
-    def __init__(self, source: Module, workers: int | None, fixed: bool, together: bool):
+    def __init__(self, source: Module, workers: int | None, fixed: bool, together: bool | int):
         self.source, self.workers, self.fixed, self.together = source, workers, fixed, together
         self._open()
+
+    @property
+    def lot(self) -> int:
+        """Images in one matrix; 0: all of a worker's."""
+        return 0 if self.together is True else max(1, int(self.together))
 
     def _open(self) -> None:
         """Make the net that is called: the source's, with views of its weights that nobody can write to."""
@@ -115,7 +123,7 @@ class Predictor:
         self._open()  # after a copy, when the weights of the source are where they will stay
         return vars(self)[name]
 
-    def __call__(self, x: Array, t: Ints, y: Ints | None = None) -> Array:
+    def __call__(self, x: Array, t: Ints, y: Ints | None = None, *, place: int = 0) -> Array:
         """Return the net's prediction for a batch.
 
         Parameters
@@ -124,16 +132,30 @@ class Predictor:
         t : int array of shape (N,)
         y : int array of shape (N,), optional
             Labels.
+        place : int
+            Where the first image stands, for an int `together`.
 
         Returns
         -------
         array of shape (N, …)
         """
-        xp = of(x)
+        xp, n = of(x), x.shape[0]
         t = one_int_each("t", t, x, 1)
-        count = (self.workers or default_workers()) if xp.name == "numpy" else 1
         inputs = (x, t) if y is None else (x, t, y)
-        tasks = [tuple(array[first:end] for array in inputs) for first, end in contiguous_spans(x.shape[0], count)]
+        lot = self.lot if xp.name == "numpy" and n else 1
+        before = place % max(lot, 1)
+        if lot < 2 or (before == 0 and n % lot == 0):
+            return self._predictions(inputs, max(lot, 1))
+        whole = xp.arange(-before, -(-(before + n) // lot) * lot - before)  # of full lots
+        index = xp.clip(whole, 0, n - 1)
+        return self._predictions(tuple(array[index] for array in inputs), lot)[before : before + n]
+
+    def _predictions(self, inputs: tuple[Array, ...], lot: int) -> Array:
+        """Return the predictions for a batch, divided among the workers in whole lots."""
+        xp, n = of(inputs[0]), inputs[0].shape[0]
+        count = (self.workers or default_workers()) if xp.name == "numpy" else 1
+        tasks = [tuple(array[first * lot : end * lot] for array in inputs)
+                 for first, end in contiguous_spans(n // lot, count)]
         if len(tasks) == 1:
             return next(map_in_order(self._part, tasks))
         if not (self.fixed and self.forked):
@@ -149,7 +171,7 @@ class Predictor:
 
     def _part(self, task: tuple[Array, ...]) -> Array:
         """Return the prediction for some images."""
-        with (no_grad(), images_together() if self.together else nullcontext(),
+        with (no_grad(), images_together(self.lot),
               self.kept.in_use() if self.kept else nullcontext()):
             y = self.net(*task)
         if not hasattr(y, "__array_namespace__"):

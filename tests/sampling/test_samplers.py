@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import pickle
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +18,7 @@ from ddpm_np.models import UNet, UNetConfig
 from ddpm_np.nn import Linear, Module
 from ddpm_np.runs.sample import progressive_predictions, sample
 from ddpm_np.sampling import ImageGenerator, ImageNoise, Sampler, predictor
+from ddpm_np.sampling.generator import lot_of
 from ddpm_np.training.trainer import Trainer
 
 SAMPLERS = (Sampler(), Sampler(steps=5), Sampler("ddim", 4), Sampler("ddim", 5, "quadratic", eta=0.5),
@@ -79,7 +81,7 @@ def test_an_image_depends_only_on_its_seed_and_number(model, sampler):
 
 def test_a_sampler_is_the_chain_of_its_name(model):
     generator = ImageGenerator(model, schedule=SCHEDULE, clip=False)
-    images, eps = generator.noise(7, 2, 3), predictor(model)
+    images, eps = generator.noise(7, 2, 3), partial(predictor(model, fixed=True, together=lot_of((8, 8, 1))), place=2)
     x_T = diffusion.first_noise(generator.backend, 7, SCHEDULE, 2, 3, (8, 8, 1))
     noise = diffusion.step_noise(generator.backend, 7, 2, 3, (8, 8, 1))
 
@@ -98,7 +100,7 @@ def test_a_sampler_is_the_chain_of_its_name(model):
 
 def test_langevin_has_noise_of_its_own_in_every_step(model):
     generator, asked = ImageGenerator(model, schedule=SCHEDULE), []
-    noise = SimpleNamespace(x_T=generator.noise(0, 0, 2).x_T, n=2,
+    noise = SimpleNamespace(x_T=generator.noise(0, 0, 2).x_T, first=0, n=2,
                             at_step=lambda k: asked.append(k) or np.zeros((2, 8, 8, 1), np.float32))
     list(generator.chain(Sampler("langevin", 4, per_level=3), noise))
     assert len(asked) == len(set(asked)) == 12
@@ -107,7 +109,7 @@ def test_langevin_has_noise_of_its_own_in_every_step(model):
 def test_labels_and_guidance(labelled):
     """ε̃ = (1 + w)·ε(y) − w·ε(∅), ∅ being the last class; an int labels all images; no label means ∅."""
     x, t = np.random.default_rng(0).standard_normal((3, 8, 8, 1)).astype(np.float32), np.array([1, 5, 12])
-    eps, y = predictor(labelled), np.array([0, 2, 1])
+    eps, y = predictor(labelled, fixed=True, together=lot_of((8, 8, 1))), np.array([0, 2, 1])
     with_label, without = eps(x, t, y), eps(x, t, np.full(3, 3))
     assert np.abs(with_label - without).min(axis=(1, 2, 3)).max() > 0
 

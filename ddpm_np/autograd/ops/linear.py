@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from ddpm_np.autograd.op import Forward, are_images_together, op
+from ddpm_np.autograd.op import Forward, images_in_one, op
 from ddpm_np.autograd.tape import Gradients
 from ddpm_np.backend import Array, of
 
@@ -48,7 +48,7 @@ def matmul(a: Array, b: Array) -> Forward:
 
 
 def rows(x: Array) -> Array:
-    """Return x as a stack of one matrix per image, or as one matrix inside `images_together`.
+    """Return x as a stack of one matrix per image, or of fewer inside `images_together`.
 
     Parameters
     ----------
@@ -56,13 +56,15 @@ def rows(x: Array) -> Array:
 
     Returns
     -------
-    array of shape (N, M, D) or (1, N·M, D)
+    array of shape (N/k, k·M, D)
+        With k images in a matrix.
     """
     n, d = x.shape[0], x.shape[-1]
     m = 1
     for size in x.shape[1:-1]:
         m *= size
-    return of(x).reshape(x, (1, n * m, d) if are_images_together() else (n, m, d))
+    k = images_in_one(n)
+    return of(x).reshape(x, (n // k, k * m, d))
 
 
 @op(saves=("x", "w"))

@@ -18,11 +18,11 @@ class FixedWeights:
     Attributes
     ----------
     arrays : dict
-        By the weights' id: the weights and the array.
+        By the weights' id: the weights, and the arrays by the name of what was computed.
     """
 
     def __init__(self) -> None:
-        self.arrays: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self.arrays: dict[int, tuple[np.ndarray, dict[object, np.ndarray]]] = {}
         self.bytes = 0
         self.lock = threading.Lock()
 
@@ -45,7 +45,7 @@ _store: contextvars.ContextVar[FixedWeights | None] = contextvars.ContextVar("fi
 
 
 def will_keep(w: np.ndarray, size: int) -> bool:
-    """Return whether `kept` keeps an array computed from the weights w, or has kept one.
+    """Return whether `kept` keeps an array computed from the weights w, or has kept one of them.
 
     Parameters
     ----------
@@ -62,15 +62,17 @@ def will_keep(w: np.ndarray, size: int) -> bool:
     return store is not None and (id(w) in store.arrays or store.bytes + size <= _MOST)
 
 
-def kept(w: np.ndarray, compute: Callable[[], np.ndarray]) -> np.ndarray:
+def kept(w: np.ndarray, name: object, compute: Callable[[], np.ndarray]) -> np.ndarray:
     """Return `compute()`, an array that depends on the weights w alone, from the store in use if it is there.
 
     Parameters
     ----------
     w : array
         Weights.
+    name : object
+        What is computed of them, hashable: the same weights may be used by a convolution of another size.
     compute : callable
-        Computes it; always the same for the same weights.
+        Computes it.
 
     Returns
     -------
@@ -79,12 +81,13 @@ def kept(w: np.ndarray, compute: Callable[[], np.ndarray]) -> np.ndarray:
     store = _store.get()
     if store is None:
         return compute()
-    found = store.arrays.get(id(w))
-    if found is not None:
-        return found[1]
+    _, arrays = store.arrays.get(id(w), (w, {}))
+    if name in arrays:
+        return arrays[name]
     array = compute()
     with store.lock:
-        if id(w) not in store.arrays and store.bytes + array.nbytes <= _MOST:
-            store.bytes += array.nbytes
-            store.arrays[id(w)] = w, array
+        if store.bytes + array.nbytes <= _MOST:
+            _, arrays = store.arrays.setdefault(id(w), (w, {}))
+            store.bytes += 0 if name in arrays else array.nbytes
+            return arrays.setdefault(name, array)
     return array

@@ -315,6 +315,6 @@ def winograd(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None, *, strid
 
         return gx, Into(gw), lambda: channel_sums(np.ascontiguousarray(g))
 
-    places = fixed.kept(w, transformed) if _is_kept(w, ho, wo) else transformed()
+    places = fixed.kept(w, scheme.m, transformed) if _is_kept(w, ho, wo) else transformed()
     return convolve(scheme, x, places, padding, ho, wo, b,
                     lot=0 if are_images_together() else images_in_one(len(x))), vjp

@@ -190,7 +190,7 @@ Proof.
   split; field; repeat split; lra.
 Qed.
 
-(* Winograd's F(4, 3) at the package's points 0, 5/8, -5/8, 3/2, -3/2 and infinity: six products for four outputs. *)
+(* Winograd's F(4, 3) at the package's points 0, 5/8, 3/2, -5/8, -3/2 and infinity: six products for four outputs. *)
 Theorem winograd_f_4_3 : forall d0 d1 d2 d3 d4 d5 g0 g1 g2,
   let value := fun x => g0 + g1 * x + g2 * x^2 in
   let u := 5 / 8 in let v := 3 / 2 in

@@ -105,7 +105,7 @@ def test_the_line_on_f_4_3_has_the_packages_points():
     """Its code ties it to the package's matrices, but the identity holds at any points."""
     assert tuple(map(float, OURS)) == F4.points
     [line] = relations(["winograd.four-outputs"])
-    assert [line.given[f"G_{k}_2"] for k in range(1, 6)] == ["0", r"\frac{5}{8}", r"-\frac{5}{8}", r"\frac{3}{2}",
+    assert [line.given[f"G_{k}_2"] for k in range(1, 6)] == ["0", r"\frac{5}{8}", r"\frac{3}{2}", r"-\frac{5}{8}",
                                                            r"-\frac{3}{2}"]
 
 

@@ -197,7 +197,7 @@ def test_derivations_and_lines_by_their_ids(tmp_path, capsys):
     assert main(["check", "--equation", "posterior.mean", "--equation", "winograd", "--json", str(report)]) == 0
     shown = capsys.readouterr().out
     assert "posterior.mean            PASS" in shown
-    assert "20 of 20 lines proved" in shown
+    assert "21 of 21 lines proved" in shown
     results = json.loads(report.read_text("utf-8"))["results"]
     assert [result["equation"] for result in results[:2]] == ["posterior.mean", "winograd.middle"]
     assert results[0]["method"].startswith("an identity of rational functions")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from gradient_inputs import generator
 
 from ddpm_np.kernels import fixed
-from ddpm_np.kernels.fixed import FixedWeights, kept
+from ddpm_np.kernels.fixed import FixedWeights, kept, will_keep
 from ddpm_np.parallel.threads import map_in_order
 
 
@@ -84,8 +85,38 @@ def test_arrays_beyond_the_limit_are_computed_each_time(monkeypatch):
                 kept(w, "double", doubled(calls, w))
             computed.append(len(calls))
             assert computed[-1] == times, size
-            assert store.bytes == sum(array.nbytes for _, array in store.arrays.values()) <= 100
+            assert store.bytes == sum(a.nbytes for _, found in store.arrays.values() for a in found.values()) <= 100
     assert store.bytes == 96
+
+
+def test_what_will_be_kept_is_known_before_it_is_computed(monkeypatch):
+    """Outside of the context nothing; weights of which something is kept stay among them when the store is full."""
+    monkeypatch.setattr(fixed, "_MOST", 100)
+    w, other, store = weights(6), weights(6), FixedWeights()
+    assert not will_keep(w, 1)
+    with store.in_use():
+        assert will_keep(w, 100)
+        assert not will_keep(w, 101)
+        kept(w, "double", lambda: 2 * w)
+        assert will_keep(w, 101)
+        assert will_keep(other, 52)
+        assert not will_keep(other, 53)
+        kept(other, "ones", lambda: np.ones(7))
+        assert not will_keep(other, 53)  # it did not fit
+    assert not will_keep(w, 1)
+
+
+def test_threads_that_compute_the_same_count_it_once():
+    store, w, barrier = FixedWeights(), weights(), threading.Barrier(2)
+
+    def slow():
+        barrier.wait(30)
+        return 2 * w
+
+    with store.in_use():
+        found = list(map_in_order(lambda _: kept(w, "double", slow), range(2), 2))
+        assert found[0] is found[1] is kept(w, "double", slow)
+    assert store.bytes == found[0].nbytes
 
 
 def test_weights_live_as_long_as_what_is_kept_of_them():

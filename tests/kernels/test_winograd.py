@@ -299,6 +299,28 @@ def test_transforms_of_fixed_weights_are_kept_for_each_scheme(monkeypatch):
         assert len(computed) == 3
 
 
+def test_fixed_weights_in_images_of_several_sizes():
+    """Each size with the scheme that is chosen for it, of which the transforms are kept."""
+    _, w, b = convolution(1, 1, 1, 64, 64, dtype="float32").inputs
+    with fixed.FixedWeights().in_use():
+        for size, scheme in 2 * [(6, F2), (8, F4), (12, F4), (20, F4)]:
+            x = convolution(2, size, size, 64, 64, dtype="float32").inputs[0]
+            assert numpy_winograd.scheme_for(x, w, ONE) is scheme
+            y = CONV.choose([x, w, b], {"padding": ONE})(x, w, b, padding=ONE)[0]
+            assert error(y, CONV.define(x, w, b, stride=1, padding=ONE)[0]) <= TOLERANCE["float32"]
+
+
+def test_kept_transforms_speak_for_winograd():
+    """Few images of many channels together; not where an image has so many outputs that transforms cost little."""
+    w = np.zeros((3, 3, 256, 256), "float32")
+    with images_together():
+        assert numpy_winograd.scheme_for(np.zeros((1, 8, 8, 256), "float32"), w, ONE) is None
+        with fixed.FixedWeights().in_use():
+            assert numpy_winograd.scheme_for(np.zeros((1, 8, 8, 256), "float32"), w, ONE) is F4
+            assert numpy_winograd.scheme_for(np.zeros((1, 17, 16, 256), "float32"), w, ONE) is F2
+        assert numpy_winograd.scheme_for(np.zeros((1, 17, 16, 256), "float32"), w, ONE) is F2
+
+
 # Rounding errors
 
 

@@ -98,6 +98,21 @@ def test_in_lots_the_bits_depend_on_the_place_alone(whole, lot, workers):
     assert eps(others, t)[:lot].tobytes() == every[:lot].tobytes()
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_fixed_predictor_has_the_same_bits_in_every_call_and_any_batch(whole, workers):
+    """With what kernels keep of the weights, for which they are chosen; beside one that is not fixed, to rounding."""
+    net, x, t, y = whole
+    fixed = predictor(net, workers=workers, fixed=True)
+    first = fixed(x, t)
+    assert fixed.kept.arrays.keys() <= {id(p.data) for p in fixed.net.parameters()}
+    assert fixed.kept.arrays
+    assert np.abs(first - y).max() <= 1e-5 * np.abs(y).max()
+    for part in (slice(None), slice(2, 3), slice(2, 7), slice(None, None, -1)):
+        assert fixed(x[part], t[part]).tobytes() == first[part].tobytes()
+    assert predictor(net, workers=3 - workers, fixed=True)(x, t).tobytes() == first.tobytes()
+    assert predictor(net, workers=workers).kept is None
+
+
 def test_a_predictor_leaves_the_mode_and_weights_of_the_net(whole):
     """It computes in evaluation mode and leaves the net in the mode it was in."""
     net, x, t, y = whole
@@ -156,9 +171,8 @@ def test_images_together_change_only_rounding_and_only_on_request(whole):
     """By threads and by processes; later calls are not affected."""
     net, x, t, y = whole
     x, t = np.concatenate([x] * 4), np.concatenate([t] * 4)
-    found = [predictor(net, workers=workers, fixed=fixed, together=True)(x, t) for workers, fixed in
-             ((1, False), (2, False), (2, True))]
-    assert found[1].tobytes() != np.concatenate([y] * 4).tobytes()
-    for each in found:
+    for workers, fixed in ((1, False), (2, False), (1, True), (2, True)):
+        each = predictor(net, workers=workers, fixed=fixed, together=True)(x, t)
+        assert each.tobytes() != np.concatenate([y] * 4).tobytes()
         assert np.abs(each - np.concatenate([y] * 4)).max() <= 1e-5 * np.abs(y).max()
     assert predictor(net, workers=1)(x[:N], t[:N]).tobytes() == y.tobytes()

@@ -126,6 +126,10 @@ line("winograd.four-outputs", r"\sum_{k=1}^{6}A_{i,k}G_{k,l}\sum_{j=1}^{6}B_{k,j
      "F(4, 3) with the package's points 0, ±5/8, ±3/2 and ∞: the same, for four outputs of six inputs.",
      on="winograd.any-points", given=FOUR, sizes={"i": (1, 2, 3, 4), "l": (1, 2, 3)},
      code="selected(POINTS, 4, 3, x)[i-1, l-1]")
+line("winograd.opposite", r"\sum_{j=2}^{5}B_{k+2,j}d_{j} = -B_{k,2}d_{2}+B_{k,3}d_{3}-B_{k,4}d_{4}+B_{k,5}d_{5}",
+     "The rows of −5/8 and −3/2 are those of 5/8 and 3/2 with every second sign changed (their other elements are 0): "
+     "opposite points share their products, and take the sum and the difference of two parts.",
+     on="winograd.four-outputs", given=FOUR, sizes={"k": (2, 3)})
 line("winograd.four-count", r"\frac{4\cdot4\cdot3\cdot3}{6\cdot6} = 4",
      "In two dimensions 6·6 products replace 4·4·9: four times fewer, 2.25 for each output.",
      on="winograd.four-outputs winograd.two-dimensions")

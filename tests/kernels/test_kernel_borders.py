@@ -11,12 +11,14 @@ import pytest
 from gradient_inputs import generator
 
 from ddpm_np.autograd import ops
+from ddpm_np.autograd.op import are_images_together, images_in_one
 from ddpm_np.autograd.ops import REGISTRY, images_together
 from ddpm_np.autograd.ops.examples import Example
 from ddpm_np.autograd.ops.linear import rows
 from ddpm_np.autograd.tensor import no_grad
 from ddpm_np.check.gradients.derivatives import error, vjp_parts
 from ddpm_np.kernels import numpy_norm
+from ddpm_np.kernels.numpy_conv import chunks
 from ddpm_np.kernels.numpy_runs import pixels_in_a_run
 from ddpm_np.models import UNet, UNetConfig
 from ddpm_np.parallel.threads import map_in_order, single_threaded_blas
@@ -112,14 +114,35 @@ def test_rows_of_one_image_or_of_all_images_together():
     assert rows(x).shape == (2, 12, 5)
     with images_together():
         assert rows(x).shape == (1, 24, 5)
-        assert rows(x[:0]).shape == (1, 0, 5)
+        assert rows(x[:0]).shape == (0, 12, 5)
         with images_together():
             pass
         assert list(map_in_order(lambda i: len(rows(x)), range(4), 2)) == [1, 1, 1, 1]
+        with images_together(1):
+            assert rows(x).shape == (2, 12, 5)
     with pytest.raises(KeyError), images_together():
         raise KeyError
     assert rows(x).shape == (2, 12, 5)
     np.testing.assert_array_equal(rows(x).ravel(), x.ravel())
+
+
+def test_rows_of_lots_of_images():
+    """The images of each lot are one matrix; where they do not fill the lots, each image is one."""
+    x = np.arange(12 * 3 * 4 * 5.0).reshape(12, 3, 4, 5)
+    with images_together(4):
+        assert not are_images_together()
+        for n, shape in ((12, (3, 48, 5)), (4, (1, 48, 5)), (6, (6, 12, 5)), (1, (1, 12, 5)), (0, (0, 48, 5))):
+            assert rows(x[:n]).shape == shape
+            assert images_in_one(n) == shape[1] // 12
+        np.testing.assert_array_equal(rows(x).ravel(), x.ravel())
+
+
+def test_chunks_of_images_are_whole_lots():
+    """As many as fit, but at least one lot; of images together or apart, of any number."""
+    assert [part.stop for part in chunks(7, 400_000)] == [2, 4, 6, 7]
+    for lot, n, expected in ((4, 12, [4, 8, 12]), (2, 12, [2, 4, 6, 8, 10, 12]), (4, 7, [2, 4, 6, 7]), (0, 7, [2, 4, 6, 7])):
+        with images_together(lot):
+            assert [part.stop for part in chunks(n, 400_000)] == expected
 
 
 def test_images_together_change_only_rounding():

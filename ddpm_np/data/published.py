@@ -138,12 +138,6 @@ def cache() -> Path:
     """
     if own := os.environ.get("DDPM_NP_DATA"):
         return Path(os.path.expanduser(own))
-    if shared := os.environ.get("XDG_CACHE_HOME"):
-        return Path(shared, "ddpm_np")
-    try:
-        home = Path.home()
-    except RuntimeError:  # no $HOME, and the system does not know the user
-        home = Path()
-    if not home.is_absolute():
+    if (folder := cache_folder()) is None:
         raise DataError(f"there is no home folder to keep files in: {OTHER_FOLDER}")
-    return home / ".cache" / "ddpm_np"
+    return folder

@@ -36,7 +36,6 @@ from ddpm_np.parallel.threads import contiguous_spans
 
 IMAGES = 16  # for which a scheme is chosen where the number of images may not decide
 _KEPT = 16 * 16  # outputs of an image, up to which the kernel's transform counts beside that of the tiles
-_TILES = 3 << 20  # bytes of tiles and products at a time
 
 
 class Scheme:
@@ -125,9 +124,10 @@ class _Tiling:
         self.m, self.n, self.padding = scheme.m, scheme.n, padding
         self.th, self.tw = -(-ho // self.m), -(-wo // self.m)
         row = self.n**2 * self.tw * channels * np.dtype(dtype).itemsize  # bytes of a row of tiles
-        most = max(1, _TILES // (self.th * row))
+        tiles = costs.rates().tiles
+        most = max(1, tiles // (self.th * row))
         self.images = contiguous_spans(n, -(-n // most))
-        self.bands = contiguous_spans(self.th, -(-self.th * row // _TILES))
+        self.bands = contiguous_spans(self.th, -(-self.th * row // tiles))
         self.padded: dict[tuple[int, ...], np.ndarray] = {}
 
     def lots(self) -> Iterator[tuple[slice, int, int]]:
@@ -275,7 +275,7 @@ def scheme_for(x: np.ndarray, w: np.ndarray, padding: Padding) -> Scheme | None:
     (n, h, width, _), (c, o) = x.shape, w.shape[2:]
     ho, wo = output_size(h, 3, 1, padding[0]), output_size(width, 3, 1, padding[1])
     images = n if are_images_together() else IMAGES
-    m = costs.least(images, ho, wo, c, o, kept=_is_kept(w, ho, wo))
+    m = costs.least(images, ho, wo, c, o, kept=_is_kept(w, ho, wo), rates=costs.rates())
     return {4: F4, 2: F2, 0: None}[m]
 
 

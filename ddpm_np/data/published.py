@@ -12,6 +12,7 @@ from ddpm_np.data.dataset import Dataset
 from ddpm_np.data.download import OTHER_FOLDER, RemoteFile, fetch
 from ddpm_np.data.errors import DataError
 from ddpm_np.data.idx import read_idx
+from ddpm_np.storage import cache_folder
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """Measure the rates of `costs.Rates` on this machine, and how well they choose: for ``ddpm-np calibrate``.
 
 Every time is the median of several turns, in which everything is called in turn: once for the caches, once timed; in
-float32, with one BLAS thread, on the clock of this thread. What a way of computing takes beside its products is its time
-less that of products of the same pieces.
+float32, with one BLAS thread, on the clock of this thread. Patches are what `by_patches` takes beside products of the
+same pieces. Products at Winograd's places run at other rates for other shapes (70 to 108 GFLOP/s on one machine), so
+the tiles' rates are what `convolve` takes beside its products at the one rate of the model, which then gives the times
+that were measured.
 """
 
 from __future__ import annotations
@@ -41,16 +43,11 @@ class Shape(NamedTuple):
     c: int
     o: int
 
-    @property
-    def pixels(self) -> int:
-        """Of all images."""
-        return self.n * self.size**2
-
 
 class Product(NamedTuple):
-    """So many products of matrices (rows, inner) @ (inner, columns)."""
+    """A stack of products of matrices, (rows, inner) @ (inner, columns)."""
 
-    count: int
+    stack: int
     rows: int
     inner: int
     columns: int
@@ -58,12 +55,12 @@ class Product(NamedTuple):
     @property
     def operations(self) -> int:
         """Multiplications and additions."""
-        return 2 * self.count * self.rows * self.inner * self.columns
+        return 2 * self.stack * self.rows * self.inner * self.columns
 
 
 PRODUCTS = (Product(1, 784, 64, 64), Product(1, 1568, 288, 32), Product(36, 147, 64, 64), Product(16, 196, 128, 128))
 PATCHES = (Shape(8, 28, 32, 32), Shape(16, 14, 64, 64), Shape(28, 8, 64, 64))
-TILES = (Shape(12, 28, 32, 32), Shape(12, 16, 64, 64), Shape(16, 8, 128, 128))
+TILES = (Shape(12, 28, 32, 32), Shape(12, 14, 64, 64), Shape(16, 8, 128, 128))
 KERNELS = ((64, 64), (256, 256))
 LOTS = Shape(16, 28, 32, 32)
 CHECKED = (Shape(64, 8, 64, 64), Shape(2, 8, 256, 256), Shape(16, 14, 64, 64), Shape(2, 14, 128, 128),
@@ -71,25 +68,27 @@ CHECKED = (Shape(64, 8, 64, 64), Shape(2, 8, 256, 256), Shape(16, 14, 64, 64), S
 
 
 class Choice(NamedTuple):
-    """What was chosen for a shape.
+    """What was chosen for a shape, by numbers as `costs.least` returns them: 4, 2, or 0 for patches.
 
     Attributes
     ----------
     shape : Shape
     chosen : int
-        4, 2, or 0 for patches, as `costs.least` returns it.
+        By the rates that are checked.
+    by_default : int
+        By `costs.DEFAULT`.
     times : dict
-        Nanoseconds of each of them.
+        Nanoseconds of each way.
     """
 
     shape: Shape
     chosen: int
+    by_default: int
     times: dict[int, float]
 
-    @property
-    def ratio(self) -> float:
-        """The chosen way's time over that of the fastest."""
-        return self.times[self.chosen] / min(self.times.values())
+    def ratio(self, m: int | None = None) -> float:
+        """Return a way's time over that of the fastest; None: the chosen way's."""
+        return self.times[self.chosen if m is None else m] / min(self.times.values())
 
 
 def in_turn(calls: Calls, seconds: float, clock: Callable[[], float] | None = None) -> dict[Hashable, float]:
@@ -140,8 +139,7 @@ def measure(seconds: float = 2.0, timer: Timer = in_turn) -> Rates:
     Rates
         Each within `costs.LEAST` and `costs.MOST`.
     """
-    pieces = {("patches", shape): _of_patches(shape) for shape in PATCHES}
-    pieces |= {("tiles", m, shape): _of_tiles(m, shape) for m in _SCHEMES for shape in TILES}
+    pieces = {shape: _of_patches(shape) for shape in PATCHES}
     with costs.using(costs.DEFAULT):
         times = _timed({
             **{product: _multiply(product) for product in (*PRODUCTS, *(product for _, product in pieces.values()))},
@@ -150,24 +148,27 @@ def measure(seconds: float = 2.0, timer: Timer = in_turn) -> Rates:
             **{("kernel", m, c, o): _kernel(m, c, o) for m in _SCHEMES for c, o in KERNELS},
             **{("lot", size): _in_lots(size) for size in _SIZES},
         }, seconds, timer)
+    products = statistics.median(product.operations / times[product] for product in PRODUCTS)
 
-    def beside(way: Hashable) -> float:
-        count, product = pieces[way]
-        return times[way] - count * times[product]
+    def patches(shape: Shape) -> float:
+        count, product = pieces[shape]
+        return (times["patches", shape] - count * times[product]) / (shape.n * shape.size**2 * shape.c)
 
-    def tiles(m: int) -> float:
-        return statistics.median(beside(("tiles", m, shape)) / (_outputs(m, shape) * (shape.c + shape.o) / 2)
-                                 for shape in TILES)
+    def tiles(m: int, shape: Shape) -> float:
+        outputs = shape.n * (-(-shape.size // m) * m) ** 2  # of all tiles
+        beside = times["tiles", m, shape] / outputs - 2 * ((m + 2) / m) ** 2 * shape.c * shape.o / products
+        return beside / ((shape.c + shape.o) / 2)
 
     def kernel(m: int) -> float:
         return statistics.mean(times["kernel", m, c, o] / (c * o) for c, o in KERNELS)
 
     measured = Rates(
-        products=statistics.median(product.operations / times[product] for product in PRODUCTS),
-        patches=statistics.median(beside(("patches", shape)) / (shape.pixels * shape.c) for shape in PATCHES),
-        tiles_4=tiles(4), tiles_2=tiles(2), kernel_4=kernel(4), kernel_2=kernel(2),
-        tiles=_best_size({size: times["lot", size] for size in _SIZES}))
-    return Rates(*(min(max(number, least), most) for number, least, most in zip(measured, LEAST, MOST, strict=True)))
+        products, statistics.median(map(patches, PATCHES)),
+        tiles_4=statistics.median(tiles(4, shape) for shape in TILES),
+        tiles_2=statistics.median(tiles(2, shape) for shape in TILES),
+        kernel_4=kernel(4), kernel_2=kernel(2), tiles=_best_size({size: times["lot", size] for size in _SIZES}))
+    return Rates(**{name: min(max(number, getattr(LEAST, name)), getattr(MOST, name))
+                    for name, number in measured._asdict().items()})
 
 
 def check(rates: Rates, seconds: float = 1.0, timer: Timer = in_turn) -> list[Choice]:
@@ -189,8 +190,12 @@ def check(rates: Rates, seconds: float = 1.0, timer: Timer = in_turn) -> list[Ch
     """
     with costs.using(rates):
         times = _timed({(m, shape): _whole(m, shape) for shape in CHECKED for m in (0, 2, 4)}, seconds, timer)
-    return [Choice(shape, costs.least(shape.n, shape.size, shape.size, shape.c, shape.o, rates=rates),
-                   {m: times[m, shape] for m in (0, 2, 4)}) for shape in CHECKED]
+
+    def least(shape: Shape, by: Rates) -> int:
+        return costs.least(shape.n, shape.size, shape.size, shape.c, shape.o, rates=by)
+
+    return [Choice(shape, least(shape, rates), least(shape, costs.DEFAULT), {m: times[m, shape] for m in (0, 2, 4)})
+            for shape in CHECKED]
 
 
 def _timed(calls: Calls, seconds: float, timer: Timer) -> Mapping[Hashable, float]:
@@ -206,22 +211,10 @@ def _best_size(times: Mapping[int, float]) -> int:
     return best if times[best] < _CLEARLY * times[usual] else usual
 
 
-def _outputs(m: int, shape: Shape) -> int:
-    """Return the number of outputs of all tiles."""
-    return shape.n * (-(-shape.size // m) * m) ** 2
-
-
 def _of_patches(shape: Shape) -> tuple[int, Product]:
     """Return into how many pieces `by_patches` cuts the images, which it divides evenly, and a piece's product."""
     count = len(list(chunks(shape.n, 4 * shape.size**2 * 9 * shape.c)))
-    return count, Product(1, shape.pixels // count, 9 * shape.c, shape.o)
-
-
-def _of_tiles(m: int, shape: Shape) -> tuple[int, Product]:
-    """Return the same of F(m×m, 3×3), with the products at its places."""
-    image = _outputs(m, shape) // shape.n // m**2  # tiles of one
-    count = -(-shape.n // (costs.DEFAULT.tiles // (4 * (m + 2) ** 2 * image * (shape.c + shape.o))))
-    return count, Product((m + 2) ** 2, shape.n * image // count, shape.c, shape.o)
+    return count, Product(1, shape.n * shape.size**2 // count, 9 * shape.c, shape.o)
 
 
 def _numbers(*shape: int) -> np.ndarray:
@@ -233,8 +226,8 @@ def _inputs(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _multiply(product: Product) -> Callable[[], Any]:
-    a, b = (_numbers(product.count, product.rows, product.inner), _numbers(product.count, product.inner, product.columns))
-    out = np.empty((product.count, product.rows, product.columns), np.float32)
+    stack, rows, inner, columns = product
+    a, b, out = _numbers(stack, rows, inner), _numbers(stack, inner, columns), _numbers(stack, rows, columns)
     return lambda: np.matmul(a, b, out=out)
 
 

@@ -8,8 +8,8 @@ With n images of ho×wo outputs, C to O channels, and tiles of m×m outputs (m =
 in nanoseconds: p is the products' rate in GFLOP/s, a the cost of laying out an input's patches, t_m that of a number's
 transforms, k_m that of a weight's; ho' and wo' are rounded up to multiples of m.
 
-The rates are `DEFAULT`, or those that `ddpm-np calibrate` measured on this machine and keeps. They choose among ways that
-differ by rounding, so they are read once per process.
+The rates are `DEFAULT`, or those that `ddpm-np calibrate` measured on this machine and keeps. They choose among ways
+that differ by rounding, so they are read once per process.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from ddpm_np.autograd.ops.conv import output_size
 from ddpm_np.autograd.ops.examples import Example
 from ddpm_np.check.gradients.derivatives import error, vjp_parts
 from ddpm_np.check.gradients.rules import LAYOUTS, laid_out
-from ddpm_np.kernels import numpy_winograd
+from ddpm_np.kernels import costs, numpy_winograd
 from ddpm_np.kernels.numpy_winograd import POINTS, fits, winograd
 from ddpm_np.kernels.toom_cook import toom_cook
 
@@ -79,8 +79,8 @@ def test_drawn_shapes_in_lots_of_any_size(dtype, data):
     if not takes(example):
         return
     context = images_together() if data.draw(st.booleans()) else contextlib.nullcontext()
-    with pytest.MonkeyPatch.context() as patch, context:
-        patch.setattr(numpy_winograd, "_TILES", data.draw(st.sampled_from((1, 10_000, 100_000, 3 << 20))))
+    size = data.draw(st.sampled_from((1, 10_000, 100_000, 3 << 20)))
+    with costs.using(costs.Rates(tiles=size)), context:
         assert_as_defined(example)
 
 
@@ -98,45 +98,45 @@ def lots(n, h, w, channels, dtype):
 
 @every_dtype
 @pytest.mark.parametrize("together", [False, True])
-def test_lots_of_images_and_bands_of_an_image(together, dtype, monkeypatch):
+def test_lots_of_images_and_bands_of_an_image(together, dtype):
     """An unequal last lot, one image at a time, a band for each row of tiles; each is the definition."""
     row = 36 * 5 * 7 * np.dtype(dtype).itemsize  # of five tiles, with three and four channels
     for size, expected in (
         (15 * row, [(2, 0, 5), (3, 0, 5)]), (5 * row, 5 * [(1, 0, 5)]),
         (2 * row, 5 * [(1, 0, 1), (1, 1, 3), (1, 3, 5)]), (1, 5 * [(1, i, i + 1) for i in range(5)]),
     ):
-        monkeypatch.setattr(numpy_winograd, "_TILES", size)
-        assert lots(5, 18, 20, 7, dtype) == expected
-        with images_together() if together else contextlib.nullcontext():
-            for padding in (ONE, ((0, 2), (2, 0)), ((2, 2), (1, 1))):
-                assert_as_defined(convolution(5, 18, 20, 3, 4, padding, dtype))
+        with costs.using(costs.Rates(tiles=size)):
+            assert lots(5, 18, 20, 7, dtype) == expected
+            with images_together() if together else contextlib.nullcontext():
+                for padding in (ONE, ((0, 2), (2, 0)), ((2, 2), (1, 1))):
+                    assert_as_defined(convolution(5, 18, 20, 3, 4, padding, dtype))
 
 
-def test_every_image_and_every_row_is_in_one_lot(monkeypatch):
+def test_every_image_and_every_row_is_in_one_lot():
     for size in (1, 5_000, 20_000, 1 << 20):
-        monkeypatch.setattr(numpy_winograd, "_TILES", size)
-        for n, h in product((1, 2, 7), (1, 4, 5, 33)):
-            tiling = numpy_winograd._Tiling(n, h, 9, ONE, 6, np.dtype("float32"))
-            seen = np.zeros((n, tiling.th), int)
-            for part, first, end in tiling.lots():
-                seen[part, first:end] += 1
-            assert (seen == 1).all()
-            assert tiling.th == -(-h // 4)
+        with costs.using(costs.Rates(tiles=size)):
+            for n, h in product((1, 2, 7), (1, 4, 5, 33)):
+                tiling = numpy_winograd._Tiling(n, h, 9, ONE, 6, np.dtype("float32"))
+                seen = np.zeros((n, tiling.th), int)
+                for part, first, end in tiling.lots():
+                    seen[part, first:end] += 1
+                assert (seen == 1).all()
+                assert tiling.th == -(-h // 4)
 
 
 @every_dtype
-def test_an_image_is_the_same_bits_in_any_batch(dtype, monkeypatch):
+def test_an_image_is_the_same_bits_in_any_batch(dtype):
     """In lots of any size; together images differ by rounding."""
     for (h, w), (c, o), size in product(((4, 4), (5, 8), (14, 13)), ((17, 16), (64, 64)), (1, 40_000, 3 << 20)):
-        monkeypatch.setattr(numpy_winograd, "_TILES", size)
-        x, *others = convolution(6, h, w, c, o, ONE, dtype).inputs
-        y = winograd(x, *others, padding=ONE)[0]
-        for part in (slice(0, 1), slice(1, 3), slice(5, 6), slice(None, None, -1)):
-            assert winograd(x[part], *others, padding=ONE)[0].tobytes() == y[part].tobytes()
-        with images_together():
-            together = winograd(x, *others, padding=ONE)[0]
-        assert error(together, y) <= TOLERANCE[dtype] / 4
-        assert winograd(x, *others, padding=ONE)[0].tobytes() == y.tobytes()
+        with costs.using(costs.Rates(tiles=size)):
+            x, *others = convolution(6, h, w, c, o, ONE, dtype).inputs
+            y = winograd(x, *others, padding=ONE)[0]
+            for part in (slice(0, 1), slice(1, 3), slice(5, 6), slice(None, None, -1)):
+                assert winograd(x[part], *others, padding=ONE)[0].tobytes() == y[part].tobytes()
+            with images_together():
+                together = winograd(x, *others, padding=ONE)[0]
+            assert error(together, y) <= TOLERANCE[dtype] / 4
+            assert winograd(x, *others, padding=ONE)[0].tobytes() == y.tobytes()
 
 
 @every_dtype

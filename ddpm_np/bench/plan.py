@@ -23,7 +23,7 @@ ON_DEVICE = ("step", "forward", "sample")
 _MEMORY_TURNS = 3  # at most: the readings vary little
 _PROFILE_TURNS = 5  # at most
 BATCHES = {"8": (16, 64, 250, 500)}  # images of the forward passes of "batches", by net
-MANY = {"8": (500, 10)}  # images, and steps, of a second sampling run
+MANY = {"8": (500, 20)}  # images, and steps, of a second sampling run
 
 @dataclass(frozen=True)
 class Settings:

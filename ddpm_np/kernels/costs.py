@@ -136,7 +136,7 @@ def least(n: int, ho: int, wo: int, c: int, o: int, *, kept: bool = False, rates
 
     Examples
     --------
-    >>> least(16, 28, 28, 32, 32), least(2, 8, 8, 512, 256), least(16, 28, 28, 1, 32)
+    >>> least(16, 28, 28, 32, 32), least(2, 14, 14, 128, 128), least(16, 28, 28, 1, 32)
     (4, 2, 0)
     """
     times = {0: n * ho * wo * (18 * c * o / rates.products + rates.patches * c)}

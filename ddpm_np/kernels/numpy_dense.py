@@ -49,7 +49,14 @@ def pointwise(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None, *, stri
     y, through_dense = dense(x, w[0, 0], b)
 
     def vjp(g: np.ndarray) -> Gradients:
-        gx, gw, gb = through_dense(g)
-        return gx, Into(lambda out: gw.write(out if out is None else out[0, 0]).reshape(w.shape)), gb
+        gx, through_w, gb = through_dense(g)
+
+        def gw(out: np.ndarray | None) -> np.ndarray:
+            if out is None:
+                return through_w().reshape(w.shape)
+            through_w.write(out[0, 0])
+            return out
+
+        return gx, Into(gw), gb
 
     return y, vjp

@@ -79,9 +79,11 @@ def test_output_and_gradients_keep_the_input_dtype(name, kernel, dtype):
 
 @pytest.mark.parametrize("name", [name for name in OPS if REGISTRY[name].analytic])
 def test_complex_input_with_zero_imaginary_part_gives_the_real_output(name):
+    """By the definition, which complex numbers get; kernels' rounding is in tests/kernels."""
     op = REGISTRY[name]
     for example in examples(name, generator("complex", name)):
-        y = op(*example.inputs, **example.static)
+        with kernels("reference"):
+            y = op(*example.inputs, **example.static)
         inputs = [a.astype(np.complex128) if is_floating(a) else a for a in example.arrays]
         z = op(*inputs, *example.extra, **example.static)
         assert z.dtype == np.complex128

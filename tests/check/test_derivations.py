@@ -18,7 +18,7 @@ from ddpm_np.check.derivations import METHODS, SYMBOLS, Relation, book, expand, 
 from ddpm_np.check.derivations.code_ties import untied
 from ddpm_np.check.derivations.pages.winograd import OURS
 from ddpm_np.check.registry import EQUATIONS
-from ddpm_np.kernels.numpy_winograd import POINTS
+from ddpm_np.kernels.numpy_winograd import F4
 
 ALL = relations()
 IDS = {relation.id: place for place, relation in enumerate(ALL)}
@@ -103,7 +103,7 @@ def test_a_line_whose_code_computes_something_else_is_red():
 
 def test_the_line_on_f_4_3_has_the_packages_points():
     """Its code ties it to the package's matrices, but the identity holds at any points."""
-    assert tuple(map(float, OURS)) == POINTS
+    assert tuple(map(float, OURS)) == F4.points
     [line] = relations(["winograd.four-outputs"])
     assert [line.given[f"G_{k}_2"] for k in range(1, 6)] == ["0", r"\frac{5}{8}", r"-\frac{5}{8}", r"\frac{3}{2}",
                                                            r"-\frac{3}{2}"]

@@ -92,6 +92,18 @@ def test_group_norm_without_a_tape(name, shape):
         vjp(y)
 
 
+@every_dtype
+@pytest.mark.parametrize("fast", [False, True])
+def test_silu_by_either_exponential(fast, dtype, monkeypatch):
+    """By e^x and by 2^x, whichever NumPy is faster at here: the definition's numbers, to rounding at both ends."""
+    monkeypatch.setattr(numpy_norm, "_has_fast_exp2", lambda: fast)
+    rng = generator("exponential")
+    x = rng.standard_normal((2, 8, 8, 32)).astype(dtype)
+    for scale, bias in ((1, 0), (20, -60), (1, 1000), (1, -1000)):
+        arrays = [x, *((a + 0 * x[0, 0, 0]).astype(dtype) for a in (scale, bias))]
+        assert_as_defined("group_norm_silu", Example(tuple(arrays), static={"groups": 8, "eps": 1e-6}))
+
+
 # Images together
 
 

@@ -16,9 +16,19 @@ from hypothesis import strategies as st
 from ddpm_np import kernels
 from ddpm_np.autograd.ops import REGISTRY
 from ddpm_np.autograd.ops.examples import examples
-from ddpm_np.check.gradients.derivatives import vjp_parts
+from ddpm_np.autograd.tape import Into
+from ddpm_np.check.gradients.derivatives import error, vjp_parts
 from ddpm_np.check.gradients.rules import LAYOUTS, laid_out
-from ddpm_np.kernels.numpy_runs import RUN, SHORTEST_RUN, channel_sums, long_runs, pixel_sums, pixels_in_a_run, repeated
+from ddpm_np.kernels.numpy_runs import (
+    RUN,
+    SHORTEST_RUN,
+    channel_sums,
+    long_runs,
+    pixel_sums,
+    pixels_in_a_run,
+    product,
+    repeated,
+)
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
@@ -234,3 +244,43 @@ def test_pixel_sums_of_one_length_in_both_precisions():
         assert found.dtype == dtype
         found += 1  # nobody else's
         np.testing.assert_allclose(pixel_sums(x.astype(dtype))[:, 0], x.sum(axis=1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_product_in_a_new_array_or_in_a_given_one(layout, dtype):
+    """Into one block of memory, into a part of one, and into an array with gaps; nothing is written beside it."""
+    rng = generator("product", layout)
+    a, b = (LAYOUTS[layout](rng.standard_normal(shape).astype(dtype)) for shape in ((6, 5), (5, 4)))
+    expected, shape = (a @ b).reshape(2, 3, 4), (2, 3, 4)
+    found = product(a, b, None, shape)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, expected)
+    whole = np.full((3, 2, 3, 8), 7, dtype)
+    for out in (np.empty(shape, dtype), np.empty(30, dtype)[3:27].reshape(shape), whole[1, :, :, ::2],
+                np.empty((4, 3, 2), dtype).T):
+        assert product(a, b, out, shape) is out
+        np.testing.assert_allclose(out, expected, rtol=0, atol=10 * np.finfo(dtype).eps)
+    assert (whole[[0, 2]] == 7).all()
+    assert (whole[1, :, :, 1::2] == 7).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("name", "kernel"), KERNELS, ids=lambda k: k if isinstance(k, str) else k.forward.__name__)
+def test_gradients_of_weights_are_written_into_given_arrays(name, kernel, dtype):
+    """Into one block of memory, and into an array with gaps: the same numbers, in the array that was given."""
+    rng, written = generator("into", name), 0
+    for example in (laid_out(e, "contiguous", dtype) for e in examples(name, rng)):
+        if not kernel.when(*example.inputs, **example.static):
+            continue
+        y, vjp = kernel.forward(*example.inputs, **example.static)
+        for part in vjp(rng.standard_normal(y.shape).astype(dtype)):  # the first may leave something for the next
+            expected = part() if callable(part) else part
+            if not isinstance(part, Into):
+                continue
+            for gaps in (1, 2):
+                out = np.empty((*expected.shape[:-1], expected.shape[-1] * gaps), dtype)[..., ::gaps]
+                assert part.write(out) is out
+                assert error(out, expected) <= (1e-14 if dtype == "float64" else 1e-5)
+            written += 1
+    assert bool(written) == (kernel.forward.__name__ in ("dense", "pointwise", "winograd", "in_two_steps"))

@@ -14,6 +14,7 @@ from ddpm_np.autograd.ops import REGISTRY, images_together
 from ddpm_np.autograd.ops.examples import Example, examples
 from ddpm_np.check.gradients.derivatives import error, vjp_parts
 from ddpm_np.check.gradients.rules import LAYOUTS, laid_out
+from ddpm_np.kernels.numpy_winograd import F2, F4, fits, scheme_for
 
 KERNELS = [(name, i) for name, op in sorted(REGISTRY.items()) for i in range(len(op.kernels.get("numpy", ())))]
 one_thread = pytest.mark.usefixtures("one_blas_thread")
@@ -31,9 +32,12 @@ def compare(op, kernel, example, rng):
     return [error(y, expected), *(error(a, b) for a, b in grads)]
 
 
-def together(op):
-    """Return the kernels for images taken together."""
-    return [kernel.forward for kernel in op.kernels["numpy"] if kernel.together]
+def test_the_examples_of_convolution_reach_each_way_of_a_3x3_kernel():
+    """Several images together, too."""
+    cases = [e for e in examples("conv2d", generator("ways")) if fits(*e.inputs, **e.static)]
+    for context, expected in ((contextlib.nullcontext(), {F4, F2, None}), (images_together(), {F4, None})):
+        with context:
+            assert {scheme_for(e.arrays[0], e.arrays[1], e.static["padding"]) for e in cases} == expected
 
 
 def test_kernels_are_registered():
@@ -61,9 +65,9 @@ def test_every_kernel_is_chosen_for_some_example(name, kernel):
     op = REGISTRY[name]
     fast = op.kernels["numpy"][kernel]
     cases = examples(name, generator("chosen", name))
-    with images_together() if fast.together else contextlib.nullcontext():
-        assert any(op.choose(list(e.inputs), e.static) is fast.forward for e in cases)
-    assert fast.together or all(op.choose(list(e.inputs), e.static) not in together(op) for e in cases)
+    for context in (contextlib.nullcontext(), images_together()):
+        with context:
+            assert any(op.choose(list(e.inputs), e.static) is fast.forward for e in cases)
     for e in cases:
         inputs = [a.astype(np.complex128) if isinstance(a, np.ndarray) else a for a in e.inputs]
         assert op.choose(inputs, e.static) is op.define
@@ -99,7 +103,7 @@ def test_an_image_is_the_same_bits_in_any_batch(name, dtype):
                  for a in example.arrays[:batched]]
         n = len(pools[0])
         fast = [k.forward for k in op.kernels.get("numpy", ())
-                if not k.together and k.when(*example.inputs, **example.static)]
+                if k.when(*example.inputs, **example.static)]
         for forward in (op.define, *fast):
             found = {}
             for first, end in [(0, n), (0, 1), (2, 4), (1, n), (n - 1, n)]:

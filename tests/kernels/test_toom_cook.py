@@ -11,7 +11,7 @@ from gradient_inputs import generator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddpm_np.kernels.numpy_winograd import POINTS
+from ddpm_np.kernels.numpy_winograd import F2, F4
 from ddpm_np.kernels.toom_cook import toom_cook
 
 SIZES = [(1, 1), (1, 2), (1, 3), (2, 1), (2, 3), (3, 2), (2, 5), (4, 3), (6, 3), (4, 4)]
@@ -37,7 +37,8 @@ def interpolation(points):
     return np.array([row[n:] for row in rows], dtype=object).T
 
 
-@pytest.mark.parametrize(("points", "m", "r"), [(SPREAD[: m + r - 2], m, r) for m, r in SIZES] + [(POINTS, 4, 3)])
+@pytest.mark.parametrize(("points", "m", "r"), [*((SPREAD[: m + r - 2], m, r) for m, r in SIZES), (F4.points, 4, 3),
+                                               (F2.points, 2, 3)])
 def test_in_fractions_output_i_takes_input_i_plus_l_with_the_kernels_l(points, m, r):
     """Σₖ A_ik G_kl B_kj = δ_{i+l, j} with G and A as returned, and B by elimination; B as returned is it, rounded."""
     b, g, a = toom_cook(points, m, r)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextvars
-import ctypes
-import platform
 import subprocess
 import sys
 import threading
@@ -18,7 +16,6 @@ from gradient_inputs import generator
 from ddpm_np.autograd import ops
 from ddpm_np.autograd.op import chosen_kernels, kernels
 from ddpm_np.autograd.tensor import is_recording, no_grad
-from ddpm_np.parallel.heap import _libc, keep_memory
 from ddpm_np.parallel.threads import contiguous_spans, default_workers, map_in_order, single_threaded_blas
 
 WORKERS = pytest.mark.parametrize("workers", [1, 2, 4])
@@ -169,42 +166,3 @@ def test_spans_are_contiguous_and_nearly_equal():
 
 def test_the_default_is_at_least_one():
     assert default_workers() >= 1
-
-
-PAGES = """
-import resource, threading
-import numpy as np
-from ddpm_np.parallel.heap import keep_memory
-
-def faults():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-
-def work():
-    for k in range(100):
-        arrays = [np.ones(200_000 + 50_000 * i) for i in range(6)]  # 1.6 to 3.6 MB
-
-if KEEP: keep_memory()
-work()
-before = faults()
-thread = threading.Thread(target=work)
-thread.start(), thread.join()
-print(faults() - before)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep memory")
-def test_freed_arrays_are_used_again():
-    assert keep_memory()
-    counts = [int(subprocess.run([sys.executable, "-c", PAGES.replace("KEEP", keep)], capture_output=True, text=True,
-                                 check=True).stdout) for keep in ("True", "False")]
-    assert counts[0] < 10_000  # the heap grows once
-    assert counts[0] < counts[1] / 5
-
-
-def test_other_c_libraries_are_left_alone(monkeypatch):
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
-    _libc.cache_clear()
-    try:
-        assert not keep_memory.__wrapped__()
-    finally:
-        _libc.cache_clear()

@@ -64,6 +64,22 @@ def test_the_prediction_does_not_depend_on_the_number_of_workers(whole, workers)
         assert found.tobytes() == y[part].tobytes(), str(part)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("together", [False, True])
+def test_a_fixed_predictor_gives_the_same_bits(whole, workers, together):
+    """Each call, with what kernels computed of the weights at the first one; for few images and for many."""
+    net, x, t, _ = whole
+    x, t = np.concatenate([x] * 8), np.concatenate([t] * 8)  # together, few images get kernels that keep nothing
+    eps = predictor(net, workers=workers, together=together)
+    fixed = predictor(net, workers=workers, fixed=True, together=together)
+    for part in (slice(None), slice(None), slice(2, 3), slice(None, None, -1)):
+        assert fixed(x[part], t[part]).tobytes() == eps(x[part], t[part]).tobytes()
+    assert fixed.kept.arrays
+    assert eps.kept is None
+    ids = {id(p.data) for p in fixed.net.parameters()}
+    assert {key for key, _ in fixed.kept.arrays} <= ids
+
+
 def test_a_predictor_leaves_the_mode_and_weights_of_the_net(whole):
     """It computes in evaluation mode and leaves the net in the mode it was in."""
     net, x, t, y = whole
@@ -121,7 +137,7 @@ def test_a_convolution_by_winograd_is_the_same_bits_alone(dtype):
 def test_images_together_change_only_rounding_and_only_on_request(whole):
     """By threads and by processes; later calls are not affected."""
     net, x, t, y = whole
-    x, t = np.concatenate([x] * 4), np.concatenate([t] * 4)  # enough for the kernels that are for such batches alone
+    x, t = np.concatenate([x] * 4), np.concatenate([t] * 4)
     found = [predictor(net, workers=workers, fixed=fixed, together=True)(x, t) for workers, fixed in
              ((1, False), (2, False), (2, True))]
     assert found[1].tobytes() == found[2].tobytes() != np.concatenate([y] * 4).tobytes()

@@ -52,7 +52,7 @@ def _conv2d(rng: Rng) -> Iterator[Example]:
     for padding in (right, bottom, wide):  # on one side only, and as wide as the kernel
         yield _convolution(rng, (1, 3, 4, 2), (2, 2), 1, 1, padding)
     yield _convolution(rng, (3, 16, 16, 16), (3, 3), 64, 1, one)  # 1.2 MB of patches per image in the backward
-    yield _convolution(rng, (3, 20, 20, 32), (3, 3), 4, 1, one)  # 0.9 MB per image in the forward
+    yield _convolution(rng, (3, 40, 40, 8), (3, 3), 4, 1, one)  # 0.9 MB per image in the forward
 
 
 def _convolution(rng: Rng, x: tuple[int, ...], taps: tuple[int, int], out: int, stride: int,

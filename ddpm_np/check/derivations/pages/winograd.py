@@ -109,7 +109,7 @@ for k, m, n in ((1, 2, 3), (2, 1, 3), (3, 1, 2)):
             f"G_{k}_3": f"a_{{{k}}}^2", f"B_{k}_1": rf"\frac{{a_{{{m}}}a_{{{n}}}}}{{{below}}}",
             f"B_{k}_2": rf"-\frac{{a_{{{m}}}+a_{{{n}}}}}{{{below}}}", f"B_{k}_3": rf"\frac{{1}}{{{below}}}",
             f"B_{k}_4": "0"}
-OURS = [Fraction(0), Fraction(5, 8), Fraction(-5, 8), Fraction(3, 2), Fraction(-3, 2)]
+OURS = [Fraction(0), Fraction(5, 8), Fraction(3, 2), Fraction(-5, 8), Fraction(-3, 2)]
 OTHERS = [[q for q in OURS if q != p] for p in OURS]
 FOUR = {
     **elements("A", [[p**i for p in OURS] + [Fraction(i == 3)] for i in range(4)]),

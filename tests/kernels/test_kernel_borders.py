@@ -112,12 +112,15 @@ def test_rows_of_one_image_or_of_all_images_together():
     assert rows(x).shape == (2, 12, 5)
     with images_together():
         assert rows(x).shape == (1, 24, 5)
-        assert rows(x[:0]).shape == (1, 0, 5)
+        assert rows(x[:0]).shape == (0, 12, 5)
         with images_together():
             pass
         assert list(map_in_order(lambda i: len(rows(x)), range(4), 2)) == [1, 1, 1, 1]
     with pytest.raises(KeyError), images_together():
         raise KeyError
+    with images_together(3):
+        assert rows(np.concatenate([x] * 3)).shape == (2, 36, 5)
+        assert rows(x).shape == (2, 12, 5)  # no full lots
     assert rows(x).shape == (2, 12, 5)
     np.testing.assert_array_equal(rows(x).ravel(), x.ravel())
 

@@ -67,6 +67,23 @@ def safetensors_pieces(tensors: Mapping[str, Array], metadata: dict[str, str]) -
         yield np.ascontiguousarray(to_host(array)).reshape(-1).view(np.uint8).data
 
 
+def cache_folder() -> Path | None:
+    """Return ddpm_np in the user's cache folder ($XDG_CACHE_HOME, or ~/.cache where it is unset or empty).
+
+    Returns
+    -------
+    Path or None
+        The folder, which may not exist yet; None for a user without a home folder.
+    """
+    if shared := os.environ.get("XDG_CACHE_HOME"):
+        return Path(shared, "ddpm_np")
+    try:
+        home = Path.home()
+    except RuntimeError:  # no $HOME, and the system does not know the user
+        return None
+    return home / ".cache" / "ddpm_np" if home.is_absolute() else None
+
+
 def write_atomically(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     """Write a file that holds either all the pieces or, if anything fails on the way, what it held before.
 

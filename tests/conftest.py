@@ -5,12 +5,16 @@ Helpers that tests import are in tests/support; tests/README.md says what each o
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
 from hypothesis import settings
 
+from ddpm_np.kernels import rates_file
 from ddpm_np.parallel.threads import single_threaded_blas
+
+os.environ[rates_file.VARIABLE] = rates_file.IGNORE  # no test depends on a calibration of the machine that runs it
 
 # What is no test, and would be imported for its doctests: code that tests read as files, and a program that they run.
 collect_ignore = ["support/openai_shape.py", "support/shapes", "check/example_repository", "live/native_verdicts.py"]

@@ -6,7 +6,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 
-from ddpm_np.bench.machine import AVX2, AVX512, numpy_features, simd_of
+from ddpm_np.kernels.processor import AVX2, AVX512, numpy_features, simd_of
 
 VARIABLE = "DDPM_NP_BENCH_HOLD"  # names what the process was started with
 _VARIABLES = {

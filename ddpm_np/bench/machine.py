@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from ddpm_np.bench import pytorch
+from ddpm_np.kernels.processor import AVX2, AVX512, blas, cpu, numpy_features, simd_of
 from ddpm_np.parallel.threads import default_workers
 
-AVX2, AVX512 = "AVX2", "AVX-512"
-_LEVELS = {"X86_V4": AVX512, "X86_V3": AVX2, "FMA3": AVX2}  # NumPy's names for sets of instructions
 _KERNELS = {"haswell": AVX2, "zen": AVX2, "skylakex": AVX512, "cooperlake": AVX512, "sapphirerapids": AVX512}
 
 
@@ -23,32 +22,13 @@ def describe() -> dict[str, Any]:
     import numpy  # noqa: F401 - loads the BLAS to describe
 
     found: dict[str, Any] = {
-        "cpu": _cpu(), "cpus": default_workers(), "caches": _caches(), "memory GiB": _memory(),
+        "cpu": cpu(), "cpus": default_workers(), "caches": _caches(), "memory GiB": _memory(),
         "system": platform.system(), "architecture": platform.machine(), "python": platform.python_version(),
-        "blas": _blas(), "simd": {"NumPy": simd_of(numpy_features()), "PyTorch": pytorch.cpu_capability()},
+        "blas": blas(), "simd": {"NumPy": simd_of(numpy_features()), "PyTorch": pytorch.cpu_capability()},
         **{name: _version(name) for name in ("ddpm_np", "numpy", "scipy", "torch", "diffusers", "jax", "onnxruntime",
                                                      "tinygrad")},
     }
     return {name: value for name, value in found.items() if value}
-
-
-def numpy_features() -> list[str]:
-    """Return NumPy's names of the sets of instructions that this process uses, the widest last."""
-    import numpy
-
-    found: Any = numpy.show_config(mode="dicts")
-    simd = found.get("SIMD Extensions", {})
-    return [*simd.get("baseline", []), *simd.get("found", [])]
-
-
-def simd_of(features: Sequence[str]) -> str:
-    """Return the widest of some sets of instructions, by the name that this package gives it.
-
-    >>> simd_of(["X86_V2", "X86_V3", "X86_V4"]), simd_of(["SSE", "AVX2", "AVX512F"]), simd_of(["NEON", "ASIMD"])
-    ('AVX-512', 'AVX-512', 'ASIMD')
-    """
-    names = [AVX512 if name.startswith("AVX512") else _LEVELS.get(name, name) for name in features]
-    return next((name for name in (AVX512, AVX2) if name in names), names[-1] if names else "unknown")
 
 
 def class_of(machine: Mapping[str, Any]) -> str:
@@ -83,16 +63,6 @@ def _simd(machine: Mapping[str, Any]) -> str:
     return str(known)
 
 
-def _cpu() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor()
-
-
 def _caches() -> dict[str, str]:
     """Return the first CPU's cache sizes by level and type (Linux)."""
     found = {}
@@ -111,14 +81,6 @@ def _memory() -> float | None:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     except (AttributeError, OSError, ValueError):  # systems that do not report it
         return None
-
-
-def _blas() -> str:
-    from threadpoolctl import threadpool_info
-
-    return ", ".join(f"{library['internal_api']} {library['version']} {library.get('architecture', '')}".strip()
-                     for library in threadpool_info()
-                     if library["user_api"] == "blas" and "numpy" in library["filepath"].lower()) or "unknown"
 
 
 def _version(name: str) -> str | None:

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     rows += [(name, installed(name)) for name in ("numpy", "scipy", "matplotlib", "safetensors")]
     libraries = [library for library in threadpool_info() if library["user_api"] == "blas"]
     rows += [("blas", f"{library['internal_api']} {library['version']}") for library in libraries]
-    rows.append(("backend numpy", f"{default_workers()} CPUs"))
+    rows += [("backend numpy", f"{default_workers()} CPUs"), ("kernels", _rates())]
     try:
         rows.append(("backend cupy", cuda.describe(cuda.open_cupy())))
     except Exception as error:  # whatever is wrong with a GPU, the rest of the table is true
@@ -47,6 +47,25 @@ def run(args: argparse.Namespace) -> int:
     for name, value in rows:
         print(f"{name:15} {value}")
     return 0
+
+
+def _rates() -> str:
+    """Return by which rates kernels are chosen, and why."""
+    import os
+
+    from ddpm_np.kernels import costs, rates_file
+
+    try:
+        rates = costs.kept()
+    except rates_file.UnusableError as error:
+        return f"chosen by default rates: {error}: run ddpm-np calibrate"
+    if rates_file.is_ignored():
+        return f"chosen by default rates: {rates_file.VARIABLE} is {rates_file.IGNORE}"
+    given = os.environ.get(rates_file.VARIABLE)
+    wrong = f"; {rates_file.VARIABLE} is {given!r}, expected {rates_file.IGNORE}: unset it" if given else ""
+    if rates is None:
+        return f"chosen by default rates: measure this machine's with ddpm-np calibrate{wrong}"
+    return f"chosen by rates measured here: {rates_file.path(rates_file.key())}{wrong}"
 
 
 def _described(name: str) -> str:

@@ -20,6 +20,7 @@ COMMANDS = {
     "export": "export a trained net as a diffusers folder",
     "import": "import a diffusers checkpoint as a run you can keep training",
     "bench": "measure speed and memory, side by side with PyTorch if it is installed",
+    "calibrate": "measure this machine once, to choose kernels by it",
     "info": "show versions, backends, presets and data sets",
 }
 

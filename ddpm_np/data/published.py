@@ -12,6 +12,7 @@ from ddpm_np.data.dataset import Dataset
 from ddpm_np.data.download import OTHER_FOLDER, RemoteFile, fetch
 from ddpm_np.data.errors import DataError
 from ddpm_np.data.idx import read_idx
+from ddpm_np.storage import cache_folder
 
 
 @dataclass(frozen=True)
@@ -138,12 +139,6 @@ def cache() -> Path:
     """
     if own := os.environ.get("DDPM_NP_DATA"):
         return Path(os.path.expanduser(own))
-    if shared := os.environ.get("XDG_CACHE_HOME"):
-        return Path(shared, "ddpm_np")
-    try:
-        home = Path.home()
-    except RuntimeError:  # no $HOME, and the system does not know the user
-        home = Path()
-    if not home.is_absolute():
+    if (folder := cache_folder()) is None:
         raise DataError(f"there is no home folder to keep files in: {OTHER_FOLDER}")
-    return home / ".cache" / "ddpm_np"
+    return folder

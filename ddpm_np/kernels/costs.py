@@ -7,12 +7,20 @@ With n images of ho×wo outputs, C to O channels, and tiles of m×m outputs (m =
 
 in nanoseconds: p is the products' rate in GFLOP/s, a the cost of laying out an input's patches, t_m that of a number's
 transforms, k_m that of a weight's; ho' and wo' are rounded up to multiples of m.
+
+The rates are `DEFAULT`, or those that `ddpm-np calibrate` measured on this machine and keeps. They choose among ways
+that differ by rounding, so they are read once per process.
 """
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
+from collections.abc import Iterator
 from typing import NamedTuple
+
+from ddpm_np.kernels import rates_file
 
 
 class Rates(NamedTuple):
@@ -28,6 +36,8 @@ class Rates(NamedTuple):
         Nanoseconds for the transforms of an input and an output number by F(4×4) and F(2×2).
     kernel_4, kernel_2 : float
         Nanoseconds for the transform of a weight, and for reading it.
+    tiles : int
+        Bytes of tiles and products that Winograd's kernels work on at a time.
     """
 
     products: float = 90.0
@@ -36,9 +46,71 @@ class Rates(NamedTuple):
     tiles_2: float = 4.2
     kernel_4: float = 40.0
     kernel_2: float = 18.0
+    tiles: int = 3 << 20
 
 
 DEFAULT = Rates()
+LEAST = Rates(0.1, 0.01, 0.01, 0.01, 0.1, 0.1, 1 << 16)  # no machine is outside of these
+MOST = Rates(1e5, 1e3, 1e3, 1e3, 1e4, 1e4, 1 << 28)
+
+_chosen: contextvars.ContextVar[Rates | None] = contextvars.ContextVar("rates", default=None)
+
+
+def rates() -> Rates:
+    """Return the rates by which kernels are chosen here: those in use, those kept for this machine, or `DEFAULT`.
+
+    The file is read at the first call.
+
+    Returns
+    -------
+    Rates
+    """
+    return _chosen.get() or _kept()
+
+
+@contextlib.contextmanager
+def using(rates: Rates) -> Iterator[None]:
+    """Provide a context in which kernels are chosen by the given rates.
+
+    Parameters
+    ----------
+    rates : Rates
+        The rates.
+
+    Yields
+    ------
+    None
+    """
+    token = _chosen.set(rates)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+@functools.cache
+def _kept() -> Rates:
+    try:
+        return kept() or DEFAULT
+    except rates_file.UnusableError:
+        return DEFAULT
+
+
+def kept() -> Rates | None:
+    """Return the rates in the file for this machine.
+
+    Returns
+    -------
+    Rates or None
+        None where there is no file, or where `DDPM_NP_RATES=default` says to ignore it.
+
+    Raises
+    ------
+    UnusableError
+        If the file is damaged, or was written for another processor, BLAS or NumPy, or has numbers out of range.
+    """
+    numbers = rates_file.read(dict(zip(Rates._fields, zip(LEAST, MOST, strict=True), strict=True)))
+    return None if numbers is None else Rates(**numbers)
 
 
 @functools.cache
@@ -64,7 +136,7 @@ def least(n: int, ho: int, wo: int, c: int, o: int, *, kept: bool = False, rates
 
     Examples
     --------
-    >>> least(16, 28, 28, 32, 32), least(2, 8, 8, 512, 256), least(16, 28, 28, 1, 32)
+    >>> least(16, 28, 28, 32, 32), least(2, 14, 14, 128, 128), least(16, 28, 28, 1, 32)
     (4, 2, 0)
     """
     times = {0: n * ho * wo * (18 * c * o / rates.products + rates.patches * c)}

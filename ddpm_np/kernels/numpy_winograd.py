@@ -36,7 +36,6 @@ from ddpm_np.parallel.threads import contiguous_spans
 
 IMAGES = 16  # for which a scheme is chosen where the number of images may not decide
 _KEPT = 16 * 16  # outputs of an image, up to which the kernel's transform counts beside that of the tiles
-_TILES = 3 << 20  # bytes of tiles and products at a time
 
 
 class Scheme:
@@ -127,10 +126,10 @@ class _Tiling:
         self.m, self.n, self.padding = scheme.m, scheme.n, padding
         self.th, self.tw = -(-ho // self.m), -(-wo // self.m)
         row = self.n**2 * self.tw * channels * np.dtype(dtype).itemsize  # bytes of a row of tiles
-        count, whole = n // lot, lot * self.th * row  # lots, and the bytes of one
-        spans = contiguous_spans(count, -(-count // max(1, _TILES // whole)))
+        most, count, whole = costs.rates().tiles, n // lot, lot * self.th * row  # lots, bytes of one
+        spans = contiguous_spans(count, -(-count // max(1, most // whole)))
         self.images = [(first * lot, end * lot) for first, end in spans]
-        self.bands = contiguous_spans(self.th, -(-whole // _TILES))
+        self.bands = contiguous_spans(self.th, -(-whole // most))
         self.padded: dict[tuple[int, ...], np.ndarray] = {}
 
     def lots(self) -> Iterator[tuple[slice, int, int]]:
@@ -281,7 +280,7 @@ def scheme_for(x: np.ndarray, w: np.ndarray, padding: Padding) -> Scheme | None:
     (n, h, width, _), (c, o) = x.shape, w.shape[2:]
     ho, wo = output_size(h, 3, 1, padding[0]), output_size(width, 3, 1, padding[1])
     images = n if are_images_together() else IMAGES
-    m = costs.least(images, ho, wo, c, o, kept=_is_kept(w, ho, wo))
+    m = costs.least(images, ho, wo, c, o, kept=_is_kept(w, ho, wo), rates=costs.rates())
     return {4: F4, 2: F2, 0: None}[m]
 
 

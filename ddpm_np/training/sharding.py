@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from ddpm_np.backend import Array, Ints, of
 from ddpm_np.diffusion.schedule import Schedule
+from ddpm_np.kernels import costs
 from ddpm_np.nn import Module, module_contents
 from ddpm_np.parallel.contents import NotPlain, plain_contents
 from ddpm_np.parallel.processes import WorkerPool, can_fork, is_shared
@@ -233,6 +234,7 @@ class ShardedGradient:
         if at_a_time > 1 or self.pool.size:
             contents, others = self._contents(model, schedule, objective, seed, recompute)
         if contents is not None and can_fork():
+            costs.rates()  # read before the fork, so that all processes choose the same kernels
             self.pool.fork(self._run, at_a_time - 1, [model, objective, *self._arrays()], contents)
         else:
             self.pool.close()

@@ -64,8 +64,8 @@ def test_no_more_images_are_evaluated_at_once_than_fit(monkeypatch, batch_size):
 
 def test_a_batch_of_more_images_than_fit_is_evaluated_in_parts(monkeypatch):
     """Figures and the bound pass whole batches. Parts begin at lots of four images, by the images' numbers."""
-    monkeypatch.setattr(generator, "predictor", lambda *args, **options: lambda x, t, place: seen.append((place, len(x)))
-                        or x * 2)
+    monkeypatch.setattr(generator, "predictor",
+                        lambda *args, **options: lambda x, t, place: seen.append((place, len(x))) or x * 2)
     x = np.arange(20.0).reshape(20, 1, 1, 1) * np.ones((1, 8, 8, 1))
     for at_a_time, first, parts in ((9, 0, [(0, 8), (8, 8), (16, 4)]), (9, 3, [(3, 5), (8, 8), (16, 7)]),
                                     (1, 18, [(18, 2), *((20 + 4 * i, 4) for i in range(4)), (36, 2)]),

@@ -180,6 +180,18 @@ class ImageGenerator:
 def lot_of(shape: tuple[int, ...]) -> int:
     """Return how many images are multiplied as one matrix, for enough rows at a net's lowest level.
 
+    Parameters
+    ----------
+    shape : tuple of int
+        Of an image: (H, W, C).
+
+    Returns
+    -------
+    int
+        From 1 to 4.
+
+    Examples
+    --------
     >>> lot_of((8, 8, 1)), lot_of((32, 32, 3)), lot_of((64, 64, 3))
     (4, 2, 1)
     """

@@ -97,7 +97,13 @@ class Predictor:
 
     @property
     def lot(self) -> int:
-        """Images in one matrix; 0: all of a worker's."""
+        """Number of images in one matrix.
+
+        Returns
+        -------
+        int
+            0: all of a worker's.
+        """
         return 0 if self.together is True else max(1, int(self.together))
 
     def _open(self) -> None:

@@ -78,7 +78,7 @@ WINOGRAD: Lines = {
         ("padding that the way back cannot cut off", "0 <= zeros <= 2", "True", "grad-conv2d"),
     ],
     "kernels.numpy_winograd.winograd": [
-        ("no bias", "ho, wo, b, together", "ho, wo, together", "grad-conv2d"),
+        ("no bias", "padding, ho, wo, b,", "padding, ho, wo, None,", "grad-conv2d"),
         ("height and width exchanged", "padding, ho, wo, b", "padding, wo, ho, b", "grad-conv2d"),
         ("the kernel turned on the way there", "kernel_places(w, scheme.to_places)", "kernel_places(w, scheme.flipped)",
          "grad-conv2d"),

@@ -105,7 +105,8 @@ def _input_gradient(g: np.ndarray, z: np.ndarray, inverse: np.ndarray, scale: np
 @functools.cache
 def _has_fast_exp2() -> bool:
     """Return whether NumPy computes 2^x of float32 by vectors here: with AVX-512, at half of e^x's time."""
-    found = np.lib.introspect.opt_func_info(func_name="^exp2$", signature="float32")
+    introspect = getattr(np.lib, "introspect", None)  # since NumPy 2.1
+    found = introspect.opt_func_info(func_name="^exp2$", signature="float32") if introspect else {}
     return any("X86_V4" in each["current"] or "AVX512" in each["current"]
                for each in found.get("exp2", {}).values())
 

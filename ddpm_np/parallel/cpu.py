@@ -45,8 +45,10 @@ def keep_off(number: int, processes: int) -> None:
     processes : int
         How many worker processes share the others.
     """
+    if number < 0:
+        return
     others = _allowed() - {number}
-    if number >= 0 and len(others) >= processes:
+    if len(others) >= processes:
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, others)
 

@@ -35,7 +35,8 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, f
         weights a Trainer shares with them or are `fixed`; else they are threads.
     fixed : bool
         A promise that the net, its weights and its settings, does not change while the function is in use. What kernels
-        compute of the weights alone is then kept.
+        compute of the weights alone is then kept, up to 256 MiB in each worker, and kernels are chosen for that: last
+        bits differ from those without.
     together : bool or int
         Whether all images of a worker may be multiplied as one matrix. That is faster for small images, but an image's
         last bits then depend on the images beside it. With an int k, k images are, on the CPU: those at the places 0

@@ -69,7 +69,7 @@ line("winograd.lagrange", r"\sum_{k=1}^{3}\left(c_{1}+c_{2}a_{k}+c_{3}a_{k}^2\ri
      "Its values at three points fix a polynomial of degree 2 (Lagrange) …", given=LAGRANGE)
 line("winograd.infinity", r"\sum_{k=1}^{3}\left(c_{1}+c_{2}a_{k}+c_{3}a_{k}^2+c_{4}a_{k}^3\right)L_{k}+c_{4}N = "
      r"c_{1}+c_{2}x+c_{3}x^2+c_{4}x^3",
-     "… and one of degree 3 by its leading coefficient besides, the value “at ∞”.", on="winograd.lagrange",
+     "… and one of degree 3 by its leading coefficient besides, the value 'at ∞'.", on="winograd.lagrange",
      given=LAGRANGE | NODES)
 line("winograd.toom-cook", r"\sum_{k=1}^{3}" + POWERS.replace("AT", "a_{k}") + "L_{k}+g_{3}u_{2}N = "
      + POWERS.replace("AT", "x"),

@@ -46,6 +46,6 @@ class Net:
 
 NETS = {
     "8": Net("8×8×1, 32 channels", UNetConfig(8, 1, 32, (1, 2), 1, (4,), dropout=0.1), 64, 100),
-    "28": Net("28×28×1, 32 channels", UNetConfig(28, 1, 32, (1, 2, 2), 2, (7,), dropout=0.1), 32, 20),
-    "32": Net("32×32×3, 128 channels", UNetConfig.preset("cifar10"), 4, 10),
+    "28": Net("28×28×1, 32 channels", UNetConfig(28, 1, 32, (1, 2, 2), 2, (7,), dropout=0.1), 32, 50),
+    "32": Net("32×32×3, 128 channels", UNetConfig.preset("cifar10"), 4, 20),
 }

@@ -146,8 +146,9 @@ class Predictor:
         -------
         array of shape (N, …)
         """
-        xp, n = of(x), x.shape[0]
+        xp = of(x)
         t = one_int_each("t", t, x, 1)
+        n = x.shape[0]
         inputs = (x, t) if y is None else (x, t, y)
         lot = self.lot if xp.name == "numpy" and n else 1
         before = place % max(lot, 1)

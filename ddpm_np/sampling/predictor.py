@@ -10,6 +10,7 @@ from ddpm_np.autograd.ops import images_together
 from ddpm_np.autograd.tensor import Tensor, no_grad
 from ddpm_np.backend import Array, Ints, freeze, of, plain
 from ddpm_np.diffusion.reverse import Denoiser
+from ddpm_np.kernels import costs
 from ddpm_np.kernels.fixed import FixedWeights
 from ddpm_np.models.inputs import one_int_each
 from ddpm_np.nn import Module, module_contents
@@ -52,7 +53,7 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, f
     Raises
     ------
     ValueError
-        If `weights` is neither.
+        If `weights` is neither, or `workers` or `together` is a number below 1.
 
     Examples
     --------
@@ -65,6 +66,8 @@ def predictor(model: Any, weights: str = "ema", workers: int | None = None, *, f
     arguments.one_of("weights", weights, ("ema", "model"))
     if workers is not None:
         arguments.count("workers", workers)
+    if not isinstance(together, bool):
+        arguments.count("together", together)
     if not isinstance(model, Module):
         model = model.ema.model if weights == "ema" else model.model
     return Predictor(model, workers, fixed, together)
@@ -105,7 +108,7 @@ class Predictor:
         int
             0: all of a worker's.
         """
-        return 0 if self.together is True else max(1, int(self.together))
+        return 0 if self.together is True else int(self.together) or 1
 
     def _open(self) -> None:
         """Make the net that is called: the source's, with views of its weights that nobody can write to."""
@@ -166,16 +169,23 @@ class Predictor:
                  for first, end in contiguous_spans(n // lot, count)]
         if len(tasks) == 1:
             return next(map_in_order(self._part, tasks))
-        if not (self.fixed and self.forked):
-            parameters = self.net.parameters()
-            labels = {id(p): i for i, p in enumerate(parameters)}
-            contents, others = module_contents(self.net, labels)
-            if contents is None or not can_fork() or not (self.fixed or all(is_shared(p.data) for p in parameters)):
-                with self.watch.calls(others, labels.keys() - {id(x) for x in others}, len(tasks)) as threads:
-                    return xp.concat(list(map_in_order(self._part, tasks, threads)), axis=0)
-            self.forked = contents
-        self.pool.fork(self._part, len(tasks) - 1, [], self.forked)
+        forks = can_fork()
+        contents, others, labels = (self.forked, [], {}) if self.fixed and self.forked and forks else self._contents()
+        if contents is None or not forks:
+            with self.watch.calls(others, labels.keys() - {id(x) for x in others}, len(tasks)) as threads:
+                return xp.concat(list(map_in_order(self._part, tasks, threads)), axis=0)
+        self.forked = contents
+        costs.rates()  # read before the fork, so that all processes choose the same kernels
+        self.pool.fork(self._part, len(tasks) - 1, [], contents)
         return xp.concat(self.pool.map(self._part, tasks), axis=0)
+
+    def _contents(self) -> tuple[list[Any] | None, list[Any], dict[int, Any]]:
+        """Return what workers have to be forked with, or None; what threads have to watch; and the known objects."""
+        parameters = self.net.parameters()
+        labels: dict[int, Any] = {id(p): i for i, p in enumerate(parameters)}
+        contents, others = module_contents(self.net, labels)
+        shared = self.fixed or all(is_shared(p.data) for p in parameters)
+        return contents if shared else None, others, labels
 
     def _part(self, task: tuple[Array, ...]) -> Array:
         """Return the prediction for some images."""

@@ -27,7 +27,7 @@ EXAMPLES = """examples:
 _UNITS = {
     "products": "GFLOP/s of a matrix product", "patches": "ns for the patches of an input number",
     "tiles_4": "ns for the transforms of a number by F(4×4)", "tiles_2": "the same by F(2×2)",
-    "kernel_4": "ns for the transform of a weight by F(4×4)", "kernel_2": "the same by F(2×2)",
+    "kernel_4": "ns for the transform of a pair's 3×3 kernel by F(4×4)", "kernel_2": "the same by F(2×2)",
     "tiles": "MiB of tiles at a time",
 }
 _WAYS = {0: "patches", 2: "F(2×2)", 4: "F(4×4)"}

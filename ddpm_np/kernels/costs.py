@@ -1,12 +1,12 @@
 """What a 3×3 convolution costs on this machine, by a model of a few rates: which way of computing it is fastest.
 
-With n images of ho×wo outputs, C to O channels, and tiles of m×m outputs (m = 1 stands for patches):
+With n images of ho×wo outputs, C to O channels, and tiles of m×m outputs:
 
     patches      n·ho·wo·(18·C·O/p + a·C)
     F(m×m, 3×3)  n·ho'·wo'·(2·((m + 2)/m)²·C·O/p + t_m·(C + O)/2) + k_m·C·O
 
 in nanoseconds: p is the products' rate in GFLOP/s, a the cost of laying out an input's patches, t_m that of a number's
-transforms, k_m that of a weight's; ho' and wo' are rounded up to multiples of m.
+transforms, k_m that of a kernel's for a pair of channels; ho' and wo' are rounded up to multiples of m.
 
 The rates are `DEFAULT`, or those that `ddpm-np calibrate` measured on this machine and keeps. They choose among ways
 that differ by rounding, so they are read once per process.
@@ -35,7 +35,7 @@ class Rates(NamedTuple):
     tiles_4, tiles_2 : float
         Nanoseconds for the transforms of an input and an output number by F(4×4) and F(2×2).
     kernel_4, kernel_2 : float
-        Nanoseconds for the transform of a weight, and for reading it.
+        Nanoseconds for the transform of the 3×3 kernel of a pair of channels, and for reading it.
     tiles : int
         Bytes of tiles and products that Winograd's kernels work on at a time.
     """

@@ -68,10 +68,10 @@ class Scheme:
 
     def __init__(self, m: int, points: tuple[float, ...]) -> None:
         b, g, a = toom_cook(points, m, 3)
-        self.points = points
-        self.m, self.n, self.pairs = m, m + 2, m // 2
-        self.even = np.kron(b[: self.pairs + 1, 0::2], b)
-        self.odd = np.kron(b[[*range(1, self.pairs + 1), -1], 1::2], b)
+        pairs = m // 2
+        self.m, self.n, self.points = m, m + 2, points
+        self.even = np.kron(b[: pairs + 1, 0::2], b)
+        self.odd = np.kron(b[[*range(1, pairs + 1), -1], 1::2], b)
         self.to_places = np.kron(g, g)
         self.flipped = self.to_places[:, ::-1]
         self.to_outputs = np.kron(a, a)
@@ -158,7 +158,7 @@ class _Tiling:
             padded, (2, n // 2, n, k, th, tw, c), (row, 2 * row, pixel, image, m * row, m * pixel, number))
         return tiles
 
-    def apart(self, x: np.ndarray, first: int, end: int) -> np.ndarray:
+    def disjoint(self, x: np.ndarray, first: int, end: int) -> np.ndarray:
         """Return the m×m tiles of rows `first` to `end` of some images: (k, H, W, C) -> (m², k·th·tw·C)."""
         k, _, width, c = x.shape
         th, tw, m = end - first, self.tw, self.m
@@ -260,7 +260,7 @@ def gradients(scheme: Scheme, x: np.ndarray, w: np.ndarray, g: np.ndarray, paddi
         tiles = _to_places(scheme, tiling.overlapping(g[part], first, end), 1)  # (n², T·O)
         if gx is not None and flipped is not None:
             tiling.put(_outputs(scheme, tiles, flipped, None, 1), gx[part], first, end)
-        inputs = _transform(scheme.to_outputs.T, tiling.apart(x[part], first, end), 1)  # (n², T·C)
+        inputs = _transform(scheme.to_outputs.T, tiling.disjoint(x[part], first, end), 1)  # (n², T·C)
         count = scheme.n**2
         products = np.matmul(inputs.reshape(count, -1, c).swapaxes(1, 2), tiles.reshape(count, -1, o))  # (n², C, O)
         total = products if total is None else np.add(total, products, out=total)

@@ -106,7 +106,7 @@ WINOGRAD: Lines = {
          "grad-conv2d"),
         ("tiles that begin two pixels apart", "m * pixel, number", "2 * pixel, number", "grad-conv2d"),
     ],
-    "kernels.numpy_winograd._Tiling.apart": [
+    "kernels.numpy_winograd._Tiling.disjoint": [
         ("rows and columns of a tile exchanged", "transpose(2, 4, 0, 1, 3, 5)", "transpose(4, 2, 0, 1, 3, 5)",
          "grad-conv2d"),
         ("an image of odd size at the other end", "whole[:, : here.shape[1], :width]",

@@ -149,7 +149,7 @@ WINOGRAD: Lines = {
         ("inputs and outputs not exchanged", ".swapaxes(1, 2) if", " if", "grad-conv2d"),
         ("padding of the way back not turned round", "(2 - before, 2 - after)", "(2 - after, 2 - before)",
          "grad-conv2d"),
-        ("the first lot's input for all", "apart(x[part]", "apart(x[: part.stop - part.start]", "grad-conv2d"),
+        ("the first lot's input for all", "disjoint(x[part]", "disjoint(x[: part.stop - part.start]", "grad-conv2d"),
         ("the last lot alone", "np.add(total, products, out=total)", "products", "grad-conv2d"),
         ("the rows of a tile upside down", "scheme.to_outputs.T, tiling", "scheme.to_outputs[::-1].T, tiling",
          "grad-conv2d"),
